@@ -1,0 +1,42 @@
+"""The model zoo for breast-ultrasound segmentation and classification.
+
+``create_model`` builds a network, ``list_models`` lists them, ``load_model`` rebuilds one from its checkpoint alone,
+``Predictor`` runs it on images. Operators, layers, losses and metrics live in the packages of these names.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from acsnet import layers, losses, metrics, models, ops
+from acsnet.errors import AcsnetError
+from acsnet.models import MultiTaskModel, MultiTaskOutput
+from acsnet.registry import create_model, list_models, load_model, register_model
+from acsnet.version import __version__
+
+if TYPE_CHECKING:
+    from acsnet.evaluation import Predictor
+
+__all__ = [
+    "AcsnetError",
+    "MultiTaskModel",
+    "MultiTaskOutput",
+    "Predictor",
+    "__version__",
+    "create_model",
+    "layers",
+    "list_models",
+    "load_model",
+    "losses",
+    "metrics",
+    "models",
+    "ops",
+    "register_model",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Prediction brings in the reading and measuring of images, which those who only want a network need not wait for.
+    if name == "Predictor":
+        from acsnet.evaluation import Predictor
+
+        return Predictor
+    raise AttributeError(f"module 'acsnet' has no attribute {name!r}")

@@ -1,0 +1,144 @@
+"""The checkpoint file: safetensors with a card in its header, so that a network can be rebuilt from the file alone.
+
+Nothing here ever unpickles. The header's metadata holds one key, ``acsnet``, whose value is the card as JSON.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from acsnet.errors import CheckpointError
+from acsnet.files import whole_file
+from acsnet.version import __version__
+
+_KEY = "acsnet"
+
+
+class CheckpointCard(BaseModel):
+    """What a checkpoint says of itself.
+
+    Attributes:
+        model: the network's name in the registry.
+        arguments: everything else that ``acsnet.create_model`` was given, but for the encoder's weights.
+        class_names: the classes in the order of the logits.
+        input_size: (height, width) that images are resized to.
+        mean, std: of the normalisation ``(pixel / 255 - mean) / std``, one value a channel.
+        threshold: mask probability from which a pixel is foreground.
+        metrics: measured figures, and under ``protocol`` how and on what they were measured.
+        dataset: name, number of images and hash of the data it was trained on.
+        split_hash: hash of the split into training, validation and test parts.
+        config: the resolved configuration of its training, without paths.
+        code_version: the version of this package that wrote it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    format: Literal[1] = 1
+    model: str
+    arguments: dict[str, Any]
+    class_names: tuple[str, ...]
+    input_size: tuple[int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    threshold: float = 0.5
+    metrics: dict[str, Any] = {}
+    dataset: dict[str, Any] = {}
+    split_hash: str | None = None
+    config: dict[str, Any] = {}
+    code_version: str = __version__
+
+
+def save_checkpoint(path: Path, state_dict: dict[str, torch.Tensor], card: CheckpointCard) -> None:
+    """Write weights and card to ``path``, whole or not at all.
+
+    Raises:
+        DiskFullError: where there is no space left.
+    """
+    # Clones: safetensors refuses tensors that share storage and keeps no memory format.
+    tensors = {key: value.detach().cpu().contiguous().clone() for key, value in state_dict.items()}
+    with whole_file(path) as temporary:
+        temporary.write_bytes(save(tensors, metadata={_KEY: card.model_dump_json()}))
+
+
+def read_card(path: Path) -> CheckpointCard:
+    """Read a checkpoint's card without its weights.
+
+    Raises:
+        CheckpointError: for a file that is missing, truncated, not safetensors, without a card, or of a newer format.
+    """
+    metadata = _open(path).metadata() or {}
+    if _KEY not in metadata:
+        raise CheckpointError(
+            f"{path} has no acsnet card in its metadata: build the network with "
+            f"acsnet.create_model(name, checkpoint={path.name!r}) instead"
+        )
+    content = json.loads(metadata[_KEY])
+    if content.get("format") != 1:
+        raise CheckpointError(
+            f"{path} has checkpoint format {content.get('format')!r}, this version of acsnet reads 1: upgrade acsnet"
+        )
+    try:
+        return CheckpointCard.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise CheckpointError(f"{path}: the card's entry {where!r} cannot be used: {first['msg']}") from error
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Read a checkpoint's tensors.
+
+    Raises:
+        CheckpointError: for a file that is missing, truncated or not safetensors.
+    """
+    with _open(path) as file:
+        return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (a safetensors file is no mapping)
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Load a checkpoint's tensors into a network, all or nothing.
+
+    Raises:
+        CheckpointError: naming the missing, the unexpected and the misshapen keys; the network is left as it was.
+    """
+    weights = read_weights(path)
+    expected = model.state_dict()
+    problems = _differences(expected, weights)
+    if problems:
+        raise CheckpointError(f"{path} is of another network than {type(model).__name__}: {'; '.join(problems)}")
+    # Half-precision files are widened: networks are built in float32.
+    model.load_state_dict({key: value.to(expected[key].dtype) for key, value in weights.items()})
+
+
+def _differences(expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> list[str]:
+    missing = [key for key in expected if key not in found]
+    unexpected = [key for key in found if key not in expected]
+    misshapen = [
+        f"{key} is {tuple(found[key].shape)} and should be {tuple(value.shape)}"
+        for key, value in expected.items()
+        if key in found and found[key].shape != value.shape
+    ]
+    groups = (("missing", missing), ("unexpected", unexpected), ("of another shape", misshapen))
+    return [f"{len(keys)} {what} ({_first(keys)})" for what, keys in groups if keys]
+
+
+def _first(keys: list[str], count: int = 3) -> str:
+    return ", ".join(keys[:count]) + (", ..." if len(keys) > count else "")
+
+
+def _open(path: Path) -> Any:
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint {path}: give the path of a .safetensors file")
+    try:
+        return safe_open(str(path), framework="pt")
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} is truncated or not a safetensors file ({error}): copy it again; pickled files (.pt, .pth) are "
+            "never opened"
+        ) from error

@@ -1,0 +1,37 @@
+"""What every command-line tool shares: logging, and errors as one line with exit status 2."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from acsnet.errors import AcsnetError
+from acsnet.files import explain_os_error
+
+
+def run(main: Callable[[], None]) -> int:
+    """Run a tool's ``main`` and return its exit status: 0, 2 for an error the user can mend, 130 when interrupted."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("acsnet").setLevel(logging.INFO)
+    try:
+        main()
+    except AcsnetError as error:
+        return _fail(str(error))
+    except BrokenPipeError:
+        # The reader of a pipe (as in `| head`) has gone: nothing is wrong, and nobody is left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        explained = explain_os_error(error, Path(error.filename or "a file"))
+        if not isinstance(explained, AcsnetError):
+            raise
+        return _fail(str(explained))
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return 130
+    return 0
+
+
+def _fail(message: str) -> int:
+    sys.stderr.write(f"error: {message}\n")
+    return 2

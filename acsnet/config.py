@@ -1,0 +1,344 @@
+"""Typed configuration: YAML in, validated frozen objects out.
+
+A file may name a parent by ``base:`` (a path beside it); its own keys win. ``--set a.b=value`` overrides come last.
+Every mistake is one :class:`~acsnet.errors.ConfigError` with file, dotted key, what was expected and the nearest
+spelling.
+"""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from acsnet.errors import ConfigError
+
+Task = Literal["segmentation", "classification"]
+Part = Literal["train", "val", "test", "all"]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+PositiveInt = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys are errors, objects do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class ModelConfig(Section):
+    """Which network: the arguments of ``acsnet.create_model``, but for the number of classes, which the data gives."""
+
+    name: str
+    in_channels: Literal[1, 3] = 3
+    encoder_weights: str | None = None
+    tasks: tuple[Task, ...] = ("segmentation", "classification")
+    arguments: dict[str, Any] = {}
+
+
+class FoldsConfig(Section):
+    """The split: ``count`` stratified folds, of which ``index`` is tested; ``validation`` is taken from the rest."""
+
+    count: Annotated[int, Field(ge=2)] = 5
+    index: Annotated[int, Field(ge=0)] = 0
+    validation: Annotated[float, Field(gt=0, le=0.5)] = 0.125
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _index_below_count(self) -> "FoldsConfig":
+        if self.index >= self.count:
+            raise ValueError(f"index is {self.index}, with count {self.count} it has to be at most {self.count - 1}")
+        return self
+
+
+class DataConfig(Section):
+    """Where the images are and how they are brought to the network.
+
+    ``root`` is a folder in BUSI's layout, ``records`` a CSV table of records: exactly one of them is needed by the time
+    data is read. ``split`` is the part that ``tools/test.py`` tests. ``cache`` is the folder of decoded images, by
+    default that of the environment variable ACSNET_CACHE or ~/.cache/acsnet.
+    """
+
+    root: Path | None = None
+    records: Path | None = None
+    classes: tuple[str, ...] = ("benign", "malignant", "normal")
+    image_size: tuple[PositiveInt, PositiveInt] = (256, 256)
+    mean: tuple[float, ...] = (0.330,)
+    std: tuple[Annotated[float, Field(gt=0)], ...] = (0.204,)
+    folds: FoldsConfig = FoldsConfig()
+    split: Part = "test"
+    cache: Path | None = None
+    workers: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "DataConfig":
+        if self.root is not None and self.records is not None:
+            raise ValueError("root and records are both set: give the folder or the table, and null for the other")
+        if not self.classes or len(set(self.classes)) != len(self.classes):
+            raise ValueError(f"classes is {list(self.classes)}: name at least one class, each once")
+        return self
+
+
+class TransformConfig(BaseModel):
+    """One albumentations transform: ``name``, and its own arguments beside it."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Everything but the name."""
+        return dict(self.model_extra or {})
+
+
+class LossTerm(Section):
+    """One term of a task's loss."""
+
+    name: str
+    weight: Annotated[float, Field(gt=0)] = 1.0
+    arguments: dict[str, Any] = {}
+
+
+class LossConfig(Section):
+    """The loss of each task, and how the two are balanced.
+
+    ``balance`` is ``fixed`` (``segmentation_share`` * segmentation + (1 - ``segmentation_share``) * classification) or
+    ``uncertainty`` (learned weights). ``deep_supervision`` weighs further masks by rank: ``harmonic`` 1/(n+1),
+    ``geometric`` 1/2^n, ``none``.
+    """
+
+    segmentation: Annotated[tuple[LossTerm, ...], Field(min_length=1)] = (LossTerm(name="dice"),)
+    classification: Annotated[tuple[LossTerm, ...], Field(min_length=1)] = (LossTerm(name="cross_entropy"),)
+    balance: Literal["fixed", "uncertainty"] = "fixed"
+    segmentation_share: Fraction = 0.5
+    deep_supervision: Literal["harmonic", "geometric", "none"] = "harmonic"
+
+
+class OptimizerConfig(Section):
+    """The optimiser; ``momentum`` is SGD's (Nesterov's where above 0)."""
+
+    name: Literal["adam", "adamw", "sgd"] = "adam"
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+
+
+class ScheduleConfig(Section):
+    """The learning rate over the epochs.
+
+    ``cosine`` and ``poly`` end at ``final_fraction`` of the rate; ``plateau`` multiplies it by ``factor`` after
+    ``patience`` epochs without a better selection score; each after ``warmup_epochs`` of linear warm-up.
+    """
+
+    name: Literal["cosine", "poly", "plateau", "constant"] = "cosine"
+    warmup_epochs: Annotated[int, Field(ge=0)] = 0
+    final_fraction: Fraction = 0.1
+    power: Annotated[float, Field(gt=0)] = 0.9
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    patience: PositiveInt = 10
+
+
+class TrainingConfig(Section):
+    """The training loop.
+
+    ``batch_size`` is the total over all processes. ``selection`` is the formula of validation metrics whose best epoch
+    is kept. ``patience`` epochs without a better one end the training; null never does. ``ema_decay`` keeps an
+    exponential moving average of the weights, which is then what is validated and saved.
+    """
+
+    epochs: PositiveInt = 90
+    batch_size: PositiveInt = 8
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    channels_last: bool = True
+    gradient_clip: Annotated[float, Field(gt=0)] | None = None
+    ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
+    selection: str = "0.7*dice + 0.3*accuracy"
+    patience: PositiveInt | None = None
+    panel_every: PositiveInt = 5
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class EvaluationConfig(Section):
+    """Testing: images a batch, and the mask probability from which a pixel is foreground."""
+
+    batch_size: PositiveInt = 8
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+
+
+class Config(Section):
+    """The whole configuration of a run."""
+
+    model: ModelConfig
+    data: DataConfig = DataConfig()
+    augmentation: tuple[TransformConfig, ...] = ()
+    loss: LossConfig = LossConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+    @field_validator("augmentation", mode="before")
+    @classmethod
+    def _none_is_empty(cls, value: Any) -> Any:
+        return () if value is None else value
+
+    def to_dict(self) -> dict[str, Any]:
+        """The configuration as plain JSON types, from which it can be built again."""
+        return self.model_dump(mode="json")
+
+    def to_yaml(self) -> str:
+        """The resolved configuration as YAML."""
+        return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
+
+
+# They say where things are on this machine or how fast they go, not what comes out.
+MACHINE_KEYS = frozenset({"data.root", "data.records", "data.cache", "data.workers", "data.split"})
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a configuration file, its parents and overrides.
+
+    Args:
+        path: the YAML file.
+        overrides: ``a.b=value`` each, the value in YAML.
+
+    Raises:
+        ConfigError: see the module.
+    """
+    return build_config(_read_with_bases(path, ()), overrides, str(path))
+
+
+def build_config(content: Mapping[str, Any], overrides: Sequence[str], source: str) -> Config:
+    """Validate a configuration that is already read; ``source`` names it in messages.
+
+    Raises:
+        ConfigError: see the module.
+    """
+    merged = dict(content)
+    for override in overrides:
+        merged = _merge(merged, _parse_override(override))
+    try:
+        return Config.model_validate(merged)
+    except ValidationError as error:
+        origin = f"{source} with --set {' '.join(overrides)}" if overrides else source
+        raise ConfigError(f"{origin}: {'; '.join(_explain(error))}") from error
+
+
+def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Name the dotted keys whose values differ between two resolved configurations, but for :data:`MACHINE_KEYS`."""
+    before, after = dict(_flatten(old)), dict(_flatten(new))
+    changed = [key for key in {**before, **after} if before.get(key) != after.get(key) and key not in MACHINE_KEYS]
+    return [f"{key} ({before.get(key)!r} -> {after.get(key)!r})" for key in changed]
+
+
+def _flatten(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in content.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _read_with_bases(path: Path, children: tuple[Path, ...]) -> dict[str, Any]:
+    resolved = path.resolve()
+    if resolved in children:
+        chain = " -> ".join(child.name for child in (*children, resolved))
+        raise ConfigError(f"{path}: base files form a circle: {chain}")
+    content = _read_yaml(path)
+    base = content.pop("base", None)
+    if base is None:
+        return content
+    if not isinstance(base, str):
+        raise ConfigError(f"{path}: base is {base!r}, expected the path of a YAML file beside this one")
+    return _merge(_read_with_bases(path.parent / base, (*children, resolved)), content)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
+    except (FileNotFoundError, IsADirectoryError):
+        near = difflib.get_close_matches(path.name, [file.name for file in path.parent.glob("*.yaml")], n=1)
+        guess = f"; did you mean {path.parent / near[0]}?" if near else ""
+        raise ConfigError(f"there is no configuration file {path}{guess}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if content is None:
+        content = {}
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise ConfigError(f"{path}: expected sections such as 'model:' and 'data:' at the top")
+    return content
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML as people write it: a key given twice is an error, and 1e-4 is a number."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _number(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> float:
+    return float(loader.construct_scalar(node))
+
+
+# YAML 1.1 wants a dot and a sign in exponents (1.0e-4); without this, 1e-4 would be a string.
+_StrictLoader.add_implicit_resolver("!exponent", re.compile(r"^[-+]?\d+[eE][-+]?\d+$"), list("-+0123456789"))
+_StrictLoader.add_constructor("!exponent", _number)
+
+
+def _parse_override(override: str) -> dict[str, Any]:
+    key, equals, text = override.partition("=")
+    if not equals or not all(key.split(".")):
+        raise ConfigError(f"--set {override}: expected KEY=VALUE with a dotted key, as in --set training.epochs=40")
+    try:
+        value = yaml.load(text, Loader=_StrictLoader)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override}: the value is not YAML: {' '.join(str(error).split())}") from error
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return dict(value)
+
+
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = _merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _explain(error: ValidationError) -> list[str]:
+    return [_explain_one(entry["loc"], entry["type"], entry["msg"], entry["input"]) for entry in error.errors()]
+
+
+def _explain_one(location: tuple[int | str, ...], kind: str, message: str, value: Any) -> str:
+    key = ".".join(str(part) for part in location)
+    if kind == "extra_forbidden":
+        known = _known_keys(location[:-1])
+        near = difflib.get_close_matches(str(location[-1]), known, n=1)
+        guess = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+        return f"unknown key {key!r}: {guess}"
+    if kind == "missing":
+        return f"{key} is missing"
+    if kind == "literal_error" and isinstance(value, str):
+        choices = message.removeprefix("Input should be ").replace("'", "").replace(" or ", ", ").split(", ")
+        near = difflib.get_close_matches(value.lower(), choices, n=1)
+        message += f"; did you mean {near[0]!r}?" if near else ""
+    message = message.removeprefix("Value error, ").replace("Input should be", "expected")
+    return f"{key} is {value!r}: {message}" if kind != "value_error" else f"{key}: {message}"
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    section: Any = Config
+    for part in location:
+        if isinstance(part, int):
+            continue
+        section = section.model_fields[part].annotation
+        section = next((arg for arg in get_args(section) if isinstance(arg, type)), section)
+    return list(section.model_fields)

@@ -1,0 +1,101 @@
+"""From records to batches."""
+
+from collections.abc import Iterator, Sequence
+from typing import TypedDict
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from acsnet.data.cache import ImageCache
+from acsnet.data.transforms import Augmentation
+
+
+class Sample(TypedDict):
+    """One image, or a batch of them with a leading dimension.
+
+    ``image`` (H, W, C) uint8, ``mask`` (1, H, W) bool, ``label`` () int64.
+    """
+
+    image: torch.Tensor
+    mask: torch.Tensor
+    label: torch.Tensor
+
+
+class CachedDataset(Dataset[Sample]):
+    """Some of the images of a cache.
+
+    Items are asked for by ``(index, seed)``: the seed decides the augmentation, so that an item is the same whichever
+    worker or process makes it.
+
+    Args:
+        cache: decoded images.
+        indices: positions in the cache.
+        labels: class index of each of them.
+        augmentation: None leaves the images as they are.
+    """
+
+    def __init__(
+        self, cache: ImageCache, indices: Sequence[int], labels: Sequence[int], augmentation: Augmentation | None = None
+    ) -> None:
+        self._cache = cache
+        self._indices = list(indices)
+        self._labels = list(labels)
+        self._augmentation = augmentation
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, item: tuple[int, int]) -> Sample:
+        index, seed = item
+        image = np.array(self._cache.images[self._indices[index]])
+        mask = np.array(self._cache.masks[self._indices[index]])
+        if self._augmentation is not None:
+            image, mask = self._augmentation(image, mask, seed)
+        return Sample(
+            image=torch.from_numpy(np.ascontiguousarray(image)),
+            mask=torch.from_numpy(np.ascontiguousarray(mask))[None],
+            label=torch.tensor(self._labels[index]),
+        )
+
+
+class SeededSampler(Sampler[tuple[int, int]]):
+    """Gives ``(index, seed)``, shuffled or in order, as a function of the seed and the epoch alone.
+
+    That makes resuming exact: epoch 7 is the same whether epochs 1 to 6 ran in this process or in another.
+
+    Args:
+        length: of the data set.
+        seed: of the run.
+        shuffle: in another order each epoch.
+    """
+
+    def __init__(self, length: int, seed: int, shuffle: bool) -> None:
+        self._length = length
+        self._seed = seed
+        self._shuffle = shuffle
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        random = np.random.default_rng([self._seed, self.epoch])
+        order = random.permutation(self._length) if self._shuffle else np.arange(self._length)
+        seeds = random.integers(2**31, size=self._length)
+        return iter([(int(index), int(seed)) for index, seed in zip(order, seeds, strict=True)])
+
+
+def build_loader(
+    dataset: CachedDataset, sampler: SeededSampler, batch_size: int, workers: int, drop_last: bool
+) -> DataLoader[Sample]:
+    """A loader of batches of :class:`Sample`."""
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=sampler,
+        num_workers=workers,
+        drop_last=drop_last,
+        pin_memory=torch.cuda.is_available(),
+        persistent_workers=workers > 0,
+    )

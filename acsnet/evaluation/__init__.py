@@ -1,0 +1,20 @@
+"""Predicting and testing with trained networks."""
+
+from acsnet.evaluation.evaluate import Evaluation, evaluate
+from acsnet.evaluation.predict_files import draw_prediction, find_images, predict_files
+from acsnet.evaluation.predictor import Prediction, Predictor
+from acsnet.evaluation.protocol import resolve_test_config, run_test
+from acsnet.evaluation.table import metric_table
+
+__all__ = [
+    "Evaluation",
+    "Prediction",
+    "Predictor",
+    "draw_prediction",
+    "evaluate",
+    "find_images",
+    "metric_table",
+    "predict_files",
+    "resolve_test_config",
+    "run_test",
+]

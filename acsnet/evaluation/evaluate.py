@@ -1,0 +1,96 @@
+"""Testing a network on records: metrics over all images, and a row an image."""
+
+import math
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tqdm.auto import tqdm
+
+from acsnet.data import Record
+from acsnet.data.images import read_image, read_merged_mask
+from acsnet.evaluation.predictor import Prediction, Predictor
+from acsnet.files import write_csv, write_json
+from acsnet.metrics import classification_metrics, segmentation_metrics, summarise_segmentation
+
+_CASE_METRICS = ("dice", "iou", "hd95", "assd", "precision", "recall")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The result of a test.
+
+    Attributes:
+        metrics: ``segmentation`` and ``classification`` (None for a task the network does not have) and ``n``.
+        cases: a row an image, fit for a CSV file.
+    """
+
+    metrics: dict[str, Any]
+    cases: list[dict[str, Any]]
+
+    def write(self, folder: Path, provenance: Mapping[str, Any]) -> None:
+        """Write ``metrics.json`` (with ``provenance`` beside the metrics) and ``cases.csv``, whole or not at all."""
+        write_json(folder / "metrics.json", {**self.metrics, **provenance})
+        write_csv(folder / "cases.csv", self.cases)
+
+
+def evaluate(predictor: Predictor, records: Sequence[Record], batch_size: int = 8, progress: bool = True) -> Evaluation:
+    """Predict every record and compare it with its truth, at the image's own size.
+
+    Surface distances are in pixels; they are undefined where either mask is empty, which leaves their cell empty and
+    their count in ``hd95_undefined`` and ``assd_undefined``.
+
+    Args:
+        predictor: the network.
+        records: whose labels are among the network's classes.
+        batch_size: images a forward pass.
+        progress: show a progress bar.
+    """
+    rows: list[dict[str, Any]] = []
+    with (
+        ThreadPoolExecutor() as pool,
+        tqdm(total=len(records), desc="testing", unit="image", disable=None if progress else True) as bar,
+    ):
+        for start in range(0, len(records), batch_size):
+            chunk = records[start : start + batch_size]
+            images, masks = zip(*pool.map(_read, chunk), strict=True)
+            predictions = predictor.predict(images)
+            rows += pool.map(_case, chunk, masks, predictions)
+            bar.update(len(chunk))
+    return Evaluation(_summarise(rows, predictor), rows)
+
+
+def _read(record: Record) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    image = read_image(record.image)
+    return image, read_merged_mask(record.masks, image.shape[:2])
+
+
+def _case(record: Record, truth: npt.NDArray[np.bool_], prediction: Prediction) -> dict[str, Any]:
+    row: dict[str, Any] = {"image": record.name, "label": record.label, "predicted": prediction.label}
+    row |= {f"probability_{name}": value for name, value in (prediction.probabilities or {}).items()}
+    if prediction.mask is not None:
+        metrics = segmentation_metrics(prediction.mask, truth)
+        row |= {name: None if math.isnan(metrics[name]) else metrics[name] for name in _CASE_METRICS}
+    return row
+
+
+def _summarise(rows: Sequence[Mapping[str, Any]], predictor: Predictor) -> dict[str, Any]:
+    names = predictor.card.class_names
+    segmentation = classification = None
+    if "dice" in rows[0]:
+        cases = [{name: math.nan if row[name] is None else row[name] for name in _CASE_METRICS} for row in rows]
+        segmentation = _headline(summarise_segmentation(cases, [row["label"] for row in rows]))
+    if rows[0]["predicted"] is not None:
+        labels = np.array([names.index(row["label"]) for row in rows])
+        probabilities = np.array([[row[f"probability_{name}"] for name in names] for row in rows])
+        classification = classification_metrics(labels, probabilities, names)
+    return {"segmentation": segmentation, "classification": classification, "n": len(rows)}
+
+
+def _headline(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Means over all images at the top, those over lesion and normal cases and over each class below."""
+    return {**summary["all"], **{key: value for key, value in summary.items() if key != "all"}}

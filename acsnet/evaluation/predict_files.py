@@ -1,0 +1,120 @@
+"""Predicting files and folders: masks, overlays and a table."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from tqdm.auto import tqdm
+
+from acsnet.data.busi import is_mask, problem_list
+from acsnet.data.images import IMAGE_SUFFIXES, read_image
+from acsnet.errors import DataError
+from acsnet.evaluation.predictor import Prediction, Predictor
+from acsnet.files import whole_file, write_csv
+from acsnet.overlay import PREDICTION_COLOUR, add_caption, draw_contours
+
+
+def find_images(inputs: Sequence[Path]) -> list[tuple[Path, Path]]:
+    """List the images among files and folders; a folder's masks (``*_mask.png``) and hidden files are left out.
+
+    Returns:
+        Pairs of the file and the path its results get below the output folder, without suffix.
+
+    Raises:
+        DataError: for an input that is missing or no image, a folder without images, two inputs whose results would
+            have one name.
+    """
+    found: list[tuple[Path, Path]] = []
+    for path in inputs:
+        if path.is_dir():
+            inside = [file for file in sorted(path.rglob("*")) if _is_image(file)]
+            if not inside:
+                raise DataError(f"{path} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
+            found += [(file, file.relative_to(path).with_suffix("")) for file in inside]
+        elif not path.exists():
+            raise DataError(f"there is no image {path}")
+        else:
+            found.append((path, Path(path.stem)))
+    sources: dict[Path, Path] = {}
+    for file, name in found:
+        if sources.setdefault(name, file) != file:
+            raise DataError(f"{sources[name]} and {file} would both be written as {name}.png: predict them separately")
+    return found
+
+
+def _is_image(path: Path) -> bool:
+    return path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "." and not is_mask(path)
+
+
+def predict_files(
+    predictor: Predictor, inputs: Sequence[Path], folder: Path, batch_size: int = 8, progress: bool = True
+) -> Path:
+    """Predict files and folders into ``folder``: ``masks/``, ``overlays/`` and ``predictions.csv``.
+
+    Every input is read once before anything is written. Results of the same name are replaced, each as a whole.
+
+    Returns:
+        The path of the table.
+
+    Raises:
+        DataError: listing every input that cannot be read; see also :func:`find_images`.
+    """
+    images = find_images(inputs)
+    with ThreadPoolExecutor() as pool:
+        problems = [problem for problem in pool.map(_problem, [file for file, _ in images]) if problem]
+        if problems:
+            raise DataError(problem_list("the input cannot be used", problems))
+        rows: list[dict[str, Any]] = []
+        with tqdm(total=len(images), desc="predicting", unit="image", disable=None if progress else True) as bar:
+            for start in range(0, len(images), batch_size):
+                chunk = images[start : start + batch_size]
+                pictures = list(pool.map(read_image, [file for file, _ in chunk]))
+                predictions = predictor.predict(pictures)
+                names = [name for _, name in chunk]
+                list(pool.map(_write, [folder] * len(chunk), names, pictures, predictions))
+                rows += [_row(file, *values) for (file, _), *values in zip(chunk, predictions, strict=True)]
+                bar.update(len(chunk))
+    table = folder / "predictions.csv"
+    write_csv(table, rows)
+    return table
+
+
+def _problem(path: Path) -> str | None:
+    try:
+        read_image(path)
+    except DataError as error:
+        return str(error)
+    return None
+
+
+def _write(folder: Path, name: Path, image: npt.NDArray[np.uint8], prediction: Prediction) -> None:
+    if prediction.mask is not None:
+        _write_png(folder / "masks" / f"{name}.png", prediction.mask.astype(np.uint8) * 255)
+    _write_png(folder / "overlays" / f"{name}.png", draw_prediction(image, prediction))
+
+
+def draw_prediction(image: npt.NDArray[np.uint8], prediction: Prediction) -> npt.NDArray[np.uint8]:
+    """An RGB image (H, W, 3) with the outline of the predicted mask, and class and probability in a strip below it."""
+    picture = image if prediction.mask is None else draw_contours(image, prediction.mask, PREDICTION_COLOUR)
+    if prediction.label is None or prediction.probabilities is None:
+        return picture
+    return add_caption(picture, f"{prediction.label} {prediction.probabilities[prediction.label]:.2f}")
+
+
+def _write_png(path: Path, picture: npt.NDArray[np.uint8]) -> None:
+    encoded = cv2.imencode(".png", picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1]
+    with whole_file(path) as temporary:
+        temporary.write_bytes(encoded.tobytes())
+
+
+def _row(path: Path, prediction: Prediction) -> dict[str, Any]:
+    row: dict[str, Any] = {"image": os.fspath(path), "predicted": prediction.label}
+    row |= {f"probability_{name}": value for name, value in (prediction.probabilities or {}).items()}
+    if prediction.mask is not None:
+        row["mask_area_fraction"] = float(prediction.mask.mean())
+    return row

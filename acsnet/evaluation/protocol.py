@@ -1,0 +1,79 @@
+"""Which images a checkpoint is tested on, and how that is written down."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from acsnet.checkpoint import CheckpointCard, read_card
+from acsnet.config import Config, build_config, load_config
+from acsnet.data import Record, dataset_hash, load_records, split_records
+from acsnet.errors import ConfigError
+from acsnet.evaluation.evaluate import Evaluation, evaluate
+from acsnet.evaluation.predictor import Predictor
+
+logger = logging.getLogger(__name__)
+
+
+def resolve_test_config(checkpoint: Path, config: Path | None, overrides: Sequence[str]) -> Config:
+    """The configuration of a test: the one named, else ``config.yaml`` beside the checkpoint, else the card's own.
+
+    Raises:
+        ConfigError: where it is wrong, or its classes are not those of the checkpoint.
+        CheckpointError: where the checkpoint has no card.
+    """
+    card = read_card(checkpoint)
+    beside = checkpoint.parent / "config.yaml"
+    if config is not None or beside.is_file():
+        resolved = load_config(config or beside, overrides)
+    else:
+        resolved = build_config(card.config, overrides, f"the configuration in {checkpoint}")
+    unknown = [label for label in resolved.data.classes if label not in card.class_names]
+    if unknown:
+        raise ConfigError(
+            f"data.classes has {', '.join(unknown)}, which {checkpoint} does not know: it tells apart "
+            f"{', '.join(card.class_names)}"
+        )
+    return resolved
+
+
+def run_test(checkpoint: Path, config: Config, progress: bool = True) -> tuple[Evaluation, dict[str, Any]]:
+    """Test a checkpoint on the configured part of the configured data.
+
+    Returns:
+        The result, and its provenance: checkpoint, protocol, data and split hashes.
+
+    Raises:
+        AcsnetError: for a checkpoint or data that cannot be used.
+    """
+    predictor = Predictor.from_checkpoint(checkpoint)
+    predictor.threshold = config.evaluation.threshold
+    records = load_records(config.data, progress)
+    tested, split_hash = _tested_part(records, config, predictor.card)
+    result = evaluate(predictor, tested, config.evaluation.batch_size, progress)
+    provenance = {
+        "checkpoint": checkpoint.name,
+        "model": predictor.card.model,
+        "class_names": list(predictor.card.class_names),
+        "part": config.data.split,
+        "protocol": "each image at its original size, then the mean over images",
+        "threshold": predictor.threshold,
+        "dataset_hash": dataset_hash(tested),
+        "split_hash": split_hash,
+    }
+    return result, provenance
+
+
+def _tested_part(
+    records: Sequence[Record], config: Config, card: CheckpointCard
+) -> tuple[Sequence[Record], str | None]:
+    if config.data.split == "all":
+        return records, None
+    split = split_records(records, config.data.folds)
+    if card.split_hash is not None and split.hash != card.split_hash:
+        logger.warning(
+            "the checkpoint was trained on another split (%s, here %s): tested images may have been trained on",
+            card.split_hash,
+            split.hash,
+        )
+    return split.part(config.data.split), split.hash

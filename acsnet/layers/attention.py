@@ -1,0 +1,77 @@
+"""Channel attention and deformable spatial attention of ACSNet (He et al. 2024)."""
+
+import torch
+from torch import nn
+
+from acsnet.errors import InputError
+from acsnet.ops import ModulatedDeformConv2d
+
+
+class ChannelAttention(nn.Module):
+    """Weighs each channel by what the whole map says, from its global average and its global maximum together.
+
+    ``w = sigmoid(Linear_C(ReLU(Linear_{C/16}(concat(average, maximum)))))``, ``out = ReLU(x * w)``:
+    (B, C, H, W) -> (B, C, H, W). Source: He et al. 2024.
+
+    Args:
+        channels: C, at least 16.
+
+    Raises:
+        InputError: for fewer than 16 channels.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        if channels < 16:
+            raise InputError(f"channel attention takes at least 16 channels, got {channels}")
+        self.weigh = nn.Sequential(
+            nn.Linear(2 * channels, channels // 16),
+            nn.ReLU(inplace=True),
+            nn.Linear(channels // 16, channels),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        pooled = torch.cat((x.mean(dim=(2, 3)), x.amax(dim=(2, 3))), dim=1)  # (B, 2C)
+        return torch.relu(x * self.weigh(pooled)[:, :, None, None])
+
+
+class DeformableSpatialAttention(nn.Module):
+    """Deformable spatial attention module (DSAModule): where to look, learned with sampling positions that move.
+
+    ``c = ReLU(GN(DCN(x)))``, ``a = sigmoid(conv(mean over channels of c))``, ``b = sigmoid(conv(max over channels of
+    c))``, ``out = ReLU(GN(DCN(concat(a * c, b * c))))`` with modulated deformable 3x3 convolutions (DCN):
+    (B, C, H, W) -> (B, C, H, W). Source: He et al. 2024.
+
+    Args:
+        channels: C, a multiple of 4.
+        backend: of the deformable convolution; see :func:`acsnet.ops.deform_conv2d`.
+
+    Raises:
+        InputError: where ``channels`` is no multiple of 4.
+    """
+
+    def __init__(self, channels: int, backend: str = "auto") -> None:
+        super().__init__()
+        if channels < 4 or channels % 4:
+            raise InputError(f"deformable spatial attention takes a multiple of 4 channels, got {channels}")
+        self.gather = self._block(channels, channels, backend)
+        self.average_map = nn.Conv2d(1, 1, 3, padding=1)
+        self.maximum_map = nn.Conv2d(1, 1, 3, padding=1)
+        self.merge = self._block(2 * channels, channels, backend)
+
+    @staticmethod
+    def _block(in_channels: int, out_channels: int, backend: str) -> nn.Sequential:
+        return nn.Sequential(
+            ModulatedDeformConv2d(in_channels, out_channels, 3, padding=1, backend=backend),
+            nn.GroupNorm(out_channels // 4, out_channels),
+            nn.ReLU(inplace=True),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        c = self.gather(x)
+        a = torch.sigmoid(self.average_map(c.mean(dim=1, keepdim=True)))  # (B, 1, H, W)
+        b = torch.sigmoid(self.maximum_map(c.amax(dim=1, keepdim=True)))  # (B, 1, H, W)
+        return self.merge(torch.cat((a * c, b * c), dim=1))

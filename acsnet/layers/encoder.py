@@ -1,0 +1,73 @@
+"""Feature pyramids from timm."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+
+from acsnet.errors import DownloadError, InputError
+from acsnet.registry import look_up
+
+# What timm raises when weights cannot be fetched: huggingface_hub's and httpx's errors are OSErrors or RuntimeErrors.
+_DOWNLOAD_ERRORS = (OSError, RuntimeError)
+
+
+class Encoder(nn.Module):
+    """A timm network that gives its feature maps at strides 2, 4, 8, 16 and 32.
+
+    Args:
+        name: any timm network that has these five feature levels.
+        in_channels: channels of the input; pre-trained first-layer weights are adapted by timm.
+        weights: ``"imagenet"`` for timm's default pre-trained weights, None for random ones.
+
+    Attributes:
+        channels: of the five maps, finest first.
+
+    Raises:
+        UnknownNameError: for a network that timm does not have, or other weights.
+        InputError: for a network with other feature levels; the received and the needed strides are named.
+        DownloadError: where the weights cannot be downloaded.
+    """
+
+    strides = (2, 4, 8, 16, 32)
+
+    def __init__(self, name: str, in_channels: int = 3, weights: str | None = None) -> None:
+        super().__init__()
+        look_up("encoder", name.partition(".")[0], dict.fromkeys(timm.list_models()), "timm.list_models() lists all")
+        if weights is not None:
+            look_up("encoder weights", weights, {"imagenet": None}, "")
+        self.network = _create_features(name, in_channels, weights)
+        info: Any = self.network.feature_info
+        strides = tuple(info.reduction())
+        if strides != self.strides:
+            raise InputError(
+                f"encoder {name!r} has feature maps at strides {strides}, needed are five at {self.strides}: "
+                "take a convolutional encoder such as resnet18 or efficientnet_b0"
+            )
+        self.channels: Sequence[int] = tuple(info.channels())
+
+    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """(B, in_channels, H, W) -> five maps (B, C_i, H / stride_i, W / stride_i), finest first."""
+        return self.network(images)
+
+
+def _create_features(name: str, in_channels: int, weights: str | None) -> nn.Module:
+    # Naming the safetensors file keeps timm from falling back to a pickled one.
+    overlay = {} if weights is None else {"pretrained_cfg_overlay": {"hf_hub_filename": "model.safetensors"}}
+    try:
+        return timm.create_model(
+            name, features_only=True, in_chans=in_channels, pretrained=weights is not None, **overlay
+        )
+    except _DOWNLOAD_ERRORS as error:
+        if weights is None:
+            raise InputError(f"encoder {name!r} cannot be used for feature maps: {_first_line(error)}") from error
+        raise DownloadError(
+            f"the ImageNet weights of {name} could not be downloaded ({_first_line(error)}): connect to the internet "
+            "once, or go without by encoder_weights=None (in a configuration: --set model.encoder_weights=null)"
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

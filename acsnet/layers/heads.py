@@ -1,0 +1,35 @@
+"""Classification heads."""
+
+import torch
+from torch import nn
+
+from acsnet.layers.attention import ChannelAttention
+from acsnet.layers.blocks import upsample_twice
+
+
+class MultiScaleAttentionHead(nn.Module):
+    """ACSNet's classifier: channel attention on three maps of two scales, concatenated, pooled, two linear layers.
+
+    Source: He et al. 2024 (multi-scale channel-attention classifier).
+
+    Args:
+        fine_channels, coarse_channels, decoder_channels: channels of the encoder map at stride 16, of the encoder map
+            at stride 32, and of the decoder map at stride 16.
+        num_classes: K.
+    """
+
+    def __init__(self, fine_channels: int, coarse_channels: int, decoder_channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.fine = ChannelAttention(fine_channels)
+        self.coarse = ChannelAttention(coarse_channels)
+        self.decoder = ChannelAttention(decoder_channels)
+        total = fine_channels + coarse_channels + decoder_channels
+        self.classify = nn.Sequential(
+            nn.Linear(total, total // 2), nn.ReLU(inplace=True), nn.Linear(total // 2, num_classes)
+        )
+
+    def forward(self, fine: torch.Tensor, coarse: torch.Tensor, decoder: torch.Tensor) -> torch.Tensor:
+        """(B, C1, H, W), (B, C2, H/2, W/2), (B, C3, H, W) -> class logits (B, K)."""
+        maps = (self.fine(fine), upsample_twice(self.coarse(coarse)), self.decoder(decoder))
+        # The average of a concatenation is the concatenation of the averages.
+        return self.classify(torch.cat([x.mean(dim=(2, 3)) for x in maps], dim=1))

@@ -1,0 +1,61 @@
+"""Checks at the door of every loss; none of them makes a GPU wait."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from acsnet.errors import InputError
+
+
+def check_mask_logits(logits: Tensor, mask: Tensor) -> None:
+    """Raise InputError unless both are (B, 1, H, W) with the same sizes."""
+    if logits.ndim != 4 or logits.shape[1] != 1 or logits.shape != mask.shape:
+        raise InputError(
+            f"mask logits have shape {tuple(logits.shape)} and the mask {tuple(mask.shape)}: "
+            "expected (B, 1, H, W) with the same sizes"
+        )
+
+
+def check_class_logits(logits: Tensor, label: Tensor) -> None:
+    """Raise InputError unless logits are (B, K) and labels int64 (B,), and, on the CPU, in 0 to K-1."""
+    if logits.ndim != 2 or label.shape != logits.shape[:1] or label.dtype != torch.int64:
+        raise InputError(
+            f"class logits have shape {tuple(logits.shape)} and the labels are {label.dtype} of shape "
+            f"{tuple(label.shape)}: expected (B, K) and torch.int64 of shape (B,)"
+        )
+    # On a GPU the comparison would wait for the device at every step; there CUDA's own assertion answers.
+    if label.device.type == "cpu" and not bool(((label >= 0) & (label < logits.shape[1])).all()):
+        raise InputError(
+            f"the labels range from {int(label.min())} to {int(label.max())}: expected 0 to {logits.shape[1] - 1}"
+        )
+
+
+def check_range(name: str, value: object, low: float, high: float = math.inf) -> float:
+    """Return the value, or raise InputError unless it is a finite number from `low` to `high`."""
+    if not isinstance(value, (int, float)) or not math.isfinite(value) or not low <= value <= high:
+        upper = "" if math.isinf(high) else f" and at most {high:g}"
+        raise InputError(f"{name} is {value!r}: expected a finite number of at least {low:g}{upper}")
+    return float(value)
+
+
+def to_class_weights(name: str, values: Sequence[float] | Tensor | None) -> Tensor | None:
+    """Return one weight a class as float32 (K,), None for None; raise InputError unless all are finite and positive."""
+    if values is None:
+        return None
+    expected = "expected a list of finite numbers above 0, one a class"
+    try:
+        weights = torch.as_tensor(values, dtype=torch.float32).detach().clone()
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} is {values!r}: {expected}") from error
+    # A weight of 0 would make the weighted mean of a batch of that class alone 0/0.
+    if weights.ndim != 1 or not bool((torch.isfinite(weights) & (weights > 0)).all()):
+        raise InputError(f"{name} is {weights.tolist()}: {expected}")
+    return weights
+
+
+def check_class_weights(name: str, weights: Tensor | None, logits: Tensor) -> None:
+    """Raise InputError where weights (K,) do not fit class logits (B, K)."""
+    if weights is not None and len(weights) != logits.shape[1]:
+        raise InputError(f"{name} has {len(weights)} values: expected {logits.shape[1]}, one for each class logit")

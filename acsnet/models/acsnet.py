@@ -1,0 +1,120 @@
+"""ACSNet: gate units, deformable spatial attention and a multi-scale channel-attention classifier.
+
+He, Yang, Su, Wang: "Multi-task learning for segmentation and classification of breast tumors from ultrasound images",
+Computers in Biology and Medicine, 2024.
+
+Beyond the publication: any timm encoder with five feature levels (1x1 convolutions bring its maps to the published
+widths where they differ), any number of classes and input channels, and either task alone.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from acsnet.errors import InputError
+from acsnet.layers import (
+    ConvNormAct,
+    DeformableSpatialAttention,
+    DoubleConv,
+    Encoder,
+    GateUnit,
+    MultiScaleAttentionHead,
+    upsample_twice,
+)
+from acsnet.models.base import MultiTaskModel, MultiTaskOutput
+from acsnet.registry import TASKS, register_model
+
+PUBLISHED_WIDTHS = (64, 64, 128, 256, 512)
+
+
+class UpsampleConcat(nn.Module):
+    """1x1 convolution to the skip's channels, ReLU, upsampling, then concatenation with the skip.
+
+    (B, C_in, H, W) and a skip (B, C, 2H, 2W) -> (B, 2C, 2H, 2W).
+    """
+
+    def __init__(self, in_channels: int, skip_channels: int) -> None:
+        super().__init__()
+        self.reduce = nn.Sequential(nn.Conv2d(in_channels, skip_channels, 1), nn.ReLU(inplace=True))
+
+    def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
+        """(B, C_in, H, W), (B, C, 2H, 2W) -> (B, 2C, 2H, 2W)."""
+        return torch.cat((upsample_twice(self.reduce(x)), skip), dim=1)
+
+
+@register_model(
+    "acsnet",
+    publication="He et al. 2024, Computers in Biology and Medicine",
+    adds="gate units, deformable spatial attention, multi-scale channel-attention classifier",
+)
+class ACSNet(MultiTaskModel):
+    """The network; see the module.
+
+    Args:
+        num_classes: K.
+        in_channels: channels of the input.
+        encoder_weights: ``"imagenet"`` or None.
+        tasks: which tasks are built.
+        encoder: a timm network with feature maps at strides 2, 4, 8, 16, 32.
+        widths: of the five gated maps, finest first, each a multiple of 16; smaller ones make a smaller network.
+        backend: of the deformable convolutions; see :func:`acsnet.ops.deform_conv2d`.
+
+    Raises:
+        InputError: for widths that are not five multiples of 16.
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 3,
+        in_channels: int = 3,
+        encoder_weights: str | None = None,
+        tasks: Sequence[str] = TASKS,
+        encoder: str = "resnet18",
+        widths: Sequence[int] = PUBLISHED_WIDTHS,
+        backend: str = "auto",
+    ) -> None:
+        super().__init__(num_classes, in_channels, tasks)
+        if len(widths) != 5 or any(width < 16 or width % 16 for width in widths):
+            raise InputError(f"widths is {tuple(widths)}: five multiples of 16 are needed, finest first")
+        w0, w1, w2, w3, w4 = widths
+        segments = "segmentation" in self.tasks
+        self.encoder = Encoder(encoder, in_channels, encoder_weights)
+        # Classification alone looks no further than the first decoder level, which needs the two coarsest maps.
+        self.levels = range(5) if segments else range(3, 5)
+        self.adapters = nn.ModuleDict({str(i): _adapter(self.encoder.channels[i], widths[i]) for i in self.levels})
+        self.gates = nn.ModuleDict({str(i): GateUnit(widths[i]) for i in self.levels})
+        self.join3 = UpsampleConcat(w4, w3)
+        self.decode3 = nn.Sequential(DoubleConv(2 * w3, w3 // 16), DeformableSpatialAttention(2 * w3, backend))
+        if segments:
+            self.join2 = UpsampleConcat(2 * w3, w2)
+            self.decode2 = nn.Sequential(DoubleConv(2 * w2, w2 // 16), DeformableSpatialAttention(2 * w2, backend))
+            self.join1 = UpsampleConcat(2 * w2, w1)
+            self.decode1 = DoubleConv(2 * w1, w1 // 16)
+            self.join0 = UpsampleConcat(2 * w1, w0)
+            self.decode0 = nn.Sequential(
+                nn.Conv2d(2 * w0, 2 * w0, 1), nn.ReLU(inplace=True), ConvNormAct(2 * w0, 2 * w0, w0 // 16)
+            )
+            self.seg_head = nn.Sequential(ConvNormAct(2 * w0, 2 * w0, w0 // 16), nn.Conv2d(2 * w0, 1, 1))
+        if "classification" in self.tasks:
+            self.cls_head = MultiScaleAttentionHead(w3, w4, 2 * w3, num_classes)
+
+    def forward_tasks(self, images: torch.Tensor) -> MultiTaskOutput:
+        """(B, in_channels, H, W) -> mask logits (B, 1, H, W), class logits (B, K)."""
+        features = self.encoder(images)  # (B, C_i, H/2^(i+1), W/2^(i+1))
+        maps = {i: self.adapters[str(i)](features[i]) for i in self.levels}
+        gated = {i: self.gates[str(i)](maps[i]) for i in self.levels}
+        d3 = self.decode3(self.join3(gated[4], gated[3]))  # (B, 2*w3, H/16, W/16)
+        label = self.cls_head(maps[3], maps[4], d3) if "classification" in self.tasks else None
+        if "segmentation" not in self.tasks:
+            return MultiTaskOutput(None, label)
+        d2 = self.decode2(self.join2(d3, gated[2]))  # (B, 2*w2, H/8, W/8)
+        d1 = self.decode1(self.join1(d2, gated[1]))  # (B, 2*w1, H/4, W/4)
+        d0 = self.decode0(self.join0(d1, gated[0]))  # (B, 2*w0, H/2, W/2)
+        return MultiTaskOutput(self.seg_head(upsample_twice(d0)), label)
+
+
+def _adapter(in_channels: int, out_channels: int) -> nn.Module:
+    if in_channels == out_channels:
+        return nn.Identity()
+    return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1), nn.ReLU(inplace=True))

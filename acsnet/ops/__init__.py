@@ -1,0 +1,6 @@
+"""Operators: deformable convolution behind one function, with several backends."""
+
+from acsnet.ops.deform_conv import deform_conv2d, list_backends
+from acsnet.ops.modules import DeformConv2d, ModulatedDeformConv2d
+
+__all__ = ["DeformConv2d", "ModulatedDeformConv2d", "deform_conv2d", "list_backends"]

@@ -1,0 +1,111 @@
+"""What people see of a training: a bar an epoch, a line an epoch, TensorBoard."""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch.utils.tensorboard import SummaryWriter
+from tqdm.auto import tqdm
+
+from acsnet.overlay import PREDICTION_COLOUR, TRUTH_COLOUR, add_caption, draw_contours
+from acsnet.training.run_folder import RunFolder
+
+logger = logging.getLogger(__name__)
+
+
+class Reporter:
+    """Progress of one run; on all but the main process everything is silent.
+
+    Args:
+        folder: of the run.
+        first_epoch, epochs: from which epoch (counted from 0) to how many in all.
+        enabled: whether this is the main process.
+        bar: whether to show progress bars.
+    """
+
+    def __init__(self, folder: RunFolder, first_epoch: int, epochs: int, enabled: bool, bar: bool = True) -> None:
+        self._epochs = epochs
+        self._first_epoch = first_epoch
+        self._enabled = enabled
+        self._bar = bar
+        self._started = time.monotonic()
+        # Events after the last finished epoch are of epochs that will now be run again.
+        self._writer = SummaryWriter(str(folder.tensorboard), purge_step=first_epoch + 1) if enabled else None
+
+    def bar(self, batches: Any, epoch: int, length: int) -> "tqdm[Any]":
+        """A progress bar over the batches of an epoch."""
+        return tqdm(
+            batches,
+            total=length,
+            desc=f"epoch {epoch + 1}/{self._epochs}",
+            unit="batch",
+            leave=False,
+            # None: shown on a terminal only, so that log files hold the line an epoch alone.
+            disable=None if self._enabled and self._bar else True,
+        )
+
+    def epoch(self, row: Mapping[str, Any], improved: bool) -> None:
+        """Show the row of a finished epoch."""
+        if self._writer is None:
+            return
+        epoch = int(row["epoch"])
+        for name, value in row.items():
+            if name != "epoch" and value is not None:
+                part, _, metric = name.partition("_") if name.startswith("val_") else ("train", "", name)
+                self._writer.add_scalar(f"{part}/{metric}", value, epoch)
+        self._writer.flush()
+        values = ", ".join(
+            f"{name.removeprefix('val_')} {value:.3f}"
+            for name, value in row.items()
+            if name.startswith("val_") and name != "val_loss"
+        )
+        logger.info(
+            "epoch %d/%d: loss %.4f, val loss %.4f, %s, score %.4f%s, %.1f s, %s to go",
+            epoch,
+            self._epochs,
+            row["loss"],
+            row["val_loss"],
+            values,
+            row["score"],
+            " (best)" if improved else "",
+            row["seconds"],
+            self._remaining(epoch),
+        )
+
+    def _remaining(self, epoch: int) -> str:
+        done = epoch - self._first_epoch
+        seconds = (time.monotonic() - self._started) / done * (self._epochs - epoch)
+        return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+    def panel(self, pictures: Sequence[npt.NDArray[np.uint8]], epoch: int) -> None:
+        """Show pictures (all of one size) side by side as one panel."""
+        if self._writer is not None:
+            self._writer.add_image("validation", np.concatenate(pictures, axis=1), epoch, dataformats="HWC")
+
+    def close(self) -> None:
+        """Write what is left."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+def case_picture(
+    image: npt.NDArray[np.uint8],
+    truth: npt.NDArray[np.bool_],
+    prediction: npt.NDArray[np.bool_] | None,
+    caption: str,
+) -> npt.NDArray[np.uint8]:
+    """Image, truth and prediction of one case below each other, captioned.
+
+    Args:
+        image: (H, W, 1 or 3).
+        truth: (H, W).
+        prediction: (H, W), or None for a network that gives none.
+        caption: stands below.
+    """
+    rgb = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+    rows = [rgb, draw_contours(rgb, truth, TRUTH_COLOUR)]
+    rows += [] if prediction is None else [draw_contours(rgb, prediction, PREDICTION_COLOUR)]
+    return add_caption(np.concatenate(rows), caption)

@@ -1,0 +1,88 @@
+"""The folder of a run, and what in it resuming needs."""
+
+import io
+import pickle
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from acsnet.config import Config, changed_keys
+from acsnet.errors import RunError
+from acsnet.files import whole_file, write_csv, write_json, write_text
+
+
+class RunFolder:
+    """``config.yaml``, ``environment.json``, ``history.csv``, ``tensorboard/``, ``last.pt`` and ``best.safetensors``.
+
+    Args:
+        path: the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
+        self.environment = path / "environment.json"
+        self.history = path / "history.csv"
+        self.tensorboard = path / "tensorboard"
+        self.last = path / "last.pt"
+        self.best = path / "best.safetensors"
+
+    def check_new(self) -> None:
+        """Check that a new run may be started here.
+
+        Raises:
+            RunError: where the folder exists and is not empty.
+        """
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise RunError(
+                f"{self.path} exists already and is never overwritten: go on with it by --resume, or choose another "
+                "folder by --work-dir"
+            )
+
+    def check_resume(self, config: Config) -> None:
+        """Check that the run that is here can go on with a configuration.
+
+        Raises:
+            RunError: where there is no run, or its configuration differs; the keys are named.
+        """
+        if not self.config.is_file():
+            raise RunError(f"there is no run to resume in {self.path}: start it without --resume")
+        changed = changed_keys(yaml.safe_load(self.config.read_text(encoding="utf-8")), config.to_dict())
+        if changed:
+            raise RunError(
+                f"{self.path} was started with another configuration: {', '.join(changed)}; go on with the old one, or "
+                "start a new run by --work-dir"
+            )
+
+    def start(self, config: Config, environment: Mapping[str, Any]) -> None:
+        """Write the resolved configuration and the environment."""
+        write_text(self.config, config.to_yaml())
+        write_json(self.environment, dict(environment))
+
+    def write_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write ``history.csv``, a row an epoch."""
+        write_csv(self.history, rows)
+
+    def save_state(self, state: Mapping[str, Any]) -> None:
+        """Write ``last.pt``: tensors and plain values only, so that it is read without unpickling objects."""
+        buffer = io.BytesIO()
+        torch.save(dict(state), buffer)
+        with whole_file(self.last) as temporary:
+            temporary.write_bytes(buffer.getbuffer())
+
+    def load_state(self) -> dict[str, Any] | None:
+        """Read ``last.pt``; None where no epoch was finished.
+
+        Raises:
+            RunError: where the file is broken or holds more than tensors and plain values.
+        """
+        if not self.last.exists():
+            return None
+        try:
+            return torch.load(self.last, map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise RunError(f"{self.last} cannot be read ({reason}): start a new run by --work-dir") from error

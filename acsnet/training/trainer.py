@@ -1,0 +1,362 @@
+"""The training loop: one code path for a CPU, a GPU, and several processes under torchrun."""
+
+import logging
+import resource
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator, DataLoaderConfiguration
+from accelerate.state import AcceleratorState
+from accelerate.utils import broadcast, set_seed
+from timm.utils import ModelEmaV3
+from torch import nn
+
+from acsnet.checkpoint import CheckpointCard, save_checkpoint
+from acsnet.config import Config
+from acsnet.data import Sample
+from acsnet.data.images import to_network_input
+from acsnet.errors import ConfigError, RunError
+from acsnet.models.base import MultiTaskOutput, check_size
+from acsnet.training.environment import describe_environment
+from acsnet.training.inputs import build_loaders, build_multi_task_loss, build_network, load_training_data
+from acsnet.training.optimization import build_optimizer, build_schedule
+from acsnet.training.precision import accelerate_name, resolve_precision
+from acsnet.training.progress import Reporter, case_picture
+from acsnet.training.run_folder import RunFolder
+from acsnet.training.selection import SelectionFormula
+from acsnet.training.validation import classification_summary, metric_names, overlap, segmentation_summary
+
+logger = logging.getLogger(__name__)
+
+_PANEL_CASES = 6
+
+
+class Trainer:
+    """Trains the configured network and keeps its run folder.
+
+    Everything that can be wrong with the configuration, the data and the folder is found here, before anything is
+    written. Each epoch is a function of the seed, its number and the state after the one before, so a run that was
+    killed and resumed ends, on the CPU, with the same weights bit for bit.
+
+    Args:
+        config: the configuration.
+        work_dir: the run folder.
+        resume: go on with the run that is there.
+        progress: show progress bars.
+
+    Raises:
+        AcsnetError: for anything that keeps the training from starting.
+    """
+
+    def __init__(self, config: Config, work_dir: Path, resume: bool = False, progress: bool = True) -> None:
+        self.config = config
+        self.folder = RunFolder(work_dir)
+        self._resume = resume
+        if resume:
+            self.folder.check_resume(config)
+        else:
+            self.folder.check_new()
+        self.accelerator = _build_accelerator(config)
+        self._progress = progress and self.accelerator.is_main_process
+        self.formula = SelectionFormula(config.training.selection, metric_names(config.model.tasks))
+        set_seed(config.training.seed)
+        network = build_network(config)
+        check_size(config.data.image_size, getattr(network, "divisor", 1))
+        self.loss = build_multi_task_loss(config.loss, config.model.tasks).to(self.accelerator.device)
+        self.data = load_training_data(config, self._progress)
+        with self.accelerator.main_process_first():
+            self.loaders = build_loaders(config, self.data, self._progress)
+        self._prepare(network)
+        self.epoch = 0
+        self.steps = 0
+        self.best_score: float | None = None
+        self.epochs_without_better = 0
+        self.history: list[dict[str, Any]] = []
+        if resume:
+            self._restore()
+
+    def _prepare(self, network: nn.Module) -> None:
+        settings = self.config.training
+        if settings.channels_last:
+            network = network.to(memory_format=torch.channels_last)
+        network = network.to(self.accelerator.device)
+        self.ema = ModelEmaV3(network, decay=settings.ema_decay, use_warmup=True) if settings.ema_decay else None
+        optimizer = build_optimizer(network, self.loss, self.config.optimizer)
+        self.schedule = build_schedule(
+            optimizer, self.config.schedule, self.config.optimizer.learning_rate, settings.epochs
+        )
+        self.model, self.optimizer, self.train_batches, self.val_batches = self.accelerator.prepare(
+            network, optimizer, self.loaders.train, self.loaders.val
+        )
+
+    @property
+    def network(self) -> nn.Module:
+        """The network without what accelerate wraps around it."""
+        return self.accelerator.unwrap_model(self.model)
+
+    @property
+    def judged_network(self) -> nn.Module:
+        """The network that is validated and saved: the moving average where there is one."""
+        return self.network if self.ema is None else self.ema.module
+
+    def fit(self) -> Path:
+        """Train to the last epoch, or until no better one comes; return the best checkpoint.
+
+        Raises:
+            RunError: where the loss is not finite any more.
+            DiskFullError: where there is no space left.
+        """
+        if not self._resume:
+            self._start_folder()
+        epochs = self.config.training.epochs
+        reporter = Reporter(self.folder, self.epoch, epochs, self.accelerator.is_main_process, self._progress)
+        try:
+            while self.epoch < epochs and not self._has_stalled():
+                self._run_epoch(reporter)
+        finally:
+            reporter.close()
+        self.accelerator.wait_for_everyone()
+        return self.folder.best
+
+    def _start_folder(self) -> None:
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            precision = resolve_precision(self.config.training.precision, self.accelerator.device)
+            environment = describe_environment(self.accelerator.device, precision, self.accelerator.num_processes)
+            environment |= {"split_hash": self.data.split.hash, "dataset": self.data.description}
+            self.folder.start(self.config, environment)
+
+    def _has_stalled(self) -> bool:
+        patience = self.config.training.patience
+        stalled = patience is not None and self.epochs_without_better >= patience
+        if stalled and self.accelerator.is_main_process:
+            logger.info("stopped after epoch %d: no better one for %d epochs", self.epoch, self.epochs_without_better)
+        return stalled
+
+    def _run_epoch(self, reporter: Reporter) -> None:
+        started = time.monotonic()
+        row: dict[str, Any] = {"epoch": self.epoch + 1, "learning_rate": self.optimizer.param_groups[0]["lr"]}
+        row |= self._train(reporter)
+        row |= {f"val_{name}": value for name, value in self._validate().items()}
+        row["score"] = self.formula(
+            {name.removeprefix("val_"): v for name, v in row.items() if name.startswith("val_")}
+        )
+        row |= {"seconds": time.monotonic() - started, "peak_memory_mb": _peak_memory(self.accelerator.device)}
+        self.epoch += 1
+        self.schedule.step(self.epoch, row["score"])
+        improved = self.best_score is None or row["score"] > self.best_score
+        self.best_score = row["score"] if improved else self.best_score
+        self.epochs_without_better = 0 if improved else self.epochs_without_better + 1
+        self.history.append(row)
+        if self.accelerator.is_main_process:
+            self._save(improved)
+            reporter.epoch(row, improved)
+            if self.epoch % self.config.training.panel_every == 0 or self.epoch == self.config.training.epochs:
+                reporter.panel(self._panel(), self.epoch)
+        self.accelerator.wait_for_everyone()
+
+    def _train(self, reporter: Reporter) -> dict[str, float]:
+        # The epoch's own seed, for dropout and the like: resuming needs no state of any random generator.
+        set_seed(self.config.training.seed * 100_003 + self.epoch, device_specific=True)
+        self.loaders.sampler.epoch = self.epoch
+        self.model.train()
+        totals = torch.zeros(4, dtype=torch.float64)
+        bar = reporter.bar(self.train_batches, self.epoch, len(self.train_batches))
+        for step, batch in enumerate(bar, start=1):
+            values = self._step(batch, step)
+            totals += torch.tensor([1.0, *values], dtype=torch.float64)
+            bar.set_postfix({"loss": f"{totals[1] / totals[0]:.4f}"} | self._last_metrics())
+        count, total, segmentation, classification = self.accelerator.reduce(
+            totals.to(self.accelerator.device, torch.float32), "sum"
+        ).tolist()
+        means = {"loss": total / count}
+        if "segmentation" in self.config.model.tasks:
+            means["segmentation_loss"] = segmentation / count
+        if "classification" in self.config.model.tasks:
+            means["classification_loss"] = classification / count
+        return means
+
+    def _last_metrics(self) -> dict[str, str]:
+        names = ("val_dice", "val_accuracy")
+        return {name: f"{self.history[-1][name]:.3f}" for name in names if self.history and name in self.history[-1]}
+
+    def _step(self, batch: Sample, step: int) -> tuple[float, float, float]:
+        """One optimiser step; returns total, segmentation and classification loss (0 for a task left out)."""
+        losses = self.loss(self._forward(self.model, batch), batch["mask"].float(), batch["label"])
+        total = losses.total.item()
+        if not np.isfinite(total):
+            raise RunError(
+                f"the loss became {total} in epoch {self.epoch + 1}, step {step}: training stopped, the checkpoints of "
+                f"epoch {self.epoch} in {self.folder.path} are kept; lower optimizer.learning_rate, set "
+                "training.gradient_clip, or set training.precision=float32"
+            )
+        self.accelerator.backward(losses.total)
+        for parameter in self.loss.parameters():
+            # The loss is not wrapped for several processes: its few weights are averaged here.
+            parameter.grad = self.accelerator.reduce(parameter.grad, "mean")
+        if self.config.training.gradient_clip is not None:
+            self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.training.gradient_clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.steps += 1
+        if self.ema is not None:
+            self.ema.update(self.network, step=self.steps)
+        parts = (losses.segmentation, losses.classification)
+        return total, *(0.0 if part is None else part.item() for part in parts)
+
+    def _forward(self, network: nn.Module, batch: Sample) -> MultiTaskOutput:
+        return network(to_network_input(batch["image"], self.config.data.mean, self.config.data.std))
+
+    @torch.no_grad()
+    def _validate(self) -> dict[str, float]:
+        network = self.judged_network.eval()
+        if self.accelerator.num_processes > 1:
+            # Running statistics differ between processes until the next training step brings them together.
+            for buffer in network.buffers():
+                buffer.copy_(broadcast(buffer))
+        gathered = []
+        for batch in self.val_batches:
+            with self.accelerator.autocast():
+                output = self._forward(network, batch)
+            # Deep supervision belongs to training: the validation loss is that of the mask itself.
+            output = MultiTaskOutput(_float(output.mask), _float(output.label))
+            loss = self.loss(output, batch["mask"].float(), batch["label"]).total
+            gathered.append(self.accelerator.gather_for_metrics(_case_values(output, batch, loss)))
+        cases = {key: torch.cat([part[key] for part in gathered]).cpu().numpy() for key in gathered[0]}
+        metrics = {"loss": float(cases["loss"].mean())}
+        if "dice" in cases:
+            metrics |= segmentation_summary(cases["dice"], cases["iou"], cases["has_lesion"])
+        if "probabilities" in cases:
+            metrics |= classification_summary(cases["labels"], cases["probabilities"], self.config.data.classes)
+        return metrics
+
+    def _save(self, improved: bool) -> None:
+        if improved:
+            save_checkpoint(self.folder.best, self.judged_network.state_dict(), self._card())
+        self.folder.write_history(self.history)
+        scaler = self.accelerator.scaler
+        self.folder.save_state(
+            {
+                "epoch": self.epoch,
+                "steps": self.steps,
+                "best_score": self.best_score,
+                "epochs_without_better": self.epochs_without_better,
+                "history": self.history,
+                "split_hash": self.data.split.hash,
+                "network": self.network.state_dict(),
+                "ema": None if self.ema is None else self.ema.module.state_dict(),
+                "loss": self.loss.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "schedule": self.schedule.state_dict(),
+                "scaler": None if scaler is None else scaler.state_dict(),
+            }
+        )
+
+    def _restore(self) -> None:
+        state = self.folder.load_state()
+        if state is None:
+            return
+        if state["split_hash"] != self.data.split.hash:
+            raise RunError(
+                f"{self.folder.path} was started on other data (split {state['split_hash']}, now "
+                f"{self.data.split.hash}): point data.root at the same images, or start a new run by --work-dir"
+            )
+        self.epoch, self.steps = state["epoch"], state["steps"]
+        self.best_score, self.epochs_without_better = state["best_score"], state["epochs_without_better"]
+        self.history = state["history"]
+        self.network.load_state_dict(state["network"])
+        if self.ema is not None:
+            self.ema.module.load_state_dict(state["ema"])
+        self.loss.load_state_dict(state["loss"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+
+    def _card(self) -> CheckpointCard:
+        config = self.config.to_dict()
+        for key in ("root", "records", "cache"):
+            config["data"][key] = None
+        row = self.history[-1]
+        metrics = {name.removeprefix("val_"): value for name, value in row.items() if name.startswith("val_")}
+        protocol = f"validation part at {'x'.join(map(str, self.config.data.image_size))}, epoch {row['epoch']}"
+        settings = self.config.model
+        return CheckpointCard(
+            model=settings.name,
+            arguments={"in_channels": settings.in_channels, "tasks": list(settings.tasks), **settings.arguments},
+            class_names=self.config.data.classes,
+            input_size=self.config.data.image_size,
+            mean=self.config.data.mean,
+            std=self.config.data.std,
+            threshold=self.config.evaluation.threshold,
+            metrics={"protocol": protocol, **metrics},
+            dataset=self.data.description,
+            split_hash=self.data.split.hash,
+            config=config,
+        )
+
+    @torch.no_grad()
+    def _panel(self) -> list[np.ndarray[Any, Any]]:
+        dataset = self.loaders.val_dataset
+        chosen = np.linspace(0, len(dataset) - 1, min(_PANEL_CASES, len(dataset))).astype(int)
+        samples = [dataset[(int(index), 0)] for index in chosen]
+        batch = Sample(**{key: torch.stack([sample[key] for sample in samples]) for key in Sample.__annotations__})  # type: ignore[literal-required, typeddict-item]
+        with self.accelerator.autocast():
+            output = self._forward(self.judged_network.eval(), _to(batch, self.accelerator.device))
+        return [self._case_picture(sample, output, index) for index, sample in enumerate(samples)]
+
+    def _case_picture(self, sample: Sample, output: MultiTaskOutput, index: int) -> np.ndarray[Any, Any]:
+        caption = self.config.data.classes[int(sample["label"])]
+        if output.label is not None:
+            caption += f" -> {self.config.data.classes[int(output.label[index].argmax())]}"
+        mask = None if output.mask is None else (output.mask[index, 0] > 0).cpu().numpy()
+        return case_picture(sample["image"].numpy(), sample["mask"][0].numpy(), mask, caption)
+
+
+def _build_accelerator(config: Config) -> Accelerator:
+    # The precision is global state in accelerate, and a process may train more than one configuration.
+    AcceleratorState._reset_state()
+    device = Accelerator().device
+    AcceleratorState._reset_state()
+    accelerator = Accelerator(
+        mixed_precision=accelerate_name(config.training, device),
+        # A batch is divided among the processes, so that more of them give the same training.
+        dataloader_config=DataLoaderConfiguration(split_batches=True, non_blocking=True),
+        step_scheduler_with_optimizer=False,
+    )
+    if config.training.batch_size % accelerator.num_processes:
+        raise ConfigError(
+            f"training.batch_size is {config.training.batch_size}, which {accelerator.num_processes} processes cannot "
+            "share equally: choose a multiple"
+        )
+    torch.backends.cudnn.benchmark = True
+    return accelerator
+
+
+def _case_values(output: MultiTaskOutput, batch: Sample, loss: torch.Tensor) -> dict[str, torch.Tensor]:
+    """What validation keeps of each image; each has the loss of its batch."""
+    values = {"labels": batch["label"], "loss": loss.expand(len(batch["label"]))}
+    if output.mask is not None:
+        dice, iou = overlap(output.mask, batch["mask"])
+        values |= {"dice": dice, "iou": iou, "has_lesion": batch["mask"].flatten(1).any(dim=1)}
+    if output.label is not None:
+        values["probabilities"] = output.label.softmax(dim=1)
+    return values
+
+
+def _float(logits: torch.Tensor | None) -> torch.Tensor | None:
+    return None if logits is None else logits.float()
+
+
+def _to(batch: Sample, device: torch.device) -> Sample:
+    return Sample(image=batch["image"].to(device), mask=batch["mask"].to(device), label=batch["label"].to(device))
+
+
+def _peak_memory(device: torch.device) -> float:
+    """Highest memory so far in MB: of the GPU's tensors, or of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6

@@ -1,0 +1,53 @@
+"""Metrics of the validation part while training: quick, at the network's input size."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from acsnet.metrics import classification_metrics
+
+SEGMENTATION_METRICS = ("dice", "lesion_dice", "iou")
+CLASSIFICATION_METRICS = ("accuracy", "balanced_accuracy", "f1_macro")
+
+
+def metric_names(tasks: Sequence[str]) -> tuple[str, ...]:
+    """The metrics that validation gives for some tasks."""
+    segmentation = SEGMENTATION_METRICS if "segmentation" in tasks else ()
+    return ("loss", *segmentation, *(CLASSIFICATION_METRICS if "classification" in tasks else ()))
+
+
+def overlap(mask_logits: torch.Tensor, truth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Dice and IoU an image at a mask probability of 0.5; both empty gives 1.
+
+    Args:
+        mask_logits: (B, 1, H, W).
+        truth: (B, 1, H, W) bool.
+
+    Returns:
+        Two float tensors (B,).
+    """
+    prediction = mask_logits > 0
+    both = (prediction & truth).sum(dim=(1, 2, 3)).float()
+    sizes = prediction.sum(dim=(1, 2, 3)) + truth.sum(dim=(1, 2, 3))
+    empty = sizes == 0
+    dice = torch.where(empty, 1.0, 2 * both / sizes.clamp(min=1))
+    iou = torch.where(empty, 1.0, both / (sizes - both).clamp(min=1))
+    return dice, iou
+
+
+def segmentation_summary(
+    dice: npt.NDArray[np.float64], iou: npt.NDArray[np.float64], has_lesion: npt.NDArray[np.bool_]
+) -> dict[str, float]:
+    """Means over images; ``lesion_dice`` over those with a lesion (all of them where none has one)."""
+    lesions = dice[has_lesion] if has_lesion.any() else dice
+    return {"dice": float(dice.mean()), "lesion_dice": float(lesions.mean()), "iou": float(iou.mean())}
+
+
+def classification_summary(
+    labels: npt.NDArray[np.int64], probabilities: npt.NDArray[np.float64], class_names: Sequence[str]
+) -> dict[str, float]:
+    """The metrics of :data:`CLASSIFICATION_METRICS`."""
+    metrics = classification_metrics(labels, probabilities, class_names)
+    return {name: float(metrics[name]) for name in CLASSIFICATION_METRICS}

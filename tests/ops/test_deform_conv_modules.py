@@ -1,0 +1,146 @@
+"""Deformable convolutions as layers: how they start, what they store, and that they compute what the operator does."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from acsnet.errors import InputError, UnknownNameError
+from acsnet.ops import DeformConv2d, ModulatedDeformConv2d, deform_conv2d
+
+LAYERS = [DeformConv2d, ModulatedDeformConv2d]
+
+
+def stir(layer):
+    """Give every parameter a value that is neither zero nor alike."""
+    generator = torch.Generator().manual_seed(3)
+    for parameter in layer.parameters():
+        torch.nn.init.normal_(parameter, std=0.2, generator=generator)
+    return layer
+
+
+def images(*shape):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(5))
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("bias", [True, False])
+def test_starts_as_a_plain_convolution(layer, bias):
+    convolution = layer(4, 6, (3, 2), stride=(2, 1), padding=1, dilation=(1, 2), groups=2, offset_groups=2, bias=bias)
+    input = images(2, 4, 9, 8)
+    weight = convolution.weight if layer is DeformConv2d else convolution.weight / 2  # sigmoid(0)
+    expected = functional.conv2d(input, weight, convolution.bias, (2, 1), 1, (1, 2), 2)
+    torch.testing.assert_close(convolution(input), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_modulated_layer_is_the_operator_with_predicted_offsets_and_mask():
+    layer = stir(ModulatedDeformConv2d(4, 6, 3, stride=2, padding=1, groups=2, offset_groups=2, bias=True))
+    input = images(2, 4, 9, 8)
+    mask = torch.sigmoid(layer.modulation(input))
+    expected = deform_conv2d(input, layer.offset(input), layer.weight, layer.bias, 2, 1, 1, mask, "torchvision")
+    torch.testing.assert_close(layer(input), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_plain_layer_is_the_operator_with_predicted_offsets():
+    layer = stir(DeformConv2d(4, 6, 2, dilation=2))
+    input = images(2, 4, 9, 8)
+    expected = deform_conv2d(input, layer.offset(input), layer.weight, dilation=2, backend="torchvision")
+    torch.testing.assert_close(layer(input), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("backend", ["auto", "torch", "torchvision", "mmcv"])
+def test_state_dict_does_not_depend_on_the_backend(backend):
+    shapes = {
+        name: tuple(value.shape) for name, value in ModulatedDeformConv2d(4, 6, 3, backend=backend).state_dict().items()
+    }
+    assert shapes == {
+        "weight": (6, 4, 3, 3),
+        "offset.weight": (18, 4, 3, 3),
+        "offset.bias": (18,),
+        "modulation.weight": (9, 4, 3, 3),
+        "modulation.bias": (9,),
+    }
+
+
+def test_state_dict_of_the_plain_layer():
+    layer = DeformConv2d(4, 6, (1, 3), groups=2, offset_groups=4, bias=True)
+    shapes = {name: tuple(value.shape) for name, value in layer.state_dict().items()}
+    assert shapes == {"weight": (6, 2, 1, 3), "bias": (6,), "offset.weight": (24, 4, 1, 3), "offset.bias": (24,)}
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_weights_start_as_published(layer):
+    torch.manual_seed(0)
+    convolution = layer(64, 32, 3, bias=True)
+    bound = (64 * 9) ** -0.5  # of nn.Conv2d, for weight and bias
+    for parameter in (convolution.weight, convolution.bias):
+        assert 0.8 * bound < parameter.abs().max() <= bound
+    predictors = list(convolution.children())
+    assert len(predictors) == (1 if layer is DeformConv2d else 2)
+    assert all(not parameter.any() for predictor in predictors for parameter in predictor.parameters())
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_reset_starts_again(layer):
+    convolution = stir(layer(4, 6, 3, bias=True))
+    before = convolution.weight.clone()
+    convolution.reset_parameters()
+    assert not torch.equal(convolution.weight, before)
+    assert all(not parameter.any() for predictor in convolution.children() for parameter in predictor.parameters())
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_every_parameter_learns_from_the_first_step(layer):
+    convolution = layer(4, 6, 3, padding=1, bias=True)
+    convolution(images(2, 4, 8, 8)).square().sum().backward()
+    for name, parameter in convolution.named_parameters():
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.any(), name
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_compiles_exports_and_runs_under_autocast(layer):
+    convolution = stir(layer(4, 6, 3, padding=1)).eval()
+    input = images(2, 4, 8, 8)
+    expected = convolution(input)
+    torch.compiler.reset()
+    compiled = torch.compile(convolution, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(input), expected)
+    batch = {0: torch.export.Dim("batch", min=1, max=64)}
+    program = torch.export.export(convolution, (input,), dynamic_shapes=(batch,))
+    more = images(5, 4, 8, 8)
+    torch.testing.assert_close(program.module()(more), convolution(more))
+    with torch.autocast("cpu", torch.bfloat16):
+        output = convolution(input)
+    assert output.dtype == torch.bfloat16
+    assert (output - expected).norm() < 0.05 * expected.norm()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"groups": 3}, r"DeformConv2d: groups must divide in_channels, got groups=3 and in_channels=4"),
+        ({"groups": 4}, r"DeformConv2d: groups must divide out_channels, got groups=4 and out_channels=6"),
+        ({"groups": 0}, r"groups must divide in_channels, got groups=0"),
+        ({"offset_groups": 3}, r"offset_groups must divide in_channels, got offset_groups=3 and in_channels=4"),
+        ({"kernel_size": 0}, r"DeformConv2d: kernel_size must be one or two whole numbers of at least 1, got 0"),
+        ({"kernel_size": (3, 3, 3)}, r"kernel_size must be one or two whole numbers of at least 1, got \(3, 3, 3\)"),
+        ({"stride": 0}, r"DeformConv2d: stride must be one or two whole numbers of at least 1, got 0"),
+        ({"padding": (1, -1)}, r"DeformConv2d: padding must be one or two whole numbers of at least 0, got \(1, -1\)"),
+        ({"dilation": 1.5}, r"DeformConv2d: dilation must be one or two whole numbers of at least 1, got 1.5"),
+    ],
+)
+@pytest.mark.parametrize("layer", LAYERS)
+def test_wrong_arguments_are_named(layer, arguments, message):
+    with pytest.raises(InputError, match=message):
+        layer(**({"in_channels": 4, "out_channels": 6, "kernel_size": 3} | arguments))
+
+
+def test_unknown_backend():
+    with pytest.raises(UnknownNameError, match=r"did you mean 'torch'"):
+        DeformConv2d(4, 6, 3, backend="trch")
+
+
+def test_shows_its_arguments():
+    text = repr(DeformConv2d(4, 6, (3, 1), offset_groups=2, backend="torch"))
+    assert "4, 6, kernel_size=(3, 1), stride=(1, 1)" in text
+    assert "offset_groups=2, bias=False, backend='torch'" in text

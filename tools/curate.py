@@ -1,0 +1,25 @@
+"""Make a record table: python tools/curate.py ROOT --out DIR."""
+
+import argparse
+from pathlib import Path
+
+from acsnet.cli import run
+
+
+def main() -> None:
+    """Parse the command line, verify every file and write the table."""
+    parser = argparse.ArgumentParser(description="Verify a data set, group identical images, write records.csv.")
+    parser.add_argument("root", type=Path, metavar="ROOT", help="a folder in BUSI's layout")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to write records.csv")
+    arguments = parser.parse_args()
+
+    from acsnet.data import read_busi, verify_records, write_record_table
+
+    records = verify_records(read_busi(arguments.root))
+    write_record_table(arguments.out / "records.csv", records)
+    groups = len({record.group for record in records})
+    print(f"{arguments.out}/records.csv: {len(records)} images in {groups} groups of identical pixels")
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main))

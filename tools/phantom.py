@@ -1,0 +1,40 @@
+"""Write a synthetic breast-ultrasound data set in BUSI's layout."""
+
+import argparse
+from pathlib import Path
+
+from acsnet.cli import run
+from acsnet.data.phantom import write_phantoms
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to, new or empty")
+    parser.add_argument("--benign", type=int, default=40, metavar="N", help="benign images")
+    parser.add_argument("--malignant", type=int, default=20, metavar="N", help="malignant images")
+    parser.add_argument("--normal", type=int, default=20, metavar="N", help="images without a lesion")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same images")
+    parser.add_argument(
+        "--size",
+        type=int,
+        nargs=2,
+        default=(256, 256),
+        metavar=("HEIGHT", "WIDTH"),
+        help="about this size in pixels: each image differs from it by up to 20 %%",
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Write the images and say where."""
+    arguments = parse_arguments()
+    counts = {label: getattr(arguments, label) for label in ("benign", "malignant", "normal")}
+    height, width = arguments.size
+    write_phantoms(arguments.out, counts, arguments.seed, (height, width))
+    written = ", ".join(f"{count} {label}" for label, count in counts.items())
+    print(f"wrote {sum(counts.values())} phantoms ({written}) to {arguments.out}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main))

@@ -1,0 +1,43 @@
+"""Test a checkpoint: python tools/test.py --checkpoint FILE [--config CONFIG] [--set KEY=VALUE ...] [--out DIR]."""
+
+import argparse
+from pathlib import Path
+
+from acsnet.cli import run
+
+
+def main() -> None:
+    """Parse the command line, test, print the table and write the files."""
+    parser = argparse.ArgumentParser(
+        description="Test a checkpoint: prints a table, writes metrics.json and cases.csv."
+    )
+    parser.add_argument("--checkpoint", type=Path, required=True, metavar="FILE", help="a .safetensors file")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="CONFIG",
+        help="a YAML file (default: config.yaml beside the checkpoint, else what the checkpoint holds)",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help="override a key, as in data.root=FOLDER or data.split=all; may be repeated",
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: test/ beside the checkpoint)")
+    arguments = parser.parse_args()
+
+    from acsnet.evaluation import metric_table, resolve_test_config, run_test
+
+    config = resolve_test_config(arguments.checkpoint, arguments.config, arguments.overrides)
+    result, provenance = run_test(arguments.checkpoint, config)
+    folder = arguments.out or arguments.checkpoint.parent / "test"
+    result.write(folder, provenance)
+    print(metric_table(result.metrics, provenance["class_names"]))
+    print(f"\n{result.metrics['n']} images ({provenance['part']}); {folder}/metrics.json, {folder}/cases.csv")
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main))

@@ -1,0 +1,39 @@
+"""Train a network: python tools/train.py CONFIG [--set KEY=VALUE ...] [--work-dir DIR] [--resume]."""
+
+import argparse
+from pathlib import Path
+
+from acsnet.cli import run
+
+
+def main() -> None:
+    """Parse the command line and train."""
+    parser = argparse.ArgumentParser(description="Train a network of the zoo.")
+    parser.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file, such as configs/acsnet_busi.yaml")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help="override a key of the configuration, as in training.epochs=40; may be repeated",
+    )
+    parser.add_argument("--work-dir", type=Path, metavar="DIR", help="the run folder (default: runs/<config name>)")
+    parser.add_argument("--resume", action="store_true", help="go on with the run that is in the run folder")
+    arguments = parser.parse_args()
+
+    # Imported here, so that --help and a wrong command line answer at once.
+    from acsnet.config import load_config
+    from acsnet.training import Trainer
+
+    config = load_config(arguments.config, arguments.overrides)
+    work_dir = arguments.work_dir or Path("runs") / arguments.config.stem
+    trainer = Trainer(config, work_dir, arguments.resume)
+    best = trainer.fit()
+    if trainer.accelerator.is_main_process:
+        print(f"best checkpoint: {best} (score {trainer.best_score:.4f})")
+        print(f"curves: tensorboard --logdir {trainer.folder.tensorboard}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main))
