@@ -1,9 +1,14 @@
 """What every test shares: small images, a phantom set, the real images where they are."""
 
+import importlib.util
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
@@ -33,3 +38,65 @@ def busi_root() -> Path:
     if not root.is_dir():
         pytest.skip(f"the real BUSI images are not here: set ACSNET_BUSI (looked in {root})")
     return root
+
+
+TINY_NETWORK = {"encoder": "mobilenetv3_small_050", "widths": [16, 16, 16, 16, 16]}
+
+
+@pytest.fixture(scope="session")
+def tiny_settings(phantom_root: Path) -> dict[str, Any]:
+    """A configuration, as plain values, that trains on the phantoms in about a second an epoch."""
+    return {
+        "model": {"name": "acsnet", "arguments": TINY_NETWORK},
+        "data": {"root": str(phantom_root), "image_size": [64, 64], "folds": {"count": 4, "validation": 0.34}},
+        "augmentation": [{"name": "HorizontalFlip", "p": 0.5}],
+        "optimizer": {"learning_rate": 1e-3},
+        "training": {"epochs": 2, "batch_size": 4, "panel_every": 1},
+    }
+
+
+@pytest.fixture(scope="session")
+def tiny_config(tmp_path_factory: pytest.TempPathFactory, tiny_settings: dict[str, Any]) -> Path:
+    """The same as a YAML file."""
+    path = tmp_path_factory.mktemp("configs") / "tiny.yaml"
+    path.write_text(yaml.safe_dump(tiny_settings), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def trained_run(tmp_path_factory: pytest.TempPathFactory, tiny_config: Path) -> Path:
+    """The run folder of a tiny training of two epochs. Read-only."""
+    from acsnet.config import load_config
+    from acsnet.training import Trainer
+
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    Trainer(load_config(tiny_config), folder, progress=False).fit()
+    return folder
+
+
+Invoke = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def invoke(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Invoke:
+    """Run a tool in this process: ``invoke("train", "configs/x.yaml")`` gives exit status, output and errors."""
+
+    def call(tool: str, *arguments: object) -> tuple[int, str, str]:
+        from acsnet.cli import run
+
+        path = REPOSITORY / "tools" / f"{tool}.py"
+        specification = importlib.util.spec_from_file_location(f"tool_{tool}", path)
+        assert specification is not None
+        assert specification.loader is not None
+        module = importlib.util.module_from_spec(specification)
+        specification.loader.exec_module(module)
+        monkeypatch.setattr(sys, "argv", [str(path), *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            status = run(module.main)
+        except SystemExit as exit_:
+            status = int(exit_.code or 0)
+        output = capsys.readouterr()
+        return status, output.out, output.err
+
+    return call

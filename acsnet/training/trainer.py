@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator, DataLoaderConfiguration
+from accelerate import Accelerator, DataLoaderConfiguration, PartialState
 from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast, set_seed
 from timm.utils import ModelEmaV3
@@ -22,7 +22,7 @@ from acsnet.errors import ConfigError, RunError
 from acsnet.models.base import MultiTaskOutput, check_size
 from acsnet.training.environment import describe_environment
 from acsnet.training.inputs import build_loaders, build_multi_task_loss, build_network, load_training_data
-from acsnet.training.optimization import build_optimizer, build_schedule
+from acsnet.training.optimization import Schedule, build_optimizer
 from acsnet.training.precision import accelerate_name, resolve_precision
 from acsnet.training.progress import Reporter, case_picture
 from acsnet.training.run_folder import RunFolder
@@ -85,9 +85,7 @@ class Trainer:
         network = network.to(self.accelerator.device)
         self.ema = ModelEmaV3(network, decay=settings.ema_decay, use_warmup=True) if settings.ema_decay else None
         optimizer = build_optimizer(network, self.loss, self.config.optimizer)
-        self.schedule = build_schedule(
-            optimizer, self.config.schedule, self.config.optimizer.learning_rate, settings.epochs
-        )
+        self.schedule = Schedule(optimizer, self.config.schedule, self.config.optimizer.learning_rate, settings.epochs)
         self.model, self.optimizer, self.train_batches, self.val_batches = self.accelerator.prepare(
             network, optimizer, self.loaders.train, self.loaders.val
         )
@@ -319,10 +317,10 @@ class Trainer:
 def _build_accelerator(config: Config) -> Accelerator:
     # The precision is global state in accelerate, and a process may train more than one configuration.
     AcceleratorState._reset_state()
-    device = Accelerator().device
-    AcceleratorState._reset_state()
+    # Told so explicitly: without a GPU, accelerate otherwise takes the processes of torchrun for single ones.
+    state = PartialState(cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available()))
     accelerator = Accelerator(
-        mixed_precision=accelerate_name(config.training, device),
+        mixed_precision=accelerate_name(config.training, state.device),
         # A batch is divided among the processes, so that more of them give the same training.
         dataloader_config=DataLoaderConfiguration(split_batches=True, non_blocking=True),
         step_scheduler_with_optimizer=False,

@@ -1,0 +1,284 @@
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from acsnet import load_model
+from acsnet.checkpoint import read_card
+from acsnet.config import Config, build_config, load_config
+from acsnet.data import Split
+from acsnet.data.busi import read_busi
+from acsnet.errors import AcsnetError, ConfigError, DataError, InputError, RunError, UnknownNameError
+from acsnet.training import Trainer
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def make_config(settings: dict[str, Any], *overrides: str) -> Config:
+    return build_config(settings, overrides, "test")
+
+
+def load_last(folder: Path) -> dict[str, Any]:
+    return torch.load(folder / "last.pt", weights_only=True)
+
+
+def read_history(folder: Path) -> list[dict[str, str]]:
+    with (folder / "history.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_run_folder_holds_everything(trained_run: Path, tiny_config: Path, phantom_root: Path) -> None:
+    names = {path.name for path in trained_run.iterdir()}
+    assert names == {"config.yaml", "environment.json", "history.csv", "tensorboard", "last.pt", "best.safetensors"}
+    assert load_config(trained_run / "config.yaml") == load_config(tiny_config)
+    environment = json.loads((trained_run / "environment.json").read_text())
+    assert environment["packages"]["torch"] == torch.__version__.partition("+")[0]
+    assert environment["dataset"]["n"] == len(read_busi(phantom_root))
+    history = read_history(trained_run)
+    assert [row["epoch"] for row in history] == ["1", "2"]
+    for row in history:
+        score = 0.7 * float(row["val_dice"]) + 0.3 * float(row["val_accuracy"])
+        assert float(row["score"]) == pytest.approx(score)
+        assert float(row["peak_memory_mb"]) > 50
+
+
+def test_checkpoint_rebuilds_the_network(trained_run: Path) -> None:
+    card = read_card(trained_run / "best.safetensors")
+    assert card.class_names == ("benign", "malignant", "normal")
+    assert card.split_hash == json.loads((trained_run / "environment.json").read_text())["split_hash"]
+    assert card.config["data"]["root"] is None, "a checkpoint holds no path of the machine"
+    best = max(read_history(trained_run), key=lambda row: float(row["score"]))
+    assert card.metrics["dice"] == float(best["val_dice"])
+    assert f"epoch {best['epoch']}" in card.metrics["protocol"]
+    output = load_model(trained_run / "best.safetensors")(torch.zeros(1, 3, 64, 64))
+    assert output.mask.shape == (1, 1, 64, 64)
+    assert output.label.shape == (1, 3)
+
+
+def test_tensorboard_has_scalars_and_panels(trained_run: Path) -> None:
+    events = EventAccumulator(str(trained_run / "tensorboard"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("val/dice")] == [1, 2]
+    assert {"train/loss", "train/learning_rate", "val/accuracy"} <= set(events.Tags()["scalars"])
+    assert len(events.Images("validation")) == 2
+
+
+def test_validation_never_sees_the_test_part(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
+    trainer = Trainer(make_config(tiny_settings), tmp_path / "run", progress=False)
+    split: Split = trainer.data.split
+    parts = [{record.name for record in part} for part in (split.train, split.val, split.test)]
+    assert not parts[0] & parts[1]
+    assert not parts[2] & (parts[0] | parts[1])
+    assert len(trainer.loaders.train.dataset) == len(split.train)  # type: ignore[arg-type]
+    assert len(trainer.loaders.val_dataset) == len(split.val)
+
+
+def test_same_seed_same_weights_other_seed_others(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
+    states = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        config = make_config(tiny_settings, "training.epochs=1", f"training.seed={seed}")
+        Trainer(config, tmp_path / name, progress=False).fit()
+        states.append(load_last(tmp_path / name)["network"])
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+    assert not all(torch.equal(states[0][key], states[2][key]) for key in states[0])
+
+
+def test_killed_and_resumed_run_ends_with_the_same_weights(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
+    """SIGKILL in the middle of an epoch, then --resume: bit for bit what an uninterrupted run gives."""
+    settings = {**tiny_settings, "loss": {"balance": "uncertainty"}, "schedule": {"warmup_epochs": 1}}
+    settings["training"] = {**tiny_settings["training"], "epochs": 12, "ema_decay": 0.9, "gradient_clip": 1.0}
+    config = tmp_path / "tiny.yaml"
+    config.write_text(yaml.safe_dump(settings))
+    Trainer(load_config(config), tmp_path / "whole", progress=False).fit()
+
+    command = [
+        sys.executable,
+        str(REPOSITORY / "tools" / "train.py"),
+        str(config),
+        "--work-dir",
+        str(tmp_path / "killed"),
+    ]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        wait_for(tmp_path / "killed" / "last.pt", process)
+        # Well inside the next epoch: the whole run has twelve of them.
+        time.sleep(0.3)
+        os.kill(process.pid, signal.SIGKILL)
+    finished = load_last(tmp_path / "killed")["epoch"]
+    assert process.returncode == -signal.SIGKILL
+    assert 1 <= finished < 12
+
+    Trainer(load_config(config), tmp_path / "killed", resume=True, progress=False).fit()
+    whole, killed = load_last(tmp_path / "whole"), load_last(tmp_path / "killed")
+    for part in ("network", "ema", "loss"):
+        assert whole[part].keys() == killed[part].keys()
+        for key, value in whole[part].items():
+            assert torch.equal(value, killed[part][key]), f"{part}.{key}"
+    assert (tmp_path / "whole" / "best.safetensors").read_bytes() == (
+        tmp_path / "killed" / "best.safetensors"
+    ).read_bytes()
+    measured = [
+        {k: v for k, v in row.items() if k not in ("seconds", "peak_memory_mb")}
+        for row in read_history(tmp_path / "killed")
+    ]
+    assert measured == [
+        {k: v for k, v in row.items() if k not in ("seconds", "peak_memory_mb")}
+        for row in read_history(tmp_path / "whole")
+    ]
+
+
+def wait_for(path: Path, process: "subprocess.Popen[str]", seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not path.exists():
+        if process.poll() is not None:
+            assert process.stderr is not None
+            pytest.fail(f"the training ended early: {process.stderr.read()}")
+        assert time.monotonic() < deadline, f"{path} did not appear"
+        time.sleep(0.01)
+
+
+def test_resuming_a_finished_run_changes_nothing(trained_run: Path, tiny_config: Path) -> None:
+    before = (trained_run / "last.pt").read_bytes()
+    trainer = Trainer(load_config(tiny_config), trained_run, resume=True, progress=False)
+    assert trainer.epoch == 2
+    trainer.fit()
+    assert (trained_run / "last.pt").read_bytes() == before
+
+
+def test_existing_run_is_not_overwritten(trained_run: Path, tiny_config: Path) -> None:
+    with pytest.raises(RunError, match=r"exists already and is never overwritten: go on with it by --resume"):
+        Trainer(load_config(tiny_config), trained_run, progress=False)
+
+
+def test_resume_names_changed_keys(trained_run: Path, tiny_config: Path) -> None:
+    changed = load_config(tiny_config, ["training.epochs=3", "optimizer.learning_rate=0.5"])
+    with pytest.raises(RunError, match=r"optimizer.learning_rate \(0.001 -> 0.5\), training.epochs \(2 -> 3\)"):
+        Trainer(changed, trained_run, resume=True, progress=False)
+
+
+def test_resume_of_nothing(tiny_config: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"there is no run to resume in .*: start it without --resume"):
+        Trainer(load_config(tiny_config), tmp_path / "none", resume=True, progress=False)
+
+
+def test_resume_on_other_data(trained_run: Path, tiny_config: Path, tmp_path: Path) -> None:
+    from acsnet.data import write_phantoms
+
+    counts = {"benign": 14, "malignant": 12, "normal": 11}
+    write_phantoms(tmp_path / "other", counts, size=(64, 64), vary_size=False, progress=False)
+    config = load_config(tiny_config, [f"data.root={tmp_path / 'other'}"])
+    with pytest.raises(RunError, match="was started on other data"):
+        Trainer(config, trained_run, resume=True, progress=False)
+
+
+def test_loss_that_becomes_nan_names_epoch_and_step_and_keeps_checkpoints(
+    tiny_settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = Trainer(make_config(tiny_settings, "training.epochs=3"), tmp_path / "run", progress=False)
+    forward = trainer.loss.forward
+    calls = 0
+
+    def poisoned(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += trainer.model.training
+        values = forward(*arguments)
+        # The training part has four whole batches: the sixth is the second of epoch 2.
+        return values._replace(total=values.total * float("nan")) if calls == 6 else values
+
+    monkeypatch.setattr(trainer.loss, "forward", poisoned)
+    assert len(trainer.train_batches) == 4
+    with pytest.raises(RunError, match=r"the loss became nan in epoch 2, step 2: .* the checkpoints of epoch 1 in"):
+        trainer.fit()
+    state = load_last(tmp_path / "run")
+    assert state["epoch"] == 1
+    assert all(torch.isfinite(value).all() for value in state["network"].values())
+    assert load_model(tmp_path / "run" / "best.safetensors") is not None
+
+
+def test_early_stopping(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
+    # The score is constant, so no epoch is better than the first.
+    config = make_config(tiny_settings, "training.epochs=9", "training.patience=2", "training.selection=0*dice")
+    Trainer(config, tmp_path / "run", progress=False).fit()
+    assert len(read_history(tmp_path / "run")) == 3
+
+
+@pytest.mark.parametrize("task", ["segmentation", "classification"])
+def test_single_task(task: str, tiny_settings: dict[str, Any], tmp_path: Path) -> None:
+    metric = {"segmentation": "dice", "classification": "accuracy"}[task]
+    config = make_config(
+        tiny_settings, f"model.tasks=[{task}]", f"training.selection={metric}", "training.epochs=1", "data.mean=[0.3]"
+    )
+    Trainer(config, tmp_path / "run", progress=False).fit()
+    (row,) = read_history(tmp_path / "run")
+    assert f"val_{metric}" in row
+    assert ("val_accuracy" in row) == (task == "classification")
+    assert np.isfinite(float(row["loss"]))
+
+
+def test_one_channel_and_float32_and_sgd(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
+    config = make_config(
+        tiny_settings,
+        "model.in_channels=1",
+        "training.precision=float32",
+        "training.epochs=1",
+        "optimizer.name=sgd",
+        "schedule.name=plateau",
+        "training.channels_last=false",
+    )
+    Trainer(config, tmp_path / "run", progress=False).fit()
+    card = read_card(tmp_path / "run" / "best.safetensors")
+    assert card.arguments["in_channels"] == 1
+    assert json.loads((tmp_path / "run" / "environment.json").read_text())["precision"] == "float32"
+
+
+@pytest.mark.parametrize(
+    ("override", "error", "message"),
+    [
+        (
+            "training.selection=0.7*dise",
+            UnknownNameError,
+            "unknown metric in training.selection 'dise': did you mean 'dice'",
+        ),
+        ("data.image_size=[60, 64]", InputError, "images are 60x64 .* the nearest valid size is 64x64"),
+        ("training.batch_size=1000", ConfigError, "training.batch_size is 1000, but the training part has"),
+        ("data.root=/nowhere", DataError, "there is no data root /nowhere: download BUSI"),
+        ("data.classes=[benign, malignant, cyst]", DataError, "no training image of class cyst"),
+        ("data.root=null", DataError, "no data is named"),
+        ("model.name=acsnett", UnknownNameError, "unknown network 'acsnett': did you mean 'acsnet'"),
+        ("loss.segmentation=[{name: dise}]", UnknownNameError, "unknown segmentation loss 'dise': did you mean 'dice'"),
+    ],
+)
+def test_nothing_is_written_when_the_training_cannot_start(
+    override: str, error: type[AcsnetError], message: str, tiny_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(error, match=message):
+        Trainer(make_config(tiny_settings, override), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
+    """torchrun: the batch is shared, the metrics are of all images, and the weights stay near the single process's."""
+    settings = {**tiny_settings, "augmentation": [], "loss": {"balance": "uncertainty"}}
+    settings["model"] = {**tiny_settings["model"], "arguments": tiny_settings["model"]["arguments"]}
+    config = tmp_path / "tiny.yaml"
+    config.write_text(yaml.safe_dump(settings))
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=29617"]
+    command += [str(REPOSITORY / "tools" / "train.py"), str(config), "--work-dir", str(tmp_path / "two")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
+    assert result.returncode == 0, result.stderr
+    assert json.loads((tmp_path / "two" / "environment.json").read_text())["processes"] == 2
+    Trainer(load_config(config), tmp_path / "one", progress=False).fit()
+    for two, one in zip(read_history(tmp_path / "two"), read_history(tmp_path / "one"), strict=True):
+        # Batch normalisation sees half a batch a process, so the two are near, not equal.
+        assert float(two["loss"]) == pytest.approx(float(one["loss"]), rel=0.1)
