@@ -45,7 +45,7 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 unit: $(STAMP)
-	$(BIN)/pytest -m "not slow" --durations=10
+	$(BIN)/pytest -n 2 -m "not slow" --durations=10
 
 test-slow: $(STAMP)
 	$(BIN)/pytest -m slow --durations=10

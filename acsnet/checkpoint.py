@@ -70,7 +70,8 @@ def read_card(path: Path) -> CheckpointCard:
     """Read a checkpoint's card without its weights.
 
     Raises:
-        CheckpointError: for a file that is missing, truncated, not safetensors, without a card, or of a newer format.
+        CheckpointError: for a file that is missing, truncated, not safetensors, of a newer format, or whose card is
+            missing or broken.
     """
     metadata = _open(path).metadata() or {}
     if _KEY not in metadata:
@@ -78,7 +79,7 @@ def read_card(path: Path) -> CheckpointCard:
             f"{path} has no acsnet card in its metadata: build the network with "
             f"acsnet.create_model(name, checkpoint={path.name!r}) instead"
         )
-    content = json.loads(metadata[_KEY])
+    content = _parse(metadata[_KEY], path)
     if content.get("format") != 1:
         raise CheckpointError(
             f"{path} has checkpoint format {content.get('format')!r}, this version of acsnet reads 1: upgrade acsnet"
@@ -89,6 +90,16 @@ def read_card(path: Path) -> CheckpointCard:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise CheckpointError(f"{path}: the card's entry {where!r} cannot be used: {first['msg']}") from error
+
+
+def _parse(text: str, path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: the card in its metadata is not JSON ({error}): copy the file again") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path}: the card in its metadata is no JSON object: copy the file again")
+    return content
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:

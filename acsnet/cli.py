@@ -16,6 +16,8 @@ def run(main: Callable[[], None]) -> int:
     logging.getLogger("acsnet").setLevel(logging.INFO)
     try:
         main()
+        # Here, and not when Python leaves: a reader that has gone shows only when the rest is written.
+        sys.stdout.flush()
     except AcsnetError as error:
         return _fail(str(error))
     except BrokenPipeError:

@@ -12,20 +12,23 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, field_validator, model_validator
 
 from acsnet.errors import ConfigError
 
 Task = Literal["segmentation", "classification"]
 Part = Literal["train", "val", "test", "all"]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-PositiveInt = Annotated[int, Field(ge=1)]
+# Strict: pydantic would else take true for 1 and "40" for 40.
+Whole = Annotated[int, Strict()]
+Real = Annotated[float, Strict()]
+Fraction = Annotated[Real, Field(ge=0, le=1)]
+PositiveInt = Annotated[Whole, Field(ge=1)]
 
 
 class Section(BaseModel):
     """Base of all sections: unknown keys are errors, objects do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 
 
 class ModelConfig(Section):
@@ -41,10 +44,10 @@ class ModelConfig(Section):
 class FoldsConfig(Section):
     """The split: ``count`` stratified folds, of which ``index`` is tested; ``validation`` is taken from the rest."""
 
-    count: Annotated[int, Field(ge=2)] = 5
-    index: Annotated[int, Field(ge=0)] = 0
-    validation: Annotated[float, Field(gt=0, le=0.5)] = 0.125
-    seed: int = 0
+    count: Annotated[Whole, Field(ge=2)] = 5
+    index: Annotated[Whole, Field(ge=0)] = 0
+    validation: Annotated[Real, Field(gt=0, le=0.5)] = 0.125
+    seed: Whole = 0
 
     @model_validator(mode="after")
     def _index_below_count(self) -> "FoldsConfig":
@@ -65,12 +68,12 @@ class DataConfig(Section):
     records: Path | None = None
     classes: tuple[str, ...] = ("benign", "malignant", "normal")
     image_size: tuple[PositiveInt, PositiveInt] = (256, 256)
-    mean: tuple[float, ...] = (0.330,)
-    std: tuple[Annotated[float, Field(gt=0)], ...] = (0.204,)
+    mean: tuple[Real, ...] = (0.330,)
+    std: tuple[Annotated[Real, Field(gt=0)], ...] = (0.204,)
     folds: FoldsConfig = FoldsConfig()
     split: Part = "test"
     cache: Path | None = None
-    workers: Annotated[int, Field(ge=0)] = 0
+    workers: Annotated[Whole, Field(ge=0)] = 0
 
     @model_validator(mode="after")
     def _consistent(self) -> "DataConfig":
@@ -98,7 +101,7 @@ class LossTerm(Section):
     """One term of a task's loss."""
 
     name: str
-    weight: Annotated[float, Field(gt=0)] = 1.0
+    weight: Annotated[Real, Field(gt=0)] = 1.0
     arguments: dict[str, Any] = {}
 
 
@@ -121,23 +124,24 @@ class OptimizerConfig(Section):
     """The optimiser; ``momentum`` is SGD's (Nesterov's where above 0)."""
 
     name: Literal["adam", "adamw", "sgd"] = "adam"
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    learning_rate: Annotated[Real, Field(gt=0)] = 1e-4
+    weight_decay: Annotated[Real, Field(ge=0)] = 1e-4
+    momentum: Annotated[Real, Field(ge=0, lt=1)] = 0.9
 
 
 class ScheduleConfig(Section):
     """The learning rate over the epochs.
 
-    ``cosine`` and ``poly`` end at ``final_fraction`` of the rate; ``plateau`` multiplies it by ``factor`` after
-    ``patience`` epochs without a better selection score; each after ``warmup_epochs`` of linear warm-up.
+    ``cosine`` and ``poly`` end at ``final_fraction`` of the rate; ``plateau`` multiplies it by ``factor`` once more than
+    ``patience`` epochs in a row brought no better selection score (torch's count); each after ``warmup_epochs`` of
+    linear warm-up.
     """
 
     name: Literal["cosine", "poly", "plateau", "constant"] = "cosine"
-    warmup_epochs: Annotated[int, Field(ge=0)] = 0
+    warmup_epochs: Annotated[Whole, Field(ge=0)] = 0
     final_fraction: Fraction = 0.1
-    power: Annotated[float, Field(gt=0)] = 0.9
-    factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    power: Annotated[Real, Field(gt=0)] = 0.9
+    factor: Annotated[Real, Field(gt=0, lt=1)] = 0.5
     patience: PositiveInt = 10
 
 
@@ -153,19 +157,19 @@ class TrainingConfig(Section):
     batch_size: PositiveInt = 8
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     channels_last: bool = True
-    gradient_clip: Annotated[float, Field(gt=0)] | None = None
-    ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
+    gradient_clip: Annotated[Real, Field(gt=0)] | None = None
+    ema_decay: Annotated[Real, Field(gt=0, lt=1)] | None = None
     selection: str = "0.7*dice + 0.3*accuracy"
     patience: PositiveInt | None = None
     panel_every: PositiveInt = 5
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[Whole, Field(ge=0)] = 0
 
 
 class EvaluationConfig(Section):
     """Testing: images a batch, and the mask probability from which a pixel is foreground."""
 
     batch_size: PositiveInt = 8
-    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    threshold: Annotated[Real, Field(gt=0, lt=1)] = 0.5
 
 
 class Config(Section):
@@ -259,11 +263,13 @@ def _read_with_bases(path: Path, children: tuple[Path, ...]) -> dict[str, Any]:
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
-    except (FileNotFoundError, IsADirectoryError):
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         near = difflib.get_close_matches(path.name, [file.name for file in path.parent.glob("*.yaml")], n=1)
         guess = f"; did you mean {path.parent / near[0]}?" if near else ""
         raise ConfigError(f"there is no configuration file {path}{guess}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except _YAML_ERRORS as error:
         raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if content is None:
         content = {}
@@ -272,11 +278,17 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
+# Values that only look like a date or a number, and bytes that are no text, are ValueErrors.
+_YAML_ERRORS = (yaml.YAMLError, ValueError)
+_MERGE_TAG = "tag:yaml.org,2002:merge"
+
+
 class _StrictLoader(yaml.SafeLoader):
     """YAML as people write it: a key given twice is an error, and 1e-4 is a number."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        # A merge key (<<: *other) stands for the keys of others: it is no key itself, and may be overridden.
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != _MERGE_TAG]
         for key in keys:
             if keys.count(key) > 1:
                 raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", node.start_mark)
@@ -287,8 +299,9 @@ def _number(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> float:
     return float(loader.construct_scalar(node))
 
 
-# YAML 1.1 wants a dot and a sign in exponents (1.0e-4); without this, 1e-4 would be a string.
-_StrictLoader.add_implicit_resolver("!exponent", re.compile(r"^[-+]?\d+[eE][-+]?\d+$"), list("-+0123456789"))
+# YAML 1.1 wants a dot and a sign in exponents (1.0e-4); without this, 1e-4 and 1.5e3 would be strings.
+_EXPONENT = re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
+_StrictLoader.add_implicit_resolver("!exponent", _EXPONENT, list("-+.0123456789"))
 _StrictLoader.add_constructor("!exponent", _number)
 
 
@@ -298,7 +311,7 @@ def _parse_override(override: str) -> dict[str, Any]:
         raise ConfigError(f"--set {override}: expected KEY=VALUE with a dotted key, as in --set training.epochs=40")
     try:
         value = yaml.load(text, Loader=_StrictLoader)
-    except yaml.YAMLError as error:
+    except _YAML_ERRORS as error:
         raise ConfigError(f"--set {override}: the value is not YAML: {' '.join(str(error).split())}") from error
     for part in reversed(key.split(".")):
         value = {part: value}
@@ -314,7 +327,21 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _explain(error: ValidationError) -> list[str]:
-    return [_explain_one(entry["loc"], entry["type"], entry["msg"], entry["input"]) for entry in error.errors()]
+    entries = error.errors()
+    # A list whose items are all wrong is reported as too short beside its items.
+    parents = {entry["loc"][:depth] for entry in entries for depth in range(len(entry["loc"]))}
+    entries = [entry for entry in entries if entry["type"] != "too_short" or entry["loc"] not in parents]
+    return [_explain_one(entry["loc"], entry["type"], entry["msg"], entry["input"]) for entry in entries]
+
+
+# Where pydantic's words name classes of Python instead of what to write.
+_EXPECTED = {
+    "model_type": "expected a section of keys and values",
+    "tuple_type": "expected a list, as in [1, 2]",
+    "dict_type": "expected keys and values, as in {key: value}",
+    "path_type": "expected a path",
+    "string_type": "expected text",
+}
 
 
 def _explain_one(location: tuple[int | str, ...], kind: str, message: str, value: Any) -> str:
@@ -330,7 +357,8 @@ def _explain_one(location: tuple[int | str, ...], kind: str, message: str, value
         choices = message.removeprefix("Input should be ").replace("'", "").replace(" or ", ", ").split(", ")
         near = difflib.get_close_matches(value.lower(), choices, n=1)
         message += f"; did you mean {near[0]!r}?" if near else ""
-    message = message.removeprefix("Value error, ").replace("Input should be", "expected")
+    message = _EXPECTED.get(kind, message).removeprefix("Value error, ").replace("Input should be", "expected")
+    message = message.replace("Tuple should have", "expected").replace(" after validation", "")
     return f"{key} is {value!r}: {message}" if kind != "value_error" else f"{key}: {message}"
 
 

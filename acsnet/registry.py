@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from torch import nn
 
 from acsnet.checkpoint import load_weights, read_card
-from acsnet.errors import InputError, UnknownNameError
+from acsnet.errors import CheckpointError, InputError, UnknownNameError
 
 T = TypeVar("T")
 TASKS = ("segmentation", "classification")
@@ -127,14 +127,11 @@ def create_model(
 
     Raises:
         UnknownNameError: for an unknown name of a network or of one of its arguments, with near matches.
-        InputError: for a number of classes or channels below 1, or tasks that are unknown, doubled or none.
+        InputError: for a number of classes or channels below 1, or tasks that are doubled, none or no sequence.
         CheckpointError: for a checkpoint that does not fit.
     """
     entry = model_entry(name)
-    for what, value in (("num_classes", num_classes), ("in_channels", in_channels)):
-        if not isinstance(value, int) or value < 1:
-            raise InputError(f"{what} is {value!r}: it has to be a whole number of at least 1")
-    _check_tasks(tasks)
+    check_contract(num_classes, in_channels, tasks)
     parameters = inspect.signature(entry.builder).parameters
     for argument in kwargs:
         look_up(f"argument of {name}", argument, parameters, "")
@@ -149,6 +146,22 @@ def create_model(
     return model
 
 
+def check_contract(num_classes: int, in_channels: int, tasks: Sequence[str]) -> None:
+    """Check the arguments that every network takes.
+
+    Raises:
+        InputError: for a number of classes or channels below 1, or tasks that are doubled, none or no sequence.
+        UnknownNameError: for an unknown task.
+    """
+    for what, value in (("num_classes", num_classes), ("in_channels", in_channels)):
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise InputError(f"{what} is {value!r}: it has to be a whole number of at least 1")
+    if isinstance(tasks, str) or not tasks or len(set(tasks)) != len(tasks):
+        raise InputError(f"tasks is {tasks!r}: give a sequence of one or two of {', '.join(TASKS)}")
+    for task in tasks:
+        look_up("task", task, dict.fromkeys(TASKS), "")
+
+
 def load_model(path: str | Path) -> nn.Module:
     """Rebuild a network from a checkpoint alone, in evaluation mode.
 
@@ -159,16 +172,13 @@ def load_model(path: str | Path) -> nn.Module:
         The network, with the checkpoint's :class:`~acsnet.checkpoint.CheckpointCard` as its attribute ``card``.
 
     Raises:
-        CheckpointError: for a file that is missing, truncated, not safetensors, without a card, or that does not fit.
+        CheckpointError: for a file that is missing, truncated, not safetensors, without a card, or that does not fit,
+            and for a card whose network this version of the package cannot build.
     """
     card = read_card(Path(path))
-    model = create_model(card.model, num_classes=len(card.class_names), checkpoint=path, **card.arguments)
+    try:
+        model = create_model(card.model, num_classes=len(card.class_names), checkpoint=path, **card.arguments)
+    except (InputError, UnknownNameError, TypeError) as error:
+        raise CheckpointError(f"{path}: the network of its card cannot be built: {error}") from error
     model.card = card  # type: ignore[assignment]
     return model.eval()
-
-
-def _check_tasks(tasks: Sequence[str]) -> None:
-    if isinstance(tasks, str) or not tasks or len(set(tasks)) != len(tasks):
-        raise InputError(f"tasks is {tasks!r}: give a sequence of one or two of {', '.join(TASKS)}")
-    for task in tasks:
-        look_up("task", task, dict.fromkeys(TASKS), "")

@@ -11,6 +11,8 @@ import pytest
 import yaml
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+# Tiny networks are fastest on one thread, and one worker a core (pytest -n) shares the machine better than threads do.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

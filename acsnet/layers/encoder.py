@@ -27,7 +27,8 @@ class Encoder(nn.Module):
 
     Raises:
         UnknownNameError: for a network that timm does not have, or other weights.
-        InputError: for a network with other feature levels; the received and the needed strides are named.
+        InputError: for a network with other feature levels (the received and the needed strides are named), or
+            without pre-trained weights where they are asked for.
         DownloadError: where the weights cannot be downloaded.
     """
 
@@ -35,9 +36,11 @@ class Encoder(nn.Module):
 
     def __init__(self, name: str, in_channels: int = 3, weights: str | None = None) -> None:
         super().__init__()
-        look_up("encoder", name.partition(".")[0], dict.fromkeys(timm.list_models()), "timm.list_models() lists all")
+        architecture = str(name).partition(".")[0]
+        look_up("encoder", architecture, dict.fromkeys(timm.list_models()), "timm.list_models() lists all")
         if weights is not None:
             look_up("encoder weights", weights, {"imagenet": None}, "")
+            _check_pretrained(name)
         self.network = _create_features(name, in_channels, weights)
         info: Any = self.network.feature_info
         strides = tuple(info.reduction())
@@ -51,6 +54,14 @@ class Encoder(nn.Module):
     def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
         """(B, in_channels, H, W) -> five maps (B, C_i, H / stride_i, W / stride_i), finest first."""
         return self.network(images)
+
+
+def _check_pretrained(name: str) -> None:
+    if not timm.is_model_pretrained(name):
+        raise InputError(
+            f"timm has no pre-trained weights for encoder {name!r}: timm.list_pretrained() lists those that have some, "
+            "or go without by encoder_weights=None"
+        )
 
 
 def _create_features(name: str, in_channels: int, weights: str | None) -> nn.Module:

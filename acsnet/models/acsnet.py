@@ -75,8 +75,8 @@ class ACSNet(MultiTaskModel):
         backend: str = "auto",
     ) -> None:
         super().__init__(num_classes, in_channels, tasks)
-        if len(widths) != 5 or any(width < 16 or width % 16 for width in widths):
-            raise InputError(f"widths is {tuple(widths)}: five multiples of 16 are needed, finest first")
+        if not _are_widths(widths):
+            raise InputError(f"widths is {widths!r}: five multiples of 16 are needed, finest first")
         w0, w1, w2, w3, w4 = widths
         segments = "segmentation" in self.tasks
         self.encoder = Encoder(encoder, in_channels, encoder_weights)
@@ -112,6 +112,12 @@ class ACSNet(MultiTaskModel):
         d1 = self.decode1(self.join1(d2, gated[1]))  # (B, 2*w1, H/4, W/4)
         d0 = self.decode0(self.join0(d1, gated[0]))  # (B, 2*w0, H/2, W/2)
         return MultiTaskOutput(self.seg_head(upsample_twice(d0)), label)
+
+
+def _are_widths(widths: object) -> bool:
+    if not isinstance(widths, Sequence) or len(widths) != 5:
+        return False
+    return all(isinstance(width, int) and width >= 16 and width % 16 == 0 for width in widths)
 
 
 def _adapter(in_channels: int, out_channels: int) -> nn.Module:

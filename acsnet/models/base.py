@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from acsnet.errors import InputError
+from acsnet.registry import check_contract
 
 
 class MultiTaskOutput(NamedTuple):
@@ -34,12 +35,16 @@ class MultiTaskModel(nn.Module):
 
     Attributes:
         divisor: heights and widths have to be multiples of it.
+
+    Raises:
+        InputError, UnknownNameError: see :func:`acsnet.registry.check_contract`.
     """
 
     divisor = 32
 
     def __init__(self, num_classes: int, in_channels: int, tasks: Sequence[str]) -> None:
         super().__init__()
+        check_contract(num_classes, in_channels, tasks)
         self.num_classes = num_classes
         self.in_channels = in_channels
         self.tasks = tuple(tasks)

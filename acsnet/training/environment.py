@@ -42,16 +42,14 @@ def _version(package: str) -> str | None:
 
 def _commit() -> str | None:
     """The commit of the code where it runs from a git checkout, with "+changes" where files differ from it."""
-    command = [
-        "git",
-        "-C",
-        str(Path(__file__).parent),
-        "describe",
-        "--always",
-        "--abbrev=40",
-        "--dirty=+changes",
-        "--exclude=*",
-    ]
+    # An installed package may lie inside another project's repository (in its .venv): that one's commit says nothing.
+    if not _git("ls-files", Path(__file__).name):
+        return None
+    return _git("describe", "--always", "--abbrev=40", "--dirty=+changes", "--exclude=*")
+
+
+def _git(*arguments: str) -> str | None:
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
     try:
         result = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):

@@ -13,6 +13,9 @@ from acsnet.config import Config, changed_keys
 from acsnet.errors import RunError
 from acsnet.files import whole_file, write_csv, write_json, write_text
 
+# What torch.load raises depends on which byte is broken.
+_BROKEN = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError)
+
 
 class RunFolder:
     """``config.yaml``, ``environment.json``, ``history.csv``, ``tensorboard/``, ``last.pt`` and ``best.safetensors``.
@@ -46,16 +49,25 @@ class RunFolder:
         """Check that the run that is here can go on with a configuration.
 
         Raises:
-            RunError: where there is no run, or its configuration differs; the keys are named.
+            RunError: where there is no run, its configuration is broken, or it differs; the keys are named.
         """
         if not self.config.is_file():
             raise RunError(f"there is no run to resume in {self.path}: start it without --resume")
-        changed = changed_keys(yaml.safe_load(self.config.read_text(encoding="utf-8")), config.to_dict())
+        changed = changed_keys(self._read_config(), config.to_dict())
         if changed:
             raise RunError(
                 f"{self.path} was started with another configuration: {', '.join(changed)}; go on with the old one, or "
                 "start a new run by --work-dir"
             )
+
+    def _read_config(self) -> dict[str, Any]:
+        try:
+            content = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, ValueError):
+            content = None
+        if not isinstance(content, dict):
+            raise RunError(f"{self.config} is broken: mend it, or start a new run by --work-dir")
+        return content
 
     def start(self, config: Config, environment: Mapping[str, Any]) -> None:
         """Write the resolved configuration and the environment."""
@@ -83,6 +95,8 @@ class RunFolder:
             return None
         try:
             return torch.load(self.last, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise RunError(f"{self.last} cannot be read ({reason}): start a new run by --work-dir") from error
+        except _BROKEN as error:
+            # Without torch's own words: they advise to unpickle after all.
+            raise RunError(
+                f"{self.last} is broken or holds more than tensors and plain values: start a new run by --work-dir"
+            ) from error

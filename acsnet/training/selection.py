@@ -1,6 +1,7 @@
 """The formula that says which epoch is the best."""
 
 import ast
+import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 
@@ -11,7 +12,7 @@ _OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
+    ast.Div: lambda dividend, divisor: dividend / divisor if divisor else math.nan,
 }
 _EXAMPLE = "write numbers, metrics, + - * / and brackets, as in 0.7*dice + 0.3*accuracy"
 
@@ -32,13 +33,15 @@ class SelectionFormula:
         self.text = text
         try:
             self._tree = ast.parse(text.strip(), mode="eval").body
-        except SyntaxError:
+        except (SyntaxError, ValueError, RecursionError):  # ValueError: null bytes, in Python 3.10
             raise ConfigError(f"training.selection is {text!r}: it cannot be read; {_EXAMPLE}") from None
         self._value(self._tree, dict.fromkeys(metrics, 1.0))
 
     def __call__(self, metrics: Mapping[str, float]) -> float:
-        """The score; higher is better."""
-        return self._value(self._tree, metrics)
+        """The score; higher is better, and what is undefined (a metric that is NaN, a division by 0) is the lowest."""
+        score = self._value(self._tree, metrics)
+        # NaN would be neither better nor worse than any other, and the best for ever once it came first.
+        return -math.inf if math.isnan(score) else score
 
     def _value(self, node: ast.expr, metrics: Mapping[str, float]) -> float:
         if isinstance(node, ast.Constant) and type(node.value) in (int, float):

@@ -1,0 +1,114 @@
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+import acsnet
+from acsnet.checkpoint import CheckpointCard
+from acsnet.data import Record, read_busi
+from acsnet.evaluation import Predictor, evaluate, metric_table
+from acsnet.evaluation.evaluate import Evaluation
+
+CLASSES = ("benign", "malignant", "normal")
+
+
+class Oracle(torch.nn.Module):
+    """Lesion where the image is white; malignant, benign or normal by the grey of the first pixel."""
+
+    def forward(self, images: torch.Tensor) -> acsnet.MultiTaskOutput:
+        codes = (images[:, 0, 0, 0] * 255).round().long()
+        return acsnet.MultiTaskOutput(1000 * (images[:, :1] - 0.9), 9 * torch.nn.functional.one_hot(codes, 3).float())
+
+
+@pytest.fixture
+def predictor() -> Predictor:
+    card = CheckpointCard(
+        model="acsnet", arguments={}, class_names=CLASSES, input_size=(64, 64), mean=(0.0,), std=(1.0,)
+    )
+    return Predictor(Oracle(), card)
+
+
+def make_record(folder: Path, name: str, label: str, seen: slice | None, truth: slice | None, code: int) -> Record:
+    """A 64x64 image whose white rows ``seen`` the oracle takes for the lesion, with ``truth`` as mask."""
+    image, mask = np.zeros((64, 64), np.uint8), np.zeros((64, 64), np.uint8)
+    if seen is not None:
+        image[seen, 16:48] = 255
+    if truth is not None:
+        mask[truth, 16:48] = 255
+    image[0, 0] = code
+    cv2.imwrite(str(folder / f"{name}.png"), image)
+    cv2.imwrite(str(folder / f"{name}_mask.png"), mask)
+    return Record(folder / f"{name}.png", (folder / f"{name}_mask.png",), label, name)
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> list[Record]:
+    return [
+        make_record(tmp_path, "right", "benign", slice(10, 30), slice(10, 30), 0),
+        # Half of the prediction is right: 10 of 20 rows in each.
+        make_record(tmp_path, "half", "malignant", slice(20, 40), slice(30, 50), 1),
+        make_record(tmp_path, "missed", "malignant", None, slice(30, 50), 2),
+        make_record(tmp_path, "clean", "normal", None, None, 2),
+        make_record(tmp_path, "invented", "normal", slice(10, 30), None, 0),
+    ]
+
+
+def test_hand_computed_metrics(predictor: Predictor, records: list[Record]) -> None:
+    result = evaluate(predictor, records, batch_size=2, progress=False)
+    by_name = {row["image"]: row for row in result.cases}
+    assert [row["image"] for row in result.cases] == [record.name for record in records]
+    assert [by_name[name]["dice"] for name in ("right", "half", "missed", "clean", "invented")] == [1, 0.5, 0, 1, 0]
+    assert by_name["half"]["iou"] == pytest.approx(1 / 3)
+    assert by_name["half"]["hd95"] == 10
+    assert by_name["right"]["assd"] == 0
+    assert by_name["missed"]["hd95"] is None
+    segmentation = result.metrics["segmentation"]
+    assert segmentation["dice"] == pytest.approx(2.5 / 5)
+    assert segmentation["lesion"]["dice"] == pytest.approx(1.5 / 3)
+    assert segmentation["normal"]["dice"] == pytest.approx(0.5)
+    assert segmentation["hd95"] == pytest.approx((0 + 10) / 2)
+    assert segmentation["hd95_undefined"] == 3
+    classification = result.metrics["classification"]
+    assert classification["accuracy"] == pytest.approx(3 / 5)
+    assert classification["confusion_matrix"] == [[1, 0, 0], [0, 1, 1], [1, 0, 1]]
+    assert classification["sensitivity"] == 0.5
+    assert classification["specificity"] == 1.0
+    assert result.metrics["n"] == 5
+
+
+def test_files_and_table(predictor: Predictor, records: list[Record], tmp_path: Path) -> None:
+    result = evaluate(predictor, records, progress=False)
+    result.write(tmp_path / "out", {"checkpoint": "x"})
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == {**result.metrics, "checkpoint": "x"}
+    lines = (tmp_path / "out" / "cases.csv").read_text().splitlines()
+    probabilities = "probability_benign,probability_malignant,probability_normal"
+    assert lines[0] == f"image,label,predicted,{probabilities},dice,iou,hd95,assd,precision,recall"
+    assert len(lines) == 6
+    table = metric_table(result.metrics, CLASSES)
+    assert "Dice                 0.500   0.500   0.500   1.000      0.250" in table
+    assert "accuracy                 0.600" in table
+    assert "malignant               0          1       1" in table
+
+
+def test_class_without_cases_is_a_note_not_a_zero(predictor: Predictor, records: list[Record]) -> None:
+    result = evaluate(predictor, records[:1], progress=False)
+    classification = result.metrics["classification"]
+    assert classification["auroc_malignant"] is None
+    assert "malignant" in classification["notes"]["auroc_malignant"]
+    assert "AUROC (malignant)            -" in metric_table(result.metrics, CLASSES)
+
+
+def test_written_files_are_strict_json(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="Out of range float values are not JSON compliant"):
+        Evaluation({"n": float("nan")}, [{"image": "x"}]).write(tmp_path, {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_on_phantoms_with_a_trained_network(trained_run: Path, phantom_root: Path) -> None:
+    predictor = Predictor.from_checkpoint(trained_run / "best.safetensors")
+    result = evaluate(predictor, read_busi(phantom_root), progress=False)
+    assert result.metrics["n"] == len(result.cases) == 36
+    assert 0 <= result.metrics["segmentation"]["dice"] <= 1
