@@ -30,6 +30,7 @@ class CheckpointCard(BaseModel):
         input_size: (height, width) that images are resized to.
         mean, std: of the normalisation ``(pixel / 255 - mean) / std``, one value a channel.
         threshold: mask probability from which a pixel is foreground.
+        refining: which directions of prediction refining are on; see ``acsnet.layers.PredictionRefining``.
         metrics: measured figures, and under ``protocol`` how and on what they were measured.
         dataset: name, number of images and hash of the data it was trained on.
         split_hash: hash of the split into training, validation and test parts.
@@ -47,6 +48,7 @@ class CheckpointCard(BaseModel):
     mean: tuple[float, ...]
     std: tuple[float, ...]
     threshold: float = 0.5
+    refining: dict[str, bool] = {}
     metrics: dict[str, Any] = {}
     dataset: dict[str, Any] = {}
     split_hash: str | None = None

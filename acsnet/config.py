@@ -60,8 +60,9 @@ class DataConfig(Section):
     """Where the images are and how they are brought to the network.
 
     ``root`` is a folder in BUSI's layout, ``records`` a CSV table of records: exactly one of them is needed by the time
-    data is read. ``split`` is the part that ``tools/test.py`` tests. ``cache`` is the folder of decoded images, by
-    default that of the environment variable ACSNET_CACHE or ~/.cache/acsnet.
+    data is read. ``split`` is the part that ``tools/test.py`` tests. ``oversample`` repeats the training images of
+    small classes, with no randomness, until classes are about equally frequent. ``cache`` is the folder of decoded
+    images, by default that of the environment variable ACSNET_CACHE or ~/.cache/acsnet.
     """
 
     root: Path | None = None
@@ -72,6 +73,7 @@ class DataConfig(Section):
     std: tuple[Annotated[Real, Field(gt=0)], ...] = (0.204,)
     folds: FoldsConfig = FoldsConfig()
     split: Part = "test"
+    oversample: bool = False
     cache: Path | None = None
     workers: Annotated[Whole, Field(ge=0)] = 0
 
@@ -108,6 +110,9 @@ class LossTerm(Section):
 class LossConfig(Section):
     """The loss of each task, and how the two are balanced.
 
+    Where a classification loss takes a weight a class (``class_weights``, ``alpha``), ``balanced`` stands for those
+    from the classes' shares of the training part.
+
     ``balance`` is ``fixed`` (``segmentation_share`` * segmentation + (1 - ``segmentation_share``) * classification) or
     ``uncertainty`` (learned weights). ``deep_supervision`` weighs further masks by rank: ``harmonic`` 1/(n+1),
     ``geometric`` 1/2^n, ``none``.
@@ -132,9 +137,9 @@ class OptimizerConfig(Section):
 class ScheduleConfig(Section):
     """The learning rate over the epochs.
 
-    ``cosine`` and ``poly`` end at ``final_fraction`` of the rate; ``plateau`` multiplies it by ``factor`` once more than
-    ``patience`` epochs in a row brought no better selection score (torch's count); each after ``warmup_epochs`` of
-    linear warm-up.
+    ``cosine`` and ``poly`` end at ``final_fraction`` of the rate; ``plateau`` multiplies it by ``factor`` once more
+    than ``patience`` epochs in a row brought no better selection score (torch's count); each after ``warmup_epochs``
+    of linear warm-up.
     """
 
     name: Literal["cosine", "poly", "plateau", "constant"] = "cosine"
@@ -165,11 +170,19 @@ class TrainingConfig(Section):
     seed: Annotated[Whole, Field(ge=0)] = 0
 
 
+class RefiningConfig(Section):
+    """Prediction refining (Aumente-Maestro et al. 2025), each direction by itself; off where both are false."""
+
+    empty_mask_for_normal: bool = False
+    normal_for_empty_mask: bool = False
+
+
 class EvaluationConfig(Section):
-    """Testing: images a batch, and the mask probability from which a pixel is foreground."""
+    """Testing and predicting: images a batch, the mask probability from which a pixel is foreground, refining."""
 
     batch_size: PositiveInt = 8
     threshold: Annotated[Real, Field(gt=0, lt=1)] = 0.5
+    refining: RefiningConfig = RefiningConfig()
 
 
 class Config(Section):
@@ -188,6 +201,17 @@ class Config(Section):
     @classmethod
     def _none_is_empty(cls, value: Any) -> Any:
         return () if value is None else value
+
+    @model_validator(mode="after")
+    def _refining_has_what_it_needs(self) -> "Config":
+        refining = self.evaluation.refining
+        both = len(self.model.tasks) == 2 and "normal" in self.data.classes
+        if (refining.empty_mask_for_normal or refining.normal_for_empty_mask) and not both:
+            raise ValueError(
+                "evaluation.refining needs both tasks and a class 'normal' in data.classes: set both of its directions "
+                "to false, or give it what it needs"
+            )
+        return self
 
     def to_dict(self) -> dict[str, Any]:
         """The configuration as plain JSON types, from which it can be built again."""
@@ -359,7 +383,10 @@ def _explain_one(location: tuple[int | str, ...], kind: str, message: str, value
         message += f"; did you mean {near[0]!r}?" if near else ""
     message = _EXPECTED.get(kind, message).removeprefix("Value error, ").replace("Input should be", "expected")
     message = message.replace("Tuple should have", "expected").replace(" after validation", "")
-    return f"{key} is {value!r}: {message}" if kind != "value_error" else f"{key}: {message}"
+    if kind == "value_error":
+        # A check of the whole configuration has no key of its own; its message names those it is about.
+        return f"{key}: {message}" if key else message
+    return f"{key} is {value!r}: {message}"
 
 
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:

@@ -13,9 +13,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to write records.csv")
     arguments = parser.parse_args()
 
-    from acsnet.data import read_busi, verify_records, write_record_table
+    from acsnet.config import DataConfig
+    from acsnet.data import load_records, write_record_table
 
-    records = verify_records(read_busi(arguments.root))
+    records = load_records(DataConfig(root=arguments.root))
     write_record_table(arguments.out / "records.csv", records)
     groups = len({record.group for record in records})
     print(f"{arguments.out}/records.csv: {len(records)} images in {groups} groups of identical pixels")

@@ -19,8 +19,7 @@ def main() -> None:
 
     from acsnet.evaluation import Predictor, predict_files
 
-    predictor = Predictor.from_checkpoint(arguments.checkpoint)
-    predictor.threshold = arguments.threshold or predictor.threshold
+    predictor = Predictor.from_checkpoint(arguments.checkpoint, threshold=arguments.threshold)
     table = predict_files(predictor, arguments.inputs, arguments.out)
     print(f"{table}; overlays in {arguments.out}/overlays, masks in {arguments.out}/masks")
 

@@ -4,6 +4,7 @@ from acsnet.data.busi import read_busi
 from acsnet.data.cache import ImageCache
 from acsnet.data.dataset import CachedDataset, Sample, SeededSampler, build_loader
 from acsnet.data.folds import Split, split_records
+from acsnet.data.oversampling import oversample
 from acsnet.data.phantom import Phantom, make_phantom, write_phantoms
 from acsnet.data.records import Record, dataset_hash, read_record_table, write_record_table
 from acsnet.data.source import load_records
@@ -23,6 +24,7 @@ __all__ = [
     "dataset_hash",
     "load_records",
     "make_phantom",
+    "oversample",
     "read_busi",
     "read_record_table",
     "split_records",

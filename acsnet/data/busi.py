@@ -30,6 +30,18 @@ def read_busi(root: Path, classes: Sequence[str] = CLASSES) -> list[Record]:
         DataError: for a root that is missing or has no images of these classes; for images without mask and masks
             without image, all of them listed.
     """
+    records, problems = scan_busi(root, classes)
+    if problems:
+        raise DataError(problem_list(f"{root} cannot be used", problems))
+    return records
+
+
+def scan_busi(root: Path, classes: Sequence[str] = CLASSES) -> tuple[list[Record], list[str]]:
+    """As :func:`read_busi`, but give the images without mask and the masks without image as a list of problems.
+
+    Raises:
+        DataError: for a root that is missing or has no images of these classes.
+    """
     folders = [root / label for label in classes if (root / label).is_dir()]
     if not folders:
         raise DataError(f"{_what_is_wrong(root, classes)}: {_HOW_TO_GET}")
@@ -39,11 +51,9 @@ def read_busi(root: Path, classes: Sequence[str] = CLASSES) -> list[Record]:
         found, wrong = _read_class(folder)
         records += found
         problems += wrong
-    if problems:
-        raise DataError(problem_list(f"{root} cannot be used", problems))
     if not records:
         raise DataError(f"{root} has no images in {', '.join(folder.name + '/' for folder in folders)}: {_HOW_TO_GET}")
-    return records
+    return records, problems
 
 
 def problem_list(heading: str, problems: Sequence[str]) -> str:
@@ -68,7 +78,7 @@ def is_mask(path: Path) -> bool:
 
 
 def _read_class(folder: Path) -> tuple[list[Record], list[str]]:
-    files = sorted((path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES), key=_natural_order)
+    files = sorted((path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES), key=_order)
     files = [path for path in files if not path.name.startswith(".")]
     masks: dict[str, list[Path]] = {}
     for path in filter(is_mask, files):
@@ -82,6 +92,11 @@ def _read_class(folder: Path) -> tuple[list[Record], list[str]]:
     ], problems
 
 
-def _natural_order(path: Path) -> list[tuple[int, int | str]]:
-    """Order "benign (2)" before "benign (10)"."""
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", path.stem) if part]
+def natural_order(text: str) -> list[tuple[int, int | str]]:
+    """Sort key that puts "benign (2)" before "benign (10)"."""
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", text) if part]
+
+
+def _order(path: Path) -> tuple[list[tuple[int, int | str]], str]:
+    # The name settles what the numbers leave open, as "1.png" and "01.png": a folder is listed in any order.
+    return natural_order(path.stem), path.name

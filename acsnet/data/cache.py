@@ -2,11 +2,14 @@
 
 import contextlib
 import os
+import re
 import shutil
 import tempfile
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.lib.format import open_memmap
@@ -22,10 +25,14 @@ from acsnet.data.images import (
     to_channels,
 )
 from acsnet.data.records import Record, stable_hash
+from acsnet.errors import DataError
 from acsnet.files import explain_os_error
 
-_FORMAT = 1
+_FORMAT = 2
 _KEPT = 12
+_KEY = re.compile(r"[0-9a-f]{16}")
+_BUILDING = ".building-"
+_ABANDONED_SECONDS = 24 * 3600
 
 
 class ImageCache:
@@ -33,8 +40,9 @@ class ImageCache:
 
     The folder's name is a hash of paths, sizes and modification times of all source files: a changed source file is
     another folder. A folder is filled under a temporary name and renamed when complete, so readers see whole caches
-    only, and of two writers the second finds its work done. The least recently used folders beyond a dozen are removed;
-    on POSIX a process that has one mapped keeps it.
+    only, and of two writers the second finds its work done. The least recently used folders beyond a dozen are removed,
+    and temporary ones that a killed process left a day ago; on POSIX a process that has one mapped keeps it. A pickled
+    cache is its path: a worker process maps the files anew.
 
     Args:
         records: what to cache, in this order.
@@ -76,7 +84,16 @@ class ImageCache:
     def _open(self) -> None:
         self.images = np.load(self.path / "images.npy", mmap_mode="r")
         self.masks = np.load(self.path / "masks.npy", mmap_mode="r")
-        os.utime(self.path)
+        # A cache that belongs to another user, or is mounted read-only, is used without a note of when.
+        with contextlib.suppress(OSError):
+            os.utime(self.path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path.resolve()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.path = state["path"]
+        self._open()
 
 
 def default_folder() -> Path:
@@ -86,13 +103,16 @@ def default_folder() -> Path:
 
 def _fingerprint(record: Record) -> list[tuple[str, int, int]]:
     files = (record.image, *record.masks)
-    return [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    try:
+        return [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    except FileNotFoundError as error:
+        raise DataError(f"there is no image {error.filename}: it was moved or removed") from None
 
 
 def _build(records: Sequence[Record], size: tuple[int, int], channels: int, path: Path, progress: bool) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".building-", dir=path.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=_BUILDING, dir=path.parent))
         try:
             _fill(records, size, channels, temporary, progress)
             _publish(temporary, path)
@@ -103,12 +123,19 @@ def _build(records: Sequence[Record], size: tuple[int, int], channels: int, path
 
 
 def _publish(temporary: Path, path: Path) -> None:
+    if path.exists() and not _is_whole(path):
+        # What is left of a removal that was interrupted.
+        _remove(path)
     try:
         os.rename(temporary, path)
     except OSError:
         # Another process has finished the same cache meanwhile: its copy is used.
-        if not (path / "masks.npy").exists():
+        if not _is_whole(path):
             raise
+
+
+def _is_whole(path: Path) -> bool:
+    return (path / "images.npy").exists() and (path / "masks.npy").exists()
 
 
 def _fill(records: Sequence[Record], size: tuple[int, int], channels: int, folder: Path, progress: bool) -> None:
@@ -147,10 +174,23 @@ def _reserve(path: Path) -> None:
 
 
 def _remove_old(parent: Path, current: Path) -> None:
-    # A folder that another process removes at this moment is no error.
-    with contextlib.suppress(FileNotFoundError):
-        folders = [path for path in parent.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    # A folder that another process removes at this moment, or that belongs to another user, is no error.
+    with contextlib.suppress(FileNotFoundError, PermissionError):
+        # Only what this module made: the user may have named a folder that holds other things.
+        folders = [path for path in parent.iterdir() if _KEY.fullmatch(path.name) and _is_whole(path)]
         folders.sort(key=lambda path: path.stat().st_mtime, reverse=True)
         for path in folders[_KEPT:]:
-            if path != current and (path / "images.npy").exists():
+            if path != current:
+                _remove(path)
+        for path in parent.glob(f"{_BUILDING}*"):
+            if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def _remove(path: Path) -> None:
+    # It vanishes at once and then goes file by file, so that nobody opens half a cache.
+    hidden = Path(tempfile.mkdtemp(prefix=_BUILDING, dir=path.parent))
+    # Another process may have been faster.
+    with contextlib.suppress(FileNotFoundError):
+        os.rename(path, hidden / path.name)
+    shutil.rmtree(hidden, ignore_errors=True)

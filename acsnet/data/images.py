@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -9,13 +10,15 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from acsnet.errors import DataError
+from acsnet.errors import DataError, InputError
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 
 UInt8Array = npt.NDArray[np.uint8]
 BoolArray = npt.NDArray[np.bool_]
 
+# Pillow's modes of 32-bit integers and floats.
+_DEEP = frozenset({"I", "F"})
 # Pillow raises these for files that are truncated, broken, of another format, or suspiciously large.
 _BROKEN = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
@@ -27,11 +30,14 @@ def read_image(path: Path) -> UInt8Array:
         (H, W, 3) uint8. Transparency is dropped, 16-bit greys are scaled to 8 bits.
 
     Raises:
-        DataError: for a file that is missing, truncated or not an image.
+        DataError: for a file that is missing, truncated, not an image, or of 32-bit pixels.
     """
     image = _open(path)
     if image.mode.startswith("I;16"):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    elif image.mode in _DEEP:
+        # Pillow would clip them at 255 without a word, and nobody knows their range.
+        raise DataError(f"{path} has 32-bit pixels of unknown range: save it with 8 or 16 bits a channel")
     return np.asarray(image.convert("RGB"))
 
 
@@ -40,16 +46,26 @@ def read_mask(path: Path) -> BoolArray:
 
     Returns:
         (H, W) bool, True where the brightest channel is above half of its range; a mask that holds nothing above 1 is
-        taken as labels 0 and 1. Transparency is dropped.
+        taken as labels 0 and 1, one of more than 8 bits that holds nothing above 255 as of 8. Transparency is dropped.
 
     Raises:
         DataError: for a file that is missing, truncated or not an image.
     """
-    values = read_image(path).max(axis=2)
-    return values > (127 if values.max() > 1 else 0)
+    values = _brightest(_open(path))
+    highest = values.max()
+    return values > (0 if highest <= 1 else 127 if highest <= 255 else 32767)
 
 
-def read_merged_mask(paths: Sequence[Path], size: tuple[int, int]) -> BoolArray:
+def _brightest(image: Image.Image) -> npt.NDArray[Any]:
+    if image.mode.startswith("I;16") or image.mode in _DEEP:
+        return np.asarray(image)
+    if image.mode in ("1", "L"):
+        # Most masks, and several times as fast as the way by three channels.
+        return np.asarray(image.convert("L"))
+    return np.asarray(image.convert("RGB")).max(axis=2)
+
+
+def read_merged_mask(paths: Sequence[Path], size: tuple[int, ...]) -> BoolArray:
     """Read the masks of one image and merge them: foreground where any of them is.
 
     Args:
@@ -72,14 +88,14 @@ def read_merged_mask(paths: Sequence[Path], size: tuple[int, int]) -> BoolArray:
 
 
 def resize_image(image: UInt8Array, size: tuple[int, int]) -> UInt8Array:
-    """Stretch an image (H, W, C) to ``size`` (height, width), averaging areas where it shrinks."""
-    return cv2.resize(image, (size[1], size[0]), interpolation=_interpolation(image.shape[:2], size))
+    """Stretch an image (H, W, C) to ``size`` (height, width), averaging areas along each side that shrinks."""
+    # OpenCV drops a single channel.
+    return _stretch(image, size).reshape(*size, image.shape[2])
 
 
 def resize_mask(mask: BoolArray, size: tuple[int, int]) -> BoolArray:
     """Stretch a mask (H, W) to ``size``: foreground where at least half of the area is."""
-    values = mask.astype(np.float32)
-    return cv2.resize(values, (size[1], size[0]), interpolation=_interpolation(mask.shape, size)) >= 0.5
+    return _stretch(mask.astype(np.float32), size) >= 0.5
 
 
 def to_channels(image: UInt8Array, channels: int) -> UInt8Array:
@@ -96,15 +112,26 @@ def to_network_input(images: torch.Tensor, mean: Sequence[float], std: Sequence[
 
     Returns:
         (B, C, H, W) float32 in channels-last memory format, which costs no copy from this layout.
+
+    Raises:
+        InputError: for another number of values than one, or one a channel.
     """
+    for what, values in (("mean", mean), ("std", std)):
+        if len(values) not in (1, images.shape[-1]):
+            raise InputError(
+                f"{what} has {len(values)} values, images have {images.shape[-1]} channels: give one, or one a channel"
+            )
     scale = 1.0 / (255.0 * torch.tensor(std, device=images.device))
     shift = -torch.tensor(mean, device=images.device) / torch.tensor(std, device=images.device)
     return (images * scale + shift).permute(0, 3, 1, 2)
 
 
-def _interpolation(source: Sequence[int], target: tuple[int, int]) -> int:
-    shrinks = target[0] * target[1] < source[0] * source[1]
-    return cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+def _stretch(values: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[Any]:
+    # In two steps: where one side shrinks and the other grows, OpenCV's INTER_AREA averages along neither. A step that
+    # changes nothing is a copy.
+    smaller = (min(size[1], values.shape[1]), min(size[0], values.shape[0]))
+    shrunk = cv2.resize(values, smaller, interpolation=cv2.INTER_AREA)
+    return cv2.resize(shrunk, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
 
 
 def _open(path: Path) -> Image.Image:

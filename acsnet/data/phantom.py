@@ -168,7 +168,7 @@ def write_phantoms(
         _check_root(root)
         for label in LABELS:
             (root / label).mkdir(parents=True, exist_ok=True)
-        for label, number in tqdm(jobs, desc="phantoms", unit="image", disable=not progress):
+        for label, number in tqdm(jobs, desc="phantoms", unit="image", disable=None if progress else True):
             image_seed, image_size = _plan(label, number, seed, size, vary_size)
             _write(root / label / f"{label} ({number})", make_phantom(label, image_seed, image_size))
     except OSError as error:

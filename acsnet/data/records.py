@@ -3,9 +3,11 @@
 import csv
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from acsnet.errors import DataError
 from acsnet.files import write_csv
@@ -47,25 +49,40 @@ def read_record_table(path: Path) -> list[Record]:
     ``patient`` and ``name`` may be left out. Paths are taken from the table's folder.
 
     Raises:
-        DataError: for a table that is missing, empty or broken; every broken line is named.
+        DataError: for a table that is missing, empty or broken, or names an image twice; every broken line is named.
     """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file, strict=True)
-            rows = list(reader)
-            columns = reader.fieldnames or []
-    except (FileNotFoundError, IsADirectoryError):
-        raise DataError(f"there is no record table {path}: make one with tools/curate.py ROOT --out DIR") from None
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not a CSV table: {error}") from error
+    columns, rows = _read_rows(path)
     missing = [column for column in REQUIRED_COLUMNS if column not in columns]
     if missing:
         raise DataError(f"{path} has no column {', '.join(missing)}: needed are {', '.join(REQUIRED_COLUMNS)}")
-    broken = [i for i, row in enumerate(rows, start=2) if not row["image"] or not row["label"] or row["masks"] is None]
+    broken = [line for line, row in rows if not row["image"] or not row["label"] or None in (row["masks"], *row)]
     if broken or not rows:
-        where = f"lines without image, masks or label: {', '.join(map(str, broken))}" if broken else "no records"
-        raise DataError(f"{path} has {where}")
-    return [_record(row, path) for row in rows]
+        lines = f"lines without image or label, or of too few or too many cells: {', '.join(map(str, broken))}"
+        raise DataError(f"{path} has {lines if broken else 'no records: add a line an image'}")
+    records = [_record(row, path) for _, row in rows]
+    times = Counter((record.dataset, record.name) for record in records)
+    twice = [name for (_, name), count in times.items() if count > 1]
+    if twice:
+        raise DataError(
+            f"{path} has more than one line for {', '.join(twice)}: give an image one line with all its masks"
+        )
+    return records
+
+
+def _read_rows(path: Path) -> tuple[Sequence[str], list[tuple[int, dict[Any, Any]]]]:
+    """Return the columns and, with its line number, each row."""
+    try:
+        # With or without the mark that spreadsheets put first.
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, strict=True)
+            rows = [(reader.line_num, row) for row in reader]
+            return reader.fieldnames or [], rows
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise DataError(f"there is no record table {path}: make one with tools/curate.py ROOT --out DIR") from None
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path} is not a CSV table ({error}): save it as UTF-8 text, cells parted by commas"
+        ) from error
 
 
 def _record(row: dict[str, str], table: Path) -> Record:
@@ -82,7 +99,14 @@ def _record(row: dict[str, str], table: Path) -> Record:
 
 
 def write_record_table(path: Path, records: Sequence[Record]) -> None:
-    """Write a table that :func:`read_record_table` reads; paths are absolute, so that the table may lie anywhere."""
+    """Write a table that :func:`read_record_table` reads; paths are absolute, so that the table may lie anywhere.
+
+    Raises:
+        DataError: for a mask whose path holds the ";" that parts masks.
+    """
+    for mask in (mask.resolve() for record in records for mask in record.masks):
+        if _SEPARATOR in str(mask):
+            raise DataError(f"{mask}: a table parts masks by {_SEPARATOR!r}: rename the file or folder that has it")
     rows = [
         {
             "image": record.image.resolve(),

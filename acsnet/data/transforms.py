@@ -1,6 +1,7 @@
 """Augmentation: albumentations pipelines built from the configuration."""
 
 import os
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,9 @@ from acsnet.registry import look_up
 if TYPE_CHECKING:
     import albumentations
 
+# What a pipeline does with a probability shows in some of the trials, and in training at the latest.
+_TRIALS = 16
+
 
 class Augmentation:
     """A pipeline for an image and its mask, the same for the same seed.
@@ -23,30 +27,71 @@ class Augmentation:
         transforms: albumentations transforms by name with their arguments; those that hold others (``OneOf``,
             ``SomeOf``, ``Sequential``) take a list of the same form under ``transforms``.
         size: (height, width) of the images, which the pipeline has to keep.
+        channels: of the images; some transforms take colour images only.
 
     Raises:
-        ConfigError: for an unknown transform or argument, a value out of range, or a pipeline that changes the size.
+        ConfigError: for an unknown transform or argument, a value out of range, or a pipeline that fails, or changes
+            size, channels or type of an image.
     """
 
-    def __init__(self, transforms: Sequence[TransformConfig], size: tuple[int, int]) -> None:
+    def __init__(self, transforms: Sequence[TransformConfig], size: tuple[int, int], channels: int = 3) -> None:
         library = _import_albumentations()
         built = [
             _build(library, transform.name, transform.arguments, f"augmentation.{index}")
             for index, transform in enumerate(transforms)
         ]
         self._compose = library.Compose(built)
-        shape = self(np.zeros((*size, 3), np.uint8), np.zeros(size, np.bool_), 0)[0].shape
-        if shape[:2] != size:
-            raise ConfigError(
-                f"augmentation makes {shape[0]}x{shape[1]} of {size[0]}x{size[1]} (height x width): end it with a "
-                "transform that restores the size, such as Resize"
-            )
+        self._try(np.zeros((*size, channels), np.uint8), np.zeros(size, np.bool_))
 
     def __call__(self, image: UInt8Array, mask: BoolArray, seed: int) -> tuple[UInt8Array, BoolArray]:
-        """Augment (H, W, C) uint8 and (H, W) bool."""
+        """Augment (H, W, C) uint8 and (H, W) bool.
+
+        Raises:
+            ConfigError: where size, channels or type of the image change.
+        """
         self._compose.set_random_seed(seed)
         result = self._compose(image=image, mask=mask.view(np.uint8))
-        return result["image"].reshape(*result["image"].shape[:2], -1), result["mask"].astype(np.bool_)
+        changed = result["image"]
+        _check_type(changed)
+        changed = changed.reshape(*changed.shape[:2], -1)
+        _check_shape(image.shape, changed.shape)
+        return changed, result["mask"].astype(np.bool_)
+
+    def _try(self, image: UInt8Array, mask: BoolArray) -> None:
+        try:
+            for seed in range(_TRIALS):
+                self(image, mask, seed)
+        except ConfigError:
+            raise
+        except Exception as error:
+            # Whatever a transform raises: each has its own demands on size, channels and arguments.
+            height, width, channels = image.shape
+            raise ConfigError(
+                f"augmentation cannot be applied to images of {height}x{width} with {channels} channels: "
+                f"{type(error).__name__}: {_one_line(error)}"
+            ) from error
+
+
+def _check_type(image: object) -> None:
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
+        what = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
+        raise ConfigError(
+            f"augmentation makes {what} of uint8 pixels: leave out Normalize, ToFloat and the like, since images are "
+            "normalised by data.mean and data.std afterwards"
+        )
+
+
+def _check_shape(before: Sequence[int], after: Sequence[int]) -> None:
+    if after[:2] != before[:2]:
+        raise ConfigError(
+            f"augmentation makes {after[0]}x{after[1]} of {before[0]}x{before[1]} (height x width): end it with a "
+            "transform that restores the size, such as Resize"
+        )
+    if after[2] != before[2]:
+        raise ConfigError(
+            f"augmentation makes {after[2]} of {before[2]} channels: leave out transforms that change their number, or "
+            "set model.in_channels"
+        )
 
 
 def _import_albumentations() -> Any:
@@ -64,18 +109,37 @@ def _build(library: Any, name: str, arguments: Mapping[str, Any], where: str) ->
         transform = look_up("transform", name, known, "see albumentations' list of transforms")
     except UnknownNameError as error:
         raise ConfigError(f"{where}.name: {error}") from error
+    _check_probability(arguments, where)
     inner = {
-        key: [
-            _build(library, item.get("name", ""), {k: v for k, v in item.items() if k != "name"}, f"{where}.{key}.{i}")
-            for i, item in enumerate(value)
-        ]
-        for key, value in arguments.items()
-        if key == "transforms"
+        key: _build_inner(library, value, f"{where}.{key}") for key, value in arguments.items() if key == "transforms"
     }
     try:
         with warnings.catch_warnings():
             # An argument it does not know is no more than a warning to albumentations.
-            warnings.simplefilter("error")
+            warnings.simplefilter("error", UserWarning)
             return transform(**{**arguments, **inner})
-    except (UserWarning, TypeError, ValueError) as error:
-        raise ConfigError(f"{where} ({name}): {' '.join(str(error).split())}") from error
+    except (UserWarning, TypeError, ValueError, NotImplementedError) as error:
+        raise ConfigError(f"{where} ({name}): {_one_line(error)}") from error
+
+
+def _build_inner(library: Any, items: object, where: str) -> list[Any]:
+    if not isinstance(items, list | tuple) or not items or not all(isinstance(item, Mapping) for item in items):
+        raise ConfigError(f"{where} is {items!r}: expected a list of transforms, as in [{{name: HorizontalFlip}}]")
+    return [
+        _build(library, item.get("name", ""), {k: v for k, v in item.items() if k != "name"}, f"{where}.{index}")
+        for index, item in enumerate(items)
+    ]
+
+
+def _check_probability(arguments: Mapping[str, Any], where: str) -> None:
+    # OneOf, SomeOf and Sequential take any number.
+    p = arguments.get("p", 1.0)
+    if isinstance(p, bool) or not isinstance(p, int | float) or not 0 <= p <= 1:
+        raise ConfigError(f"{where}.p is {p!r}: expected a probability between 0 and 1")
+
+
+def _one_line(error: BaseException) -> str:
+    # Pydantic's remarks on its own types, for which albumentations passes its text on, help nobody here.
+    lines = [re.sub(r" \[type=.*", "", line) for line in str(error).splitlines()]
+    text = " ".join(" ".join(line for line in lines if "errors.pydantic.dev" not in line).split())
+    return text or type(error).__name__

@@ -6,14 +6,15 @@ from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from tqdm.auto import tqdm
 
-from acsnet.data.busi import problem_list
-from acsnet.data.images import read_image, read_merged_mask
+from acsnet.data.busi import natural_order, problem_list
+from acsnet.data.images import read_image, read_mask, read_merged_mask
 from acsnet.data.records import Record
 from acsnet.errors import DataError
 
@@ -22,15 +23,21 @@ logger = logging.getLogger(__name__)
 NORMAL = "normal"
 
 
-def verify_records(records: Sequence[Record], progress: bool = True) -> list[Record]:
+def verify_records(records: Sequence[Record], progress: bool = True, problems: Sequence[str] = ()) -> list[Record]:
     """Decode every image and mask once, and group the images that must stay together.
 
     One group are images with identical pixels (and so identical files), of the same patient, or of the same group in
     the table they came from. An empty mask of a lesion image, a mask on a normal image and identical images filed under
     several classes are logged: published sets have them.
 
+    Args:
+        records: what to verify.
+        progress: show a progress bar.
+        problems: what is known to be wrong already, to be listed with what is found here.
+
     Returns:
-        The records with ``digest`` and ``group`` filled in; a group bears the name of its first image.
+        The records with ``digest`` and ``group`` filled in. A group bears the data set and the name of its first image
+        in natural order, so that it is the same in whichever order the records come.
 
     Raises:
         DataError: listing every file that is missing, truncated or unreadable, and every mask of another size.
@@ -46,23 +53,45 @@ def verify_records(records: Sequence[Record], progress: bool = True) -> list[Rec
                 disable=None if progress else True,
             )
         )
-    problems = [check for check in checks if isinstance(check, DataError)]
-    if problems:
-        raise DataError(problem_list("the data cannot be used", [str(problem) for problem in problems]))
-    verified = [replace(record, digest=check[0]) for record, check in zip(records, checks, strict=True)]  # type: ignore[index]
-    _log_oddities(verified, [bool(check[1]) for check in checks])  # type: ignore[index]
-    return _with_groups(verified)
+    every = [*problems, *(problem for check in checks for problem in check.problems)]
+    if every:
+        raise DataError(problem_list("the data cannot be used", every))
+    verified = [replace(record, digest=check.digest) for record, check in zip(records, checks, strict=True)]
+    _log_oddities(verified, [check.has_foreground for check in checks])
+    return _with_groups(verified) if verified else []
 
 
-def _check(record: Record) -> tuple[str, bool] | DataError:
-    """Return the hash of the pixels and whether the mask has foreground, or what is wrong."""
+class _Check(NamedTuple):
+    problems: list[str]
+    digest: str = ""
+    has_foreground: bool = False
+
+
+def _check(record: Record) -> _Check:
+    """Look at one record: the hash of its pixels, whether its mask has foreground, or everything that is wrong."""
     try:
         image = read_image(record.image)
         mask = read_merged_mask(record.masks, image.shape[:2])
-    except DataError as error:
-        return error
+    except DataError:
+        return _Check(_problems(record))
     # The shape belongs to the content: 2x8 and 4x4 images may hold the same bytes.
-    return hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest(), bool(mask.any())
+    return _Check([], hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest(), bool(mask.any()))
+
+
+def _problems(record: Record) -> list[str]:
+    """What is wrong with the image and with each of its masks; masks of a broken image have no size to keep to."""
+    problems: list[str] = []
+    size: tuple[int, ...] | None = None
+    try:
+        size = read_image(record.image).shape[:2]
+    except DataError as error:
+        problems.append(str(error))
+    for path in record.masks:
+        try:
+            read_merged_mask([path], size or read_mask(path).shape)
+        except DataError as error:
+            problems.append(str(error))
+    return problems
 
 
 def _log_oddities(records: Sequence[Record], has_foreground: Sequence[bool]) -> None:
@@ -93,5 +122,9 @@ def _with_groups(records: Sequence[Record]) -> list[Record]:
     rows, columns = zip(*edges, strict=True)
     graph = coo_matrix((np.ones(len(edges)), (rows, columns)), shape=(size, size))
     _, components = connected_components(graph, directed=False)
+    # Beyond the records, the components list what they share.
+    pairs = list(zip(records, components.tolist(), strict=False))
     names: dict[int, str] = {}
-    return [replace(r, group=names.setdefault(int(c), r.name)) for r, c in zip(records, components, strict=False)]
+    for record, component in sorted(pairs, key=lambda pair: (pair[0].dataset, natural_order(pair[0].name))):
+        names.setdefault(component, f"{record.dataset}/{record.name}")
+    return [replace(record, group=names[component]) for record, component in pairs]

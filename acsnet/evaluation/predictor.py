@@ -1,6 +1,6 @@
 """A trained network as people use it: images in, masks and classes at the images' own size out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from torch import nn
 
 from acsnet.checkpoint import CheckpointCard
 from acsnet.data.images import read_image, resize_image, to_channels, to_network_input
+from acsnet.data.verify import NORMAL
+from acsnet.layers import PredictionRefining
 from acsnet.registry import load_model
 
 
@@ -40,6 +42,8 @@ class Predictor:
         card: what was done to its input in training; by default the card that ``load_model`` left on it.
         device: where to run; by default a GPU where there is one.
         threshold: mask probability from which a pixel is foreground; by default the card's.
+        refining: directions of prediction refining that are on (``empty_mask_for_normal``, ``normal_for_empty_mask``);
+            by default the card's.
     """
 
     def __init__(
@@ -48,21 +52,34 @@ class Predictor:
         card: CheckpointCard | None = None,
         device: torch.device | str | None = None,
         threshold: float | None = None,
+        refining: Mapping[str, bool] | None = None,
     ) -> None:
         self.card: CheckpointCard = card or model.card  # type: ignore[assignment]
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.model = model.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.threshold = self.card.threshold if threshold is None else threshold
         self._channels = int(self.card.arguments.get("in_channels", 3))
+        self._refine = self._build_refining(self.card.refining if refining is None else refining)
 
     @classmethod
-    def from_checkpoint(cls, path: str | Path, device: torch.device | str | None = None) -> "Predictor":
-        """Load a checkpoint and make a predictor of it.
+    def from_checkpoint(
+        cls,
+        path: str | Path,
+        device: torch.device | str | None = None,
+        threshold: float | None = None,
+        refining: Mapping[str, bool] | None = None,
+    ) -> "Predictor":
+        """Load a checkpoint and make a predictor of it; arguments as of the class.
 
         Raises:
             CheckpointError: where the file cannot be used.
         """
-        return cls(load_model(path), device=device)
+        return cls(load_model(path), device=device, threshold=threshold, refining=refining)
+
+    def _build_refining(self, directions: Mapping[str, bool]) -> PredictionRefining | None:
+        if not any(directions.values()):
+            return None
+        return PredictionRefining(self.card.class_names.index(NORMAL), **directions, threshold=self.threshold)
 
     def __call__(self, image: str | Path | npt.NDArray[np.uint8]) -> Prediction:
         """Predict one image: a file, or an RGB array (H, W, 3) uint8.
@@ -77,9 +94,11 @@ class Predictor:
         """Predict a batch of RGB images (H, W, 3) uint8 of any sizes."""
         resized = [to_channels(resize_image(image, self.card.input_size), self._channels) for image in images]
         batch = torch.from_numpy(np.stack(resized)).to(self.device)
-        output = self.model(to_network_input(batch, self.card.mean, self.card.std))
-        masks = [None] * len(images) if output.mask is None else output.mask.sigmoid().float().cpu().numpy()[:, 0]
-        labels = [None] * len(images) if output.label is None else output.label.float().softmax(1).cpu().numpy()
+        mask, label, _ = self.model(to_network_input(batch, self.card.mean, self.card.std))
+        if self._refine is not None:
+            mask, label = self._refine(mask, label)
+        masks = [None] * len(images) if mask is None else mask.sigmoid().float().cpu().numpy()[:, 0]
+        labels = [None] * len(images) if label is None else label.float().softmax(1).cpu().numpy()
         return [self._prediction(*values) for values in zip(images, masks, labels, strict=True)]
 
     def _prediction(

@@ -19,7 +19,7 @@ def resolve_test_config(checkpoint: Path, config: Path | None, overrides: Sequen
     """The configuration of a test: the one named, else ``config.yaml`` beside the checkpoint, else the card's own.
 
     Raises:
-        ConfigError: where it is wrong, or its classes are not those of the checkpoint.
+        ConfigError: where it is wrong, or its network or classes are not those of the checkpoint.
         CheckpointError: where the checkpoint has no card.
     """
     card = read_card(checkpoint)
@@ -28,6 +28,11 @@ def resolve_test_config(checkpoint: Path, config: Path | None, overrides: Sequen
         resolved = load_config(config or beside, overrides)
     else:
         resolved = build_config(card.config, overrides, f"the configuration in {checkpoint}")
+    if resolved.model.name != card.model:
+        raise ConfigError(
+            f"{checkpoint} is of the network {card.model}, the configuration names {resolved.model.name}: give the "
+            "configuration of its training, or none"
+        )
     unknown = [label for label in resolved.data.classes if label not in card.class_names]
     if unknown:
         raise ConfigError(
@@ -46,11 +51,12 @@ def run_test(checkpoint: Path, config: Config, progress: bool = True) -> tuple[E
     Raises:
         AcsnetError: for a checkpoint or data that cannot be used.
     """
-    predictor = Predictor.from_checkpoint(checkpoint)
-    predictor.threshold = config.evaluation.threshold
+    settings = config.evaluation
+    refining = settings.refining.model_dump()
+    predictor = Predictor.from_checkpoint(checkpoint, threshold=settings.threshold, refining=refining)
     records = load_records(config.data, progress)
     tested, split_hash = _tested_part(records, config, predictor.card)
-    result = evaluate(predictor, tested, config.evaluation.batch_size, progress)
+    result = evaluate(predictor, tested, settings.batch_size, progress)
     provenance = {
         "checkpoint": checkpoint.name,
         "model": predictor.card.model,
@@ -58,6 +64,7 @@ def run_test(checkpoint: Path, config: Config, progress: bool = True) -> tuple[E
         "part": config.data.split,
         "protocol": "each image at its original size, then the mean over images",
         "threshold": predictor.threshold,
+        "refining": refining,
         "dataset_hash": dataset_hash(tested),
         "split_hash": split_hash,
     }

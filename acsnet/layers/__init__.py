@@ -1,18 +1,32 @@
 """Building blocks that the networks share, each usable in other code."""
 
 from acsnet.layers.attention import ChannelAttention, DeformableSpatialAttention
-from acsnet.layers.blocks import ConvNormAct, DoubleConv, upsample_twice
+from acsnet.layers.blocks import (
+    ConvNormAct,
+    DoubleConv,
+    DoubleConvBatchNorm,
+    PooledEncoder,
+    UpsampleMerge,
+    upsample_twice,
+)
 from acsnet.layers.encoder import Encoder
 from acsnet.layers.gate import GateUnit
-from acsnet.layers.heads import MultiScaleAttentionHead
+from acsnet.layers.heads import MultiScaleAttentionHead, PooledLinearHead
+from acsnet.layers.refine import PredictionRefining, weigh_by_lesion_probability
 
 __all__ = [
     "ChannelAttention",
     "ConvNormAct",
     "DeformableSpatialAttention",
     "DoubleConv",
+    "DoubleConvBatchNorm",
     "Encoder",
     "GateUnit",
     "MultiScaleAttentionHead",
+    "PooledEncoder",
+    "PooledLinearHead",
+    "PredictionRefining",
+    "UpsampleMerge",
     "upsample_twice",
+    "weigh_by_lesion_probability",
 ]

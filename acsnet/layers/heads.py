@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from acsnet.errors import InputError
 from acsnet.layers.attention import ChannelAttention
 from acsnet.layers.blocks import upsample_twice
 
@@ -33,3 +34,31 @@ class MultiScaleAttentionHead(nn.Module):
         maps = (self.fine(fine), upsample_twice(self.coarse(coarse)), self.decoder(decoder))
         # The average of a concatenation is the concatenation of the averages.
         return self.classify(torch.cat([x.mean(dim=(2, 3)) for x in maps], dim=1))
+
+
+class PooledLinearHead(nn.Module):
+    """The usual classifier: global average pooling, dropout, a linear layer, with a hidden one before it if wished.
+
+    Args:
+        channels: C of the map.
+        num_classes: K.
+        dropout: probability with which a pooled channel is dropped in training, at least 0 and below 1.
+        hidden: channels of a hidden linear layer with ReLU; None goes without.
+
+    Raises:
+        InputError: for a dropout out of range.
+    """
+
+    def __init__(self, channels: int, num_classes: int, dropout: float = 0.0, hidden: int | None = None) -> None:
+        super().__init__()
+        if not isinstance(dropout, (int, float)) or not 0 <= dropout < 1:
+            raise InputError(f"dropout is {dropout!r}: it has to be a number of at least 0 and below 1")
+        # Also at 0, so that the names of the weights do not depend on it.
+        layers: list[nn.Module] = [nn.Dropout(dropout)]
+        if hidden is not None:
+            layers += [nn.Linear(channels, hidden), nn.ReLU(inplace=True)]
+        self.classify = nn.Sequential(*layers, nn.Linear(channels if hidden is None else hidden, num_classes))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, C, H, W) -> class logits (B, K)."""
+        return self.classify(x.mean(dim=(2, 3)))

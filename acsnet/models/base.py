@@ -1,6 +1,6 @@
 """The contract of every network of the zoo."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ class MultiTaskOutput(NamedTuple):
     aux: tuple[torch.Tensor, ...] = ()
 
 
-class MultiTaskModel(nn.Module):
+class MultiTaskModel(nn.Module, ABC):
     """Base of the networks: checks the input, then calls :meth:`forward_tasks`.
 
     Args:
@@ -74,7 +74,9 @@ def check_images(images: torch.Tensor, in_channels: int, divisor: int) -> None:
     if images.ndim != 4:
         raise InputError(f"images have shape {tuple(images.shape)}, needed is (batch, {in_channels}, height, width)")
     if images.shape[1] != in_channels:
-        raise InputError(f"images have {images.shape[1]} channels, the network was built with in_channels={in_channels}")
+        raise InputError(
+            f"images have {images.shape[1]} channels, the network was built with in_channels={in_channels}"
+        )
     if not images.is_floating_point():
         raise InputError(f"images are {images.dtype}, needed is a floating type: divide by 255 and normalise first")
     check_size(tuple(images.shape[2:]), divisor)
@@ -89,6 +91,6 @@ def check_size(size: tuple[int, ...], divisor: int) -> None:
     if any(length % divisor or length == 0 for length in size):
         nearest = tuple(max(divisor, round(length / divisor) * divisor) for length in size)
         raise InputError(
-            f"images are {size[0]}x{size[1]} (height x width), which the network cannot take: both have to be multiples "
-            f"of {divisor}; the nearest valid size is {nearest[0]}x{nearest[1]}"
+            f"images are {size[0]}x{size[1]} (height x width), which the network cannot take: both have to be "
+            f"multiples of {divisor}; the nearest valid size is {nearest[0]}x{nearest[1]}"
         )

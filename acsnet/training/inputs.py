@@ -1,9 +1,12 @@
 """Everything a training needs, built from the configuration and checked before it starts."""
 
+import inspect
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -19,20 +22,41 @@ from acsnet.data import (
     build_loader,
     dataset_hash,
     load_records,
+    oversample,
     split_records,
 )
+from acsnet.data.verify import NORMAL
 from acsnet.errors import ConfigError, DataError
-from acsnet.losses import MultiTaskLoss, build_balance, build_loss
-from acsnet.registry import create_model
+from acsnet.losses import (
+    MultiTaskLoss,
+    build_balance,
+    build_loss,
+    class_weights_from_counts,
+    focal_alpha_from_counts,
+)
+from acsnet.registry import create_model, model_entry
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Verified and split records, and how training batches are augmented."""
+    """Verified and split records, and how training batches are drawn from them.
+
+    Attributes:
+        records: all of them.
+        split: its parts.
+        drawn: the records of an epoch: the training part, with repetitions where it is oversampled.
+        augmentation: what is done to each of them; None for nothing.
+    """
 
     records: tuple[Record, ...]
     split: Split
+    drawn: tuple[Record, ...]
     augmentation: Augmentation | None
+
+    def class_counts(self, classes: Sequence[str]) -> list[int]:
+        """How often each class is drawn in an epoch."""
+        counts = Counter(record.label for record in self.drawn)
+        return [counts[label] for label in classes]
 
     @property
     def description(self) -> dict[str, object]:
@@ -68,14 +92,17 @@ def load_training_data(config: Config, progress: bool) -> TrainingData:
             f"no training image of class {', '.join(missing)}: add some, or leave the class out of data.classes "
             f"(there are {dict(counts)})"
         )
-    return TrainingData(tuple(records), split, augmentation)
+    drawn = split.train
+    if config.data.oversample:
+        drawn = tuple(split.train[index] for index in oversample([record.label for record in split.train]))
+    return TrainingData(tuple(records), split, drawn, augmentation)
 
 
 def build_loaders(config: Config, data: TrainingData, progress: bool) -> Loaders:
     """Decode the images into the cache where they are not, and build the loaders.
 
     Raises:
-        ConfigError: where the training part has fewer images than a batch.
+        ConfigError: where an epoch has fewer images than a batch.
     """
     settings = config.data
     cache = ImageCache(data.records, settings.image_size, config.model.in_channels, settings.cache, progress)
@@ -86,14 +113,12 @@ def build_loaders(config: Config, data: TrainingData, progress: bool) -> Loaders
         return CachedDataset(cache, [positions[record.image] for record in part], labels, augmentation)
 
     batch_size = config.training.batch_size
-    if batch_size > len(data.split.train):
+    if batch_size > len(data.drawn):
         raise ConfigError(
-            f"training.batch_size is {batch_size}, but the training part has {len(data.split.train)} images: lower it"
+            f"training.batch_size is {batch_size}, but the training part has {len(data.drawn)} images: lower it"
         )
-    sampler = SeededSampler(len(data.split.train), config.training.seed, shuffle=True)
-    train = build_loader(
-        dataset(data.split.train, data.augmentation), sampler, batch_size, settings.workers, drop_last=True
-    )
+    sampler = SeededSampler(len(data.drawn), config.training.seed, shuffle=True)
+    train = build_loader(dataset(data.drawn, data.augmentation), sampler, batch_size, settings.workers, drop_last=True)
     val_dataset = dataset(data.split.val, None)
     in_order = SeededSampler(len(val_dataset), config.training.seed, shuffle=False)
     val = build_loader(val_dataset, in_order, batch_size, settings.workers, drop_last=False)
@@ -106,19 +131,41 @@ def build_network(config: Config) -> nn.Module:
     Raises:
         AcsnetError: for whatever of the configuration the network cannot take.
     """
-    settings = config.model
     return create_model(
-        settings.name,
+        config.model.name,
         num_classes=len(config.data.classes),
-        in_channels=settings.in_channels,
-        encoder_weights=settings.encoder_weights,
-        tasks=settings.tasks,
-        **settings.arguments,
+        encoder_weights=config.model.encoder_weights,
+        **network_arguments(config),
     )
 
 
-def build_multi_task_loss(config: LossConfig, tasks: Sequence[str]) -> MultiTaskLoss:
+def network_arguments(config: Config) -> dict[str, Any]:
+    """The network's arguments but for name, classes and pre-trained weights: what a checkpoint's card keeps of them.
+
+    A network that joins the tasks by the normal class (it takes ``normal_index``) is told by the names of the classes.
+
+    Raises:
+        ConfigError: where such a network is to be trained without a class "normal".
+    """
+    settings = config.model
+    arguments = {"in_channels": settings.in_channels, "tasks": list(settings.tasks), **settings.arguments}
+    if len(settings.tasks) == 2 and "normal_index" in inspect.signature(model_entry(settings.name).builder).parameters:
+        if NORMAL not in config.data.classes:
+            raise ConfigError(
+                f"model {settings.name} needs a class {NORMAL!r}, data.classes has {', '.join(config.data.classes)}: "
+                "add it, or choose another network"
+            )
+        arguments.setdefault("normal_index", config.data.classes.index(NORMAL))
+    return arguments
+
+
+def build_multi_task_loss(config: LossConfig, tasks: Sequence[str], class_counts: Sequence[int]) -> MultiTaskLoss:
     """Build the loss of the tasks that the network has.
+
+    Args:
+        config: of the loss.
+        tasks: of the network.
+        class_counts: how often each class is drawn, for weights that are ``balanced``.
 
     Raises:
         UnknownNameError: for an unknown loss.
@@ -126,7 +173,7 @@ def build_multi_task_loss(config: LossConfig, tasks: Sequence[str]) -> MultiTask
     """
     terms = {
         "segmentation": [(term.name, term.weight, term.arguments) for term in config.segmentation],
-        "classification": [(term.name, term.weight, term.arguments) for term in config.classification],
+        "classification": [(t.name, t.weight, _with_weights(t.arguments, class_counts)) for t in config.classification],
     }
     arguments = {"segmentation_share": config.segmentation_share} if config.balance == "fixed" else {}
     return MultiTaskLoss(
@@ -135,3 +182,17 @@ def build_multi_task_loss(config: LossConfig, tasks: Sequence[str]) -> MultiTask
         build_balance(config.balance, arguments),
         config.deep_supervision,
     )
+
+
+# Arguments of classification losses that may be "balanced", and how they come from the classes' counts.
+_BALANCED: dict[str, Callable[[Sequence[int]], torch.Tensor]] = {
+    "class_weights": class_weights_from_counts,
+    "alpha": focal_alpha_from_counts,
+}
+
+
+def _with_weights(arguments: Mapping[str, Any], class_counts: Sequence[int]) -> dict[str, Any]:
+    return {
+        name: _BALANCED[name](class_counts).tolist() if name in _BALANCED and value == "balanced" else value
+        for name, value in arguments.items()
+    }

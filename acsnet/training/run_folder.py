@@ -1,7 +1,6 @@
 """The folder of a run, and what in it resuming needs."""
 
 import io
-import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,6 @@ import yaml
 from acsnet.config import Config, changed_keys
 from acsnet.errors import RunError
 from acsnet.files import whole_file, write_csv, write_json, write_text
-
-# What torch.load raises depends on which byte is broken.
-_BROKEN = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError)
 
 
 class RunFolder:
@@ -93,10 +89,11 @@ class RunFolder:
         """
         if not self.last.exists():
             return None
-        try:
-            return torch.load(self.last, map_location="cpu", weights_only=True)
-        except _BROKEN as error:
-            # Without torch's own words: they advise to unpickle after all.
-            raise RunError(
-                f"{self.last} is broken or holds more than tensors and plain values: start a new run by --work-dir"
-            ) from error
+        with self.last.open("rb") as file:
+            try:
+                return torch.load(file, map_location="cpu", weights_only=True)
+            # torch raises a dozen kinds, depending on which byte is broken, and its words advise to unpickle after all.
+            except Exception as error:
+                raise RunError(
+                    f"{self.last} is broken or holds more than tensors and plain values: start a new run by --work-dir"
+                ) from error

@@ -33,7 +33,7 @@ class SelectionFormula:
         self.text = text
         try:
             self._tree = ast.parse(text.strip(), mode="eval").body
-        except (SyntaxError, ValueError, RecursionError):  # ValueError: null bytes, in Python 3.10
+        except (SyntaxError, ValueError):  # ValueError: null bytes, in older Pythons
             raise ConfigError(f"training.selection is {text!r}: it cannot be read; {_EXAMPLE}") from None
         self._value(self._tree, dict.fromkeys(metrics, 1.0))
 

@@ -21,7 +21,13 @@ from acsnet.data.images import to_network_input
 from acsnet.errors import ConfigError, RunError
 from acsnet.models.base import MultiTaskOutput, check_size
 from acsnet.training.environment import describe_environment
-from acsnet.training.inputs import build_loaders, build_multi_task_loss, build_network, load_training_data
+from acsnet.training.inputs import (
+    build_loaders,
+    build_multi_task_loss,
+    build_network,
+    load_training_data,
+    network_arguments,
+)
 from acsnet.training.optimization import Schedule, build_optimizer
 from acsnet.training.precision import accelerate_name, resolve_precision
 from acsnet.training.progress import Reporter, case_picture
@@ -65,8 +71,9 @@ class Trainer:
         set_seed(config.training.seed)
         network = build_network(config)
         check_size(config.data.image_size, getattr(network, "divisor", 1))
-        self.loss = build_multi_task_loss(config.loss, config.model.tasks).to(self.accelerator.device)
         self.data = load_training_data(config, self._progress)
+        class_counts = self.data.class_counts(config.data.classes)
+        self.loss = build_multi_task_loss(config.loss, config.model.tasks, class_counts).to(self.accelerator.device)
         with self.accelerator.main_process_first():
             self.loaders = build_loaders(config, self.data, self._progress)
         self._prepare(network)
@@ -281,15 +288,15 @@ class Trainer:
         row = self.history[-1]
         metrics = {name.removeprefix("val_"): value for name, value in row.items() if name.startswith("val_")}
         protocol = f"validation part at {'x'.join(map(str, self.config.data.image_size))}, epoch {row['epoch']}"
-        settings = self.config.model
         return CheckpointCard(
-            model=settings.name,
-            arguments={"in_channels": settings.in_channels, "tasks": list(settings.tasks), **settings.arguments},
+            model=self.config.model.name,
+            arguments=network_arguments(self.config),
             class_names=self.config.data.classes,
             input_size=self.config.data.image_size,
             mean=self.config.data.mean,
             std=self.config.data.std,
             threshold=self.config.evaluation.threshold,
+            refining=self.config.evaluation.refining.model_dump(),
             metrics={"protocol": protocol, **metrics},
             dataset=self.data.description,
             split_hash=self.data.split.hash,
@@ -319,6 +326,10 @@ def _build_accelerator(config: Config) -> Accelerator:
     AcceleratorState._reset_state()
     # Told so explicitly: without a GPU, accelerate otherwise takes the processes of torchrun for single ones.
     state = PartialState(cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available()))
+    if config.training.precision == "float16" and state.device.type == "cpu":
+        raise ConfigError(
+            "training.precision is float16, which needs a GPU: choose auto, bfloat16 or float32 on this machine"
+        )
     accelerator = Accelerator(
         mixed_precision=accelerate_name(config.training, state.device),
         # A batch is divided among the processes, so that more of them give the same training.

@@ -91,6 +91,31 @@ def test_single_task_leaves_the_other_none(task: str) -> None:
     assert (prediction.label is None) == (task == "segmentation")
 
 
+class SaysNormal(torch.nn.Module):
+    """A mask everywhere, and a class that is normal for dark images."""
+
+    def forward(self, images: torch.Tensor) -> acsnet.MultiTaskOutput:
+        dark = images.mean(dim=(1, 2, 3)) < 0
+        label = torch.where(dark[:, None], torch.tensor([0.0, 1.0, 3.0]), torch.tensor([0.0, 3.0, 1.0]))
+        return acsnet.MultiTaskOutput(torch.where(dark, 5.0, -5.0)[:, None, None, None].expand(-1, 1, 32, 32), label)
+
+
+@pytest.mark.parametrize("by", ["card", "argument"])
+def test_refining_makes_mask_and_class_agree(by: str) -> None:
+    """Dark: a mask but normal. Bright: malignant but no mask."""
+    directions = {"empty_mask_for_normal": True, "normal_for_empty_mask": True}
+    dark, bright = np.zeros((40, 40, 3), np.uint8), np.full((40, 40, 3), 255, np.uint8)
+    card = make_card(refining=directions) if by == "card" else make_card()
+    refined = Predictor(SaysNormal(), card, refining=None if by == "card" else directions)
+    plain = Predictor(SaysNormal(), card, refining=dict.fromkeys(directions, False))
+    one_way = Predictor(SaysNormal(), card, refining={**directions, "normal_for_empty_mask": False})
+    before, after, half = (p.predict([dark, bright]) for p in (plain, refined, one_way))
+    assert [(p.mask.all(), p.label) for p in before] == [(True, "normal"), (False, "malignant")]
+    assert [(p.mask.any(), p.label) for p in after] == [(False, "normal"), (False, "normal")]
+    assert [(p.mask.any(), p.label) for p in half] == [(False, "normal"), (False, "malignant")]
+    assert sum((after[1].probabilities or {}).values()) == pytest.approx(1)
+
+
 def test_from_checkpoint_on_a_file(trained_run: Path, phantom_root: Path) -> None:
     path = phantom_root / "benign" / "benign (1).png"
     predictor = acsnet.Predictor.from_checkpoint(trained_run / "best.safetensors")

@@ -117,8 +117,10 @@ def test_every_broken_file_is_listed_before_training(
     image.write_bytes(image.read_bytes()[:-200])
     (root / "malignant" / "malignant (2).png").write_text("no image")
     cv2.imwrite(str(root / "normal" / "normal (3)_mask.png"), np.zeros((10, 12), np.uint8))
+    (root / "normal" / "normal (5)_mask.png").unlink()
     result = invoke("train", tiny_config, "--set", f"data.root={root}", "--work-dir", tmp_path / "run")
-    assert_error(result, "3 problems:", "benign (1).png", "malignant (2).png", "normal (3)_mask.png is 12x10")
+    broken = ["benign (1).png", "malignant (2).png", "normal (3)_mask.png is 12x10", "normal (5).png has no mask"]
+    assert_error(result, "4 problems:", *broken)
     assert not (tmp_path / "run").exists()
 
 
@@ -204,6 +206,15 @@ def test_images_that_cannot_be_predicted(invoke: Invoke, trained_run: Path, phan
 def test_test_needs_classes_the_checkpoint_knows(invoke: Invoke, trained_run: Path, tmp_path: Path) -> None:
     arguments = ["--set", "data.classes=[benign, cyst]", "--out", tmp_path / "out"]
     assert_error(invoke("test", "--checkpoint", trained_run / "best.safetensors", *arguments), "data.classes has cyst")
+
+
+def test_test_needs_the_configuration_of_the_same_network(
+    invoke: Invoke, trained_run: Path, tiny_config: Path, tmp_path: Path
+) -> None:
+    checkpoint = shutil.copy(trained_run / "best.safetensors", tmp_path / "alone.safetensors")
+    arguments = ["--config", tiny_config, "--set", "model.name=unet", "--out", tmp_path / "out"]
+    result = invoke("test", "--checkpoint", checkpoint, *arguments)
+    assert_error(result, "is of the network acsnet, the configuration names unet")
 
 
 @pytest.mark.parametrize("threshold", ["0", "1.5"])

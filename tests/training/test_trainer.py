@@ -249,6 +249,12 @@ def test_one_channel_and_float32_and_sgd(tiny_settings: dict[str, Any], tmp_path
             UnknownNameError,
             "unknown metric in training.selection 'dise': did you mean 'dice'",
         ),
+        pytest.param(
+            "training.precision=float16",
+            ConfigError,
+            "training.precision is float16, which needs a GPU",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU takes float16"),
+        ),
         ("data.image_size=[60, 64]", InputError, "images are 60x64 .* the nearest valid size is 64x64"),
         ("training.batch_size=1000", ConfigError, "training.batch_size is 1000, but the training part has"),
         ("data.root=/nowhere", DataError, "there is no data root /nowhere: download BUSI"),

@@ -68,6 +68,7 @@ BACKEND = Backend(
     priority={"cpu": 0, "cuda": 20},
     install_hint=(
         "pip install 'setuptools<81' wheel ninja psutil, then "
-        "MMCV_WITH_OPS=1 pip install --no-build-isolation --no-binary mmcv mmcv==2.2.0 (compiles for over ten minutes)"
+        "MMCV_WITH_OPS=1 pip install --no-build-isolation --no-binary mmcv mmcv==2.2.0 (compiles for over ten minutes; "
+        "torch 2.15 wants C++20 and mmcv asks for -std=c++17: compile with a CXX that replaces it)"
     ),
 )

@@ -1,0 +1,313 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from PIL import Image
+
+from acsnet.data.images import (
+    read_image,
+    read_mask,
+    read_merged_mask,
+    resize_image,
+    resize_mask,
+    to_channels,
+    to_network_input,
+)
+from acsnet.errors import DataError, InputError
+
+TRUTH = np.array([[0, 0, 0, 0, 0], [0, 1, 1, 0, 0], [0, 1, 1, 1, 0], [0, 0, 0, 0, 1]], dtype=bool)
+GREY = TRUTH.astype(np.uint8) * 255
+
+
+def noise(*shape: int, seed: int = 0) -> npt.NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def palette_image(indices: npt.NDArray[np.uint8], *colours: tuple[int, int, int]) -> Image.Image:
+    image = Image.fromarray(indices).convert("L")
+    image.putpalette([value for colour in colours for value in colour])
+    return image
+
+
+def with_alpha(alpha: npt.NDArray[np.uint8]) -> Image.Image:
+    return Image.fromarray(np.dstack([GREY, GREY, GREY, alpha]))
+
+
+BLACK, WHITE, RED = (0, 0, 0), (255, 255, 255), (255, 0, 0)
+MASKS = {
+    "1 bit": Image.fromarray(TRUTH),
+    "grey": Image.fromarray(GREY),
+    "labels 0 and 1": Image.fromarray(TRUTH.astype(np.uint8)),
+    "palette": palette_image(TRUTH.astype(np.uint8), BLACK, WHITE),
+    "palette, white first": palette_image((~TRUTH).astype(np.uint8), WHITE, BLACK),
+    "palette, coloured": palette_image(TRUTH.astype(np.uint8), BLACK, RED),
+    "rgb": Image.fromarray(np.dstack([GREY] * 3)),
+    "rgb, one channel": Image.fromarray(np.dstack([GREY * 0, GREY, GREY * 0])),
+    "rgba, opaque": with_alpha(np.full_like(GREY, 255)),
+    "rgba, transparent": with_alpha(np.zeros_like(GREY)),
+    "rgba, background transparent": with_alpha(GREY),
+    "grey with alpha": Image.fromarray(np.dstack([GREY, np.full_like(GREY, 255)])),
+    "16 bits": Image.fromarray(TRUTH.astype(np.uint16) * 65535),
+    "16 bits, 8 used": Image.fromarray(TRUTH.astype(np.uint16) * 255),
+    "16 bits, labels 0 and 1": Image.fromarray(TRUTH.astype(np.uint16)),
+}
+
+
+@pytest.mark.parametrize("image", MASKS.values(), ids=MASKS)
+def test_masks_of_every_kind(image: Image.Image, tmp_path: Path) -> None:
+    image.save(tmp_path / "mask.png")
+    mask = read_mask(tmp_path / "mask.png")
+    assert mask.dtype == np.bool_
+    np.testing.assert_array_equal(mask, TRUTH)
+
+
+def test_the_kinds_of_masks_are_stored_as_they_say(tmp_path: Path) -> None:
+    modes = {}
+    for name, image in MASKS.items():
+        image.save(tmp_path / "mask.png")
+        with Image.open(tmp_path / "mask.png") as stored:
+            modes[name] = stored.mode
+    assert set(modes.values()) == {"1", "L", "P", "RGB", "RGBA", "LA", "I;16"}
+
+
+@pytest.mark.parametrize("suffix", ["tif", "bmp", "jpg"])
+def test_masks_of_other_formats(suffix: str, tmp_path: Path) -> None:
+    large = TRUTH.repeat(16, axis=0).repeat(16, axis=1)
+    Image.fromarray(large.astype(np.uint8) * 255).save(tmp_path / f"mask.{suffix}")
+    np.testing.assert_array_equal(read_mask(tmp_path / f"mask.{suffix}"), large)
+
+
+@pytest.mark.parametrize("pixels", [TRUTH.astype(np.int32), TRUTH.astype(np.float32), TRUTH.astype(np.int32) * 255])
+def test_masks_of_32_bits(pixels: npt.NDArray[np.generic], tmp_path: Path) -> None:
+    Image.fromarray(pixels).save(tmp_path / "mask.tif")
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.tif"), TRUTH)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0, 127, 128, 255], [False, False, True, True]),
+        ([0, 0, 0, 0], [False] * 4),
+        ([255, 255, 255, 255], [True] * 4),
+        ([0, 1, 1, 0], [False, True, True, False]),
+        ([0, 1, 2, 0], [False] * 4),
+    ],
+)
+def test_the_threshold_of_masks(values: list[int], expected: list[bool], tmp_path: Path) -> None:
+    Image.fromarray(np.array([values], np.uint8)).save(tmp_path / "mask.png")
+    assert read_mask(tmp_path / "mask.png").tolist() == [expected]
+
+
+def test_images_are_rgb_whatever_is_stored(tmp_path: Path) -> None:
+    grey, colour, alpha = noise(6, 5), noise(6, 5, 3), noise(6, 5, 1, seed=1)
+    stored = {
+        "grey": (Image.fromarray(grey), np.dstack([grey] * 3)),
+        "rgb": (Image.fromarray(colour), colour),
+        "rgba": (Image.fromarray(np.dstack([colour, alpha])), colour),
+        "palette": (palette_image(np.array([[0, 1]], np.uint8), RED, WHITE), np.array([[RED, WHITE]])),
+        "one bit": (Image.fromarray(TRUTH), np.dstack([GREY] * 3)),
+    }
+    for name, (image, expected) in stored.items():
+        image.save(tmp_path / f"{name}.png")
+        read = read_image(tmp_path / f"{name}.png")
+        assert read.dtype == np.uint8
+        np.testing.assert_array_equal(read, expected, err_msg=name)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_16_bit_greys_are_scaled(suffix: str, tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0, 255, 256, 40000, 65535]], np.uint16)).save(tmp_path / f"a.{suffix}")
+    assert read_image(tmp_path / f"a.{suffix}")[0].tolist() == [[v] * 3 for v in (0, 0, 1, 156, 255)]
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.float32])
+def test_images_of_32_bits_are_refused(kind: type, tmp_path: Path) -> None:
+    # Pillow would give 255 for whatever is above.
+    Image.fromarray(np.array([[0, 300, 70000]], kind)).save(tmp_path / "deep.tif")
+    with pytest.raises(DataError, match=r"deep\.tif has 32-bit pixels of unknown range: save it with 8 or 16 bits"):
+        read_image(tmp_path / "deep.tif")
+
+
+@pytest.mark.parametrize("suffix", ["bmp", "tif", "tiff", "jpeg"])
+def test_images_of_other_formats(suffix: str, tmp_path: Path) -> None:
+    pixels = np.full((8, 8, 3), 90, np.uint8)
+    Image.fromarray(pixels).save(tmp_path / f"a.{suffix}")
+    np.testing.assert_array_equal(read_image(tmp_path / f"a.{suffix}"), pixels)
+
+
+@pytest.mark.parametrize("kept", [1, 8, 20, 33, 60, 0.3, 0.9, -21])
+def test_truncated_images(kept: float, tmp_path: Path) -> None:
+    path = tmp_path / "cut (1).png"
+    Image.fromarray(noise(20, 24, 3)).save(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(kept * len(whole)) if isinstance(kept, float) else int(kept)])
+    for read in (read_image, read_mask):
+        with pytest.raises(DataError, match=r"cut \(1\)\.png cannot be read as an image \(.+\): copy it again"):
+            read(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"Not an image.\n", b"\x00" * 200])
+def test_files_that_are_no_images(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "odd.png").write_bytes(content)
+    with pytest.raises(DataError, match=r"odd\.png cannot be read as an image \(.+\): copy it again from its source"):
+        read_image(tmp_path / "odd.png")
+
+
+def test_a_folder_is_no_image(tmp_path: Path) -> None:
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(DataError, match=r"folder\.png cannot be read as an image \(.*[Dd]irectory"):
+        read_image(tmp_path / "folder.png")
+
+
+def test_a_missing_image(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"there is no image .*none\.png"):
+        read_image(tmp_path / "none.png")
+
+
+def test_an_image_too_large_to_be_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.fromarray(noise(20, 24)).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(DataError, match=r"a\.png cannot be read as an image \(.*exceeds limit"):
+        read_image(tmp_path / "a.png")
+
+
+def test_broken_bytes_give_no_other_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(noise(20, 24)).save(path)
+    whole, random = path.read_bytes(), np.random.default_rng(0)
+    refused = 0
+    for _ in range(200):
+        broken = bytearray(whole)
+        broken[random.integers(60 if random.random() < 0.5 else len(whole))] = random.integers(256)
+        path.write_bytes(broken)
+        try:
+            read_image(path)
+        except DataError:
+            refused += 1
+    assert refused > 150
+
+
+def test_several_masks_are_merged(tmp_path: Path) -> None:
+    first, second = np.zeros((2, 4, 6), np.uint8)
+    first[1:3, 1:3] = second[2:, 2:5] = 255
+    Image.fromarray(first).save(tmp_path / "a_mask.png")
+    Image.fromarray(second > 0).save(tmp_path / "a_mask_1.png")
+    merged = read_merged_mask([tmp_path / "a_mask.png", tmp_path / "a_mask_1.png"], (4, 6))
+    expected = ["......", ".##...", ".####.", "..###."]
+    assert ["".join("#" if value else "." for value in row) for row in merged] == expected
+
+
+def test_no_mask_is_an_empty_mask() -> None:
+    mask = read_merged_mask([], (3, 5))
+    assert mask.shape == (3, 5)
+    assert mask.dtype == np.bool_
+    assert not mask.any()
+
+
+def test_a_mask_of_another_size(tmp_path: Path) -> None:
+    Image.fromarray(GREY).save(tmp_path / "a_mask.png")
+    message = r"a_mask\.png is 5x4, its image 4x5 \(width x height\): a mask needs the size of its image"
+    with pytest.raises(DataError, match=message):
+        read_merged_mask([tmp_path / "a_mask.png"], (5, 4))
+
+
+def area_weights(source: int, target: int) -> npt.NDArray[np.float64]:
+    """(target, source): how much of each source pixel a target pixel covers."""
+    edges = np.arange(target + 1) * source / target
+    pixels = np.arange(source)
+    overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
+    return overlap.clip(0) * target / source
+
+
+def linear_weights(source: int, target: int) -> npt.NDArray[np.float64]:
+    """(target, source): interpolation between the centres of pixels, the border repeated."""
+    centres = ((np.arange(target) + 0.5) * source / target - 0.5).clip(0, source - 1)
+    return (1 - np.abs(centres[:, None] - np.arange(source))).clip(0)
+
+
+def reference(values: npt.NDArray[np.generic], size: tuple[int, int]) -> npt.NDArray[np.float64]:
+    rows, columns = (
+        (area_weights if target < source else linear_weights)(source, target)
+        for source, target in zip(values.shape[:2], size, strict=True)
+    )
+    return np.einsum("ij,jk...,lk->il...", rows, values.astype(np.float64), columns)
+
+
+# Both sides shrink (by whole and other factors), both grow, one of each, and one stays.
+SIZES = [(20, 24), (10, 12), (7, 5), (40, 30), (33, 47), (8, 40), (45, 6), (20, 9), (31, 24)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_resized_images_against_a_reference(size: tuple[int, int]) -> None:
+    image = noise(20, 24, 3)
+    resized = resize_image(image, size)
+    assert resized.shape == (*size, 3)
+    assert resized.dtype == np.uint8
+    # Two roundings, each by at most one half, and OpenCV's weights of 11 bits.
+    assert np.abs(resized - reference(image, size)).max() < 1.5
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_resized_masks_against_a_reference(size: tuple[int, int]) -> None:
+    mask = noise(20, 24) > 127
+    share = reference(mask, size)
+    sure = np.abs(share - 0.5) > 1e-3
+    assert sure.mean() > 0.5
+    resized = resize_mask(mask, size)
+    assert resized.shape == size
+    assert resized.dtype == np.bool_
+    np.testing.assert_array_equal(resized[sure], (share > 0.5)[sure])
+
+
+def test_half_of_the_area_makes_foreground() -> None:
+    mask = np.array([[1, 0, 1, 1], [0, 0, 0, 0], [1, 1, 1, 1], [0, 1, 1, 1]], dtype=bool)
+    assert resize_mask(mask, (2, 2)).tolist() == [[False, True], [True, True]]
+
+
+def test_a_single_channel_stays_a_channel() -> None:
+    image = noise(20, 24, 1)
+    for size in ((20, 24), (10, 12), (40, 40)):
+        assert resize_image(image, size).shape == (*size, 1)
+    np.testing.assert_array_equal(resize_image(image, (20, 24)), image)
+
+
+def test_channels() -> None:
+    image = noise(6, 5, 3)
+    np.testing.assert_array_equal(to_channels(image, 3), image)
+    grey = to_channels(image, 1)
+    assert grey.shape == (6, 5, 1)
+    assert grey.dtype == np.uint8
+    assert np.abs(grey[..., 0] - image @ np.array([0.299, 0.587, 0.114])).max() < 1
+    same = np.dstack([image[..., 0]] * 3)
+    np.testing.assert_array_equal(to_channels(same, 1)[..., 0], image[..., 0])
+
+
+@pytest.mark.parametrize(
+    ("channels", "mean", "std"),
+    [(3, [0.33], [0.204]), (1, [0.33], [0.204]), (3, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]), (3, [0.5], [1.0])],
+)
+def test_network_input_by_hand(channels: int, mean: list[float], std: list[float]) -> None:
+    images = noise(2, 5, 4, channels)
+    given = to_network_input(torch.from_numpy(images), mean, std)
+    expected = ((images / 255 - np.array(mean)) / np.array(std)).transpose(0, 3, 1, 2)
+    assert given.shape == (2, channels, 5, 4)
+    assert given.dtype == torch.float32
+    assert given.is_contiguous(memory_format=torch.channels_last)
+    np.testing.assert_allclose(given.numpy(), expected, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize(("what", "mean", "std"), [("mean", [0.1, 0.2, 0.3], [1.0]), ("std", [0.1], [1.0, 2.0])])
+def test_network_input_needs_a_value_a_channel(what: str, mean: list[float], std: list[float]) -> None:
+    # One channel and three means would else become three channels.
+    images = torch.zeros((1, 2, 2, 1), dtype=torch.uint8)
+    message = f"{what} has {max(len(mean), len(std))} values, images have 1 channels: give one, or one a channel"
+    with pytest.raises(InputError, match=message):
+        to_network_input(images, mean, std)
+
+
+def test_reading_agrees_with_opencv(tmp_path: Path) -> None:
+    Image.fromarray(noise(20, 24, 3)).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png")[..., ::-1], cv2.imread(str(tmp_path / "a.png")))

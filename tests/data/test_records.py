@@ -1,0 +1,234 @@
+import csv
+import hashlib
+import json
+import random
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from acsnet.config import FoldsConfig
+from acsnet.data import (
+    Record,
+    dataset_hash,
+    read_busi,
+    read_record_table,
+    split_records,
+    verify_records,
+    write_record_table,
+)
+from acsnet.data.records import COLUMNS, stable_hash
+from acsnet.errors import DataError
+
+MakeSet = Callable[..., Path]
+Invoke = Callable[..., tuple[int, str, str]]
+
+
+def write(path: Path, *lines: str) -> Path:
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def test_round_trip_of_every_field(tmp_path: Path) -> None:
+    folder = tmp_path / 'a set, "größer" [1]'
+    records = [
+        Record(
+            folder / "benign (1).png",
+            (folder / "benign (1)_mask.png", folder / "benign (1)_mask_1.png"),
+            "benign",
+            name="benign/benign (1).png",
+            group="busi/benign/benign (1).png",
+            dataset="busi",
+            patient="p, 7",
+        ),
+        Record(folder / "normal;1.png", (), "normal", name="normal;1.png", dataset="other"),
+    ]
+    write_record_table(tmp_path / "tables" / "records.csv", records)
+    assert read_record_table(tmp_path / "tables" / "records.csv") == records
+
+
+def test_the_digest_is_not_written_since_files_may_change(tmp_path: Path) -> None:
+    record = Record(tmp_path / "a.png", (), "benign", name="a.png", digest="0123")
+    write_record_table(tmp_path / "a.csv", [record])
+    assert read_record_table(tmp_path / "a.csv") == [replace(record, digest="")]
+    with (tmp_path / "a.csv").open() as file:
+        assert next(csv.reader(file)) == list(COLUMNS)
+
+
+def test_written_paths_are_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    record = Record(Path("set/a.png"), (Path("set/a_mask.png"),), "benign", name="a.png")
+    write_record_table(Path("elsewhere/a.csv"), [record])
+    monkeypatch.chdir("/")
+    [read] = read_record_table(tmp_path / "elsewhere" / "a.csv")
+    assert read.image == tmp_path / "set" / "a.png"
+    assert read.masks == (tmp_path / "set" / "a_mask.png",)
+
+
+def test_relative_paths_are_taken_from_the_folder_of_the_table(tmp_path: Path) -> None:
+    table = write(tmp_path / "sets.csv", "image,masks,label", "in/a (1).png,in/a (1)_m.png;../b.png,benign")
+    assert read_record_table(table) == [
+        Record(
+            tmp_path / "in" / "a (1).png",
+            (tmp_path / "in" / "a (1)_m.png", tmp_path / "../b.png"),
+            "benign",
+            name="in/a (1).png",
+            dataset="sets",
+        )
+    ]
+
+
+def test_optional_columns_may_be_missing_or_empty(tmp_path: Path) -> None:
+    table = write(tmp_path / "t.csv", "label,device,masks,image,group,name", "benign,GE,,a.png,,", "normal,,,b.png,g,n")
+    first, second = read_record_table(table)
+    assert (first.name, first.group, first.dataset, first.patient, first.masks) == ("a.png", "", "t", "", ())
+    assert (second.name, second.group, second.dataset, second.patient) == ("n", "g", "t", "")
+
+
+def test_a_table_as_a_spreadsheet_saves_it(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(b"\xef\xbb\xbfimage,masks,label\r\na.png,,benign\r\n")
+    assert [record.name for record in read_record_table(tmp_path / "t.csv")] == ["a.png"]
+
+
+@pytest.mark.parametrize("where", ["none.csv", "folder", "file.txt/records.csv"])
+def test_a_missing_table(where: str, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file.txt").touch()
+    message = rf"there is no record table .*{where}: make one with tools/curate\.py ROOT --out DIR"
+    with pytest.raises(DataError, match=message):
+        read_record_table(tmp_path / where)
+
+
+@pytest.mark.parametrize(
+    ("header", "text"),
+    [
+        ("image,label", "has no column masks"),
+        ("Image,mask,class", "has no column image, masks, label"),
+        ("image;masks;label", "has no column image, masks, label"),
+    ],
+)
+def test_missing_columns(header: str, text: str, tmp_path: Path) -> None:
+    table = write(tmp_path / "t.csv", header, "a.png,b.png,benign")
+    with pytest.raises(DataError, match=rf"t\.csv {text}: needed are image, masks, label"):
+        read_record_table(table)
+
+
+@pytest.mark.parametrize("content", ["", "image,masks,label\n", "image,masks,label\n\n\n"])
+def test_an_empty_table(content: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(content)
+    message = r"t\.csv has no records: add a line an image" if content else r"t\.csv has no column image, masks, label"
+    with pytest.raises(DataError, match=message):
+        read_record_table(tmp_path / "t.csv")
+
+
+def test_every_broken_line_is_named(tmp_path: Path) -> None:
+    table = write(
+        tmp_path / "t.csv",
+        "image,masks,label",
+        "a.png,a_mask.png,benign",
+        ",b_mask.png,benign",
+        "",
+        "c.png,c_mask.png,",
+        "d.png",
+        "e.png,e_mask.png",
+        "f, left.png,f_mask.png,benign",
+        "g.png,,normal",
+    )
+    lines = r"lines without image or label, or of too few or too many cells: 3, 5, 6, 7, 8$"
+    with pytest.raises(DataError, match=rf"t\.csv has {lines}"):
+        read_record_table(table)
+
+
+def test_an_image_with_two_lines(tmp_path: Path) -> None:
+    table = write(
+        tmp_path / "t.csv", "image,masks,label", "a.png,a_1.png,benign", "b.png,,normal", "a.png,a_2.png,benign"
+    )
+    message = r"t\.csv has more than one line for a\.png: give an image one line with all its masks"
+    with pytest.raises(DataError, match=message):
+        read_record_table(table)
+
+
+def test_the_same_name_in_two_sets_is_no_matter(tmp_path: Path) -> None:
+    table = write(tmp_path / "t.csv", "image,masks,label,dataset,name", "a/1.png,,normal,a,1", "b/1.png,,normal,b,1")
+    assert [(record.dataset, record.name) for record in read_record_table(table)] == [("a", "1"), ("b", "1")]
+
+
+@pytest.mark.parametrize("content", [b"\x89PNG\r\n\x1a\n\xff\xfe", b'image,masks,label\na.png,"b.png,benign\n'])
+def test_a_table_that_is_no_csv(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(content)
+    message = r"t\.csv is not a CSV table \(.+\): save it as UTF-8 text, cells parted by commas"
+    with pytest.raises(DataError, match=message):
+        read_record_table(tmp_path / "t.csv")
+
+
+def test_a_mask_whose_path_a_table_cannot_hold(tmp_path: Path) -> None:
+    record = Record(tmp_path / "a.png", (tmp_path / "x;y" / "a_mask.png",), "benign", name="a.png")
+    with pytest.raises(DataError, match=r"x;y/a_mask\.png: a table parts masks by ';': rename the file or folder"):
+        write_record_table(tmp_path / "t.csv", [record])
+    assert not (tmp_path / "t.csv").exists()
+
+
+def test_dataset_hash_by_hand() -> None:
+    records = [
+        Record(Path("/x/b.png"), (), "normal", name="b", digest="2"),
+        Record(Path("/x/a.png"), (), "benign", name="a", digest="1"),
+    ]
+    text = '[["a", "benign", "1"], ["b", "normal", "2"]]'
+    assert dataset_hash(records) == hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def test_dataset_hash_is_of_names_labels_and_pixels_alone() -> None:
+    records = [Record(Path(f"/x/{i}.png"), (), "benign", name=str(i), digest=f"d{i}") for i in range(5)]
+    expected = dataset_hash(records)
+    shuffled = random.Random(0).sample(records, 5)
+    assert dataset_hash(replace(r, image=Path("/y") / r.image.name, group="g") for r in shuffled) == expected
+    changes = [{"name": "9"}, {"label": "malignant"}, {"digest": "other"}]
+    assert len({dataset_hash([replace(records[0], **change), *records[1:]]) for change in changes} | {expected}) == 4
+    assert dataset_hash(records[1:]) != expected
+
+
+def test_stable_hash() -> None:
+    assert stable_hash([1, "ä"]) == hashlib.sha256(json.dumps([1, "ä"]).encode()).hexdigest()[:16]
+    assert stable_hash([1, "a"]) != stable_hash(["1", "a"])
+
+
+def test_the_split_is_the_same_from_a_table_and_on_another_machine(make_set: MakeSet, tmp_path: Path) -> None:
+    folds = FoldsConfig(count=3, validation=0.34)
+    root = make_set(benign=9, malignant=9)
+    expected = split_records(verify_records(read_busi(root), progress=False), folds).hash
+
+    moved = tmp_path / "other machine" / "BUSI (copy)"
+    shutil.copytree(root, moved)
+    records = verify_records(read_busi(moved), progress=False)
+    write_record_table(tmp_path / "other machine" / "my table.csv", records)
+    read = read_record_table(tmp_path / "other machine" / "my table.csv")
+    assert [record.name for record in read] == [record.name for record in records]
+    assert split_records(records, folds).hash == expected
+    assert split_records(verify_records(read, progress=False), folds).hash == expected
+
+
+def test_curate_writes_the_table(invoke: Invoke, make_set: MakeSet, tmp_path: Path) -> None:
+    root = make_set(benign=3, normal=2)
+    shutil.copy(root / "benign" / "benign (3).png", root / "benign" / "benign (7).png")
+    shutil.copy(root / "benign" / "benign (3)_mask.png", root / "benign" / "benign (7)_mask.png")
+    status, output, errors = invoke("curate", root, "--out", tmp_path / "out")
+    assert status == 0, errors
+    assert f"{tmp_path}/out/records.csv: 6 images in 5 groups" in output
+    records = read_record_table(tmp_path / "out" / "records.csv")
+    groups = {record.name: record.group for record in records}
+    assert groups["benign/benign (7).png"] == groups["benign/benign (3).png"] == "busi/benign/benign (3).png"
+    assert records == [replace(r, digest="") for r in verify_records(read_busi(root), progress=False)]
+
+
+def test_curate_says_what_is_wrong_and_writes_nothing(invoke: Invoke, make_set: MakeSet, tmp_path: Path) -> None:
+    root = make_set(benign=2)
+    (root / "benign" / "benign (1).png").write_bytes(b"")
+    (root / "benign" / "benign (2)_mask.png").unlink()
+    status, _, errors = invoke("curate", root, "--out", tmp_path / "out")
+    assert status == 2
+    assert errors.startswith("error: the data cannot be used, 2 problems:\n")
+    assert "benign (1).png cannot be read" in errors
+    assert "benign (2).png has no mask" in errors
+    assert not (tmp_path / "out").exists()

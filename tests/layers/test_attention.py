@@ -1,0 +1,126 @@
+import pytest
+import torch
+from torch.nn import functional
+from torchvision.ops import deform_conv2d
+
+from acsnet.errors import InputError, UnknownNameError
+from acsnet.layers import ChannelAttention, DeformableSpatialAttention
+
+Parameters = dict[str, torch.Tensor]
+
+
+def randomise(module: torch.nn.Module, std: float = 0.3) -> None:
+    """Move every parameter from where it starts: offsets and modulation start at zero, normalisations at one."""
+    torch.manual_seed(0)
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter, std=std)
+
+
+def channel_attention(x: torch.Tensor, p: Parameters) -> torch.Tensor:
+    pooled = torch.cat((x.flatten(2).mean(2), x.flatten(2).max(2).values), dim=1)
+    hidden = functional.linear(pooled, p["weigh.0.weight"], p["weigh.0.bias"]).relu()
+    assert hidden.shape[1] == x.shape[1] // 16
+    weights = functional.linear(hidden, p["weigh.2.weight"], p["weigh.2.bias"]).sigmoid()
+    return torch.einsum("bchw,bc->bchw", x, weights).relu()
+
+
+def deformable_block(x: torch.Tensor, p: Parameters, name: str) -> torch.Tensor:
+    """ReLU(GN_{C/4}(DCNv2 3x3 (x))), by torchvision's operator."""
+    offset = functional.conv2d(x, p[f"{name}.0.offset.weight"], p[f"{name}.0.offset.bias"], padding=1)
+    modulation = functional.conv2d(x, p[f"{name}.0.modulation.weight"], p[f"{name}.0.modulation.bias"], padding=1)
+    assert (offset.shape[1], modulation.shape[1]) == (18, 9)
+    y = deform_conv2d(x, offset, p[f"{name}.0.weight"], padding=1, mask=modulation.sigmoid())
+    return functional.group_norm(y, y.shape[1] // 4, p[f"{name}.1.weight"], p[f"{name}.1.bias"]).relu()
+
+
+def deformable_spatial_attention(x: torch.Tensor, p: Parameters) -> torch.Tensor:
+    c = deformable_block(x, p, "gather")
+    mean = functional.conv2d(c.mean(1, keepdim=True), p["average_map.weight"], p["average_map.bias"], padding=1)
+    largest = c.max(1, keepdim=True).values
+    maximum = functional.conv2d(largest, p["maximum_map.weight"], p["maximum_map.bias"], padding=1)
+    return deformable_block(torch.cat((mean.sigmoid() * c, maximum.sigmoid() * c), dim=1), p, "merge")
+
+
+def test_channel_attention_is_the_published_formula() -> None:
+    layer = ChannelAttention(32).double()
+    randomise(layer)
+    x = torch.randn(3, 32, 4, 6, dtype=torch.float64)
+    expected = channel_attention(x, dict(layer.named_parameters()))
+    torch.testing.assert_close(layer(x), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_channel_attention_by_hand() -> None:
+    """Average 1 and maximum 3 of every channel; weights that add both up to 4 and give sigmoid(2 * 4 - 8) = 1/2."""
+    layer = ChannelAttention(16)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.zero_()
+        layer.weigh[0].weight.fill_(1 / 16)
+        layer.weigh[2].weight.fill_(2.0)
+        layer.weigh[2].bias.fill_(-8.0)
+    x = torch.tensor([[0.0, 3.0], [-1.0, 2.0]]).expand(1, 16, 2, 2)
+    torch.testing.assert_close(layer(x), torch.tensor([[0.0, 1.5], [0.0, 1.0]]).expand(1, 16, 2, 2))
+
+
+@pytest.mark.parametrize("channels", [0, 15])
+def test_channel_attention_takes_16_channels_or_more(channels: int) -> None:
+    with pytest.raises(InputError, match=f"channel attention takes at least 16 channels, got {channels}$"):
+        ChannelAttention(channels)
+
+
+def test_deformable_spatial_attention_is_the_published_formula() -> None:
+    layer = DeformableSpatialAttention(8).double()
+    randomise(layer)
+    x = torch.randn(2, 8, 6, 5, dtype=torch.float64)
+    parameters = dict(layer.named_parameters())
+    offsets = functional.conv2d(x, parameters["gather.0.offset.weight"], padding=1)
+    assert offsets.abs().max() > 1, "positions move by more than a pixel"
+    expected = deformable_spatial_attention(x, parameters)
+    assert expected.std() > 0.1
+    torch.testing.assert_close(layer(x), expected, rtol=1e-10, atol=1e-10)
+
+
+def test_gradients_are_those_of_the_formula() -> None:
+    layer = DeformableSpatialAttention(8).double()
+    randomise(layer)
+    x = torch.randn(2, 8, 5, 4, dtype=torch.float64, requires_grad=True)
+    inputs = [x, *layer.parameters()]
+    parameters = dict(layer.named_parameters())
+    ours = torch.autograd.grad(layer(x).square().sum(), inputs)
+    theirs = torch.autograd.grad(deformable_spatial_attention(x, parameters).square().sum(), inputs)
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-8, atol=1e-8)
+
+
+def test_deformable_convolutions_have_no_bias_and_start_with_half_of_a_plain_one() -> None:
+    """Offsets start at zero and modulation at sigmoid(0) = 1/2."""
+    layer = DeformableSpatialAttention(8)
+    x = torch.randn(1, 8, 5, 5)
+    for block, channels in ((layer.gather, 8), (layer.merge, 16)):
+        convolution = block[0]
+        assert convolution.bias is None
+        y = torch.randn(1, channels, 5, 5) if channels == 16 else x
+        plain = functional.conv2d(y, convolution.weight, padding=1)
+        torch.testing.assert_close(convolution(y), plain / 2, rtol=1e-4, atol=1e-5)
+
+
+def test_backends_agree() -> None:
+    layers = [DeformableSpatialAttention(8, backend).double() for backend in ("torch", "torchvision")]
+    randomise(layers[0])
+    layers[1].load_state_dict(layers[0].state_dict())
+    x = torch.randn(1, 8, 5, 5, dtype=torch.float64)
+    torch.testing.assert_close(layers[0](x), layers[1](x), rtol=1e-10, atol=1e-10)
+
+
+def test_the_backend_is_handed_on() -> None:
+    layer = DeformableSpatialAttention(8, "torchvision")
+    assert layer.gather[0].backend == layer.merge[0].backend == "torchvision"
+    with pytest.raises(UnknownNameError, match=r"unknown deformable convolution backend 'troch'.*'torch'"):
+        DeformableSpatialAttention(8, "troch")
+
+
+@pytest.mark.parametrize("channels", [0, -4, 6])
+def test_deformable_spatial_attention_takes_multiples_of_4(channels: int) -> None:
+    message = f"deformable spatial attention takes a multiple of 4 channels, got {channels}$"
+    with pytest.raises(InputError, match=message):
+        DeformableSpatialAttention(channels)

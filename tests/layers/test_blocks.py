@@ -1,0 +1,98 @@
+import pytest
+import torch
+from torch.nn import functional
+
+from acsnet.layers import (
+    ConvNormAct,
+    DoubleConv,
+    DoubleConvBatchNorm,
+    PooledEncoder,
+    UpsampleMerge,
+    upsample_twice,
+)
+
+
+def block(x: torch.Tensor, p: dict[str, torch.Tensor], groups: int, prefix: str = "") -> torch.Tensor:
+    weight = p[f"{prefix}0.weight"]
+    y = functional.conv2d(x, weight, p[f"{prefix}0.bias"], padding=weight.shape[-1] // 2)
+    return functional.group_norm(y, groups, p[f"{prefix}1.weight"], p[f"{prefix}1.bias"]).relu()
+
+
+def randomise(module: torch.nn.Module) -> None:
+    torch.manual_seed(0)
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+
+
+@pytest.mark.parametrize("kernel_size", [1, 3, 5])
+def test_conv_norm_act(kernel_size: int) -> None:
+    layer = ConvNormAct(6, 8, groups=2, kernel_size=kernel_size).double()
+    randomise(layer)
+    x = torch.randn(2, 6, 5, 7, dtype=torch.float64)
+    expected = block(x, dict(layer.named_parameters()), groups=2)
+    assert expected.shape == (2, 8, 5, 7)
+    torch.testing.assert_close(layer(x), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_double_conv() -> None:
+    layer = DoubleConv(8, groups=4).double()
+    randomise(layer)
+    x = torch.randn(2, 8, 5, 7, dtype=torch.float64)
+    p = dict(layer.named_parameters())
+    expected = block(block(x, p, 4, "0."), p, 4, "1.")
+    torch.testing.assert_close(layer(x), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_upsample_twice_by_hand() -> None:
+    """Corners stay corners: of 4 positions between 0 and 3 in steps of 1, and of 2 rows in thirds."""
+    x = torch.tensor([[0.0, 3.0], [6.0, 9.0]])[None, None]
+    expected = torch.tensor([[0.0, 1.0, 2.0, 3.0], [2.0, 3.0, 4.0, 5.0], [4.0, 5.0, 6.0, 7.0], [6.0, 7.0, 8.0, 9.0]])
+    torch.testing.assert_close(upsample_twice(x)[0, 0], expected)
+
+
+def test_upsample_twice_keeps_planes_and_shapes() -> None:
+    rows, columns = torch.meshgrid(torch.linspace(0, 1, 3), torch.linspace(0, 1, 5), indexing="ij")
+    plane = 2 * rows - 3 * columns
+    rows, columns = torch.meshgrid(torch.linspace(0, 1, 6), torch.linspace(0, 1, 10), indexing="ij")
+    torch.testing.assert_close(upsample_twice(plane.expand(2, 3, 3, 5)), (2 * rows - 3 * columns).expand(2, 3, 6, 10))
+
+
+def test_double_conv_batch_norm() -> None:
+    layer = DoubleConvBatchNorm(3, 5).double()
+    randomise(layer)
+    x = torch.randn(2, 3, 5, 7, dtype=torch.float64)
+    expected = x
+    p = dict(layer.named_parameters())
+    assert sorted(p) == ["0.weight", "1.bias", "1.weight", "3.weight", "4.bias", "4.weight"]
+    for i in (0, 3):
+        expected = functional.conv2d(expected, p[f"{i}.weight"], padding=1)
+        mean = expected.mean(dim=(0, 2, 3), keepdim=True)
+        variance = expected.var(dim=(0, 2, 3), unbiased=False, keepdim=True)
+        weight, bias = (p[f"{i + 1}.{kind}"][:, None, None] for kind in ("weight", "bias"))
+        expected = ((expected - mean) / (variance + 1e-5).sqrt() * weight + bias).relu()
+    torch.testing.assert_close(layer.train()(x), expected, rtol=1e-10, atol=1e-10)
+
+
+def pointwise(in_channels: int, out_channels: int) -> torch.nn.Module:
+    return torch.nn.Conv2d(in_channels, out_channels, 1)
+
+
+def test_pooled_encoder_gives_a_map_a_level() -> None:
+    encoder = PooledEncoder(2, (3, 4, 7), pointwise)
+    images = torch.randn(2, 2, 8, 12)
+    first = encoder.levels[0](images)
+    second = encoder.levels[1](functional.max_pool2d(first, 2))
+    third = encoder.levels[2](functional.max_pool2d(second, 2))
+    maps = encoder(images)
+    assert [tuple(x.shape) for x in maps] == [(2, 3, 8, 12), (2, 4, 4, 6), (2, 7, 2, 3)]
+    assert all(torch.equal(found, expected) for found, expected in zip(maps, (first, second, third), strict=True))
+
+
+@pytest.mark.parametrize("skips", [1, 3])
+def test_upsample_merge(skips: int) -> None:
+    merge = UpsampleMerge(5, 2, skips, pointwise)
+    coarse, fine = torch.randn(2, 5, 3, 4), [torch.randn(2, 2, 6, 8) for _ in range(skips)]
+    upsampled = functional.conv_transpose2d(coarse, merge.upsample.weight, merge.upsample.bias, stride=2)
+    expected = merge.merge(torch.cat([*fine, upsampled], dim=1))
+    assert expected.shape == (2, 2, 6, 8)
+    torch.testing.assert_close(merge(coarse, *fine), expected)

@@ -1,0 +1,189 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+import torchvision
+from safetensors.torch import save_file
+from torch import nn
+
+from acsnet.errors import DownloadError, InputError, UnknownNameError
+from acsnet.layers import Encoder
+
+TINY = "mobilenetv3_small_050"
+
+
+def torchvision_features(network: Any, x: torch.Tensor) -> list[torch.Tensor]:
+    """The five maps of a ResNet-18: the stem after its ReLU, then the four stages."""
+    features = [network.relu(network.bn1(network.conv1(x)))]
+    y = network.maxpool(features[0])
+    for stage in (network.layer1, network.layer2, network.layer3, network.layer4):
+        y = stage(y)
+        features.append(y)
+    return features
+
+
+def test_resnet18_gives_torchvision_s_maps() -> None:
+    torch.manual_seed(0)
+    encoder = Encoder("resnet18").eval()
+    reference = torchvision.models.resnet18().eval()
+    reference.load_state_dict(encoder.network.state_dict(), strict=False)
+    assert set(reference.state_dict()) - set(encoder.network.state_dict()) == {"fc.weight", "fc.bias"}
+    x = torch.randn(1, 3, 64, 96)
+    with torch.inference_mode():
+        ours, theirs = encoder(x), torchvision_features(reference, x)
+    assert encoder.channels == (64, 64, 128, 256, 512)
+    assert [tuple(y.shape) for y in ours] == [
+        (1, 64, 32, 48),
+        (1, 64, 16, 24),
+        (1, 128, 8, 12),
+        (1, 256, 4, 6),
+        (1, 512, 2, 3),
+    ]
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("in_channels", [1, 3])
+def test_channels_and_strides_are_as_declared(in_channels: int) -> None:
+    encoder = Encoder(TINY, in_channels).eval()
+    with torch.inference_mode():
+        maps = encoder(torch.randn(1, in_channels, 64, 96))
+    assert [y.shape[1] for y in maps] == list(encoder.channels)
+    assert [tuple(y.shape[2:]) for y in maps] == [(64 // stride, 96 // stride) for stride in (2, 4, 8, 16, 32)]
+
+
+def test_an_unknown_encoder_has_near_matches() -> None:
+    message = r"unknown encoder 'resnet17': did you mean 'resnet18' or .*\? timm\.list_models\(\) lists all"
+    with pytest.raises(UnknownNameError, match=message):
+        Encoder("resnet17")
+    with pytest.raises(UnknownNameError, match="unknown encoder 'None'"):
+        Encoder(None)  # type: ignore[arg-type]
+    with pytest.raises(UnknownNameError, match="unknown encoder 'hf-hub:timm/resnet18'"):
+        Encoder("hf-hub:timm/resnet18.a1_in1k")
+
+
+def test_unknown_weights() -> None:
+    with pytest.raises(UnknownNameError, match="unknown encoder weights 'imagnet': did you mean 'imagenet'"):
+        Encoder(TINY, weights="imagnet")
+
+
+@pytest.mark.parametrize(
+    ("name", "strides"), [("convnext_atto", r"\(4, 8, 16, 32\)"), ("vit_tiny_patch16_224", r"\(16, 16, 16\)")]
+)
+def test_an_encoder_with_other_strides(name: str, strides: str) -> None:
+    message = rf"encoder '{name}' has feature maps at strides {strides}, needed are five at \(2, 4, 8, 16, 32\): take a"
+    with pytest.raises(InputError, match=message):
+        Encoder(name)
+
+
+def test_an_encoder_that_timm_cannot_take_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> nn.Module:
+        raise RuntimeError("features_only not implemented\nsecond line")
+
+    monkeypatch.setattr(timm, "create_model", refuse)
+    with pytest.raises(InputError) as caught:
+        Encoder(TINY)
+    assert str(caught.value) == f"encoder '{TINY}' cannot be used for feature maps: features_only not implemented"
+
+
+def test_an_encoder_without_weights_is_not_a_failed_download() -> None:
+    message = r"no pre-trained weights for encoder 'resnet18\.nonsense': .* or go without by encoder_weights=None"
+    with pytest.raises(InputError, match=message):
+        Encoder("resnet18.nonsense", weights="imagenet")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError("no route to host\nand a long explanation"), "no route to host"),
+        (RuntimeError("the client has been closed"), "the client has been closed"),
+        (TimeoutError(), "TimeoutError"),
+    ],
+)
+def test_weights_that_cannot_be_downloaded(monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str) -> None:
+    def refuse(*_: Any, **__: Any) -> nn.Module:
+        raise error
+
+    monkeypatch.setattr(timm, "create_model", refuse)
+    with pytest.raises(DownloadError) as caught:
+        Encoder("resnet18", weights="imagenet")
+    assert str(caught.value) == (
+        f"the ImageNet weights of resnet18 could not be downloaded ({reason}): connect to the internet once, or go "
+        "without by encoder_weights=None (in a configuration: --set model.encoder_weights=null)"
+    )
+
+
+def test_offline_without_cached_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Through timm and huggingface_hub themselves."""
+    constants = pytest.importorskip("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(DownloadError, match=r"could not be downloaded .* go without by encoder_weights=None"):
+        Encoder("resnet18", weights="imagenet")
+
+
+def test_weights_are_asked_for_as_safetensors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """timm would else fall back to a pickled file where a repository has no other."""
+    asked: list[dict[str, Any]] = []
+    create = timm.create_model
+
+    def record(name: str, **arguments: Any) -> nn.Module:
+        asked.append(arguments)
+        return create(name, **{**arguments, "pretrained": False})
+
+    monkeypatch.setattr(timm, "create_model", record)
+    Encoder(TINY, in_channels=1, weights="imagenet")
+    Encoder(TINY)
+    assert [arguments["pretrained"] for arguments in asked] == [True, False]
+    assert asked[0]["pretrained_cfg_overlay"] == {"hf_hub_filename": "model.safetensors"}
+    assert asked[0]["in_chans"] == 1
+
+
+def test_pretrained_weights_of_the_first_layer_are_adapted_to_one_channel(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A grey image gives what the same image in three equal channels gave before: the kernels are summed."""
+    file = tmp_path / "model.safetensors"
+    weights = timm.create_model(TINY).state_dict()
+    save_file(weights, file)
+    create = timm.create_model
+
+    def from_file(name: str, **arguments: Any) -> nn.Module:
+        return create(name, **{**arguments, "pretrained_cfg_overlay": {"file": str(file)}})
+
+    monkeypatch.setattr(timm, "create_model", from_file)
+    loaded = Encoder(TINY, in_channels=1, weights="imagenet").network.state_dict()
+    stem = loaded.pop("conv_stem.weight")
+    torch.testing.assert_close(stem, weights["conv_stem.weight"].sum(dim=1, keepdim=True))
+    for key, value in loaded.items():
+        assert torch.equal(value, weights[key]), key
+
+
+@pytest.mark.parametrize("output_stride", [8, 16])
+def test_output_stride(output_stride: int) -> None:
+    encoder = Encoder(TINY, output_stride=output_stride).eval()
+    with torch.inference_mode():
+        maps = encoder(torch.randn(1, 3, 64, 96))
+    assert encoder.strides == tuple(min(stride, output_stride) for stride in (2, 4, 8, 16, 32))
+    assert [tuple(y.shape[2:]) for y in maps] == [(64 // stride, 96 // stride) for stride in encoder.strides]
+    plain = {key: value.shape for key, value in Encoder(TINY).state_dict().items()}
+    assert {key: value.shape for key, value in encoder.state_dict().items()} == plain
+
+
+def test_an_output_stride_that_is_none() -> None:
+    with pytest.raises(InputError, match=r"output_stride is 12: it has to be one of \(8, 16, 32\)"):
+        Encoder(TINY, output_stride=12)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("densenet121", "DenseNet.*unexpected keyword"), ("ghostnet_100", "only output_stride==32"), ("dla34", "Asserti")],
+)
+def test_an_encoder_that_cannot_be_dilated(name: str, reason: str) -> None:
+    message = rf"encoder '{name}' cannot be used for feature maps with output stride 16: .*{reason}"
+    for weights in (None, "imagenet"):
+        with pytest.raises(InputError, match=message):
+            Encoder(name, weights=weights, output_stride=16)

@@ -1,0 +1,262 @@
+"""What holds for every network of the zoo: parametrised on the registry, so that none escapes."""
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from acsnet import MultiTaskModel, MultiTaskOutput, list_models, load_model
+from acsnet.checkpoint import CheckpointCard, save_checkpoint
+from acsnet.errors import InputError
+from acsnet.registry import TASKS, model_entry
+
+
+def load_script() -> Any:
+    """Import the script beside this file, which is no package."""
+    specification = importlib.util.spec_from_file_location("snapshots", Path(__file__).parent / "update_snapshots.py")
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+script = load_script()
+build_tiny = script.build_tiny
+NAMES = list_models()
+
+
+def distinct() -> list[str]:
+    """The names whose tiny networks differ: pairs with one decoder are the same once their encoder is the tiny one."""
+    first: dict[str, str] = {}
+    for name in NAMES:
+        entry = model_entry(name)
+        what = [entry.builder.__qualname__, dict(entry.defaults) | script.TINY.get(name, {"name": name})]
+        first.setdefault(json.dumps(what, sort_keys=True), name)
+    return list(first.values())
+
+
+every_network = pytest.mark.parametrize("name", distinct())
+every_name = pytest.mark.parametrize("name", NAMES)
+SIZE = (64, 96)
+
+
+def images(batch: int = 2, channels: int = 3, size: tuple[int, int] = SIZE) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(batch, channels, *size, generator=generator)
+
+
+def run(network: nn.Module, batch: torch.Tensor) -> MultiTaskOutput:
+    with torch.inference_mode():
+        return network.eval()(batch)
+
+
+def keys(network: nn.Module) -> set[str]:
+    return set(network.state_dict())
+
+
+def gradients(network: nn.Module, *outputs: torch.Tensor) -> dict[str, torch.Tensor | None]:
+    network.zero_grad()
+    torch.stack([output.square().mean() for output in outputs]).sum().backward()
+    return {name: parameter.grad for name, parameter in network.named_parameters()}
+
+
+# --- the output ------------------------------------------------------------------------------------------------------
+
+
+@every_network
+@pytest.mark.parametrize("size", [(64, 64), SIZE])
+def test_output_has_the_contract_s_shapes(name: str, size: tuple[int, int]) -> None:
+    network = build_tiny(name, num_classes=4)
+    assert isinstance(network, MultiTaskModel)
+    for training in (True, False):
+        output = network.train(training)(images(size=size))
+        assert type(output) is MultiTaskOutput
+        assert output.mask.shape == (2, 1, *size)
+        assert output.label.shape == (2, 4)
+        assert isinstance(output.aux, tuple)
+        assert all(mask.ndim == 4 and mask.shape[:2] == (2, 1) for mask in output.aux)
+        for tensor in (output.mask, output.label, *output.aux):
+            assert tensor.dtype == torch.float32
+            assert tensor.isfinite().all()
+
+
+@every_network
+def test_one_image_is_what_it_is_in_a_batch(name: str) -> None:
+    network = build_tiny(name)
+    batch = images(3)
+    whole, single = run(network, batch), run(network, batch[1:2])
+    torch.testing.assert_close(single.mask, whole.mask[1:2], rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(single.label, whole.label[1:2], rtol=1e-3, atol=1e-4)
+
+
+@every_network
+def test_evaluation_is_deterministic_and_changes_nothing(name: str) -> None:
+    network = build_tiny(name)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    batch = images()
+    given = batch.clone()
+    first, second = run(network, batch), run(network, batch)
+    assert torch.equal(first.mask, second.mask)
+    assert torch.equal(first.label, second.label)
+    assert torch.equal(batch, given), "the images are the caller's"
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+
+
+@every_network
+def test_the_outputs_depend_on_the_image(name: str) -> None:
+    network = script.fill(build_tiny(name))
+    output = network(images())  # in training mode, where no mask is blackened
+    assert not torch.allclose(output.label[0], output.label[1])
+    assert not torch.allclose(output.mask[0], output.mask[1])
+    assert output.mask[0].std() > 1e-4
+
+
+@every_network
+def test_the_same_seed_gives_the_same_weights(name: str) -> None:
+    first, second = build_tiny(name).state_dict(), build_tiny(name).state_dict()
+    assert all(torch.equal(value, second[key]) for key, value in first.items())
+
+
+# --- gradients -------------------------------------------------------------------------------------------------------
+
+
+@every_network
+def test_every_parameter_learns_from_the_sum_of_both_losses(name: str) -> None:
+    network = build_tiny(name).train()
+    output = network(images())
+    found = gradients(network, output.mask, output.label, *output.aux)
+    assert [key for key, gradient in found.items() if gradient is None] == []
+    assert [key for key, gradient in found.items() if gradient is not None and not gradient.isfinite().all()] == []
+    silent = [key for key, gradient in found.items() if gradient is not None and not gradient.any()]
+    assert len(silent) <= 0.05 * len(found), f"gradients that are zero: {silent}"
+
+
+@every_network
+@pytest.mark.parametrize("field", ["mask", "label"])
+def test_each_loss_alone_reaches_the_encoder(name: str, field: str) -> None:
+    network = build_tiny(name).train()
+    found = gradients(network, getattr(network(images()), field))
+    encoder = {key: gradient for key, gradient in found.items() if key.startswith("encoder.")}
+    assert encoder, "the shared part is named encoder"
+    first = next(iter(encoder))
+    assert encoder[first] is not None
+    assert encoder[first].any(), f"{field} does not reach {first}"
+    reached = [key for key, gradient in encoder.items() if gradient is not None and gradient.any()]
+    assert len(reached) > 0.9 * len(encoder)
+
+
+# --- tasks -----------------------------------------------------------------------------------------------------------
+
+
+@every_network
+def test_the_parts_of_a_task_left_out_are_not_built(name: str) -> None:
+    both = build_tiny(name)
+    masks, labels = (build_tiny(name, tasks=[task]) for task in TASKS)
+    assert keys(masks) | keys(labels) == keys(both), "the parts have the same names"
+    for single in (masks, labels):
+        assert keys(single) < keys(both)
+        assert sum(p.numel() for p in single.parameters()) < sum(p.numel() for p in both.parameters())
+    assert any(key.startswith("seg_head.") for key in keys(masks))
+    assert any(key.startswith("cls_head.") for key in keys(labels))
+    assert not any(key.startswith("cls_head.") for key in keys(masks))
+    assert not any(key.startswith(("seg_head.", "aux_heads.")) for key in keys(labels))
+    mask_output, label_output = run(masks, images()), run(labels, images())
+    assert (mask_output.label, label_output.mask, label_output.aux) == (None, None, ())
+    assert mask_output.mask.shape == (2, 1, *SIZE)
+    assert label_output.label.shape == (2, 3)
+
+
+@every_network
+@pytest.mark.parametrize("task", TASKS)
+def test_a_single_task_has_no_idle_parameter(name: str, task: str) -> None:
+    network = build_tiny(name, tasks=[task]).train()
+    output = network(images())
+    outputs = [tensor for tensor in (output.mask, output.label, *output.aux) if tensor is not None]
+    assert [key for key, gradient in gradients(network, *outputs).items() if gradient is None] == []
+
+
+# --- channels, sizes and other input ---------------------------------------------------------------------------------
+
+
+@every_network
+def test_one_input_channel(name: str) -> None:
+    network = build_tiny(name, in_channels=1)
+    output = run(network, images(1, channels=1))
+    assert output.mask.shape == (1, 1, *SIZE)
+    with pytest.raises(InputError, match="images have 3 channels, the network was built with in_channels=1"):
+        network(images())
+
+
+@every_network
+def test_sizes_that_are_no_multiple_are_answered_with_the_nearest(name: str) -> None:
+    network = build_tiny(name)
+    divisor = network.divisor
+    with pytest.raises(InputError) as caught:
+        network(torch.zeros(1, 3, 4 * divisor + 1, 3 * divisor - 1))
+    assert str(caught.value) == (
+        f"images are {4 * divisor + 1}x{3 * divisor - 1} (height x width), which the network cannot take: both have to "
+        f"be multiples of {divisor}; the nearest valid size is {4 * divisor}x{3 * divisor}"
+    )
+    assert run(network, torch.zeros(1, 3, 4 * divisor, 3 * divisor)).mask.shape[2:] == (4 * divisor, 3 * divisor)
+
+
+@every_network
+def test_other_ranks_and_dtypes_are_refused(name: str) -> None:
+    network = build_tiny(name)
+    with pytest.raises(InputError, match=r"images have shape \(3, 64, 96\), needed is \(batch, 3, height, width\)"):
+        network(images()[0])
+    with pytest.raises(InputError, match=r"images are torch\.uint8, needed is a floating type: divide by 255"):
+        network(torch.zeros(1, 3, *SIZE, dtype=torch.uint8))
+
+
+# --- checkpoints and snapshots ---------------------------------------------------------------------------------------
+
+
+@every_network
+def test_a_checkpoint_rebuilds_the_network(name: str, tmp_path: Path) -> None:
+    network = build_tiny(name)
+    network(images())  # moves the averages of normalisations from where they start
+    card = CheckpointCard(
+        model=name,
+        arguments=script.tiny_arguments(name),
+        class_names=("benign", "malignant", "normal"),
+        input_size=SIZE,
+        mean=(0.33,),
+        std=(0.204,),
+    )
+    save_checkpoint(tmp_path / "a.safetensors", network.state_dict(), card)
+    ours, theirs = run(load_model(tmp_path / "a.safetensors"), images()), run(network, images())
+    assert torch.equal(ours.mask, theirs.mask)
+    assert torch.equal(ours.label, theirs.label)
+
+
+@every_name
+def test_state_dict_and_results_are_those_of_the_snapshot(name: str) -> None:
+    """Checkpoints that people have stay usable; a tiny network gives the logits it gave."""
+    advice = f"where that is meant, run: {script.SCRIPT} {name}"
+    path = script.SNAPSHOTS / f"{name}.json"
+    assert path.is_file(), f"{name} has no snapshot; {advice}"
+    old, new = json.loads(path.read_text(encoding="utf-8")), script.snapshot(name)
+    gone, more = old["shapes"].keys() - new["shapes"].keys(), new["shapes"].keys() - old["shapes"].keys()
+    assert not gone | more, f"{name}: keys gone {sorted(gone)[:5]}, new {sorted(more)[:5]}; {advice}"
+    other = [key for key, shape in old["shapes"].items() if new["shapes"][key] != shape]
+    assert not other, f"{name}: other shapes of {other[:5]}; {advice}"
+    for field in ("label", "mask"):
+        expected, found = torch.tensor(old[field]), torch.tensor(new[field])
+        message = f"{name}: other {field} logits; {advice}"
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4, msg=lambda text: f"{message}\n{text}")  # noqa: B023
+
+
+def test_every_snapshot_is_of_a_registered_network() -> None:
+    assert sorted(path.stem for path in script.SNAPSHOTS.glob("*.json")) == NAMES, f"run: {script.SCRIPT}"
+
+
+def test_every_tiny_entry_is_of_a_registered_network() -> None:
+    assert sorted(script.TINY) == NAMES
+    with pytest.raises(AssertionError, match=r"new_network is registered, but TINY in .* has no entry for it"):
+        script.tiny_arguments("new_network")

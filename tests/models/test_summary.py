@@ -1,0 +1,142 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+import acsnet
+from acsnet import registry
+from acsnet.errors import InputError, UnknownNameError
+from acsnet.layers import DeformableSpatialAttention
+from acsnet.models.summary import (
+    BEGIN,
+    END,
+    ModelSummary,
+    check_readme,
+    markdown_table,
+    plain_table,
+    select_models,
+    summarize,
+    update_readme,
+)
+
+
+class Small(acsnet.MultiTaskModel):
+    divisor = 1
+
+    def __init__(
+        self,
+        num_classes: int = 3,
+        in_channels: int = 3,
+        encoder_weights: str | None = None,
+        tasks: tuple[str, ...] = registry.TASKS,
+    ) -> None:
+        super().__init__(num_classes, in_channels, tasks)
+        self.encoder = nn.Conv2d(in_channels, 8, 3, stride=2, padding=1, bias=False)
+        self.mask = nn.ConvTranspose2d(8, 1, 2, stride=2)
+        self.label = nn.Linear(8, num_classes)
+
+    def forward_tasks(self, images: torch.Tensor) -> acsnet.MultiTaskOutput:
+        x = self.encoder(images)
+        return acsnet.MultiTaskOutput(self.mask(x), self.label(x.mean(dim=(2, 3))))
+
+
+@pytest.fixture
+def small_zoo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A registry of two networks."""
+    monkeypatch.setattr(registry, "_ENTRIES", {})
+    for name in ("small", "also_small"):
+        acsnet.register_model(name, publication="Somebody 2024", adds="nothing")(Small)
+
+
+def test_patterns_select() -> None:
+    assert select_models([]) == acsnet.list_models()
+    assert select_models(["fpn_resnet*", "acsnet", "fpn_*"]) == ["acsnet", *acsnet.list_models("fpn_*")]
+
+
+@pytest.mark.parametrize("pattern", ["deeplbv3plus*", "acsnt"])
+def test_a_pattern_that_fits_nothing_has_near_matches(pattern: str) -> None:
+    with pytest.raises(UnknownNameError, match=r"': did you mean '(deeplabv3plus_|acsnet')") as caught:
+        select_models(["unet_*", pattern])
+    assert str(caught.value).startswith(f"unknown network '{pattern}'")
+    assert "tools/models.py without arguments lists all" in str(caught.value)
+
+
+@pytest.mark.usefixtures("small_zoo")
+def test_what_is_counted() -> None:
+    summary = summarize("small")
+    # A multiplication and its addition are two operations; biases are not counted.
+    encoder = 2 * 128 * 128 * 8 * 3 * 9
+    mask = 2 * 128 * 128 * 8 * 4
+    label = 2 * 8 * 3
+    assert summary == ModelSummary(
+        "small", "Somebody 2024", "nothing", 8 * 3 * 9 + (8 * 4 + 1) + (8 * 3 + 3), encoder + mask + label
+    )
+
+
+def test_figures_are_those_of_a_real_network() -> None:
+    network = acsnet.create_model("fpn_resnet50")
+    assert summarize("fpn_resnet50").parameters == sum(parameter.numel() for parameter in network.parameters())
+    with pytest.raises(UnknownNameError, match="unknown network 'fpn_resnet5'"):
+        summarize("fpn_resnet5")
+
+
+def test_deformable_convolutions_are_counted_without_their_gather() -> None:
+    with torch.device("meta"):
+        module = DeformableSpatialAttention(16)
+        images = torch.empty(1, 16, 32, 32)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        module(images)
+    products = sum(parameter.numel() for parameter in module.parameters() if parameter.ndim == 4)
+    assert counter.get_total_flops() == 2 * products * 32 * 32
+
+
+SUMMARIES = [
+    ModelSummary("small", "Somebody 2024", "nothing", 1_234_567, 12_340_000_000),
+    ModelSummary("a_longer_name", "A. 2024", "much", 98_765_432, 560_000_000),
+]
+
+
+def test_plain_table_is_aligned() -> None:
+    header, first, second = plain_table(SUMMARIES).splitlines()
+    assert header == "name           publication    parameters (M, K=3)  GFLOPs at 256x256  what it adds"
+    assert first == "small          Somebody 2024                 1.23               12.3  nothing"
+    assert second == "a_longer_name  A. 2024                      98.77                0.6  much"
+
+
+def test_markdown_table() -> None:
+    assert markdown_table(SUMMARIES).splitlines() == [
+        "| name | publication | parameters (M, K=3) | GFLOPs at 256x256 | what it adds |",
+        "| --- | --- | ---: | ---: | --- |",
+        "| `small` | Somebody 2024 | 1.23 | 12.3 | nothing |",
+        "| `a_longer_name` | A. 2024 | 98.77 | 0.6 | much |",
+    ]
+
+
+@pytest.mark.usefixtures("small_zoo")
+def test_readme_is_rewritten_between_its_markers_alone(tmp_path: Path) -> None:
+    path = tmp_path / "README.md"
+    path.write_text(f"before\n\n{BEGIN}\nan old table\n{END}\n\nafter\n")
+    with pytest.raises(InputError, match=rf"README\.md is stale: regenerate .* tools/models\.py --readme {path}"):
+        check_readme(path)
+    assert "an old table" in path.read_text(), "checking changes nothing"
+    update_readme(path)
+    check_readme(path)
+    table = markdown_table([summarize("also_small"), summarize("small")])
+    assert path.read_text() == f"before\n\n{BEGIN}\n{table}\n{END}\n\nafter\n"
+    update_readme(path)
+    assert path.read_text().count(BEGIN) == 1
+
+
+@pytest.mark.parametrize("text", ["nothing", f"{BEGIN}\nno end", f"{END}\n{BEGIN}\n"])
+@pytest.mark.parametrize("function", [check_readme, update_readme])
+def test_files_without_markers_stay(tmp_path: Path, text: str, function: Callable[[Path], None]) -> None:
+    path = tmp_path / "README.md"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"README\.md has no place for the zoo table: put the lines <!-- zoo:beg"):
+        function(path)
+    assert path.read_text() == text
+    with pytest.raises(InputError, match=r"there is no file .*other\.md"):
+        function(tmp_path / "other.md")

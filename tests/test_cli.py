@@ -1,0 +1,92 @@
+import errno
+import logging
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from acsnet.cli import run
+from acsnet.errors import AcsnetError, ConfigError
+
+PACKAGE = Path(__file__).resolve().parents[1] / "acsnet"
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    """``run`` sets the level of the package's logger: put it back."""
+    logger = logging.getLogger("acsnet")
+    level = logger.level
+    yield
+    logger.setLevel(level)
+
+
+def raising(error: BaseException) -> Callable[[], None]:
+    def main() -> None:
+        raise error
+
+    return main
+
+
+def test_success_is_0(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(lambda: print("done")) == 0
+    assert capsys.readouterr() == ("done\n", "")
+
+
+@pytest.mark.parametrize("error", [AcsnetError("what, where, what to do"), ConfigError("what, where, what to do")])
+def test_an_error_of_the_user_is_one_line_and_2(error: AcsnetError, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(raising(error)) == 2
+    assert capsys.readouterr() == ("", "error: what, where, what to do\n")
+
+
+@pytest.mark.parametrize(("filename", "named"), [("out/masks.png", "out/masks.png"), (None, "a file")])
+def test_a_full_disk_is_one_line_and_2(filename: str | None, named: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(raising(OSError(errno.ENOSPC, "No space left on device", filename))) == 2
+    text = f"error: {named} could not be written: the disk is full; free some space and run the command again\n"
+    assert capsys.readouterr().err == text
+
+
+def test_an_interruption_is_130(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(raising(KeyboardInterrupt())) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+@pytest.mark.parametrize("error", [PermissionError(errno.EACCES, "Permission denied"), ZeroDivisionError("a defect")])
+def test_defects_keep_their_traceback(error: Exception) -> None:
+    with pytest.raises(type(error), match=r"Permission denied|a defect"):
+        run(raising(error))
+
+
+def test_the_package_logs_at_info(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(lambda: None) == 0
+    assert logging.getLogger("acsnet.training").isEnabledFor(logging.INFO)
+
+
+@pytest.mark.parametrize("lines", [1, 100_000])
+def test_a_reader_that_has_gone_is_no_error(lines: int) -> None:
+    """As in ``tool | head -0``: whether the pipe breaks while printing or only when the rest is flushed."""
+    code = f"""
+import sys, types
+package = types.ModuleType("acsnet")  # without the rest of the package, whose import takes seconds
+package.__path__ = [{str(PACKAGE)!r}]
+sys.modules["acsnet"] = package
+from acsnet.cli import run
+def main():
+    sys.stdin.read()  # until the reader of the output has gone
+    for _ in range({lines}):
+        print("a line")
+sys.exit(run(main))
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process:
+        process.stdout.close()
+        process.stdin.close()
+        errors = process.stderr.read()
+    assert errors == ""
+    assert process.returncode == 0

@@ -1,0 +1,78 @@
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from acsnet.overlay import PREDICTION_COLOUR, TRUTH_COLOUR, add_caption, draw_contours
+
+COLOUR = (10, 20, 30)
+
+
+def square(size: int, low: int, high: int) -> npt.NDArray[np.bool_]:
+    mask = np.zeros((size, size), np.bool_)
+    mask[low:high, low:high] = True
+    return mask
+
+
+def painted(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    return (picture == COLOUR).all(axis=2)
+
+
+def test_the_outline_of_a_square_is_its_border_pixels() -> None:
+    image = np.full((12, 12, 3), 200, np.uint8)
+    picture = draw_contours(image, square(12, 3, 9), COLOUR)
+    expected = square(12, 3, 9) & ~square(12, 4, 8)
+    assert np.array_equal(painted(picture), expected)
+    assert (picture[~expected] == 200).all()
+
+
+def test_the_image_is_left_as_it_was_and_may_be_a_view() -> None:
+    image = np.zeros((3, 12, 12), np.uint8).transpose(1, 2, 0)
+    picture = draw_contours(image, square(12, 3, 9), COLOUR)
+    assert not image.any()
+    assert painted(picture).any()
+
+
+def test_an_empty_mask_draws_nothing() -> None:
+    image = np.random.default_rng(0).integers(0, 255, (12, 12, 3), dtype=np.uint8)
+    assert np.array_equal(draw_contours(image, np.zeros((12, 12), np.bool_), COLOUR), image)
+
+
+def test_every_part_of_a_mask_is_outlined() -> None:
+    mask = square(20, 2, 5) | square(20, 10, 16)
+    picture = painted(draw_contours(np.zeros((20, 20, 3), np.uint8), mask, COLOUR))
+    assert picture[2, 2]
+    assert picture[15, 15]
+
+
+def test_outlines_are_wider_on_larger_images() -> None:
+    widths = []
+    for size in (300, 900, 1800):
+        picture = draw_contours(np.zeros((size, size, 3), np.uint8), square(size, size // 4, size // 2), COLOUR)
+        widths.append(painted(picture)[: size // 3, size // 3].sum())
+    assert widths[0] == 1
+    assert widths[0] < widths[1] < widths[2] < 12
+
+
+def test_truth_and_prediction_have_colours_that_differ() -> None:
+    assert TRUTH_COLOUR != PREDICTION_COLOUR
+
+
+@pytest.mark.parametrize("text", ["ok", "benign: a caption that is far too long for so narrow a picture", ""])
+@pytest.mark.parametrize("width", [40, 200])
+def test_a_caption_is_a_strip_below_the_image_and_fits(text: str, width: int) -> None:
+    image = np.full((30, width, 3), 7, np.uint8)
+    picture = add_caption(image, text)
+    assert picture.shape == (50, width, 3)
+    assert picture.dtype == np.uint8
+    assert np.array_equal(picture[:30], image)
+    columns = np.flatnonzero(picture[30:].any(axis=(0, 2)))
+    assert (columns.size > 0) == bool(text)
+    assert not columns.size or columns[-1] < width - 1, "no letter is cut off"
+
+
+def test_a_short_caption_is_not_shrunk() -> None:
+    extents = [
+        np.flatnonzero(add_caption(np.zeros((4, width, 3), np.uint8), "benign").any(axis=(0, 2)))[-1]
+        for width in (200, 400)
+    ]
+    assert extents[0] == extents[1]

@@ -1,0 +1,70 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import acsnet
+from acsnet import registry
+from acsnet.models.summary import BEGIN, END
+
+Invoke = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def short_zoo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two networks of the zoo, so that tables are made quickly."""
+    names = ("acsnet", "fpn_resnet50")
+    monkeypatch.setattr(registry, "_ENTRIES", {name: registry.model_entry(name) for name in names})
+
+
+@pytest.mark.usefixtures("short_zoo")
+def test_every_network_is_listed(invoke: Invoke) -> None:
+    status, output, errors = invoke("models")
+    assert (status, errors) == (0, "")
+    header, *rows = output.splitlines()
+    assert header.split()[:2] == ["name", "publication"]
+    assert [row.split()[0] for row in rows] == ["acsnet", "fpn_resnet50"]
+    assert "31.83" in rows[0]
+
+
+def test_patterns(invoke: Invoke) -> None:
+    status, output, _ = invoke("models", "deeplab*", "unet_resnet50")
+    assert status == 0
+    names = [row.split()[0] for row in output.splitlines()[1:]]
+    assert names == [*acsnet.list_models("deeplab*"), "unet_resnet50"]
+
+
+@pytest.mark.parametrize(("pattern", "near"), [("unet_resnt50", "unet_resnet50"), ("acsnt*", "acsnet")])
+def test_an_unknown_pattern_is_one_line(pattern: str, near: str, invoke: Invoke) -> None:
+    status, output, errors = invoke("models", pattern)
+    assert (status, output) == (2, "")
+    assert errors.startswith(f"error: unknown network '{pattern}': did you mean '{near}'")
+    assert errors.count("\n") == 1
+
+
+@pytest.mark.usefixtures("short_zoo")
+def test_readme_and_check(invoke: Invoke, tmp_path: Path) -> None:
+    path = tmp_path / "README.md"
+    path.write_text(f"# Title\n{BEGIN}\n{END}\n")
+    status, _, errors = invoke("models", "--check", path)
+    assert status == 2
+    assert (
+        errors == f"error: the zoo table of {path} is stale: regenerate it by python tools/models.py --readme {path}\n"
+    )
+    assert invoke("models", "--readme", path) == (0, "", "")
+    assert "| `acsnet` |" in path.read_text()
+    assert invoke("models", "--check", path) == (0, "", "")
+    assert "has no place for the zoo table" in invoke("models", "--check", Path(__file__))[2]
+
+
+def test_patterns_and_readme_exclude_each_other(invoke: Invoke, tmp_path: Path) -> None:
+    for arguments in (["acsnet", "--check"], ["--readme", tmp_path / "a.md", "--check", tmp_path / "a.md"]):
+        status, _, errors = invoke("models", *arguments)
+        assert status == 2
+        assert "exclude each other" in errors
+
+
+def test_help(invoke: Invoke) -> None:
+    status, output, _ = invoke("models", "--help")
+    assert status == 0
+    assert "without the gather of deformable convolutions" in " ".join(output.split())

@@ -1,0 +1,98 @@
+from collections import Counter
+from typing import Any
+
+import pytest
+import torch
+
+import acsnet
+from acsnet import registry
+from acsnet.config import Config, build_config
+from acsnet.errors import ConfigError
+from acsnet.losses import class_weights_from_counts, focal_alpha_from_counts
+from acsnet.training.inputs import (
+    build_loaders,
+    build_multi_task_loss,
+    build_network,
+    load_training_data,
+    network_arguments,
+)
+
+
+def make_config(settings: dict[str, Any], *overrides: str) -> Config:
+    return build_config(settings, overrides, "test")
+
+
+def test_oversampled_epoch_is_balanced_and_validation_is_not(tiny_settings: dict[str, Any]) -> None:
+    # Few enough normal cases to be repeated: 14 benign, 12 malignant, 10 normal, of which the split keeps about half.
+    config = make_config(tiny_settings, "data.oversample=true")
+    data = load_training_data(config, progress=False)
+    trained = Counter(record.label for record in data.split.train)
+    factors = {label: round(max(trained.values()) / count) for label, count in trained.items()}
+    assert data.class_counts(config.data.classes) == [trained[c] * factors[c] for c in config.data.classes]
+    loaders = build_loaders(config, data, progress=False)
+    assert len(loaders.sampler) == len(data.drawn)
+    assert len(loaders.val_dataset) == len(data.split.val)
+
+
+def test_without_oversampling_each_image_is_drawn_once(tiny_settings: dict[str, Any]) -> None:
+    data = load_training_data(make_config(tiny_settings), progress=False)
+    assert data.drawn == data.split.train
+
+
+@pytest.mark.parametrize(
+    ("term", "expected"),
+    [
+        ("{name: cross_entropy, arguments: {class_weights: balanced}}", class_weights_from_counts([6, 3, 1])),
+        ("{name: focal, arguments: {alpha: balanced}}", focal_alpha_from_counts([6, 3, 1])),
+    ],
+)
+def test_balanced_weights_come_from_the_class_counts(
+    term: str, expected: torch.Tensor, tiny_settings: dict[str, Any]
+) -> None:
+    """The loss built by name equals the one given the numbers."""
+    config = make_config(tiny_settings, f"loss.classification=[{term}]")
+    name = config.loss.classification[0].name
+    key = next(iter(config.loss.classification[0].arguments))
+    by_hand = acsnet.losses.build_loss("classification", [(name, 1.0, {key: expected.tolist()})])
+    built = build_multi_task_loss(config.loss, ("classification",), [6, 3, 1])
+    logits, labels = torch.randn(8, 3), torch.tensor([0, 1, 2, 0, 1, 2, 2, 2])
+    result = built(acsnet.MultiTaskOutput(None, logits), None, labels)
+    torch.testing.assert_close(result.total, by_hand(logits, labels))
+    unweighted = acsnet.losses.build_loss("classification", [(name, 1.0, {})])
+    assert not torch.allclose(result.total, unweighted(logits, labels))
+
+
+@pytest.fixture
+def _needs_normal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A registered network that has to know the normal class."""
+    monkeypatch.setattr(registry, "_ENTRIES", dict(registry._ENTRIES))
+
+    @acsnet.register_model("needs_normal", publication="", adds="")
+    class NeedsNormal(acsnet.MultiTaskModel):
+        def __init__(
+            self, num_classes: int, in_channels: int, encoder_weights: None, tasks: Any, normal_index: int = 2
+        ):
+            super().__init__(num_classes, in_channels, tasks)
+            self.normal_index = normal_index
+
+
+@pytest.mark.usefixtures("_needs_normal")
+def test_network_is_told_which_class_is_normal(tiny_settings: dict[str, Any]) -> None:
+    settings = {**tiny_settings, "model": {"name": "needs_normal"}}
+    config = make_config(settings, "data.classes=[normal, benign, malignant]")
+    assert network_arguments(config)["normal_index"] == 0
+    assert build_network(config).normal_index == 0
+    without = make_config(settings, "data.classes=[benign, malignant]")
+    with pytest.raises(
+        ConfigError, match=r"model needs_normal needs a class 'normal', data\.classes has benign, malig"
+    ):
+        build_network(without)
+
+
+def test_batch_larger_than_the_epoch(tiny_settings: dict[str, Any]) -> None:
+    config = make_config(tiny_settings, "training.batch_size=500")
+    data = load_training_data(config, progress=False)
+    with pytest.raises(
+        ConfigError, match=r"training\.batch_size is 500, but the training part has \d+ images: lower it"
+    ):
+        build_loaders(config, data, progress=False)
