@@ -125,8 +125,8 @@ def load_weights(model: nn.Module, path: Path) -> None:
     problems = _differences(expected, weights)
     if problems:
         raise CheckpointError(f"{path} is of another network than {type(model).__name__}: {'; '.join(problems)}")
-    # Half-precision files are widened: networks are built in float32.
-    model.load_state_dict({key: value.to(expected[key].dtype) for key, value in weights.items()})
+    # It copies into the network's own tensors: half-precision files are widened.
+    model.load_state_dict(weights)
 
 
 def _differences(expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> list[str]:

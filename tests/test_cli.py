@@ -1,5 +1,6 @@
 import errno
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -79,7 +80,12 @@ def main():
 sys.exit(run(main))
 """
     process = subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": ""},  # set, it would break the pipe at the first line
     )
     assert process.stdin is not None
     assert process.stdout is not None

@@ -35,6 +35,16 @@ def test_whole_file_writes_replaces_and_leaves_nothing_else(tmp_path: Path) -> N
     assert names(path.parent) == ["file.txt"]
 
 
+def test_a_reader_in_the_middle_keeps_the_old_file_whole(tmp_path: Path) -> None:
+    """The new file takes the place of the old one, which is not written into."""
+    path = tmp_path / "file.txt"
+    path.write_text("the old text")
+    with path.open() as reader:
+        assert reader.read(4) == "the "
+        write_text(path, "something else")
+        assert reader.read() == "old text"
+
+
 def test_the_temporary_file_keeps_the_suffix_and_the_folder(tmp_path: Path) -> None:
     with whole_file(tmp_path / "mask.png") as temporary:
         assert temporary.suffix == ".png"

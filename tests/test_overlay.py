@@ -25,11 +25,17 @@ def test_the_outline_of_a_square_is_its_border_pixels() -> None:
     assert (picture[~expected] == 200).all()
 
 
-def test_the_image_is_left_as_it_was_and_may_be_a_view() -> None:
-    image = np.zeros((3, 12, 12), np.uint8).transpose(1, 2, 0)
+@pytest.mark.parametrize("image", [np.zeros((12, 12, 3), np.uint8), np.zeros((3, 12, 12), np.uint8).transpose(1, 2, 0)])
+def test_the_image_is_left_as_it_was_and_may_be_a_view(image: npt.NDArray[np.uint8]) -> None:
     picture = draw_contours(image, square(12, 3, 9), COLOUR)
     assert not image.any()
     assert painted(picture).any()
+
+
+def test_holes_have_no_outline() -> None:
+    mask = square(16, 2, 14) & ~square(16, 6, 10)
+    picture = draw_contours(np.zeros((16, 16, 3), np.uint8), mask, COLOUR)
+    assert np.array_equal(painted(picture), square(16, 2, 14) & ~square(16, 3, 13))
 
 
 def test_an_empty_mask_draws_nothing() -> None:

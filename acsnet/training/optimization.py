@@ -52,7 +52,6 @@ class Schedule:
             patience=config.patience,
             # torch's relative threshold would call a constant score below 0 (as of -loss) better each time.
             threshold=0.0,
-            threshold_mode="abs",
             min_lr=learning_rate * config.final_fraction,
         )
         self._set(self._factor(0))

@@ -171,7 +171,7 @@ def assert_same(ours: MultiTaskOutput, theirs: MultiTaskOutput) -> None:
 
 
 # Few layers: tracing takes its time for each.
-SHALLOW = "resnet10t"
+SHALLOW = "resnet18"
 
 
 def test_compiled_whole() -> None:
