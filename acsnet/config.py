@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from acsnet.errors import ConfigError
 
@@ -22,6 +31,8 @@ Part = Literal["train", "val", "test", "all"]
 Whole = Annotated[int, Strict()]
 Real = Annotated[float, Strict()]
 Fraction = Annotated[Real, Field(ge=0, le=1)]
+# A path in which ~ stands for the home folder, as in a shell.
+UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
 PositiveInt = Annotated[Whole, Field(ge=1)]
 
 
@@ -65,8 +76,8 @@ class DataConfig(Section):
     images, by default that of the environment variable ACSNET_CACHE or ~/.cache/acsnet.
     """
 
-    root: Path | None = None
-    records: Path | None = None
+    root: UserPath | None = None
+    records: UserPath | None = None
     classes: tuple[str, ...] = ("benign", "malignant", "normal")
     image_size: tuple[PositiveInt, PositiveInt] = (256, 256)
     mean: tuple[Real, ...] = (0.330,)
@@ -74,7 +85,7 @@ class DataConfig(Section):
     folds: FoldsConfig = FoldsConfig()
     split: Part = "test"
     oversample: bool = False
-    cache: Path | None = None
+    cache: UserPath | None = None
     workers: Annotated[Whole, Field(ge=0)] = 0
 
     @model_validator(mode="after")

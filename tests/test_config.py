@@ -403,3 +403,9 @@ def test_refining_needs_both_tasks_and_a_normal_class(write: Write) -> None:
         text = "\n".join([*([] if "model" in more else ["model: {name: a}"]), more, refining])
         with pytest.raises(ConfigError, match=r"yaml: evaluation\.refining needs both tasks and a class 'normal'"):
             load_config(write(text))
+
+
+def test_a_tilde_is_the_home_folder(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    data = load_config(write("model: {name: a}\ndata: {root: ~/busi, cache: ~/cache}")).data
+    assert (data.root, data.cache) == (Path("/home/somebody/busi"), Path("/home/somebody/cache"))

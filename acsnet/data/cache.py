@@ -113,6 +113,8 @@ def _build(records: Sequence[Record], size: tuple[int, int], channels: int, path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=_BUILDING, dir=path.parent))
+        # Others who may read the parent may read the cache: mkdtemp alone keeps it to its maker.
+        temporary.chmod(path.parent.stat().st_mode & 0o777)
         try:
             _fill(records, size, channels, temporary, progress)
             _publish(temporary, path)

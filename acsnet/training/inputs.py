@@ -82,7 +82,9 @@ def load_training_data(config: Config, progress: bool) -> TrainingData:
         DataError: for data that cannot be used, or a class without training images.
         ConfigError: for an augmentation that cannot be built.
     """
-    augmentation = Augmentation(config.augmentation, config.data.image_size) if config.augmentation else None
+    augmentation = None
+    if config.augmentation:
+        augmentation = Augmentation(config.augmentation, config.data.image_size, config.model.in_channels)
     records = load_records(config.data, progress)
     split = split_records(records, config.data.folds)
     counts = Counter(record.label for record in split.train)

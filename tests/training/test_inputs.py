@@ -99,3 +99,10 @@ def test_batch_larger_than_the_epoch(tiny_settings: dict[str, Any]) -> None:
         ConfigError, match=r"training\.batch_size is 500, but the training part has \d+ images: lower it"
     ):
         build_loaders(config, data, progress=False)
+
+
+def test_augmentation_is_tried_with_the_channels_of_the_network(tiny_settings: dict[str, Any]) -> None:
+    colour = "augmentation=[{name: RandomFog, p: 1.0}]"
+    load_training_data(make_config(tiny_settings, colour), progress=False)
+    with pytest.raises(ConfigError, match="augmentation cannot be applied"):
+        load_training_data(make_config(tiny_settings, colour, "model.in_channels=1"), progress=False)
