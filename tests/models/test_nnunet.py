@@ -1,4 +1,3 @@
-import copy
 from typing import Any
 
 import pytest
@@ -141,7 +140,7 @@ def test_a_classifier_alone_looks_no_further_than_the_deepest_decoder_level() ->
     assert torch.equal(network(images()).label, both(images()).label)
 
 
-# --- errors and compilers --------------------------------------------------------------------------------------------
+# --- errors ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_single_pixel_in_the_bottleneck_is_refused() -> None:
@@ -160,15 +159,3 @@ def test_a_single_pixel_in_the_bottleneck_is_refused() -> None:
 def test_arguments_out_of_range(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         acsnet.create_model("nnunet", **arguments)
-
-
-def test_export_and_compile() -> None:
-    network = tiny()
-    shapes = {"images": {0: torch.export.Dim("batch")}}
-    exported = torch.export.export(network, (images(),), dynamic_shapes=shapes).module()
-    torch._dynamo.reset()
-    compiled = torch.compile(copy.deepcopy(network).train(), fullgraph=True, backend="eager")
-    with torch.no_grad():
-        torch.testing.assert_close(exported(images(3)).mask, network(images(3)).mask, rtol=1e-4, atol=1e-5)
-        expected = network.train()(images(3))
-        torch.testing.assert_close(tuple(compiled(images(3))), tuple(expected), rtol=1e-4, atol=1e-5)

@@ -137,19 +137,6 @@ def test_the_others_take_multiples_of_32(decoder: str) -> None:
         tiny(decoder)(torch.randn(1, 3, 80, 128))
 
 
-@pytest.mark.parametrize("decoder", DECODERS)
-def test_export_and_compile(decoder: str) -> None:
-    # An encoder of few layers, since each of them is traced.
-    model = tiny(decoder, encoder="resnet10t")
-    images = torch.randn(2, 3, 64, 96)
-    exported = torch.export.export(model, (images,)).module()
-    compiled = torch.compile(model, fullgraph=True, backend="eager")
-    with torch.no_grad():
-        for other in (exported(images), compiled(images)):
-            torch.testing.assert_close(other.mask, model(images).mask)
-            torch.testing.assert_close(other.label, model(images).label)
-
-
 def test_one_image_a_batch_in_training() -> None:
     images = torch.randn(1, 3, 64, 64)
     with pytest.raises(InputError, match=r"takes at least 2 images a batch, got 1: .*training\.batch_size"):

@@ -12,6 +12,7 @@ from torch import nn
 from acsnet import MultiTaskModel, MultiTaskOutput, list_models, load_model
 from acsnet.checkpoint import CheckpointCard, save_checkpoint
 from acsnet.errors import InputError
+from acsnet.losses import CrossEntropyLoss, DiceLoss, FixedBalance, MultiTaskLoss
 from acsnet.registry import TASKS, model_entry
 
 
@@ -148,6 +149,78 @@ def test_each_loss_alone_reaches_the_encoder(name: str, field: str) -> None:
     assert encoder[first].any(), f"{field} does not reach {first}"
     reached = [key for key, gradient in encoder.items() if gradient is not None and gradient.any()]
     assert len(reached) > 0.9 * len(encoder)
+
+
+@every_network
+def test_two_steps_on_one_batch_lower_the_loss(name: str) -> None:
+    network = build_tiny(name).train()
+    criterion = MultiTaskLoss(DiceLoss(), CrossEntropyLoss(), FixedBalance(0.5), "harmonic")
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
+    batch, mask, label = images(4), torch.zeros(4, 1, *SIZE), torch.tensor([0, 1, 2, 1])
+    mask[:3, :, 16:40, 16:64] = 1
+    losses = []
+    for _ in range(3):
+        # The same dropout each time, so that the weights alone make the difference.
+        torch.manual_seed(0)
+        loss = criterion(network(batch), mask, label).total
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert losses[2] < losses[0]
+
+
+# --- precision and compilers -----------------------------------------------------------------------------------------
+
+
+def assert_near(ours: MultiTaskOutput, theirs: MultiTaskOutput, relative: float) -> None:
+    """Compare with what matters to people: probabilities, not logits."""
+    assert (ours.mask.float().sigmoid() - theirs.mask.sigmoid()).abs().max() < relative
+    assert (ours.label.float().softmax(1) - theirs.label.softmax(1)).abs().max() < relative
+
+
+@every_network
+def test_bfloat16_autocast_is_near_float32(name: str) -> None:
+    network = build_tiny(name)
+    expected = run(network, images())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert_near(run(network, images()), expected, 0.05)
+
+
+@every_network
+def test_exported_with_any_batch(name: str) -> None:
+    network = build_tiny(name).eval()
+    shapes = {"images": {0: torch.export.Dim("batch", min=1, max=64)}}
+    exported = torch.export.export(network, (images(),), dynamic_shapes=shapes).module()
+    with torch.inference_mode():
+        assert_near(exported(images(3)), network(images(3)), 1e-4)
+
+
+def compile_whole(name: str, backend: str) -> None:
+    """Compile in one graph, for inference and for training, and compare with the network itself."""
+    torch.compiler.reset()
+    for training in (False, True):
+        network, twin = (build_tiny(name).train(training) for _ in range(2))
+        compiled = torch.compile(twin, fullgraph=True, backend=backend)
+        torch.manual_seed(0)
+        expected = network(images())
+        torch.manual_seed(0)
+        found = compiled(images())
+        assert len(found.aux) == len(expected.aux)
+        if not training:
+            assert_near(found, expected, 1e-4)
+        torch.stack([found.mask.mean(), found.label.mean()]).sum().backward()
+
+
+@every_network
+def test_compiled_in_one_graph(name: str) -> None:
+    compile_whole(name, "eager")
+
+
+@pytest.mark.slow
+@every_network
+def test_compiled_by_inductor(name: str) -> None:
+    compile_whole(name, "inductor")
 
 
 # --- tasks -----------------------------------------------------------------------------------------------------------

@@ -1,4 +1,3 @@
-import copy
 from typing import Any
 
 import pytest
@@ -202,16 +201,3 @@ def test_a_classifier_alone_is_encoder_bottleneck_and_head(name: str) -> None:
 def test_arguments_out_of_range(name: str, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         acsnet.create_model(name, **arguments)
-
-
-# --- compilers -------------------------------------------------------------------------------------------------------
-
-
-def test_export_and_compile() -> None:
-    network = tiny("gated_unet", depth=1)
-    program = torch.export.export(network, (images(),), dynamic_shapes={"images": {0: torch.export.Dim("batch")}})
-    torch._dynamo.reset()
-    compiled = torch.compile(copy.deepcopy(network), fullgraph=True, backend="eager")
-    with torch.no_grad():
-        for run in (program.module(), compiled):
-            torch.testing.assert_close(tuple(run(images(3))), tuple(network(images(3))), rtol=1e-4, atol=1e-5)
