@@ -54,8 +54,7 @@ class Reporter:
         epoch = int(row["epoch"])
         for name, value in row.items():
             if name != "epoch" and value is not None:
-                part, _, metric = name.partition("_") if name.startswith("val_") else ("train", "", name)
-                self._writer.add_scalar(f"{part}/{metric}", value, epoch)
+                self._writer.add_scalar(_SCALARS.get(name) or _scalar(name), value, epoch)
         self._writer.flush()
         values = ", ".join(
             f"{name.removeprefix('val_')} {value:.3f}"
@@ -89,6 +88,14 @@ class Reporter:
         """Write what is left."""
         if self._writer is not None:
             self._writer.close()
+
+
+# Neither of the training part nor measured by validation.
+_SCALARS = {"score": "val/score", "seconds": "epoch/seconds", "peak_memory_mb": "epoch/peak_memory_mb"}
+
+
+def _scalar(name: str) -> str:
+    return f"val/{name.removeprefix('val_')}" if name.startswith("val_") else f"train/{name}"
 
 
 def case_picture(

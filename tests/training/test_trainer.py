@@ -70,7 +70,9 @@ def test_tensorboard_has_scalars_and_panels(trained_run: Path) -> None:
     events = EventAccumulator(str(trained_run / "tensorboard"))
     events.Reload()
     assert [event.step for event in events.Scalars("val/dice")] == [1, 2]
-    assert {"train/loss", "train/learning_rate", "val/accuracy"} <= set(events.Tags()["scalars"])
+    assert {"train/loss", "train/learning_rate", "val/accuracy", "val/score", "epoch/seconds"} <= set(
+        events.Tags()["scalars"]
+    )
     assert len(events.Images("validation")) == 2
 
 
