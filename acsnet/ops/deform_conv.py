@@ -141,7 +141,7 @@ def _result_dtype(
         raise InputError(f"deform_conv2d: all tensors must be floating point, got {_dtypes_of(tensors)}")
     device_type = input.device.type
     # The meta device has no autocast and must not be asked; autocast leaves float64 alone, here as everywhere.
-    has_autocast = torch.amp.is_autocast_available(device_type) and torch.is_autocast_enabled(device_type)
+    has_autocast = device_type != "meta" and torch.is_autocast_enabled(device_type)
     if has_autocast and all(tensor.dtype != torch.float64 for tensor in tensors.values()):
         return torch.get_autocast_dtype(device_type)
     if any(tensor.dtype != input.dtype for tensor in tensors.values()):
@@ -172,7 +172,9 @@ def _check_shapes(call: DeformConvCall) -> DeformConvCall:
         _expect("mask", call.mask, expected_mask, "(B, offset_groups * kH * kW, H_out, W_out)")
     if call.bias is not None:
         _expect("bias", call.bias, (call.weight.shape[0],), "(C_out,)")
-    return call._replace(groups=groups, offset_groups=offset_groups)
+    # Not by _replace, which torch 2.4 cannot compile.
+    tensors = (call.input, call.offset, call.weight, call.bias, call.mask)
+    return DeformConvCall(*tensors, call.stride, call.padding, call.dilation, groups, offset_groups, call.dtype)
 
 
 def _count_groups(input: Tensor, weight: Tensor) -> int:

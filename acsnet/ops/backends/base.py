@@ -75,11 +75,16 @@ def promote_to_float32(call: DeformConvCall) -> DeformConvCall:
     and cast the result back to the dtype of the original call.
     """
     dtype = torch.promote_types(call.dtype, torch.float32)
-    return call._replace(
+    return DeformConvCall(
         input=call.input.to(dtype),
         offset=call.offset.to(dtype),
         weight=call.weight.to(dtype),
         bias=None if call.bias is None else call.bias.to(dtype),
         mask=None if call.mask is None else call.mask.to(dtype),
+        stride=call.stride,
+        padding=call.padding,
+        dilation=call.dilation,
+        groups=call.groups,
+        offset_groups=call.offset_groups,
         dtype=dtype,
     )
