@@ -74,8 +74,8 @@ def _sample(call: DeformConvCall) -> Tensor:
     pixels = call.input.to(call.dtype).permute(0, 2, 3, 1)
     table = functional.pad(pixels, (0, 0, 1, 1, 1, 1)).reshape(-1, channels // call.offset_groups)
     indices, weights = _corners(call)
-    if weights.requires_grad and not table.requires_grad:
-        # torch 2.4 cannot differentiate with respect to the weights of the bags alone.
+    if weights.requires_grad and not table.requires_grad and not torch.compiler.is_compiling():
+        # torch 2.4 cannot differentiate, in eager mode, with respect to the weights of the bags alone.
         table.requires_grad_()
     samples = functional.embedding_bag(indices, table, per_sample_weights=weights.to(call.dtype), mode="sum")
     taps = call.weight.shape[2] * call.weight.shape[3]
