@@ -6,13 +6,14 @@ from acsnet.layers.blocks import (
     DoubleConv,
     DoubleConvBatchNorm,
     PooledEncoder,
+    Recomputed,
     UpsampleMerge,
-    upsample_twice,
 )
 from acsnet.layers.encoder import Encoder
 from acsnet.layers.gate import GateUnit
 from acsnet.layers.heads import MultiScaleAttentionHead, PooledLinearHead
 from acsnet.layers.refine import PredictionRefining, weigh_by_lesion_probability
+from acsnet.layers.upsample import UpsampleConv2d, one_at_a_time, upsample_twice
 
 __all__ = [
     "ChannelAttention",
@@ -26,7 +27,10 @@ __all__ = [
     "PooledEncoder",
     "PooledLinearHead",
     "PredictionRefining",
+    "Recomputed",
+    "UpsampleConv2d",
     "UpsampleMerge",
+    "one_at_a_time",
     "upsample_twice",
     "weigh_by_lesion_probability",
 ]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 
 class ConvNormAct(nn.Sequential):
@@ -22,6 +23,19 @@ class ConvNormAct(nn.Sequential):
             nn.GroupNorm(groups, out_channels),
             nn.ReLU(inplace=True),
         )
+
+
+class Recomputed(nn.Sequential):
+    """A sequence whose inner maps are not kept for the backward pass but computed again in it.
+
+    For cheap operations on large maps. Nothing in it may draw random numbers.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """As ``nn.Sequential``."""
+        if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+            return super().forward(x)
+        return checkpoint(super().forward, x, use_reentrant=False, preserve_rng_state=False)
 
 
 class DoubleConv(nn.Sequential):
@@ -91,8 +105,3 @@ class UpsampleMerge(nn.Module):
     def forward(self, x: torch.Tensor, *skips: torch.Tensor) -> torch.Tensor:
         """(B, C_in, H, W), each (B, C, 2H, 2W) -> (B, C, 2H, 2W)."""
         return self.merge(torch.cat((*skips, self.upsample(x)), dim=1))
-
-
-def upsample_twice(x: torch.Tensor) -> torch.Tensor:
-    """Double the size, bilinear with aligned corners: (B, C, H, W) -> (B, C, 2H, 2W)."""
-    return functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=True)

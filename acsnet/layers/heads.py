@@ -5,7 +5,7 @@ from torch import nn
 
 from acsnet.errors import InputError
 from acsnet.layers.attention import ChannelAttention
-from acsnet.layers.blocks import upsample_twice
+from acsnet.layers.upsample import upsample_twice
 
 
 class MultiScaleAttentionHead(nn.Module):

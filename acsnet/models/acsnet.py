@@ -20,6 +20,9 @@ from acsnet.layers import (
     Encoder,
     GateUnit,
     MultiScaleAttentionHead,
+    Recomputed,
+    UpsampleConv2d,
+    one_at_a_time,
     upsample_twice,
 )
 from acsnet.models.base import MultiTaskModel, MultiTaskOutput
@@ -95,7 +98,10 @@ class ACSNet(MultiTaskModel):
             self.decode0 = nn.Sequential(
                 nn.Conv2d(2 * w0, 2 * w0, 1), nn.ReLU(inplace=True), ConvNormAct(2 * w0, 2 * w0, w0 // 16)
             )
-            self.seg_head = nn.Sequential(ConvNormAct(2 * w0, 2 * w0, w0 // 16), nn.Conv2d(2 * w0, 1, 1))
+            norm = nn.GroupNorm(w0 // 16, 2 * w0)
+            self.seg_head = nn.Sequential(
+                UpsampleConv2d(2 * w0, 2 * w0), Recomputed(norm, nn.ReLU(inplace=True), nn.Conv2d(2 * w0, 1, 1))
+            )
         if "classification" in self.tasks:
             self.cls_head = MultiScaleAttentionHead(w3, w4, 2 * w3, num_classes)
 
@@ -111,7 +117,7 @@ class ACSNet(MultiTaskModel):
         d2 = self.decode2(self.join2(d3, gated[2]))  # (B, 2*w2, H/8, W/8)
         d1 = self.decode1(self.join1(d2, gated[1]))  # (B, 2*w1, H/4, W/4)
         d0 = self.decode0(self.join0(d1, gated[0]))  # (B, 2*w0, H/2, W/2)
-        return MultiTaskOutput(self.seg_head(upsample_twice(d0)), label)
+        return MultiTaskOutput(one_at_a_time(self.seg_head, d0), label)
 
 
 def _are_widths(widths: object) -> bool:

@@ -28,6 +28,7 @@ from acsnet.training.inputs import (
     load_training_data,
     network_arguments,
 )
+from acsnet.training.memory import keep_freed_memory
 from acsnet.training.optimization import Schedule, build_optimizer
 from acsnet.training.precision import accelerate_name, resolve_precision
 from acsnet.training.progress import Reporter, case_picture
@@ -342,6 +343,8 @@ def _build_accelerator(config: Config) -> Accelerator:
             "share equally: choose a multiple"
         )
     torch.backends.cudnn.benchmark = True
+    if state.device.type == "cpu":
+        keep_freed_memory()
     return accelerator
 
 

@@ -7,8 +7,8 @@ from acsnet.layers import (
     DoubleConv,
     DoubleConvBatchNorm,
     PooledEncoder,
+    Recomputed,
     UpsampleMerge,
-    upsample_twice,
 )
 
 
@@ -41,20 +41,6 @@ def test_double_conv() -> None:
     p = dict(layer.named_parameters())
     expected = block(block(x, p, 4, "0."), p, 4, "1.")
     torch.testing.assert_close(layer(x), expected, rtol=1e-12, atol=1e-12)
-
-
-def test_upsample_twice_by_hand() -> None:
-    """Corners stay corners: of 4 positions between 0 and 3 in steps of 1, and of 2 rows in thirds."""
-    x = torch.tensor([[0.0, 3.0], [6.0, 9.0]])[None, None]
-    expected = torch.tensor([[0.0, 1.0, 2.0, 3.0], [2.0, 3.0, 4.0, 5.0], [4.0, 5.0, 6.0, 7.0], [6.0, 7.0, 8.0, 9.0]])
-    torch.testing.assert_close(upsample_twice(x)[0, 0], expected)
-
-
-def test_upsample_twice_keeps_planes_and_shapes() -> None:
-    rows, columns = torch.meshgrid(torch.linspace(0, 1, 3), torch.linspace(0, 1, 5), indexing="ij")
-    plane = 2 * rows - 3 * columns
-    rows, columns = torch.meshgrid(torch.linspace(0, 1, 6), torch.linspace(0, 1, 10), indexing="ij")
-    torch.testing.assert_close(upsample_twice(plane.expand(2, 3, 3, 5)), (2 * rows - 3 * columns).expand(2, 3, 6, 10))
 
 
 def test_double_conv_batch_norm() -> None:
@@ -96,3 +82,19 @@ def test_upsample_merge(skips: int) -> None:
     expected = merge.merge(torch.cat([*fine, upsampled], dim=1))
     assert expected.shape == (2, 2, 6, 8)
     torch.testing.assert_close(merge(coarse, *fine), expected)
+
+
+def test_recomputed_gives_the_same_and_keeps_less() -> None:
+    layers = [torch.nn.Conv2d(2, 3, 3), torch.nn.GELU(), torch.nn.Conv2d(3, 1, 1)]
+    plain, recomputed = torch.nn.Sequential(*layers).double(), Recomputed(*layers)
+    assert list(recomputed.state_dict()) == list(plain.state_dict())
+    x = torch.randn(2, 2, 6, 6, dtype=torch.float64, requires_grad=True)
+    gradients, kept = [], []
+    for module in (plain, recomputed):
+        shapes: list[tuple[int, ...]] = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t, s=shapes: s.append(tuple(t.shape)) or t, lambda t: t):
+            output = module(x)
+        kept.append((2, 3, 4, 4) in shapes)
+        gradients.append([output, *torch.autograd.grad(output.square().sum(), (x, *plain.parameters()))])
+    assert kept == [True, False]
+    assert all(torch.equal(found, expected) for found, expected in zip(*gradients, strict=True))

@@ -37,8 +37,12 @@ def conv(x: torch.Tensor, p: Parameters, name: str) -> torch.Tensor:
     return functional.conv2d(x, weight, p[f"{name}.bias"], padding=weight.shape[-1] // 2)
 
 
+def norm(x: torch.Tensor, p: Parameters, name: str, groups: int) -> torch.Tensor:
+    return functional.group_norm(x, groups, p[f"{name}.weight"], p[f"{name}.bias"]).relu()
+
+
 def conv_norm(x: torch.Tensor, p: Parameters, name: str, groups: int) -> torch.Tensor:
-    return functional.group_norm(conv(x, p, f"{name}.0"), groups, p[f"{name}.1.weight"], p[f"{name}.1.bias"]).relu()
+    return norm(conv(x, p, f"{name}.0"), p, f"{name}.1", groups)
 
 
 def double(x: torch.Tensor, p: Parameters, name: str, groups: int) -> torch.Tensor:
@@ -69,7 +73,7 @@ def reference(network: ACSNet, images: torch.Tensor, groups: tuple[int, ...]) ->
     d2 = network.decode2[1](double(join(f1, 2), p, "decode2.0", groups[1]))
     d1 = double(join(d2, 1), p, "decode1", groups[2])
     d0 = conv_norm(conv(join(d1, 0), p, "decode0.0").relu(), p, "decode0.2", groups[3])
-    mask = conv(conv_norm(up(d0), p, "seg_head.0", groups[4]), p, "seg_head.1")
+    mask = conv(norm(conv(up(d0), p, "seg_head.0"), p, "seg_head.1.0", groups[4]), p, "seg_head.1.2")
     return MultiTaskOutput(mask, network.cls_head(maps[3], maps[4], f1))
 
 

@@ -133,8 +133,7 @@ def test_every_parameter_learns_from_the_sum_of_both_losses(name: str) -> None:
     found = gradients(network, output.mask, output.label, *output.aux)
     assert [key for key, gradient in found.items() if gradient is None] == []
     assert [key for key, gradient in found.items() if gradient is not None and not gradient.isfinite().all()] == []
-    silent = [key for key, gradient in found.items() if gradient is not None and not gradient.any()]
-    assert len(silent) <= 0.05 * len(found), f"gradients that are zero: {silent}"
+    assert [key for key, gradient in found.items() if gradient is not None and not gradient.any()] == []
 
 
 @every_network
@@ -144,11 +143,8 @@ def test_each_loss_alone_reaches_the_encoder(name: str, field: str) -> None:
     found = gradients(network, getattr(network(images()), field))
     encoder = {key: gradient for key, gradient in found.items() if key.startswith("encoder.")}
     assert encoder, "the shared part is named encoder"
-    first = next(iter(encoder))
-    assert encoder[first] is not None
-    assert encoder[first].any(), f"{field} does not reach {first}"
-    reached = [key for key, gradient in encoder.items() if gradient is not None and gradient.any()]
-    assert len(reached) > 0.9 * len(encoder)
+    missed = [key for key, gradient in encoder.items() if gradient is None or not gradient.any()]
+    assert missed == [], f"{field} does not reach them"
 
 
 @every_network
