@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from acsnet.errors import AcsnetError
+from acsnet.errors import AcsnetError, InputError
 
 
 class DiskFullError(AcsnetError):
@@ -82,3 +82,21 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[s
     writer.writeheader()
     writer.writerows(rows)
     write_text(path, buffer.getvalue())
+
+
+def replace_section(path: Path, name: str, text: str) -> str:
+    """Give the content of a Markdown file with ``text`` between its lines ``<!-- NAME:begin -->`` and ``:end``.
+
+    Raises:
+        InputError: for a file that is missing or has no such lines.
+    """
+    if not path.is_file():
+        raise InputError(f"there is no file {path}")
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    before, has_begin, rest = path.read_text(encoding="utf-8").partition(begin)
+    _, has_end, after = rest.partition(end)
+    if not has_begin or not has_end:
+        raise InputError(
+            f"{path} has no place for the {name} section: put the lines {begin} and {end} where it belongs"
+        )
+    return f"{before}{begin}\n{text}\n{end}{after}"

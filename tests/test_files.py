@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from acsnet.files import DiskFullError, explain_os_error, whole_file, write_csv, write_json, write_text
+from acsnet.errors import InputError
+from acsnet.files import DiskFullError, explain_os_error, replace_section, whole_file, write_csv, write_json, write_text
 
 PACKAGE = Path(__file__).resolve().parents[1] / "acsnet"
 # acsnet.files without the rest of the package, whose import takes seconds.
@@ -167,3 +168,13 @@ def test_csv_refuses_a_value_without_a_column(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="fields not in fieldnames: 'c'"):
         write_csv(tmp_path / "a.csv", [{"a": 1}, {"a": 1, "c": 2}])
     assert not (tmp_path / "a.csv").exists()
+
+
+def test_a_section_is_replaced_and_the_rest_stays(tmp_path: Path) -> None:
+    path = tmp_path / "a.md"
+    path.write_text("before\n<!-- x:begin -->\nold\n<!-- x:end -->\nafter\n")
+    assert replace_section(path, "x", "new\nlines") == "before\n<!-- x:begin -->\nnew\nlines\n<!-- x:end -->\nafter\n"
+    with pytest.raises(InputError, match=r"a\.md has no place for the y section: put the lines <!-- y:begin --> and"):
+        replace_section(path, "y", "")
+    with pytest.raises(InputError, match=r"there is no file .*b\.md"):
+        replace_section(tmp_path / "b.md", "x", "")

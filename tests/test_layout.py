@@ -13,6 +13,7 @@ PACKAGE = REPOSITORY / "acsnet"
 FOUNDATION = ("config", "registry", "checkpoint", "files", "errors", "version", "overlay", "cli")
 # Highest first. A line may import from the lines below it; the modules of the last line may import each other.
 LINES = (
+    ("benchmarks",),
     ("evaluation",),
     ("training",),
     ("data",),

@@ -12,8 +12,10 @@ import pytest
 import yaml
 
 import acsnet
-from acsnet import registry
-from acsnet.models.summary import BEGIN, END, check_readme
+from acsnet import benchmarks, registry
+from acsnet.models.summary import check_readme
+
+BEGIN, END = "<!-- zoo:begin -->", "<!-- zoo:end -->"
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -60,13 +62,15 @@ def test_make_targets() -> None:
 
 
 @pytest.mark.usefixtures("workplace")
-def test_commands(invoke: Invoke) -> None:
+def test_commands(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
     commands = re.findall(r"^python tools/(\w+)\.py (.*)$", "".join(blocks("bash")), flags=re.MULTILINE)
-    assert {tool for tool, _ in commands} == {"train", "test", "predict", "curate", "phantom", "models"}
+    assert {tool for tool, _ in commands} == {"train", "test", "predict", "curate", "phantom", "models", "benchmark"}
     for tool, line in commands:
         arguments = shlex.split(line)
         if tool == "train":
             arguments += [part for override in SHORT for part in ("--set", override)]
+        if tool == "benchmark":
+            monkeypatch.setattr(benchmarks, "benchmark_inference", lambda _device, _rounds: [])
         if tool == "phantom":
             arguments += ["--size", "64", "64"]
         status, _, errors = invoke(tool, *arguments)

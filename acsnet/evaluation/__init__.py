@@ -1,6 +1,7 @@
 """Predicting and testing with trained networks."""
 
 from acsnet.evaluation.evaluate import Evaluation, evaluate
+from acsnet.evaluation.inference import prepare_for_inference
 from acsnet.evaluation.predict_files import draw_prediction, find_images, predict_files
 from acsnet.evaluation.predictor import Prediction, Predictor
 from acsnet.evaluation.protocol import resolve_test_config, run_test
@@ -15,6 +16,7 @@ __all__ = [
     "find_images",
     "metric_table",
     "predict_files",
+    "prepare_for_inference",
     "resolve_test_config",
     "run_test",
 ]

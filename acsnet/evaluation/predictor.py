@@ -13,8 +13,12 @@ from torch import nn
 from acsnet.checkpoint import CheckpointCard
 from acsnet.data.images import read_image, resize_image, to_channels, to_network_input
 from acsnet.data.verify import NORMAL
+from acsnet.errors import InputError
+from acsnet.evaluation.inference import prepare_for_inference
 from acsnet.layers import PredictionRefining
 from acsnet.registry import load_model
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,12 @@ class Predictor:
         threshold: mask probability from which a pixel is foreground; by default the card's.
         refining: directions of prediction refining that are on (``empty_mask_for_normal``, ``normal_for_empty_mask``);
             by default the card's.
+        precision: ``"float32"``, in which figures are measured, or ``"bfloat16"`` or ``"float16"`` for speed: a third
+            of the time on a device that multiplies them fast, probabilities alike to about a hundredth. The weights
+            of ``model`` are converted.
+
+    Raises:
+        InputError: for another precision.
     """
 
     def __init__(
@@ -53,10 +63,14 @@ class Predictor:
         device: torch.device | str | None = None,
         threshold: float | None = None,
         refining: Mapping[str, bool] | None = None,
+        precision: str = "float32",
     ) -> None:
         self.card: CheckpointCard = card or model.card  # type: ignore[assignment]
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.model = model.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        if precision not in _DTYPES:
+            raise InputError(f"precision is {precision!r}: choose {', '.join(_DTYPES)}")
+        self._dtype = _DTYPES[precision]
+        self.model = prepare_for_inference(model.to(self.device), self._dtype)
         self.threshold = self.card.threshold if threshold is None else threshold
         self._channels = int(self.card.arguments.get("in_channels", 3))
         self._refine = self._build_refining(self.card.refining if refining is None else refining)
@@ -68,13 +82,14 @@ class Predictor:
         device: torch.device | str | None = None,
         threshold: float | None = None,
         refining: Mapping[str, bool] | None = None,
+        precision: str = "float32",
     ) -> "Predictor":
         """Load a checkpoint and make a predictor of it; arguments as of the class.
 
         Raises:
             CheckpointError: where the file cannot be used.
         """
-        return cls(load_model(path), device=device, threshold=threshold, refining=refining)
+        return cls(load_model(path), device=device, threshold=threshold, refining=refining, precision=precision)
 
     def _build_refining(self, directions: Mapping[str, bool]) -> PredictionRefining | None:
         if not any(directions.values()):
@@ -94,10 +109,11 @@ class Predictor:
         """Predict a batch of RGB images (H, W, 3) uint8 of any sizes."""
         resized = [to_channels(resize_image(image, self.card.input_size), self._channels) for image in images]
         batch = torch.from_numpy(np.stack(resized)).to(self.device)
-        mask, label, _ = self.model(to_network_input(batch, self.card.mean, self.card.std))
+        with torch.autocast(self.device.type, dtype=self._dtype, enabled=self._dtype != torch.float32):
+            mask, label, _ = self.model(to_network_input(batch, self.card.mean, self.card.std))
         if self._refine is not None:
             mask, label = self._refine(mask, label)
-        masks = [None] * len(images) if mask is None else mask.sigmoid().float().cpu().numpy()[:, 0]
+        masks = [None] * len(images) if mask is None else mask.float().sigmoid().cpu().numpy()[:, 0]
         labels = [None] * len(images) if label is None else label.float().softmax(1).cpu().numpy()
         return [self._prediction(*values) for values in zip(images, masks, labels, strict=True)]
 

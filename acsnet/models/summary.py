@@ -14,12 +14,11 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from acsnet.errors import InputError
-from acsnet.files import write_text
+from acsnet.files import replace_section, write_text
 from acsnet.registry import create_model, list_models, look_up, model_entry
 
 COLUMNS = ("name", "publication", "parameters (M, K=3)", "GFLOPs at 256x256", "what it adds")
-BEGIN = "<!-- zoo:begin -->"
-END = "<!-- zoo:end -->"
+SECTION = "zoo"
 _SIZE = (256, 256)
 
 
@@ -117,11 +116,4 @@ def check_readme(path: Path) -> None:
 
 
 def _with_table(path: Path) -> str:
-    if not path.is_file():
-        raise InputError(f"there is no file {path}")
-    before, begin, rest = path.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise InputError(f"{path} has no place for the zoo table: put the lines {BEGIN} and {END} where it belongs")
-    table = markdown_table([summarize(name) for name in list_models()])
-    return f"{before}{begin}\n{table}\n{end}{after}"
+    return replace_section(path, SECTION, markdown_table([summarize(name) for name in list_models()]))

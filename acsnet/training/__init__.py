@@ -1,6 +1,8 @@
 """Training: loop, optimiser and schedule, run folder."""
 
+from acsnet.training.environment import describe_environment
+from acsnet.training.memory import keep_freed_memory, peak_memory_mb
 from acsnet.training.run_folder import RunFolder
 from acsnet.training.trainer import Trainer
 
-__all__ = ["RunFolder", "Trainer"]
+__all__ = ["RunFolder", "Trainer", "describe_environment", "keep_freed_memory", "peak_memory_mb"]

@@ -1,7 +1,6 @@
 """The training loop: one code path for a CPU, a GPU, and several processes under torchrun."""
 
 import logging
-import resource
 import time
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from acsnet.training.inputs import (
     load_training_data,
     network_arguments,
 )
-from acsnet.training.memory import keep_freed_memory
+from acsnet.training.memory import keep_freed_memory, peak_memory_mb
 from acsnet.training.optimization import Schedule, build_optimizer
 from acsnet.training.precision import accelerate_name, resolve_precision
 from acsnet.training.progress import Reporter, case_picture
@@ -150,7 +149,7 @@ class Trainer:
         row["score"] = self.formula(
             {name.removeprefix("val_"): v for name, v in row.items() if name.startswith("val_")}
         )
-        row |= {"seconds": time.monotonic() - started, "peak_memory_mb": _peak_memory(self.accelerator.device)}
+        row |= {"seconds": time.monotonic() - started, "peak_memory_mb": peak_memory_mb(self.accelerator.device)}
         self.epoch += 1
         self.schedule.step(self.epoch, row["score"])
         improved = self.best_score is None or row["score"] > self.best_score
@@ -365,10 +364,3 @@ def _float(logits: torch.Tensor | None) -> torch.Tensor | None:
 
 def _to(batch: Sample, device: torch.device) -> Sample:
     return Sample(image=batch["image"].to(device), mask=batch["mask"].to(device), label=batch["label"].to(device))
-
-
-def _peak_memory(device: torch.device) -> float:
-    """Highest memory so far in MB: of the GPU's tensors, or of this process."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 1e6
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6

@@ -7,6 +7,7 @@ import torch
 import acsnet
 from acsnet.checkpoint import CheckpointCard
 from acsnet.data.images import read_image
+from acsnet.errors import InputError
 from acsnet.evaluation import Predictor
 
 
@@ -128,3 +129,22 @@ def test_from_checkpoint_on_a_file(trained_run: Path, phantom_root: Path) -> Non
 def test_missing_file_is_named(trained_run: Path) -> None:
     with pytest.raises(acsnet.AcsnetError, match=r"there is no image nowhere\.png"):
         Predictor.from_checkpoint(trained_run / "best.safetensors")("nowhere.png")
+
+
+def test_half_precision_is_near_float32() -> None:
+    torch.manual_seed(0)
+    arguments = {"encoder": "mobilenetv3_small_050", "widths": [16] * 5}
+    exact = Predictor(acsnet.create_model("acsnet", **arguments), make_card())
+    torch.manual_seed(0)
+    fast = Predictor(acsnet.create_model("acsnet", **arguments), make_card(), precision="bfloat16")
+    dtypes = {parameter.dtype: parameter.ndim > 1 for parameter in fast.model.parameters()}
+    assert dtypes == {torch.float32: False, torch.bfloat16: True}
+    assert {parameter.dtype for parameter in exact.model.parameters()} == {torch.float32}
+    ours, theirs = fast(half_bright(32, 32)), exact(half_bright(32, 32))
+    np.testing.assert_allclose(ours.mask_probability, theirs.mask_probability, atol=0.03)
+    assert ours.probabilities == pytest.approx(theirs.probabilities, abs=0.03)
+
+
+def test_an_unknown_precision_is_refused() -> None:
+    with pytest.raises(InputError, match="precision is 'int8': choose float32, bfloat16, float16"):
+        Predictor(BrightIsLesion(), make_card(), precision="int8")

@@ -5,8 +5,9 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
-from acsnet.training.memory import keep_freed_memory
+from acsnet.training.memory import keep_freed_memory, peak_memory_mb
 
 _PAGE_FAULTS = """
 import resource
@@ -35,3 +36,15 @@ def test_memory_that_is_kept_is_not_mapped_again() -> None:
 def test_without_glibc_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
     assert keep_freed_memory() is False
+
+
+def test_the_peak_is_that_of_this_process() -> None:
+    # Started by a process of more than 1500 MB.
+    big = torch.ones(1500 * 250_000)
+    code = "import torch; from acsnet.training.memory import peak_memory_mb as p; d = torch.device('cpu'); a = p(d)\n"
+    code += "torch.ones(300 * 250_000); print(a, p(d))"
+    command = [sys.executable, "-c", code]
+    before, after = map(float, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+    assert before < 1500 < peak_memory_mb(torch.device("cpu"))
+    assert 250 < after - before < 400
+    assert big[0] == 1

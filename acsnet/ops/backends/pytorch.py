@@ -36,7 +36,7 @@ def _sampling_positions(call: DeformConvCall) -> tuple[Tensor, Tensor]:
     return offset[0] + row, offset[1] + column
 
 
-def _neighbours(position: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
+def _neighbours(position: Tensor, size: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
     """Neighbours below and above each position on one axis, as indices into the zero-bordered axis, and the fraction.
 
     Positions at -1 and below or at ``size`` and above fall on the border of zeros. Clamping comes first because a float
@@ -45,7 +45,7 @@ def _neighbours(position: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
     """
     position = position.clamp(-2, size)
     floor = position.detach().floor()
-    cell = floor.to(torch.int64)
+    cell = floor.to(dtype)
     return (cell + 1).clamp(0, size + 1), (cell + 2).clamp(0, size + 1), position - floor
 
 
@@ -53,13 +53,16 @@ def _corners(call: DeformConvCall) -> tuple[Tensor, Tensor]:
     """Table rows and weights of each sample's corners, both (B * H_out * W_out * kH * kW * offset_groups, 4)."""
     batch, _, height, width = call.input.shape
     y, x = _sampling_positions(call)
-    top, bottom, down = _neighbours(y, height)
-    left, right, across = _neighbours(x, width)
-    image = torch.arange(batch, device=y.device).view(batch, 1, 1, 1, 1) * (height + 2)
+    # 32 bits are half the memory traffic; but a graph with any batch would carry their limit as a condition on it.
+    rows = batch * (height + 2) * (width + 2) * call.offset_groups
+    dtype = torch.int64 if torch.compiler.is_compiling() or rows >= 2**31 else torch.int32
+    top, bottom, down = _neighbours(y, height, dtype)
+    left, right, across = _neighbours(x, width, dtype)
+    image = torch.arange(batch, device=y.device, dtype=dtype).view(batch, 1, 1, 1, 1) * (height + 2)
     top, bottom = (image + top) * (width + 2), (image + bottom) * (width + 2)
     indices = torch.stack((top + left, top + right, bottom + left, bottom + right), dim=-1)
     if call.offset_groups > 1:
-        group = torch.arange(call.offset_groups, device=y.device).view(call.offset_groups, 1)
+        group = torch.arange(call.offset_groups, device=y.device, dtype=dtype).view(call.offset_groups, 1)
         indices = indices * call.offset_groups + group
     up = 1 - down
     if call.mask is not None:

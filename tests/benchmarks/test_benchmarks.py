@@ -1,0 +1,82 @@
+"""Each benchmark at a size that takes no time: who is compared, and that all compute the same thing."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from acsnet.benchmarks import benchmark_growth, benchmark_operator, benchmark_pipeline, networks, operator
+from acsnet.benchmarks.networks import Case, benchmark_inference, benchmark_training
+from acsnet.benchmarks.operator import Shape
+from acsnet.config import TransformConfig
+from acsnet.registry import create_model
+
+CPU = torch.device("cpu")
+TINY = {"encoder": "mobilenetv3_small_050", "widths": [16] * 5}
+CASES = [
+    Case("acsnet", "acsnet", TINY, batch=2, size=64),
+    Case("peer", "acsnet", TINY | {"backend": "torchvision"}, is_ours=False, batch=2, size=64),
+]
+
+
+def test_operator() -> None:
+    rows = benchmark_operator(CPU, 1, (Shape(4, 6, 5),))
+    assert {row.contender for row in rows} >= {"conv2d", "acsnet", "torchvision"}
+    assert [row.case for row in rows if row.contender == "conv2d"] == [
+        f"4->6 @5, batch {batch}, {dtype}, {passes}"
+        for dtype in ("float32", "bfloat16")
+        for batch in (1, 8)
+        for passes in ("forward", "forward + backward")
+    ]
+    assert all(row.ratio is not None and row.ratio > 0 and row.reference == "conv2d" for row in rows)
+
+
+def test_the_operators_that_are_compared_agree() -> None:
+    arguments = operator._Arguments.draw(Shape(4, 6, 5), 2, CPU)
+    results = {name: function(arguments) for name, function in operator._contenders(CPU, torch.float32)}
+    torch.testing.assert_close(results["acsnet"], results["torchvision"], rtol=1e-4, atol=1e-5)
+    assert results["conv2d"].shape == results["acsnet"].shape
+    gradients = operator._runner(operator._deform("auto"), arguments, torch.float32, True)()
+    assert [gradient.shape for gradient in gradients] == [tensor.shape for tensor in arguments[:4]]
+
+
+def test_training() -> None:
+    *rows, floor = benchmark_training(CPU, 1, CASES)
+    assert [(row.case, row.contender, row.reference) for row in rows] == [
+        ("batch 2, 64x64", "acsnet", "acsnet"),
+        ("batch 2, 64x64", "peer", "acsnet"),
+    ]
+    assert all(row.memory_mb is not None and row.memory_mb > 100 for row in rows)
+    assert floor.contender.startswith("its ")
+    assert floor.seconds < rows[0].seconds
+
+
+def test_a_training_step_changes_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = create_model("acsnet", **TINY)
+    monkeypatch.setattr(networks, "create_model", lambda *_, **__: network)
+    before = {key: value.clone() for key, value in network.named_parameters()}
+    networks.training_step(CASES[0])()
+    changed = [key for key, value in network.named_parameters() if not torch.equal(value, before[key])]
+    assert len(changed) > 0.9 * len(before)
+
+
+def test_inference() -> None:
+    *rows, _ = benchmark_inference(CPU, 1, CASES)
+    assert [row.contender for row in rows] == ["acsnet", "peer"]
+    ours, theirs = (networks.inference(case)() for case in CASES)
+    assert (ours.mask.sigmoid() - theirs.mask.sigmoid()).abs().max() < 0.03
+
+
+def test_growth(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(networks, "in_fresh_process", lambda function, case, rounds: (float(case.size), 7.0))
+    first, second = benchmark_growth(CPU, 1, ((1, 64), (2, 128)))
+    assert (first.case, first.seconds, first.memory_mb) == ("batch 1, 64x64", 64.0, 7.0)
+    assert (second.case, second.seconds) == ("batch 2, 128x128", 128.0)
+
+
+def test_pipeline(phantom_root: Path) -> None:
+    rows = benchmark_pipeline(phantom_root, [TransformConfig(name="HorizontalFlip")], 1)
+    naive, ours, augmentation = rows
+    assert naive.contender == "open, decode, resize, augment"
+    assert naive.seconds > ours.seconds > 0
+    assert augmentation.reference == naive.contender

@@ -1,0 +1,97 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from acsnet.benchmarks import Report, Row, check_readme, render_text, update_readme
+from acsnet.errors import InputError
+
+MACHINE = {"device": "cpu (A Processor)", "threads": 2, "packages": {"torch": "2.15"}}
+OPERATOR = [
+    Row("deform_conv", "8->8 @4", "conv2d", 0.001, 1.0, "conv2d"),
+    Row("deform_conv", "8->8 @4", "acsnet", 0.0015, 1.5, "conv2d", 12.4),
+    Row("deform_conv", "8->4 @4", "conv2d", 0.002, 1.0, "conv2d"),
+    Row("deform_conv", "8->4 @4", "mmcv", 0.04, 20.0, "conv2d"),
+]
+TRAIN = [
+    Row("train", "batch 8, 256x256", "acsnet", 2.5, 1.0, "acsnet", 2201.4),
+    Row("train", "batch 8, 256x256", "its 1138 GFLOP", 2.25, None, None),
+]
+GROWTH = [
+    Row("growth", "batch 1, 128x128", "acsnet", 0.1, None, None, 1000.0),
+    Row("growth", "batch 1, 256x256", "acsnet", 0.4, None, None, 1200.0),
+    Row("growth", "batch 2, 128x128", "acsnet", 0.2, None, None, 1200.0),
+]
+DATA = [
+    Row("data", "256x256", "naive", 0.01, 1.0, "naive"),
+    Row("data", "256x256", "acsnet", 0.0005, 0.05, "naive"),
+]
+
+
+def test_text() -> None:
+    assert render_text([*TRAIN, *OPERATOR, *GROWTH, *DATA]).splitlines() == [
+        "Modulated deformable 3x3 convolution, as multiples of a plain `conv2d` of the same shape",
+        "case     conv2d, ms  acsnet       mmcv",
+        "8->8 @4  1.0         1.5x, 12 MB  -",
+        "8->4 @4  2.0         -            20.0x",
+        "",
+        "A training step",
+        "batch 8, 256x256  seconds  against acsnet  peak memory, MB",
+        "acsnet            2.500    1.00x           2201",
+        "its 1138 GFLOP    2.250    -               -",
+        "",
+        "The input pipeline, one process",
+        "256x256  images a second  times as many",
+        "naive    100              1.0x",
+        "acsnet   2000             20.0x",
+        "",
+        "A training step of ACSNet against image and batch size",
+        "case              seconds  peak memory, MB  exponent of the time in pixels, from the line before",
+        "batch 1, 128x128  0.10     1000             -",
+        "batch 1, 256x256  0.40     1200             1.00",
+        "batch 2, 128x128  0.20     1200             -",
+    ]
+
+
+def test_figures_are_kept_benchmark_by_benchmark(tmp_path: Path) -> None:
+    path = tmp_path / "figures.json"
+    Report(MACHINE, tuple(TRAIN)).write(path)
+    Report(MACHINE, tuple(OPERATOR)).write(path)
+    assert Report.read(path).rows == (*TRAIN, *OPERATOR)
+    faster = [replace(row, seconds=1.0) for row in TRAIN]
+    Report(MACHINE, tuple(faster)).write(path)
+    assert Report.read(path) == Report(MACHINE, (*OPERATOR, *faster))
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"machine": {}, "rows": [{"x": 1}]}', "no json"])
+def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "figures.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"figures\.json has no figures of tools/benchmark\.py \(.*\): give another"):
+        Report.read(path)
+    with pytest.raises(InputError, match=r"there is no file .*other\.json: make it by tools/benchmark\.py"):
+        Report.read(tmp_path / "other.json")
+
+
+def test_readme_section(tmp_path: Path) -> None:
+    path = tmp_path / "README.md"
+    path.write_text("# Title\n<!-- speed:begin -->\nold\n<!-- speed:end -->\nmore\n")
+    report = Report(MACHINE, tuple(TRAIN))
+    with pytest.raises(InputError, match=r"the speed section of .*README\.md is stale: run python tools/benchmark\.py"):
+        check_readme(path, report)
+    update_readme(path, report)
+    check_readme(path, report)
+    assert path.read_text().splitlines() == [
+        "# Title",
+        "<!-- speed:begin -->",
+        "Measured by `python tools/benchmark.py` on cpu (A Processor), 2 threads, torch 2.15, in turns (medians).",
+        "",
+        "**A training step**",
+        "",
+        "| batch 8, 256x256 | seconds | against acsnet | peak memory, MB |",
+        "| --- | ---: | ---: | ---: |",
+        "| acsnet | 2.500 | 1.00x | 2201 |",
+        "| its 1138 GFLOP | 2.250 | - | - |",
+        "<!-- speed:end -->",
+        "more",
+    ]

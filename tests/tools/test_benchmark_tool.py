@@ -1,0 +1,43 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from acsnet import benchmarks
+from acsnet.benchmarks import Report, Row, check_readme
+
+Invoke = Callable[..., tuple[int, str, str]]
+REPOSITORY = Path(__file__).resolve().parents[2]
+ROW = Row("infer", "batch 1, 256x256", "acsnet", 0.1, 1.0, "acsnet")
+
+
+def test_figures_are_printed_and_kept(monkeypatch: pytest.MonkeyPatch, invoke: Invoke, tmp_path: Path) -> None:
+    asked = []
+    monkeypatch.setattr(
+        benchmarks, "benchmark_inference", lambda device, rounds: asked.append((device, rounds)) or [ROW]
+    )
+    path = tmp_path / "figures.json"
+    status, output, _ = invoke("benchmark", "infer", "--device", "cpu", "--rounds", "3", "--json", path)
+    assert status == 0
+    assert asked == [(torch.device("cpu"), 3)]
+    assert "acsnet            0.100" in output
+    report = Report.read(path)
+    assert report.rows == (ROW,)
+    assert report.machine["device"].startswith("cpu (")
+
+
+def test_data_on_a_folder(invoke: Invoke, phantom_root: Path) -> None:
+    status, output, errors = invoke("benchmark", "data", "--root", phantom_root, "--rounds", "1")
+    assert (status, errors.count("Traceback")) == (0, 0)
+    assert "images a second" in output
+
+
+def test_readme_needs_figures(invoke: Invoke) -> None:
+    status, _, errors = invoke("benchmark", "readme")
+    assert status == 2
+    assert "readme needs --json FILE, the figures to show" in errors
+
+
+def test_the_readme_shows_the_figures_that_are_kept() -> None:
+    check_readme(REPOSITORY / "README.md", Report.read(REPOSITORY / "benchmarks" / "cpu.json"))
