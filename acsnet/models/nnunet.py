@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from acsnet.errors import InputError
-from acsnet.layers import PooledEncoder, PooledLinearHead, UpsampleMerge, upsample_twice
+from acsnet.layers import InstanceNorm2d, PooledEncoder, PooledLinearHead, UpsampleMerge, upsample_twice
 from acsnet.models._checks import check_no_pretrained, check_width
 from acsnet.models.base import MultiTaskModel, MultiTaskOutput
 from acsnet.registry import TASKS, register_model
@@ -33,7 +33,7 @@ class ConvInstanceNorm(nn.Sequential):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(
             nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False),
-            nn.InstanceNorm2d(out_channels, affine=True),
+            InstanceNorm2d(out_channels),
             nn.LeakyReLU(0.01, inplace=True),
         )
 
