@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from tqdm.auto import tqdm
 
-from acsnet.data.busi import is_mask, problem_list
 from acsnet.data.images import IMAGE_SUFFIXES, read_image
+from acsnet.data.listing import is_mask, problem_list
 from acsnet.errors import DataError
 from acsnet.evaluation.predictor import Prediction, Predictor
 from acsnet.files import whole_file, write_csv

@@ -274,7 +274,7 @@ for name, path in (("acsnet", {str(PACKAGE)!r}), ("acsnet.data", {str(PACKAGE / 
 from pathlib import Path
 import numpy as np
 from acsnet.data import cache
-from acsnet.data.busi import read_busi
+from acsnet.data.sets.busi import read_busi
 """
 
 

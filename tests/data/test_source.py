@@ -32,7 +32,10 @@ def test_records_of_a_table(make_set: MakeSet, tmp_path: Path) -> None:
 
 
 def test_neither_root_nor_records() -> None:
-    message = r"no data is named: --set data\.root=FOLDER \(BUSI's layout\) or --set data\.records=TABLE\.csv"
+    message = (
+        r"no data is named: --set data\.root=FOLDER \(in BUSI's layout, or in that of data\.dataset: .*busbra, busi, .*"
+        r"\) or --set data\.records=TABLE\.csv"
+    )
     with pytest.raises(DataError, match=message):
         load_records(DataConfig(), progress=False)
 
@@ -68,7 +71,10 @@ def test_a_broken_image_of_another_class_is_not_looked_at(make_set: MakeSet, tmp
 
 def test_a_table_without_the_classes(make_set: MakeSet, tmp_path: Path) -> None:
     table = table_of(make_set(benign=2), tmp_path / "records.csv")
-    message = r"records\.csv has no records of the classes malignant, normal"
+    message = (
+        r"records\.csv has no records of the classes malignant, normal, only 2 benign: set data\.classes, or say what "
+        r"they are by data\.class_map=\{label: class\}"
+    )
     with pytest.raises(DataError, match=message):
         load_records(DataConfig(records=table, classes=("malignant", "normal")), progress=False)
 

@@ -9,8 +9,9 @@ from PIL import Image
 
 from acsnet.config import FoldsConfig
 from acsnet.data import read_busi, split_records, verify_records
-from acsnet.data.busi import is_mask, natural_order, problem_list, scan_busi
 from acsnet.data.images import read_image, read_mask
+from acsnet.data.listing import is_mask, natural_order, problem_list
+from acsnet.data.sets.busi import scan_busi
 from acsnet.errors import DataError
 
 MakeSet = Callable[..., Path]
