@@ -11,6 +11,8 @@ Ultrasound Regions, those of two-dimensional images), everything outside is made
 pydicom does the decoding (extra ``data``). Verified on files written by pydicom; scanners' own could not be had.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +29,7 @@ _GREY = ("MONOCHROME1", "MONOCHROME2")
 # PS3.3 C.8.5.5: region spatial format 1 is a two-dimensional image, physical unit 3 centimetres.
 _TWO_DIMENSIONAL = 1
 _CENTIMETRES = 3
-# What the header of an image needs no more than: overlays and private parts may be large.
+# The four letters that every DICOM file has behind a preamble of this length.
 _MAGIC_AT = 128
 
 
@@ -63,9 +65,10 @@ def read_dicom_facts(path: Path) -> DicomFacts:
     Raises:
         DataError: for a file that is missing or no DICOM image, and where pydicom is not installed.
     """
-    header = _read(path, pixels=False)
-    burnt_in = str(header.get("BurnedInAnnotation", "")).upper() == "YES" and not _scan_regions(header)
-    return DicomFacts(_frame_count(header), _pixel_size(header), burnt_in)
+    with _told_in_one_line(path):
+        header = _read(path, pixels=False)
+        burnt_in = str(header.get("BurnedInAnnotation", "")).upper() == "YES" and not _scan_regions(header)
+        return DicomFacts(_frame_count(header), _pixel_size(header), burnt_in)
 
 
 def read_dicom(path: Path) -> npt.NDArray[np.uint8]:
@@ -78,17 +81,27 @@ def read_dicom(path: Path) -> npt.NDArray[np.uint8]:
         DataError: for a file that is missing, truncated, no DICOM image, compressed in a way that nothing installed
             reads, or of several frames where the path names none.
     """
-    dataset = _read(path, pixels=True)
-    frame = choose_frame(path, _frame_count(dataset))
-    _check_size(path, dataset)
-    try:
+    with _told_in_one_line(path):
+        dataset = _read(path, pixels=True)
+        frame = choose_frame(path, _frame_count(dataset))
+        _check_size(path, dataset)
         image = _decode(dataset, frame)
-    # pydicom and its decoders raise a dozen kinds, depending on what is broken or not installed.
+        _blacken_outside(image, dataset)
+        return image
+
+
+@contextmanager
+def _told_in_one_line(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except DataError:
+        raise
+    except FileNotFoundError:
+        raise DataError(f"there is no image {file_of(path)}") from None
+    # pydicom and its decoders raise a dozen kinds, at any time, depending on what is broken or not installed.
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{path} cannot be read as a DICOM image ({reason}): copy it again from its source") from error
-    _blacken_outside(image, dataset)
-    return image
 
 
 def _read(path: Path, pixels: bool) -> Any:
@@ -97,14 +110,7 @@ def _read(path: Path, pixels: bool) -> Any:
         import pydicom
     except ImportError:
         raise DataError(f"{file} is a DICOM file, which needs pydicom: pip install 'acsnet[data]'") from None
-    try:
-        dataset = pydicom.dcmread(file, stop_before_pixels=not pixels)
-    except FileNotFoundError:
-        raise DataError(f"there is no image {file}") from None
-    # As above.
-    except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{file} cannot be read as DICOM ({reason}): copy it again from its source") from error
+    dataset = pydicom.dcmread(file, stop_before_pixels=not pixels)
     if not all(key in dataset for key in ("Rows", "Columns", "PhotometricInterpretation")):
         raise DataError(f"{file} is a DICOM file without an image: leave it out")
     return dataset
