@@ -41,6 +41,12 @@ def _one_or_several(value: Any) -> Any:
     return (value,) if isinstance(value, str | Path) else value
 
 
+def _none_is_empty(value: Any) -> Any:
+    return {} if value is None else value
+
+
+# Label of the data -> class; null, unlike {}, clears what a parent file or the training's configuration says.
+ClassMap = Annotated[dict[str, str], BeforeValidator(_none_is_empty)]
 # One path, or a list of them.
 UserPaths = Annotated[tuple[UserPath, ...], Field(min_length=1), BeforeValidator(_one_or_several)]
 
@@ -81,16 +87,16 @@ class DataConfig(Section):
 
     ``root`` is a folder in the published layout of ``dataset`` (a name of ``acsnet.data.list_datasets()``), ``records``
     a CSV table of records, or a list of them: exactly one of the two is needed by the time data is read. ``class_map``
-    says what labels of the data are called here, as in ``{cyst: benign}``. ``split`` is the part that ``tools/test.py``
-    tests. ``oversample`` repeats the training images of small classes, with no randomness, until classes are about
-    equally frequent. ``cache`` is the folder of decoded images, by default that of the environment variable
-    ACSNET_CACHE or ~/.cache/acsnet.
+    says what labels of the data are called here, as in ``{cyst: benign}``; null is for none. ``split`` is the part that
+    ``tools/test.py`` tests. ``oversample`` repeats the training images of small classes, with no randomness, until
+    classes are about equally frequent. ``cache`` is the folder of decoded images, by default that of the environment
+    variable ACSNET_CACHE or ~/.cache/acsnet.
     """
 
     root: UserPath | None = None
     dataset: str = "busi"
     records: UserPaths | None = None
-    class_map: dict[str, str] = {}
+    class_map: ClassMap = {}
     classes: tuple[str, ...] = ("benign", "malignant", "normal")
     image_size: tuple[PositiveInt, PositiveInt] = (256, 256)
     mean: tuple[Real, ...] = (0.330,)

@@ -318,6 +318,16 @@ def test_data_named_by_an_override_is_the_only_data(
     assert data.records == (None if records is None else tuple(map(Path, records)))
 
 
+def test_a_class_map_is_added_to_and_cleared(write: Write) -> None:
+    path = write(MODEL + "data: {class_map: {cyst: benign}}")
+    assert load_config(path, ["data.class_map.cancer=malignant"]).data.class_map == {
+        "cyst": "benign",
+        "cancer": "malignant",
+    }
+    assert load_config(path, ["data.class_map={}"]).data.class_map == {"cyst": "benign"}
+    assert load_config(path, ["data.class_map=null"]).data.class_map == {}
+
+
 def test_two_overrides_that_name_data(write: Write) -> None:
     with pytest.raises(ConfigError, match="data: root and records are both set"):
         load_config(write(MODEL), ["data.root=a", "data.records=b.csv"])

@@ -14,7 +14,9 @@ def main() -> None:
         "that broke off, checks and unpacks what came."
     )
     parser.add_argument("name", metavar="NAME", help="busi, udiat, busbra, breast or busuclm")
-    parser.add_argument("--out", type=Path, default=Path("data"), metavar="DIR", help="where to (default: data/NAME)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("data"), metavar="DIR", help="folder of data sets (default: data)"
+    )
     parser.add_argument("--sha256", default="", metavar="HEX", help="required of a file without a pinned checksum")
     parser.add_argument("--show", action="store_true", help="only show what it is, its licence and its address")
     arguments = parser.parse_args()

@@ -32,8 +32,9 @@ def check_labels(class_map: Mapping[str, str], present: Collection[str]) -> None
     Raises:
         UnknownNameError: with near matches, and the labels there are.
     """
+    listing = f"the data has {', '.join(sorted(present))} (data.class_map=null clears the map)"
     for label in class_map:
-        look_up("label in data.class_map", label, dict.fromkeys(present), f"the data has {', '.join(sorted(present))}")
+        look_up("label in data.class_map", label, dict.fromkeys(present), listing)
 
 
 def map_classes(records: Sequence[Record], class_map: Mapping[str, str]) -> list[Record]:

@@ -48,9 +48,10 @@ def describe(entry: DatasetEntry) -> str:
 
 
 def download_dataset(entry: DatasetEntry, out: Path, sha256: str = "", progress: bool = True) -> Downloaded:
-    """Fetch and unpack a data set into ``out/<its name>``.
+    """Fetch and unpack a data set into ``out/<its folder>``.
 
-    A transfer that broke off is gone on with by the next call. Archives are removed once they are unpacked.
+    A transfer that broke off is gone on with by the next call. Archives are removed once they are unpacked; folders of
+    theirs that hold but one other folder are left out.
 
     Args:
         entry: of the registry.
@@ -64,16 +65,17 @@ def download_dataset(entry: DatasetEntry, out: Path, sha256: str = "", progress:
             nothing is left under the final name.
         DiskFullError: where there is no space left.
     """
-    _check_request(entry, out / entry.name, sha256)
+    target = out / (entry.folder or entry.name)
+    _check_request(entry, target, sha256)
     checksums = {}
     for file in entry.files:
         digest = _fetch_file(file, out / file.name, file.sha256 or sha256.lower(), progress)
         checksums[file.name] = f"{digest} ({_pin(file, sha256)})"
     try:
-        _unpack_all(entry, out)
+        _unpack_all(entry, out, target)
     except OSError as error:
-        raise explain_write_error(error, out / entry.name) from error
-    return Downloaded(out / entry.name, checksums)
+        raise explain_write_error(error, target) from error
+    return Downloaded(target, checksums)
 
 
 def _check_request(entry: DatasetEntry, target: Path, sha256: str) -> None:
@@ -102,12 +104,9 @@ def _pin(file: RemoteFile, sha256: str) -> str:
     return "as required" if sha256 else NOT_PINNED
 
 
-def _unpack_all(entry: DatasetEntry, out: Path) -> None:
-    target = out / entry.name
+def _unpack_all(entry: DatasetEntry, out: Path, target: Path) -> None:
     staging = Path(tempfile.mkdtemp(prefix=f".{entry.name}.", dir=out))
     try:
-        # Others who may read the folder may read the set: mkdtemp alone keeps it to its maker.
-        staging.chmod(out.stat().st_mode & 0o777)
         for file in entry.files:
             if file.name.endswith(".zip"):
                 _unpack_or_remove(out / file.name, staging)
@@ -115,11 +114,19 @@ def _unpack_all(entry: DatasetEntry, out: Path) -> None:
                 shutil.copyfile(out / file.name, staging / file.name)
         if target.exists():
             target.rmdir()
-        os.rename(staging, target)
+        os.rename(_innermost(staging), target)
+        # Others who may read the folder may read the set: mkdtemp alone keeps it to its maker.
+        target.chmod(out.stat().st_mode & 0o777)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     for file in entry.files:
         (out / file.name).unlink(missing_ok=True)
+
+
+def _innermost(folder: Path) -> Path:
+    """The first folder from here on that holds more than one other folder."""
+    content = list(folder.iterdir())
+    return _innermost(content[0]) if len(content) == 1 and content[0].is_dir() else folder
 
 
 def _unpack_or_remove(archive: Path, folder: Path) -> None:

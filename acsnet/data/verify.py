@@ -95,6 +95,8 @@ def _problems(record: Record) -> list[str]:
     size: tuple[int, ...] | None = None
     try:
         size = read_image(record.image).shape[:2]
+        if is_dicom(record.image):
+            read_dicom_facts(record.image)
     except DataError as error:
         problems.append(str(error))
     for path in record.masks:

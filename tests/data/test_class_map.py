@@ -50,6 +50,6 @@ def test_a_class_that_is_not_configured() -> None:
 
 
 def test_a_label_that_the_data_does_not_have() -> None:
-    message = r"unknown label in data\.class_map 'cysts': did you mean 'cyst'\? the data has cancer, cyst"
+    message = r"unknown label in data\.class_map 'cysts': did you mean 'cyst'\? the data has cancer, cyst \(data"
     with pytest.raises(UnknownNameError, match=message):
         check_labels({"cancer": "malignant", "cysts": "benign"}, {"cyst", "cancer"})

@@ -276,6 +276,15 @@ def test_verification_fills_in_the_pixel_size_and_names_burnt_in_text(
     assert caplog.messages == ["2 DICOM files with text burnt into the image: a.dcm, b.dcm"]
 
 
+def test_a_header_that_is_broken_is_a_problem_of_its_own(tmp_path: Path) -> None:
+    dataset = make(noise(6, 8), PixelSpacing=[0.08, 0.07])
+    path = save(tmp_path / "a.dcm", dataset)
+    path.write_bytes(path.read_bytes().replace(b"0.08\\0.07", b"zero\\some"))
+    assert read_image(path).shape == (6, 8, 3), "the pixels are sound"
+    with pytest.raises(DataError, match=r"^the data cannot be used: .*a\.dcm cannot be read as a DICOM image"):
+        verify_records([Record(path, (), "normal", "a.dcm")], progress=False)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [

@@ -53,6 +53,18 @@ def test_a_set_is_fetched_and_unpacked(entry: DatasetEntry, content: bytes, tmp_
     assert found.problems == []
 
 
+@pytest.mark.parametrize("prefix", ["a", "long name/b", "x/y/z"])
+def test_outer_folders_are_left_out(prefix: str, site: Any, phantom_root: Path, tmp_path: Path) -> None:
+    site.files["/set.zip"] = zipped(phantom_root, prefix)
+    file = RemoteFile("set.zip", site.url("/set.zip"))
+    fetched = download_dataset(
+        DatasetEntry("mine", "", "", "", "", scan_busi, files=(file,), folder="My set"), tmp_path
+    )
+    assert fetched.folder == tmp_path / "My set"
+    assert sorted(os.listdir(fetched.folder)) == ["benign", "malignant", "normal"]
+    assert os.listdir(tmp_path) == ["My set"]
+
+
 def test_a_pinned_checksum(entry: DatasetEntry, content: bytes, site: Any, tmp_path: Path) -> None:
     digest = hashlib.sha256(content).hexdigest()
     pinned = RemoteFile("set.zip", site.url("/set.zip"), digest, pinned_by="the publisher")

@@ -16,7 +16,7 @@ from acsnet.errors import DataError
 
 CLASSES = ("benign", "malignant", "normal")
 _HOW_TO_GET = (
-    "download BUSI (see README, 'Training on BUSI') and set data.root to the folder that holds benign/, malignant/ and "
+    "download BUSI (python tools/download.py busi) and set data.root to the folder that holds benign/, malignant/ and "
     "normal/, or make phantoms: python tools/phantom.py --out phantoms"
 )
 
@@ -92,6 +92,7 @@ register_dataset(
         page="https://scholar.cu.edu.eg/?q=afahmy/pages/dataset",
         scan=scan_busi,
         classes=CLASSES,
+        folder="Dataset_BUSI_with_GT",
         files=(RemoteFile("Dataset_BUSI.zip", "https://scholar.cu.edu.eg/Dataset_BUSI.zip"),),
     )
 )

@@ -45,6 +45,7 @@ class DatasetEntry:
         classes: its own names of classes.
         files: what is fetched, in this order; none where the set is given on request only.
         how_to_ask: for a set without files, how it is had.
+        folder: what its folder is called once it is fetched; by default its name.
     """
 
     name: str
@@ -56,6 +57,7 @@ class DatasetEntry:
     classes: tuple[str, ...] = ("benign", "malignant", "normal")
     files: tuple[RemoteFile, ...] = ()
     how_to_ask: str = ""
+    folder: str = ""
 
 
 _ENTRIES: dict[str, DatasetEntry] = {}

@@ -16,7 +16,7 @@ from acsnet.errors import DataError
 
 MakeSet = Callable[..., Path]
 HOW_TO_GET = (
-    r"download BUSI \(see README, 'Training on BUSI'\) and set data\.root to the folder that holds benign/, malignant/ "
+    r"download BUSI \(python tools/download\.py busi\) and set data\.root to the folder that holds benign/, malignant/ "
     r"and normal/, or make phantoms: python tools/phantom\.py --out phantoms"
 )
 
