@@ -183,10 +183,7 @@ def _attempt(url: str, part: _Part, max_bytes: int, bar: Any) -> None:
         bar.update(part.size - bar.n)
         _copy(url, response, part, max_bytes, bar)
     if total is not None and part.size != total:
-        came = part.size
-        if came > total:
-            part.restart()
-        raise _BrokenOffError(f"{came} of {total} bytes came")
+        raise _BrokenOffError(f"{part.size} of {total} bytes came")
 
 
 def _open(url: str, part: _Part) -> Any:
