@@ -15,6 +15,7 @@ import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     Strict,
@@ -34,6 +35,20 @@ Fraction = Annotated[Real, Field(ge=0, le=1)]
 # A path in which ~ stands for the home folder, as in a shell.
 UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
 PositiveInt = Annotated[Whole, Field(ge=1)]
+
+
+def _one_or_several(value: Any) -> Any:
+    return (value,) if isinstance(value, str | Path) else value
+
+
+def _none_is_empty(value: Any) -> Any:
+    return {} if value is None else value
+
+
+# Label of the data -> class; null, unlike {}, clears what a parent file or the training's configuration says.
+ClassMap = Annotated[dict[str, str], BeforeValidator(_none_is_empty)]
+# One path, or a list of them.
+UserPaths = Annotated[tuple[UserPath, ...], Field(min_length=1), BeforeValidator(_one_or_several)]
 
 
 class Section(BaseModel):
@@ -70,14 +85,18 @@ class FoldsConfig(Section):
 class DataConfig(Section):
     """Where the images are and how they are brought to the network.
 
-    ``root`` is a folder in BUSI's layout, ``records`` a CSV table of records: exactly one of them is needed by the time
-    data is read. ``split`` is the part that ``tools/test.py`` tests. ``oversample`` repeats the training images of
-    small classes, with no randomness, until classes are about equally frequent. ``cache`` is the folder of decoded
-    images, by default that of the environment variable ACSNET_CACHE or ~/.cache/acsnet.
+    ``root`` is a folder in the published layout of ``dataset`` (a name of ``acsnet.data.list_datasets()``), ``records``
+    a CSV table of records, or a list of them: exactly one of the two is needed by the time data is read. ``class_map``
+    says what labels of the data are called here, as in ``{cyst: benign}``; null is for none. ``split`` is the part that
+    ``tools/test.py`` tests. ``oversample`` repeats the training images of small classes, with no randomness, until
+    classes are about equally frequent. ``cache`` is the folder of decoded images, by default that of the environment
+    variable ACSNET_CACHE or ~/.cache/acsnet.
     """
 
     root: UserPath | None = None
-    records: UserPath | None = None
+    dataset: str = "busi"
+    records: UserPaths | None = None
+    class_map: ClassMap = {}
     classes: tuple[str, ...] = ("benign", "malignant", "normal")
     image_size: tuple[PositiveInt, PositiveInt] = (256, 256)
     mean: tuple[Real, ...] = (0.330,)
@@ -92,6 +111,8 @@ class DataConfig(Section):
     def _consistent(self) -> "DataConfig":
         if self.root is not None and self.records is not None:
             raise ValueError("root and records are both set: give the folder or the table, and null for the other")
+        if self.records is not None and len(set(self.records)) != len(self.records):
+            raise ValueError(f"records is {[str(path) for path in self.records]}: name each table once")
         if not self.classes or len(set(self.classes)) != len(self.classes):
             raise ValueError(f"classes is {list(self.classes)}: name at least one class, each once")
         return self
@@ -234,7 +255,7 @@ class Config(Section):
 
 
 # They say where things are on this machine or how fast they go, not what comes out.
-MACHINE_KEYS = frozenset({"data.root", "data.records", "data.cache", "data.workers", "data.split"})
+MACHINE_KEYS = frozenset({"data.root", "data.dataset", "data.records", "data.cache", "data.workers", "data.split"})
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
@@ -253,12 +274,15 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
 def build_config(content: Mapping[str, Any], overrides: Sequence[str], source: str) -> Config:
     """Validate a configuration that is already read; ``source`` names it in messages.
 
+    An override of one of ``data.root`` and ``data.records`` takes the place of both.
+
     Raises:
         ConfigError: see the module.
     """
     merged = dict(content)
-    for override in overrides:
-        merged = _merge(merged, _parse_override(override))
+    given = [_parse_override(override) for override in overrides]
+    for override in [*_other_data_off(given), *given]:
+        merged = _merge(merged, override)
     try:
         return Config.model_validate(merged)
     except ValidationError as error:
@@ -351,6 +375,13 @@ def _parse_override(override: str) -> dict[str, Any]:
     for part in reversed(key.split(".")):
         value = {part: value}
     return dict(value)
+
+
+def _other_data_off(overrides: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What goes before the overrides so that the data they name is the only one."""
+    sections = [override["data"] for override in overrides if isinstance(override.get("data"), Mapping)]
+    named = any(section.get(key) is not None for section in sections for key in ("root", "records"))
+    return [{"data": {"root": None, "records": None}}] if named else []
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

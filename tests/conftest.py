@@ -1,9 +1,13 @@
 """What every test shares: small images, a phantom set, the real images where they are."""
 
+import hashlib
 import importlib.util
 import os
+import re
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -102,3 +106,81 @@ def invoke(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
         return status, output.out, output.err
 
     return call
+
+
+class Site(ThreadingHTTPServer):
+    """A web server on loopback, for tests of fetching.
+
+    Attributes:
+        files: what is served, by path; with ETag and ranges, as publishers' servers do.
+        replies: functions that answer in their own way, by path.
+        requests: the path and the ``Range`` of each request so far.
+    """
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _SiteHandler)
+        self.files: dict[str, bytes] = {}
+        self.replies: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {}
+        self.requests: list[tuple[str, str | None]] = []
+
+    def url(self, path: str) -> str:
+        """The address of a path."""
+        return f"http://127.0.0.1:{self.server_port}{path}"
+
+    @staticmethod
+    def send(handler: BaseHTTPRequestHandler, content: bytes, stop_after: int | None = None) -> None:
+        """Answer with a file, or the rest of it that is asked for; ``stop_after`` so many bytes the connection ends."""
+        tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
+        wanted = re.fullmatch(r"bytes=(\d+)-", handler.headers.get("Range") or "")
+        start = int(wanted[1]) if wanted and handler.headers.get("If-Range", tag) == tag else 0
+        if start >= len(content) > 0:
+            handler.send_response(416)
+            handler.send_header("Content-Range", f"bytes */{len(content)}")
+            handler.send_header("Content-Length", "0")
+            handler.end_headers()
+            return
+        handler.send_response(206 if start else 200)
+        if start:
+            handler.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        handler.send_header("ETag", tag)
+        handler.send_header("Content-Length", str(len(content) - start))
+        handler.end_headers()
+        handler.wfile.write(content[start:] if stop_after is None else content[start : start + stop_after])
+
+    def handle_error(self, *_: object) -> None:
+        """Nothing: a client that has gone is part of the tests."""
+
+
+class _SiteHandler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Site
+
+    def do_GET(self) -> None:
+        self.server.requests.append((self.path, self.headers.get("Range")))
+        self.close_connection = True
+        if self.path in self.server.replies:
+            self.server.replies[self.path](self)
+        elif self.path in self.server.files:
+            self.server.send(self, self.server.files[self.path])
+        else:
+            self.send_error(404)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """A web server on loopback; fetching from it pauses for no time, and through no proxy."""
+    from acsnet.data import transfer
+
+    monkeypatch.setattr(transfer, "_PAUSE_SECONDS", 0)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with Site() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()

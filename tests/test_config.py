@@ -52,7 +52,7 @@ def test_values_arrive_where_they_belong(write: Write) -> None:
     )
     assert config.model.tasks == ("classification",)
     assert config.model.arguments == {"widths": [16, 16]}
-    assert config.data.records == Path("table.csv")
+    assert config.data.records == (Path("table.csv"),)
     assert config.data.image_size == (128, 96)
     assert (config.data.folds.count, config.data.folds.index, config.data.folds.seed) == (4, 3, 0)
     assert config.augmentation[0].name == "Rotate"
@@ -177,6 +177,12 @@ def test_a_parent_that_is_no_path(write: Write, base: str) -> None:
             MODEL + "data: {root: a, records: b.csv}",
             "data: root and records are both set: give the folder or the table, and null for the other",
         ),
+        (MODEL + "data: {records: 3}", "data.records is 3: expected a list, as in [1, 2]"),
+        (MODEL + "data: {records: [a.csv, 3]}", "data.records.1 is 3: expected a path"),
+        (MODEL + "data: {records: []}", "data.records is []: expected at least 1 item, not 0"),
+        (MODEL + "data: {records: [a.csv, b.csv, a.csv]}", "data: records is ['a.csv', 'b.csv', 'a.csv']: name each"),
+        (MODEL + "data: {class_map: cyst}", "data.class_map is 'cyst': expected keys and values, as in {key: value}"),
+        (MODEL + "data: {class_map: {cyst: 3}}", "data.class_map.cyst is 3: expected text"),
         (MODEL + "data: {classes: []}", "data: classes is []: name at least one class, each once"),
         (
             MODEL + "data: {classes: [benign, benign]}",
@@ -285,6 +291,48 @@ def test_a_file_that_may_not_be_read(write: Write, monkeypatch: pytest.MonkeyPat
         load_config(path)
 
 
+def test_one_table_or_several(write: Write) -> None:
+    assert load_config(write(MODEL + "data: {records: a.csv}")).data.records == (Path("a.csv"),)
+    several = load_config(write(MODEL + "data: {records: [~/a.csv, b.csv]}"))
+    assert several.data.records == (Path.home() / "a.csv", Path("b.csv"))
+    assert load_config(write(several.to_yaml())) == several
+
+
+@pytest.mark.parametrize(
+    ("section", "overrides", "root", "records"),
+    [
+        ("root: a", ["data.records=b.csv"], None, ("b.csv",)),
+        ("root: a", ["data.records=[b.csv, c.csv]"], None, ("b.csv", "c.csv")),
+        ("root: a", ["data={records: b.csv}"], None, ("b.csv",)),
+        ("records: b.csv", ["data.root=a"], "a", None),
+        ("root: a", ["data.records=null"], "a", None),
+        ("root: a", ["data.root=null"], None, None),
+        ("root: a", ["data.split=all"], "a", None),
+    ],
+)
+def test_data_named_by_an_override_is_the_only_data(
+    write: Write, section: str, overrides: list[str], root: str | None, records: tuple[str, ...] | None
+) -> None:
+    data = load_config(write(f"{MODEL}data: {{{section}}}"), overrides).data
+    assert data.root == (None if root is None else Path(root))
+    assert data.records == (None if records is None else tuple(map(Path, records)))
+
+
+def test_a_class_map_is_added_to_and_cleared(write: Write) -> None:
+    path = write(MODEL + "data: {class_map: {cyst: benign}}")
+    assert load_config(path, ["data.class_map.cancer=malignant"]).data.class_map == {
+        "cyst": "benign",
+        "cancer": "malignant",
+    }
+    assert load_config(path, ["data.class_map={}"]).data.class_map == {"cyst": "benign"}
+    assert load_config(path, ["data.class_map=null"]).data.class_map == {}
+
+
+def test_two_overrides_that_name_data(write: Write) -> None:
+    with pytest.raises(ConfigError, match="data: root and records are both set"):
+        load_config(write(MODEL), ["data.root=a", "data.records=b.csv"])
+
+
 # --- --set -----------------------------------------------------------------------------------------------------------
 
 
@@ -309,7 +357,7 @@ def test_overrides_of_every_form(write: Write) -> None:
     assert (config.data.folds.index, config.data.folds.count) == (2, 5)
     assert config.data.image_size == (64, 96)
     assert config.data.root is None
-    assert config.data.records == Path("a=b.csv")
+    assert config.data.records == (Path("a=b.csv"),)
     assert (config.optimizer.name, config.optimizer.learning_rate) == ("sgd", 0.01)
     assert config.model.arguments == {"widths": [16]}
     assert config.training.selection == "0.7*dice + 0.3*accuracy"

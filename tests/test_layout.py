@@ -82,7 +82,7 @@ def test_modules_import_only_from_below(module: Path) -> None:
         ("ops", "from acsnet.registry import look_up", []),
         ("ops", "import acsnet.models", ["models"]),
         ("data", "def f():\n    from acsnet.training import Trainer", ["training"]),
-        ("metrics", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import acsnet.data.busi", ["data"]),
+        ("metrics", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import acsnet.data.sets", ["data"]),
         ("losses", "from acsnet.metrics import segmentation_metrics", ["metrics"]),
         ("losses", "from acsnet import models, training", ["training"]),
         ("evaluation", "from acsnet import create_model", [""]),

@@ -1,18 +1,24 @@
 """The README's code blocks run as they stand, in a folder where what they name exists."""
 
+import io
 import os
 import re
 import shlex
 import shutil
 import subprocess
+import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 import acsnet
 from acsnet import benchmarks, registry
+from acsnet.data import dataset_entry, list_datasets
+from acsnet.data.sets import RemoteFile, entry
 from acsnet.models.summary import check_readme
 
 BEGIN, END = "<!-- zoo:begin -->", "<!-- zoo:end -->"
@@ -44,6 +50,31 @@ def workplace(tmp_path: Path, phantom_root: Path, trained_run: Path, monkeypatch
 
 
 @pytest.fixture
+def _sets(workplace: Path, phantom_root: Path, site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the section on other sets names: a set to fetch, folders, a table with other classes."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for path in sorted(phantom_root.rglob("*.png")):
+            archive.write(path, f"Dataset_BUSI_with_GT/{path.relative_to(phantom_root).as_posix()}")
+    site.files["/busi.zip"] = buffer.getvalue()
+    served = replace(dataset_entry("busi"), files=(RemoteFile("busi.zip", site.url("/busi.zip")),))
+    monkeypatch.setitem(entry._ENTRIES, "busi", served)
+    (workplace / "data" / "Dataset_BUSI_with_GT").unlink()
+
+    lines = ["image,masks,label"]
+    for label, other in (("benign", "cyst"), ("malignant", "cancer")):
+        for kind in ("images", "masks"):
+            (workplace / "data" / "mine" / kind / label).mkdir(parents=True)
+        for number in (1, 2, 3):
+            image = phantom_root / label / f"{label} ({number}).png"
+            mask = image.with_name(f"{image.stem}_mask.png")
+            shutil.copy(image, workplace / "data" / "mine" / "images" / label)
+            shutil.copy(mask, workplace / "data" / "mine" / "masks" / label / image.name)
+            lines.append(f"mine/images/{label}/{image.name},mine/masks/{label}/{image.name},{other}")
+    (workplace / "data" / "other.csv").write_text("".join(f"{line}\n" for line in lines))
+
+
+@pytest.fixture
 def _registry_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_ENTRIES", dict(registry._ENTRIES))
 
@@ -61,10 +92,11 @@ def test_make_targets() -> None:
         subprocess.run(["make", "--dry-run", target], cwd=REPOSITORY, check=True, capture_output=True)
 
 
-@pytest.mark.usefixtures("workplace")
+@pytest.mark.usefixtures("_sets")
 def test_commands(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
     commands = re.findall(r"^python tools/(\w+)\.py (.*)$", "".join(blocks("bash")), flags=re.MULTILINE)
-    assert {tool for tool, _ in commands} == {"train", "test", "predict", "curate", "phantom", "models", "benchmark"}
+    tools = {"train", "test", "predict", "curate", "phantom", "models", "download", "benchmark"}
+    assert {tool for tool, _ in commands} == tools
     for tool, line in commands:
         arguments = shlex.split(line)
         if tool == "train":
@@ -75,6 +107,12 @@ def test_commands(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
             arguments += ["--size", "64", "64"]
         status, _, errors = invoke(tool, *arguments)
         assert status == 0, f"{tool} {line}: {errors}"
+
+
+def test_sets_named_are_those_registered() -> None:
+    assert sorted(re.findall(r"^\| `(\w+)`(?: \(default\))? \|", README, flags=re.MULTILINE)) == sorted(
+        list_datasets() + acsnet.list_models()
+    )
 
 
 def test_zoo_table_names_every_network_and_is_fresh() -> None:

@@ -1,12 +1,13 @@
 """Data sets, verification, folds, augmentation, cache and phantoms."""
 
-from acsnet.data.busi import read_busi
 from acsnet.data.cache import ImageCache
 from acsnet.data.dataset import CachedDataset, Sample, SeededSampler, build_loader
 from acsnet.data.folds import Split, split_records
 from acsnet.data.oversampling import oversample
 from acsnet.data.phantom import Phantom, make_phantom, write_phantoms
 from acsnet.data.records import Record, dataset_hash, read_record_table, write_record_table
+from acsnet.data.sets import DatasetEntry, dataset_entry, list_datasets, read_dataset
+from acsnet.data.sets.busi import read_busi
 from acsnet.data.source import load_records
 from acsnet.data.transforms import Augmentation
 from acsnet.data.verify import verify_records
@@ -14,6 +15,7 @@ from acsnet.data.verify import verify_records
 __all__ = [
     "Augmentation",
     "CachedDataset",
+    "DatasetEntry",
     "ImageCache",
     "Phantom",
     "Record",
@@ -21,11 +23,14 @@ __all__ = [
     "SeededSampler",
     "Split",
     "build_loader",
+    "dataset_entry",
     "dataset_hash",
+    "list_datasets",
     "load_records",
     "make_phantom",
     "oversample",
     "read_busi",
+    "read_dataset",
     "read_record_table",
     "split_records",
     "verify_records",

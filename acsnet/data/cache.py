@@ -15,6 +15,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from tqdm.auto import tqdm
 
+from acsnet.data.frames import file_of
 from acsnet.data.images import (
     BoolArray,
     UInt8Array,
@@ -28,7 +29,7 @@ from acsnet.data.records import Record, stable_hash
 from acsnet.errors import DataError
 from acsnet.files import explain_os_error
 
-_FORMAT = 2
+_FORMAT = 3
 _KEPT = 12
 _KEY = re.compile(r"[0-9a-f]{16}")
 _BUILDING = ".building-"
@@ -102,9 +103,10 @@ def default_folder() -> Path:
 
 
 def _fingerprint(record: Record) -> list[tuple[str, int, int]]:
-    files = (record.image, *record.masks)
+    paths = (record.image, *record.masks)
     try:
-        return [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+        states = [(str(path.resolve()), file_of(path).stat()) for path in paths]
+        return [(name, state.st_size, state.st_mtime_ns) for name, state in states]
     except FileNotFoundError as error:
         raise DataError(f"there is no image {error.filename}: it was moved or removed") from None
 

@@ -1,7 +1,7 @@
-"""Training, validation and test parts that are stratified by class and never part a group."""
+"""Training, validation and test parts that are stratified by data set and class and never part a group."""
 
 import warnings
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -61,7 +61,13 @@ def _fold(records: Sequence[Record], count: int, index: int, seed: int) -> tuple
     with warnings.catch_warnings():
         # Groups of several classes can leave a class short in a fold; that is checked by what training needs.
         warnings.simplefilter("ignore", UserWarning)
-        kept, held = list(
-            splitter.split(np.zeros(len(records)), [r.label for r in records], [r.group for r in records])
-        )[index]
+        kept, held = list(splitter.split(np.zeros(len(records)), _strata(records, count), [r.group for r in records]))[
+            index
+        ]
     return [records[i] for i in kept], [records[i] for i in held]
+
+
+def _strata(records: Sequence[Record], count: int) -> list[str]:
+    """What each fold gets its share of: each class of each data set, or each class where all of those are too small."""
+    strata = [f"{record.dataset}/{record.label}" for record in records]
+    return [record.label for record in records] if max(Counter(strata).values()) < count else strata

@@ -1,6 +1,12 @@
-"""Reading images and masks, and bringing them to the network: one way for training, testing and predicting."""
+"""Reading images and masks, and bringing them to the network: one way for training, testing and predicting.
 
-from collections.abc import Sequence
+Formats: PNG, JPEG, BMP, TIFF and DICOM. More than 8 bits are brought to 8 by the range that the file declares, never by
+that of the pixels found, so that the same grey is the same grey in every image: for PNG 16 bits, for TIFF
+``MaxSampleValue`` or else ``BitsPerSample``; a value v of a range up to M becomes ``256 * v // (M + 1)``. Where a file
+declares no range (32-bit integers, floats) it is refused. For DICOM see :mod:`acsnet.data.dicom`.
+"""
+
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,36 +15,73 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
+from acsnet.data.dicom import DICOM_SUFFIXES, is_dicom, read_dicom
+from acsnet.data.frames import choose_frame, file_of
 from acsnet.errors import DataError, InputError
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}) | DICOM_SUFFIXES
 
 UInt8Array = npt.NDArray[np.uint8]
 BoolArray = npt.NDArray[np.bool_]
 
+# TIFF's tags: bits a sample, whether 0 is white, the highest value.
+_BITS, _PHOTOMETRIC, _HIGHEST = 258, 262, 281
+_WHITE_IS_ZERO = 0
 # Pillow's modes of 32-bit integers and floats.
 _DEEP = frozenset({"I", "F"})
-# Pillow raises these for files that are truncated, broken, of another format, or suspiciously large.
-_BROKEN = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+# Pillow raises these for files that are truncated, broken, of another format, or suspiciously large; the last two for
+# TIFF files whose tags are broken.
+_BROKEN = (OSError, SyntaxError, ValueError, Image.DecompressionBombError, TypeError, KeyError)
 
 
 def read_image(path: Path) -> UInt8Array:
     """Read an image of any colour mode as RGB.
 
+    Args:
+        path: the file; "#3" behind a DICOM or TIFF file is its frame 3, counted from 0.
+
     Returns:
-        (H, W, 3) uint8. Transparency is dropped, 16-bit greys are scaled to 8 bits.
+        (H, W, 3) uint8. Transparency is dropped, more than 8 bits are scaled to 8 as the module says.
 
     Raises:
-        DataError: for a file that is missing, truncated, not an image, or of 32-bit pixels.
+        DataError: for a file that is missing, truncated, not an image, of 32-bit pixels, or of several frames where the
+            path names none.
     """
+    if is_dicom(path):
+        return read_dicom(path)
     image = _open(path)
     if image.mode.startswith("I;16"):
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        image = Image.fromarray(_to_8_bits(image))
     elif image.mode in _DEEP:
         # Pillow would clip them at 255 without a word, and nobody knows their range.
         raise DataError(f"{path} has 32-bit pixels of unknown range: save it with 8 or 16 bits a channel")
     return np.asarray(image.convert("RGB"))
+
+
+def _to_8_bits(image: Image.Image) -> UInt8Array:
+    tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
+    highest = _tag(tags, _HIGHEST) or 2 ** (_tag(tags, _BITS) or 16) - 1
+    grey = (np.asarray(image).astype(np.int64) * 256 // (highest + 1)).clip(0, 255).astype(np.uint8)
+    return 255 - grey if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else grey
+
+
+def _tag(tags: Mapping[int, Any], tag: int) -> int:
+    """A TIFF tag that counts something, or the first of several; 0 where it is not set, or nonsense."""
+    value = tags.get(tag)
+    value = value[0] if isinstance(value, tuple) and value else value
+    return value if isinstance(value, int) and 0 < value <= 65535 else 0
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Read (width, height) of an image that is not DICOM from its header alone.
+
+    Raises:
+        DataError: for a file that is missing or not an image.
+    """
+    with _open(path, load=False) as image:
+        return image.size
 
 
 def read_mask(path: Path) -> BoolArray:
@@ -49,8 +92,10 @@ def read_mask(path: Path) -> BoolArray:
         taken as labels 0 and 1, one of more than 8 bits that holds nothing above 255 as of 8. Transparency is dropped.
 
     Raises:
-        DataError: for a file that is missing, truncated or not an image.
+        DataError: for a file that is missing, truncated, not an image, or DICOM.
     """
+    if is_dicom(path):
+        raise DataError(f"{path} is a DICOM file, which no mask is read from: save it as PNG, BMP or TIFF")
     values = _brightest(_open(path))
     highest = values.max()
     return values > (0 if highest <= 1 else 127 if highest <= 255 else 32767)
@@ -134,12 +179,15 @@ def _stretch(values: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[Any
     return cv2.resize(shrunk, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
 
 
-def _open(path: Path) -> Image.Image:
+def _open(path: Path, load: bool = True) -> Image.Image:
     try:
-        image = Image.open(path)
-        image.load()
+        image = Image.open(file_of(path))
+        if isinstance(image, TiffImageFile):
+            image.seek(choose_frame(path, image.n_frames))
+        if load:
+            image.load()
     except FileNotFoundError:
-        raise DataError(f"there is no image {path}") from None
+        raise DataError(f"there is no image {file_of(path)}") from None
     except _BROKEN as error:
         raise DataError(f"{path} cannot be read as an image ({error}): copy it again from its source") from error
     return image

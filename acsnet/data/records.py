@@ -1,20 +1,23 @@
 """The record table: the one form in which every data set is handed on."""
 
-import csv
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from acsnet.data.tables import CsvRow, read_csv
 from acsnet.errors import DataError
 from acsnet.files import write_csv
 
-COLUMNS = ("image", "masks", "label", "group", "dataset", "patient", "name")
+COLUMNS = ("image", "masks", "label", "group", "dataset", "patient", "name", "pixel_size")
 REQUIRED_COLUMNS = ("image", "masks", "label")
 _SEPARATOR = ";"
+
+# Millimetres from the centre of a pixel to that of the next, vertically and horizontally.
+PixelSize = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Record:
     """One image with all that is known of it.
 
     Attributes:
-        image: its file.
+        image: its file; "#3" behind a DICOM or TIFF file is its frame 3, counted from 0.
         masks: the files of its masks, one a lesion; none stands for an empty mask.
         label: its class.
         name: what identifies it within its data set on any machine: the path below the set's root.
@@ -30,6 +33,7 @@ class Record:
         dataset: the set it comes from.
         patient: the patient, or "" where unknown.
         digest: hash of its pixels, filled in by :func:`acsnet.data.verify_records`.
+        pixel_size: millimetres a pixel, (vertical, horizontal), or None where unknown.
     """
 
     image: Path
@@ -40,25 +44,25 @@ class Record:
     dataset: str = "busi"
     patient: str = ""
     digest: str = ""
+    pixel_size: PixelSize | None = None
 
 
 def read_record_table(path: Path) -> list[Record]:
     """Read a CSV table of records.
 
     Columns ``image``, ``masks`` (several joined by ";", may be empty) and ``label`` are needed; ``group``, ``dataset``,
-    ``patient`` and ``name`` may be left out. Paths are taken from the table's folder.
+    ``patient``, ``name`` and ``pixel_size`` (millimetres: one number, or "vertical;horizontal") may be left out. Paths
+    are taken from the table's folder.
 
     Raises:
         DataError: for a table that is missing, empty or broken, or names an image twice; every broken line is named.
     """
-    columns, rows = _read_rows(path)
+    missing_table = f"there is no record table {path}: make one with tools/curate.py ROOT --out DIR"
+    columns, rows = read_csv(path, missing_table)
     missing = [column for column in REQUIRED_COLUMNS if column not in columns]
     if missing:
         raise DataError(f"{path} has no column {', '.join(missing)}: needed are {', '.join(REQUIRED_COLUMNS)}")
-    broken = [line for line, row in rows if not row["image"] or not row["label"] or None in (row["masks"], *row)]
-    if broken or not rows:
-        lines = f"lines without image or label, or of too few or too many cells: {', '.join(map(str, broken))}"
-        raise DataError(f"{path} has {lines if broken else 'no records: add a line an image'}")
+    _check_rows(path, rows)
     records = [_record(row, path) for _, row in rows]
     times = Counter((record.dataset, record.name) for record in records)
     twice = [name for (_, name), count in times.items() if count > 1]
@@ -69,20 +73,31 @@ def read_record_table(path: Path) -> list[Record]:
     return records
 
 
-def _read_rows(path: Path) -> tuple[Sequence[str], list[tuple[int, dict[Any, Any]]]]:
-    """Return the columns and, with its line number, each row."""
+def _check_rows(path: Path, rows: Sequence[CsvRow]) -> None:
+    if not rows:
+        raise DataError(f"{path} has no records: add a line an image")
+    broken = [line for line, row in rows if not row["image"] or not row["label"] or None in (row["masks"], *row)]
+    sizes = [line for line, row in rows if not _is_pixel_size(row.get("pixel_size") or "")]
+    faults = (
+        ("lines without image or label, or of too few or too many cells", broken),
+        ('lines whose pixel_size is neither one number of millimetres above 0 nor "vertical;horizontal"', sizes),
+    )
+    found = [f"{what}: {', '.join(map(str, lines))}" for what, lines in faults if lines]
+    if found:
+        raise DataError(f"{path} has {'; '.join(found)}")
+
+
+def _is_pixel_size(text: str) -> bool:
     try:
-        # With or without the mark that spreadsheets put first.
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, strict=True)
-            rows = [(reader.line_num, row) for row in reader]
-            return reader.fieldnames or [], rows
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        raise DataError(f"there is no record table {path}: make one with tools/curate.py ROOT --out DIR") from None
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{path} is not a CSV table ({error}): save it as UTF-8 text, cells parted by commas"
-        ) from error
+        values = [float(part) for part in text.split(_SEPARATOR)] if text else [1.0]
+    except ValueError:
+        return False
+    return len(values) <= 2 and all(0 < value < math.inf for value in values)
+
+
+def _pixel_size(text: str) -> PixelSize | None:
+    values = [float(part) for part in text.split(_SEPARATOR)] if text else []
+    return (values[0], values[-1]) if values else None
 
 
 def _record(row: dict[str, str], table: Path) -> Record:
@@ -95,6 +110,7 @@ def _record(row: dict[str, str], table: Path) -> Record:
         group=row.get("group") or "",
         dataset=row.get("dataset") or table.stem,
         patient=row.get("patient") or "",
+        pixel_size=_pixel_size(row.get("pixel_size") or ""),
     )
 
 
@@ -116,6 +132,7 @@ def write_record_table(path: Path, records: Sequence[Record]) -> None:
             "dataset": record.dataset,
             "patient": record.patient,
             "name": record.name,
+            "pixel_size": _SEPARATOR.join(map(repr, record.pixel_size or ())),
         }
         for record in records
     ]

@@ -2,10 +2,14 @@
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
 
 from acsnet.config import DataConfig
-from acsnet.data.busi import scan_busi
+from acsnet.data.class_map import check_labels, map_classes, source_labels
+from acsnet.data.listing import problem_list
 from acsnet.data.records import Record, read_record_table
+from acsnet.data.sets import dataset_entry, list_datasets
 from acsnet.data.verify import verify_records
 from acsnet.errors import DataError
 
@@ -17,18 +21,63 @@ def load_records(data: DataConfig, progress: bool = True) -> list[Record]:
 
     Raises:
         DataError: where neither ``data.root`` nor ``data.records`` is set, and for whatever is wrong with the data.
+        UnknownNameError: for an unknown ``data.dataset``, or unknown names in ``data.class_map``, with near matches.
     """
+    labels = source_labels(data.classes, data.class_map)
     problems: list[str] = []
     if data.records is not None:
-        every = read_record_table(data.records)
-        records = [record for record in every if record.label in data.classes]
-        left_out = Counter(record.label for record in every if record.label not in data.classes)
-        if left_out:
-            logger.info("left out of %s, not in data.classes: %s", data.records, dict(left_out))
-        if not records:
-            raise DataError(f"{data.records} has no records of the classes {', '.join(data.classes)}")
+        records = _from_tables(data, labels)
     elif data.root is not None:
-        records, problems = scan_busi(data.root, data.classes)
+        records, problems = _from_root(data, data.root, labels)
     else:
-        raise DataError("no data is named: --set data.root=FOLDER (BUSI's layout) or --set data.records=TABLE.csv")
-    return verify_records(records, progress, problems)
+        raise DataError(
+            "no data is named: --set data.root=FOLDER (in BUSI's layout, or in that of data.dataset: "
+            f"{', '.join(list_datasets())}) or --set data.records=TABLE.csv"
+        )
+    return verify_records(map_classes(records, data.class_map), progress, problems)
+
+
+def _from_root(data: DataConfig, root: Path, labels: Sequence[str]) -> tuple[list[Record], list[str]]:
+    records, problems = dataset_entry(data.dataset).scan(root, labels)
+    if not problems:
+        check_labels(data.class_map, {record.label for record in records})
+    return records, problems
+
+
+def _from_tables(data: DataConfig, labels: Sequence[str]) -> list[Record]:
+    tables = data.records or ()
+    every = {table: read_record_table(table) for table in tables}
+    _check_disjoint(every)
+    check_labels(data.class_map, {record.label for records in every.values() for record in records})
+    kept: list[Record] = []
+    for table, records in every.items():
+        kept += [record for record in records if record.label in labels]
+        left_out = Counter(record.label for record in records if record.label not in labels)
+        if left_out:
+            logger.info("left out of %s, not in data.classes: %s", table, dict(left_out))
+    if not kept:
+        counts = Counter(record.label for records in every.values() for record in records)
+        found = ", ".join(f"{count} {label}" for label, count in counts.items())
+        raise DataError(
+            f"{', '.join(map(str, tables))} has no records of the classes {', '.join(labels)}, only {found}: set "
+            "data.classes, or say what they are by data.class_map={label: class}"
+        )
+    return kept
+
+
+def _check_disjoint(tables: dict[Path, list[Record]]) -> None:
+    """Check that no two tables have an image, or a name of one data set, in common."""
+    problems: list[str] = []
+    names: dict[tuple[str, str], Path] = {}
+    images: dict[Path, Path] = {}
+    for table, records in tables.items():
+        for record in records:
+            image = record.image.resolve()
+            first = names.get((record.dataset, record.name)) or images.get(image)
+            if first not in (None, table):
+                problems.append(f"{record.dataset}/{record.name} ({image}) is in {first} and in {table}")
+            names[record.dataset, record.name] = images[image] = table
+    if problems:
+        raise DataError(
+            problem_list("data.records: tables must not share images, nor names within one 'dataset'", problems)
+        )

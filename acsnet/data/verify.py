@@ -13,8 +13,9 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from tqdm.auto import tqdm
 
-from acsnet.data.busi import natural_order, problem_list
+from acsnet.data.dicom import DicomFacts, is_dicom, read_dicom_facts
 from acsnet.data.images import read_image, read_mask, read_merged_mask
+from acsnet.data.listing import natural_order, problem_list
 from acsnet.data.records import Record
 from acsnet.errors import DataError
 
@@ -27,8 +28,8 @@ def verify_records(records: Sequence[Record], progress: bool = True, problems: S
     """Decode every image and mask once, and group the images that must stay together.
 
     One group are images with identical pixels (and so identical files), of the same patient, or of the same group in
-    the table they came from. An empty mask of a lesion image, a mask on a normal image and identical images filed under
-    several classes are logged: published sets have them.
+    the table they came from. An empty mask of a lesion image, a mask on a normal image, identical images filed under
+    several classes and DICOM files with text burnt in are logged: published sets have them.
 
     Args:
         records: what to verify.
@@ -36,8 +37,9 @@ def verify_records(records: Sequence[Record], progress: bool = True, problems: S
         problems: what is known to be wrong already, to be listed with what is found here.
 
     Returns:
-        The records with ``digest`` and ``group`` filled in. A group bears the data set and the name of its first image
-        in natural order, so that it is the same in whichever order the records come.
+        The records with ``digest`` and ``group`` filled in, and ``pixel_size`` where only a DICOM file says it. A group
+        bears the data set and the name of its first image in natural order, so that it is the same in whichever order
+        the records come.
 
     Raises:
         DataError: listing every file that is missing, truncated or unreadable, and every mask of another size.
@@ -56,8 +58,8 @@ def verify_records(records: Sequence[Record], progress: bool = True, problems: S
     every = [*problems, *(problem for check in checks for problem in check.problems)]
     if every:
         raise DataError(problem_list("the data cannot be used", every))
-    verified = [replace(record, digest=check.digest) for record, check in zip(records, checks, strict=True)]
-    _log_oddities(verified, [check.has_foreground for check in checks])
+    verified = [_with_what_was_found(record, check) for record, check in zip(records, checks, strict=True)]
+    _log_oddities(verified, checks)
     return _with_groups(verified) if verified else []
 
 
@@ -65,6 +67,7 @@ class _Check(NamedTuple):
     problems: list[str]
     digest: str = ""
     has_foreground: bool = False
+    dicom: DicomFacts | None = None
 
 
 def _check(record: Record) -> _Check:
@@ -72,10 +75,18 @@ def _check(record: Record) -> _Check:
     try:
         image = read_image(record.image)
         mask = read_merged_mask(record.masks, image.shape[:2])
+        facts = read_dicom_facts(record.image) if is_dicom(record.image) else None
     except DataError:
         return _Check(_problems(record))
     # The shape belongs to the content: 2x8 and 4x4 images may hold the same bytes.
-    return _Check([], hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest(), bool(mask.any()))
+    digest = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
+    return _Check([], digest, bool(mask.any()), facts)
+
+
+def _with_what_was_found(record: Record, check: _Check) -> Record:
+    # A table knows better than a file's header.
+    size = record.pixel_size or (check.dicom.pixel_size if check.dicom else None)
+    return replace(record, digest=check.digest, pixel_size=size)
 
 
 def _problems(record: Record) -> list[str]:
@@ -84,6 +95,8 @@ def _problems(record: Record) -> list[str]:
     size: tuple[int, ...] | None = None
     try:
         size = read_image(record.image).shape[:2]
+        if is_dicom(record.image):
+            read_dicom_facts(record.image)
     except DataError as error:
         problems.append(str(error))
     for path in record.masks:
@@ -94,14 +107,16 @@ def _problems(record: Record) -> list[str]:
     return problems
 
 
-def _log_oddities(records: Sequence[Record], has_foreground: Sequence[bool]) -> None:
+def _log_oddities(records: Sequence[Record], checks: Sequence[_Check]) -> None:
     labels = defaultdict(set)
     for record in records:
         labels[record.digest].add(record.label)
-    pairs = list(zip(records, has_foreground, strict=True))
+    pairs = list(zip(records, (check.has_foreground for check in checks), strict=True))
+    burnt_in = [r.name for r, check in zip(records, checks, strict=True) if check.dicom and check.dicom.burnt_in]
     oddities = (
         ("lesion images with an empty mask", [r.name for r, mask in pairs if r.label != NORMAL and not mask]),
         ("normal images with a lesion in the mask", [r.name for r, mask in pairs if r.label == NORMAL and mask]),
+        ("DICOM files with text burnt into the image", burnt_in),
         ("identical images of different classes", [r.name for r in records if len(labels[r.digest]) > 1]),
     )
     for what, names in oddities:

@@ -25,7 +25,8 @@ class Evaluation:
     """The result of a test.
 
     Attributes:
-        metrics: ``segmentation`` and ``classification`` (None for a task the network does not have) and ``n``.
+        metrics: ``segmentation`` and ``classification`` (None for a task the network does not have) and ``n``; of
+            images of several data sets also ``datasets``, the same of each of them.
         cases: a row an image, fit for a CSV file.
     """
 
@@ -61,7 +62,12 @@ def evaluate(predictor: Predictor, records: Sequence[Record], batch_size: int = 
             predictions = predictor.predict(images)
             rows += pool.map(_case, chunk, masks, predictions)
             bar.update(len(chunk))
-    return Evaluation(_summarise(rows, predictor), rows)
+    metrics = _summarise(rows, predictor)
+    datasets = sorted({record.dataset for record in records})
+    if len(datasets) > 1:
+        by_dataset = {name: [row for row in rows if row["dataset"] == name] for name in datasets}
+        metrics["datasets"] = {name: _summarise(some, predictor) for name, some in by_dataset.items()}
+    return Evaluation(metrics, rows)
 
 
 def _read(record: Record) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
@@ -75,7 +81,8 @@ def _case(record: Record, truth: npt.NDArray[np.bool_], prediction: Prediction) 
     if prediction.mask is not None:
         metrics = segmentation_metrics(prediction.mask, truth)
         row |= {name: None if math.isnan(metrics[name]) else metrics[name] for name in _CASE_METRICS}
-    return row
+    # Names are those within a data set.
+    return {**row, "dataset": record.dataset}
 
 
 def _summarise(rows: Sequence[Mapping[str, Any]], predictor: Predictor) -> dict[str, Any]:

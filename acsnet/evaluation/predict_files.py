@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from tqdm.auto import tqdm
 
-from acsnet.data.busi import is_mask, problem_list
+from acsnet.data.dicom import is_dicom, read_dicom_facts
+from acsnet.data.frames import file_of, split_frame
 from acsnet.data.images import IMAGE_SUFFIXES, read_image
+from acsnet.data.listing import is_mask, problem_list
 from acsnet.errors import DataError
 from acsnet.evaluation.predictor import Prediction, Predictor
 from acsnet.files import whole_file, write_csv
@@ -22,8 +24,10 @@ from acsnet.overlay import PREDICTION_COLOUR, add_caption, draw_contours
 def find_images(inputs: Sequence[Path]) -> list[tuple[Path, Path]]:
     """List the images among files and folders; a folder's masks (``*_mask.png``) and hidden files are left out.
 
+    A DICOM file of several frames stands for all of them, "cine.dcm#3" for one.
+
     Returns:
-        Pairs of the file and the path its results get below the output folder, without suffix.
+        Pairs of the image and the path its results get below the output folder, without suffix.
 
     Raises:
         DataError: for an input that is missing or no image, a folder without images, two inputs whose results would
@@ -35,16 +39,33 @@ def find_images(inputs: Sequence[Path]) -> list[tuple[Path, Path]]:
             inside = [file for file in sorted(path.rglob("*")) if _is_image(file)]
             if not inside:
                 raise DataError(f"{path} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
-            found += [(file, file.relative_to(path).with_suffix("")) for file in inside]
-        elif not path.exists():
+            found += [(file, _result(file.relative_to(path))) for one in inside for file in _frames(one)]
+        elif not file_of(path).exists():
             raise DataError(f"there is no image {path}")
         else:
-            found.append((path, Path(path.stem)))
+            found += [(file, _result(Path(file.name))) for file in _frames(path)]
     sources: dict[Path, Path] = {}
     for file, name in found:
         if sources.setdefault(name, file) != file:
             raise DataError(f"{sources[name]} and {file} would both be written as {name}.png: predict them separately")
     return found
+
+
+def _frames(path: Path) -> list[Path]:
+    if not is_dicom(path) or split_frame(path)[1] is not None:
+        return [path]
+    try:
+        count = read_dicom_facts(path).frames
+    except DataError:
+        # Told with all else that cannot be read.
+        return [path]
+    return [path.with_name(f"{path.name}#{frame}") for frame in range(count)] if count > 1 else [path]
+
+
+def _result(path: Path) -> Path:
+    """Where the results of an image go: its path without suffix, and with the frame where there is one."""
+    file, frame = split_frame(path)
+    return file.with_suffix("") if frame is None else file.with_name(f"{file.stem}_{frame}")
 
 
 def _is_image(path: Path) -> bool:

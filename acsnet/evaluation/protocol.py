@@ -1,6 +1,7 @@
 """Which images a checkpoint is tested on, and how that is written down."""
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,8 @@ def run_test(checkpoint: Path, config: Config, progress: bool = True) -> tuple[E
         "model": predictor.card.model,
         "class_names": list(predictor.card.class_names),
         "part": config.data.split,
+        "dataset_sizes": dict(Counter(record.dataset for record in tested)),
+        "class_map": config.data.class_map,
         "protocol": "each image at its original size, then the mean over images",
         "threshold": predictor.threshold,
         "refining": refining,

@@ -31,7 +31,19 @@ def metric_table(metrics: Mapping[str, Any], class_names: Sequence[str]) -> str:
         parts.append(_segmentation_table(metrics["segmentation"]))
     if metrics["classification"] is not None:
         parts.append(_classification_table(metrics["classification"], class_names))
+    if "datasets" in metrics:
+        parts.append(_dataset_table(metrics["datasets"]))
     return "\n\n".join(parts)
+
+
+def _dataset_table(datasets: Mapping[str, Any]) -> str:
+    """The headlines of each data set, a row each."""
+    rows = [["data set", "images", "Dice", "accuracy", "AUROC (malignant)"]]
+    for name, metrics in datasets.items():
+        segmentation, classification = metrics["segmentation"] or {}, metrics["classification"] or {}
+        figures = (segmentation.get("dice"), classification.get("accuracy"), classification.get("auroc_malignant"))
+        rows.append([name, str(metrics["n"]), *map(_figure, figures)])
+    return _lay_out(rows)
 
 
 def _segmentation_table(segmentation: Mapping[str, Any]) -> str:

@@ -62,6 +62,17 @@ def test_the_same_as_reading_directly(
     assert listing(folder) == [built.path.name]
 
 
+def test_frames_of_one_file(tmp_path: Path, folder: Path) -> None:
+    pages = [np.full((20, 24), value, np.uint8) for value in (10, 200)]
+    Image.fromarray(pages[0]).save(tmp_path / "a.tif", save_all=True, append_images=[Image.fromarray(pages[1])])
+    records = [Record(tmp_path / f"a.tif#{page}", (), "normal", name=str(page)) for page in (0, 1)]
+    built = build(records, folder)
+    assert built.images[:, 0, 0, 0].tolist() == [10, 200]
+    assert build(records[::-1], folder).path != built.path
+    os.utime(tmp_path / "a.tif", (1, 1))
+    assert build(records, folder).path != built.path
+
+
 def test_the_second_time_nothing_is_decoded(
     records: list[Record], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -274,7 +285,7 @@ for name, path in (("acsnet", {str(PACKAGE)!r}), ("acsnet.data", {str(PACKAGE / 
 from pathlib import Path
 import numpy as np
 from acsnet.data import cache
-from acsnet.data.busi import read_busi
+from acsnet.data.sets.busi import read_busi
 """
 
 

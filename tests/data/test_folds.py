@@ -180,3 +180,31 @@ def test_records_that_were_not_verified_have_no_groups() -> None:
     records = [replace(record, group="") for record in make_records()]
     with pytest.raises(DataError, match=too_few("benign", 1, 5)):
         split_records(records, FoldsConfig())
+
+
+@pytest.mark.parametrize("index", range(3))
+def test_every_part_has_its_share_of_each_data_set(index: int) -> None:
+    counts = {"large": {"benign": 60, "malignant": 30}, "small": {"benign": 12, "malignant": 24}}
+    records = [
+        replace(record, dataset=dataset, group=f"{dataset}/{record.name}")
+        for dataset, labels in counts.items()
+        for record in make_records(labels, pair_every=1000)
+    ]
+    split = split_records(records, FoldsConfig(count=3, index=index, validation=0.5))
+    assert Counter((record.dataset, record.label) for record in split.test) == {
+        ("large", "benign"): 20,
+        ("large", "malignant"): 10,
+        ("small", "benign"): 4,
+        ("small", "malignant"): 8,
+    }
+    for part in (split.train, split.val):
+        assert Counter((r.dataset, r.label) for r in part)["small", "benign"] == 4
+
+
+def test_data_sets_too_small_for_a_share_of_each() -> None:
+    records = [
+        replace(record, dataset=str(number % 10), group=record.name)
+        for number, record in enumerate(make_records({"benign": 30, "malignant": 30}))
+    ]
+    split = split_records(records, FoldsConfig(count=5))
+    assert Counter(record.label for record in split.test) == {"benign": 6, "malignant": 6}

@@ -6,8 +6,10 @@ import numpy.typing as npt
 import pytest
 import torch
 from PIL import Image
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from acsnet.data.images import (
+    image_size,
     read_image,
     read_mask,
     read_merged_mask,
@@ -126,6 +128,90 @@ def test_images_are_rgb_whatever_is_stored(tmp_path: Path) -> None:
 def test_16_bit_greys_are_scaled(suffix: str, tmp_path: Path) -> None:
     Image.fromarray(np.array([[0, 255, 256, 40000, 65535]], np.uint16)).save(tmp_path / f"a.{suffix}")
     assert read_image(tmp_path / f"a.{suffix}")[0].tolist() == [[v] * 3 for v in (0, 0, 1, 156, 255)]
+
+
+def save_tiff(path: Path, pixels: npt.NDArray[np.generic], **tags: int) -> Path:
+    """Write a TIFF file with some of its tags set by number: ``t281=4095``."""
+    directory = ImageFileDirectory_v2()
+    for name, value in tags.items():
+        directory[int(name[1:])] = value
+    Image.fromarray(pixels).save(path, tiffinfo=directory)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ({}, [0, 0, 8, 15, 255]),
+        # MaxSampleValue: 12 bits in 16; what is above is white.
+        ({"t281": 4095}, [0, 1, 128, 255, 255]),
+        ({"t281": 0}, [0, 0, 8, 15, 255]),
+        # White is zero.
+        ({"t262": 0}, [255, 255, 247, 240, 0]),
+        ({"t262": 0, "t281": 4095}, [255, 254, 127, 0, 0]),
+    ],
+)
+def test_the_range_that_a_tiff_declares(tags: dict[str, int], expected: list[int], tmp_path: Path) -> None:
+    path = save_tiff(tmp_path / "a.tif", np.array([[0, 16, 2048, 4095, 65535]], np.uint16), **tags)
+    assert read_image(path)[0].tolist() == [[value] * 3 for value in expected]
+
+
+def test_the_same_grey_is_the_same_in_every_image(tmp_path: Path) -> None:
+    for name, others in (("a.png", [0, 65535]), ("b.png", [20000, 20001])):
+        Image.fromarray(np.array([[20000, *others]], np.uint16)).save(tmp_path / name)
+    assert read_image(tmp_path / "a.png")[0, 0, 0] == read_image(tmp_path / "b.png")[0, 0, 0] == 78
+
+
+def test_pages_by_index(tmp_path: Path) -> None:
+    pages = [noise(6, 5, seed=seed) for seed in range(3)]
+    first, *others = map(Image.fromarray, pages)
+    first.save(tmp_path / "a.tif", save_all=True, append_images=others)
+    for index, page in enumerate(pages):
+        np.testing.assert_array_equal(read_image(tmp_path / f"a.tif#{index}")[..., 0], page)
+        np.testing.assert_array_equal(read_mask(tmp_path / f"a.tif#{index}"), page > 127)
+    for read in (read_image, read_mask):
+        with pytest.raises(DataError, match=r"a\.tif holds 3 frames: name one of them, from a\.tif#0 to a\.tif#2"):
+            read(tmp_path / "a.tif")
+    with pytest.raises(DataError, match=r"a\.tif#3: there is no frame 3, the file holds 3, counted from 0"):
+        read_image(tmp_path / "a.tif#3")
+    with pytest.raises(DataError, match=r"there is no image .*none\.tif$"):
+        read_image(tmp_path / "none.tif#1")
+
+
+def test_a_hash_in_the_name_of_other_formats_is_part_of_it(tmp_path: Path) -> None:
+    Image.fromarray(GREY).save(tmp_path / "image#3.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "image#3.png")[..., 0], GREY)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate"])
+def test_broken_tags_of_tiff_give_no_other_error(compression: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    Image.fromarray(noise(20, 24)).save(path, compression=compression)
+    whole, random = path.read_bytes(), np.random.default_rng(0)
+    refused = 0
+    for _ in range(200):
+        broken = bytearray(whole)
+        for _ in range(3):
+            broken[random.integers(16) if random.random() < 0.5 else -random.integers(1, 200)] = random.integers(256)
+        path.write_bytes(broken)
+        try:
+            read_image(path)
+        except DataError:
+            refused += 1
+    assert refused > 50
+
+
+def test_the_size_from_the_header_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(noise(20, 24)).save(path)
+    path.write_bytes(path.read_bytes()[:100])
+    assert image_size(path) == (24, 20)
+    with pytest.raises(DataError, match=r"there is no image .*none\.png"):
+        image_size(tmp_path / "none.png")
+    (tmp_path / "b.png").write_text("no image")
+    with pytest.raises(DataError, match=r"b\.png cannot be read as an image"):
+        image_size(tmp_path / "b.png")
 
 
 @pytest.mark.parametrize("kind", [np.int32, np.float32])

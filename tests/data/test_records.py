@@ -42,8 +42,12 @@ def test_round_trip_of_every_field(tmp_path: Path) -> None:
             group="busi/benign/benign (1).png",
             dataset="busi",
             patient="p, 7",
+            pixel_size=(0.0712345678901234, 0.1),
         ),
         Record(folder / "normal;1.png", (), "normal", name="normal;1.png", dataset="other"),
+        Record(
+            folder / "cine.dcm#12", (folder / "masks.tif#1",), "normal", name="cine.dcm#12", pixel_size=(1e-5, 1e-5)
+        ),
     ]
     write_record_table(tmp_path / "tables" / "records.csv", records)
     assert read_record_table(tmp_path / "tables" / "records.csv") == records
@@ -65,6 +69,33 @@ def test_written_paths_are_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     [read] = read_record_table(tmp_path / "elsewhere" / "a.csv")
     assert read.image == tmp_path / "set" / "a.png"
     assert read.masks == (tmp_path / "set" / "a_mask.png",)
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"), [("", None), ("0.07", (0.07, 0.07)), ("0.07;0.08", (0.07, 0.08)), (" 7e-2 ", (0.07, 0.07))]
+)
+def test_pixel_sizes(cell: str, expected: tuple[float, float] | None, tmp_path: Path) -> None:
+    table = write(tmp_path / "t.csv", "image,masks,label,pixel_size", f"a.png,,normal,{cell}")
+    assert read_record_table(table)[0].pixel_size == expected
+
+
+def test_a_table_without_pixel_sizes(tmp_path: Path) -> None:
+    table = write(tmp_path / "t.csv", "image,masks,label,group,dataset,patient,name", "a.png,,normal,g,d,p,n")
+    assert read_record_table(table) == [
+        Record(tmp_path / "a.png", (), "normal", name="n", group="g", dataset="d", patient="p")
+    ]
+
+
+def test_cells_that_are_no_pixel_size(tmp_path: Path) -> None:
+    cells = ["0", "-0.1", "0.1 mm", "0.1;", "0.1;0.1;0.1", "nan", "inf", "0.1", ""]
+    lines = [f"{number}.png,,normal,{cell}" for number, cell in enumerate(cells)]
+    table = write(tmp_path / "t.csv", "image,masks,label,pixel_size", *lines)
+    message = (
+        r't\.csv has lines whose pixel_size is neither one number of millimetres above 0 nor "vertical;horizontal": '
+        r"2, 3, 4, 5, 6, 7, 8$"
+    )
+    with pytest.raises(DataError, match=message):
+        read_record_table(table)
 
 
 def test_relative_paths_are_taken_from_the_folder_of_the_table(tmp_path: Path) -> None:

@@ -1,20 +1,31 @@
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from acsnet.config import DataConfig
 from acsnet.data import load_records, read_busi, verify_records, write_record_table
-from acsnet.errors import DataError
+from acsnet.errors import DataError, UnknownNameError
 
 MakeSet = Callable[..., Path]
 
 
-def table_of(root: Path, path: Path) -> Path:
-    write_record_table(path, read_busi(root))
+def table_of(root: Path, path: Path, dataset: str = "busi", **labels: str) -> Path:
+    """Write the table of a set, with its name and some of its labels changed."""
+    records = [replace(r, dataset=dataset, label=labels.get(r.label, r.label)) for r in read_busi(root)]
+    write_record_table(path, records)
     return path
+
+
+def load(
+    *tables: Path, classes: Sequence[str] = ("benign", "malignant", "normal"), **settings: object
+) -> Counter[tuple[str, str]]:
+    """Count what is loaded of some tables, by data set and label."""
+    config = DataConfig.model_validate({"records": tables, "classes": classes, **settings})
+    return Counter((record.dataset, record.label) for record in load_records(config, progress=False))
 
 
 def test_records_of_a_root(make_set: MakeSet) -> None:
@@ -32,7 +43,10 @@ def test_records_of_a_table(make_set: MakeSet, tmp_path: Path) -> None:
 
 
 def test_neither_root_nor_records() -> None:
-    message = r"no data is named: --set data\.root=FOLDER \(BUSI's layout\) or --set data\.records=TABLE\.csv"
+    message = (
+        r"no data is named: --set data\.root=FOLDER \(in BUSI's layout, or in that of data\.dataset: .*busbra, busi, .*"
+        r"\) or --set data\.records=TABLE\.csv"
+    )
     with pytest.raises(DataError, match=message):
         load_records(DataConfig(), progress=False)
 
@@ -68,7 +82,10 @@ def test_a_broken_image_of_another_class_is_not_looked_at(make_set: MakeSet, tmp
 
 def test_a_table_without_the_classes(make_set: MakeSet, tmp_path: Path) -> None:
     table = table_of(make_set(benign=2), tmp_path / "records.csv")
-    message = r"records\.csv has no records of the classes malignant, normal"
+    message = (
+        r"records\.csv has no records of the classes malignant, normal, only 2 benign: set data\.classes, or say what "
+        r"they are by data\.class_map=\{label: class\}"
+    )
     with pytest.raises(DataError, match=message):
         load_records(DataConfig(records=table, classes=("malignant", "normal")), progress=False)
 
@@ -91,3 +108,77 @@ def test_missing_data_says_how_to_get_it(tmp_path: Path) -> None:
         load_records(DataConfig(root=tmp_path / "none"), progress=False)
     with pytest.raises(DataError, match=r"there is no record table .*none\.csv: make one with tools/curate\.py"):
         load_records(DataConfig(records=tmp_path / "none.csv"), progress=False)
+
+
+def test_several_tables(make_set: MakeSet, tmp_path: Path) -> None:
+    one = table_of(make_set("one", benign=2, malignant=1), tmp_path / "1" / "records.csv", "one")
+    two = table_of(make_set("two", first_id=10, benign=1, normal=3), tmp_path / "2" / "records.csv", "two")
+    assert load(one, two) == {("one", "benign"): 2, ("one", "malignant"): 1, ("two", "benign"): 1, ("two", "normal"): 3}
+
+
+def test_identical_images_of_two_sets_are_one_group(make_set: MakeSet, tmp_path: Path) -> None:
+    one = table_of(make_set("one", benign=2), tmp_path / "one.csv", "one")
+    two = table_of(make_set("two", benign=1), tmp_path / "two.csv", "two")
+    records = load_records(DataConfig(records=(one, two)), progress=False)
+    assert [record.group.removeprefix("one/benign/benign ") for record in records] == ["(1).png", "(2).png", "(1).png"]
+
+
+def test_tables_that_share_names_or_images(make_set: MakeSet, tmp_path: Path) -> None:
+    root, other = make_set("one", benign=2), make_set("two", benign=1, first_id=2)
+    one = table_of(root, tmp_path / "one.csv", "busi")
+    same_name = table_of(other, tmp_path / "two.csv", "busi")
+    message = (
+        r"data\.records: tables must not share images, nor names within one 'dataset': busi/benign/benign \(2\)\.png "
+        r"\(.*two/benign/benign \(2\)\.png\) is in .*one\.csv and in .*two\.csv$"
+    )
+    with pytest.raises(DataError, match=message):
+        load(one, same_name)
+    same_images = table_of(root, tmp_path / "three.csv", "another")
+    with pytest.raises(DataError, match=r"one 'dataset', 2 problems:\n  another/benign/benign \(1\)\.png .* is in "):
+        load(one, same_images)
+
+
+def test_every_table_says_what_is_left_out(make_set: MakeSet, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    one = table_of(make_set("one", benign=2), tmp_path / "one.csv", "one")
+    two = table_of(make_set("two", first_id=10, benign=1, normal=3), tmp_path / "two.csv", "two")
+    with caplog.at_level(logging.INFO, "acsnet"):
+        load(one, two, classes=["benign"])
+    assert caplog.messages == [f"left out of {two}, not in data.classes: {{'normal': 3}}"]
+
+
+def test_a_root_of_another_set(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    config = {"root": tmp_path, "dataset": "folders"}
+    with pytest.raises(DataError, match=r"has none of the folders images/benign/, .*: expected images/<class>/"):
+        load_records(DataConfig.model_validate(config), progress=False)
+    with pytest.raises(UnknownNameError, match=r"unknown data set 'folder': did you mean 'folders'"):
+        load_records(DataConfig.model_validate({**config, "dataset": "folder"}), progress=False)
+
+
+def test_labels_of_a_table_are_mapped(make_set: MakeSet, tmp_path: Path) -> None:
+    root = make_set(benign=2, malignant=1, normal=3)
+    table = table_of(root, tmp_path / "t.csv", benign="cyst", malignant="cancer")
+    mapping = {"cyst": "benign", "cancer": "malignant"}
+    assert load(table, class_map=mapping) == {("busi", "benign"): 2, ("busi", "malignant"): 1, ("busi", "normal"): 3}
+    assert load(table, class_map={"cancer": "malignant"}) == {("busi", "malignant"): 1, ("busi", "normal"): 3}
+    merged = {"cyst": "malignant", "cancer": "malignant"}
+    assert load(table, classes=["malignant"], class_map=merged) == {("busi", "malignant"): 3}
+
+
+def test_labels_of_a_root_are_mapped(make_set: MakeSet) -> None:
+    root = make_set(benign=2, cancer=1, normal=1)
+    config = DataConfig(root=root, classes=("benign", "malignant"), class_map={"cancer": "malignant"})
+    assert Counter(r.label for r in load_records(config, progress=False)) == {"benign": 2, "malignant": 1}
+
+
+def test_names_in_the_class_map_that_are_unknown(make_set: MakeSet, tmp_path: Path) -> None:
+    root = make_set(benign=2, cancer=1)
+    table = table_of(root, tmp_path / "t.csv")
+    for where in ({"root": root}, {"records": table}):
+        config = DataConfig.model_validate({**where, "class_map": {"cancre": "malignant"}})
+        message = r"unknown label in data\.class_map 'cancre': (did you mean 'cancer'\? )?the data has benign"
+        with pytest.raises(UnknownNameError, match=message):
+            load_records(config, progress=False)
+        config = DataConfig.model_validate({**where, "class_map": {"cancer": "maligant"}})
+        with pytest.raises(UnknownNameError, match=r"class in data\.class_map 'maligant': did you mean 'malignant'"):
+            load_records(config, progress=False)

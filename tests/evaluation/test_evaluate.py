@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -85,12 +86,60 @@ def test_files_and_table(predictor: Predictor, records: list[Record], tmp_path: 
     assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == {**result.metrics, "checkpoint": "x"}
     lines = (tmp_path / "out" / "cases.csv").read_text().splitlines()
     probabilities = "probability_benign,probability_malignant,probability_normal"
-    assert lines[0] == f"image,label,predicted,{probabilities},dice,iou,hd95,assd,precision,recall"
+    assert lines[0] == f"image,label,predicted,{probabilities},dice,iou,hd95,assd,precision,recall,dataset"
     assert len(lines) == 6
     table = metric_table(result.metrics, CLASSES)
     assert "Dice                 0.500   0.500   0.500   1.000      0.250" in table
     assert "accuracy                 0.600" in table
     assert "malignant               0          1       1" in table
+
+
+def test_each_of_several_data_sets(predictor: Predictor, records: list[Record]) -> None:
+    """Two sets, one of them without normal cases; names are those within a set."""
+    here = [replace(record, dataset="here") for record in records]
+    there = [replace(record, dataset="there") for record in records if record.label != "normal"]
+    result = evaluate(predictor, [*here, *there], progress=False)
+    assert {(row["dataset"], row["image"]) for row in result.cases} == {(r.dataset, r.name) for r in [*here, *there]}
+    datasets = result.metrics["datasets"]
+    assert result.metrics["n"] == 8
+    assert {name: metrics["n"] for name, metrics in datasets.items()} == {"here": 5, "there": 3}
+    assert datasets["here"] == evaluate(predictor, here, progress=False).metrics
+    assert datasets["there"] == evaluate(predictor, there, progress=False).metrics
+    assert "datasets" not in datasets["here"]
+    table = metric_table(result.metrics, CLASSES)
+    assert "data set  images   Dice  accuracy  AUROC (malignant)" in table
+    assert "there          3  0.500     0.667" in table
+
+
+def test_a_set_without_normal_cases(predictor: Predictor, records: list[Record], tmp_path: Path) -> None:
+    """What a class without truth makes undefined is left out of means, None where nothing is left, and said."""
+    result = evaluate(predictor, [record for record in records if record.label != "normal"], progress=False)
+    segmentation, classification = result.metrics["segmentation"], result.metrics["classification"]
+    assert segmentation["dice"] == segmentation["lesion"]["dice"] == pytest.approx(1.5 / 3)
+    assert (segmentation["normal"]["n"], segmentation["normal"]["dice"]) == (0, None)
+    assert "normal" not in segmentation["per_class"]
+    # One of three is called normal: that counts as wrong.
+    assert classification["accuracy"] == pytest.approx(2 / 3)
+    assert classification["balanced_accuracy"] == pytest.approx((1 + 0.5) / 2)
+    assert classification["per_class"]["normal"] == {
+        "precision": None,
+        "recall": None,
+        "f1": None,
+        "auroc": None,
+        "support": 0,
+    }
+    assert classification["confusion_matrix"][2] == [0, 0, 0]
+    assert classification["auroc_macro"] is None
+    assert classification["auroc_malignant"] is not None
+    assert {key for key, note in classification["notes"].items() if "normal" in note} == {
+        "precision_macro",
+        "recall_macro",
+        "f1_macro",
+        "balanced_accuracy",
+        "auroc_macro",
+    }
+    result.write(tmp_path, {})
+    assert "balanced_accuracy: no case of normal: left out" in metric_table(result.metrics, CLASSES)
 
 
 def test_class_without_cases_is_a_note_not_a_zero(predictor: Predictor, records: list[Record]) -> None:

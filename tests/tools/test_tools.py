@@ -1,17 +1,26 @@
 """The tools as their users call them: right and wrong input, exit status, one line of error, nothing half-written."""
 
 import csv
+import hashlib
+import io
 import json
+import shlex
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
+
+from acsnet.data import dataset_entry
+from acsnet.data.sets import RemoteFile, entry
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 Invoke = Callable[..., tuple[int, str, str]]
@@ -78,6 +87,88 @@ def test_test_any_folder_with_fewer_classes(
     assert "normal" in metrics["classification"]["notes"]["auroc_macro"]
 
 
+def write_records(path: Path, root: Path, dataset: str, labels: dict[str, str]) -> Path:
+    """A table of some classes of a set in BUSI's layout, under other names."""
+    rows = [
+        {
+            "image": str(image),
+            "masks": str(image.with_name(f"{image.stem}_mask.png")),
+            "label": name,
+            "dataset": dataset,
+        }
+        for label, name in labels.items()
+        for image in sorted((root / label).glob("*).png"))
+    ]
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def test_external_test_on_a_set_without_normal_cases(
+    invoke: Invoke, trained_run: Path, phantom_root: Path, tmp_path: Path
+) -> None:
+    """The run's own configuration names a root; the table takes its place, and its classes are mapped."""
+    labels = {"benign": "cyst", "malignant": "cancer"}
+    table = write_records(tmp_path / "other.csv", phantom_root, "other", labels)
+    arguments = ["--set", f"data.records={table}", "--set", "data.split=all"]
+    arguments += ["--set", "data.class_map={cyst: benign, cancer: malignant}", "--out", tmp_path / "out"]
+    status, output, errors = invoke("test", "--checkpoint", trained_run / "best.safetensors", *arguments)
+    assert status == 0, errors
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["n"] == 26
+    assert metrics["dataset_sizes"] == {"other": 26}
+    assert metrics["class_map"] == {"cyst": "benign", "cancer": "malignant"}
+    assert metrics["classification"]["per_class"]["normal"]["support"] == 0
+    assert metrics["classification"]["auroc_malignant"] is not None
+    assert "balanced_accuracy: no case of normal: left out" in output
+    assert {row["label"] for row in read_rows(tmp_path / "out" / "cases.csv")} == {"benign", "malignant"}
+
+
+def test_test_on_several_tables(invoke: Invoke, trained_run: Path, phantom_root: Path, tmp_path: Path) -> None:
+    lesions = {"benign": "benign", "malignant": "malignant"}
+    one = write_records(tmp_path / "one.csv", phantom_root, "one", lesions)
+    two = write_records(tmp_path / "two.csv", phantom_root, "two", {"normal": "normal"})
+    arguments = ["--set", f"data.records=[{one}, {two}]", "--set", "data.split=all", "--out", tmp_path / "out"]
+    status, output, errors = invoke("test", "--checkpoint", trained_run / "best.safetensors", *arguments)
+    assert status == 0, errors
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["dataset_sizes"] == {"one": 26, "two": 10}
+    assert metrics["datasets"]["two"]["classification"]["n"] == 10
+    assert "data set" in output
+
+
+def test_training_on_several_tables(invoke: Invoke, tiny_config: Path, phantom_root: Path, tmp_path: Path) -> None:
+    one = write_records(tmp_path / "one.csv", phantom_root, "one", {"benign": "benign", "normal": "normal"})
+    two = write_records(tmp_path / "two.csv", phantom_root, "two", {"malignant": "malignant"})
+    tables = ["--set", f"data.records=[{one}, {two}]", "--set", "training.epochs=1"]
+    status, _, errors = invoke("train", tiny_config, "--work-dir", tmp_path / "run", *tables)
+    assert status == 0, errors
+    status, _, errors = invoke("test", "--checkpoint", tmp_path / "run" / "best.safetensors")
+    assert status == 0, errors
+    metrics = json.loads((tmp_path / "run" / "test" / "metrics.json").read_text())
+    assert set(metrics["dataset_sizes"]) == {"one", "two"}
+    assert metrics["split_hash"] == json.loads((tmp_path / "run" / "environment.json").read_text())["split_hash"]
+
+
+@pytest.mark.parametrize(
+    ("override", "text"),
+    [
+        ("data.class_map={cysts: benign}", "unknown label in data.class_map 'cysts': did you mean 'cyst'?"),
+        ("data.class_map={cyst: begnin}", "unknown class in data.class_map 'begnin': did you mean 'benign'?"),
+        ("data.dataset=busbar", "unknown data set 'busbar': did you mean 'busbra'"),
+    ],
+)
+def test_unknown_names_of_an_external_test(
+    override: str, text: str, invoke: Invoke, trained_run: Path, phantom_root: Path, tmp_path: Path
+) -> None:
+    table = write_records(tmp_path / "other.csv", phantom_root, "other", {"benign": "cyst"})
+    where = f"data.root={phantom_root}" if "dataset" in override else f"data.records={table}"
+    arguments = ["--set", where, "--set", override, "--set", "data.split=all", "--out", tmp_path / "out"]
+    assert_error(invoke("test", "--checkpoint", trained_run / "best.safetensors", *arguments), text)
+
+
 def test_another_split_is_pointed_out(
     invoke: Invoke, trained_run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -99,6 +190,68 @@ def test_curate_writes_a_table_that_trains_and_tests(
     assert status == 0, errors
     environment = json.loads((trained_run / "environment.json").read_text())
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["split_hash"] == environment["split_hash"]
+
+
+def test_curate_a_table_and_another_layout(invoke: Invoke, phantom_root: Path, tmp_path: Path) -> None:
+    table = write_records(tmp_path / "some.csv", phantom_root, "other", {"benign": "benign"})
+    status, output, errors = invoke("curate", table, "--out", tmp_path / "one")
+    assert status == 0, errors
+    assert "14 images in 14 groups" in output
+    assert {row["dataset"] for row in read_rows(tmp_path / "one" / "records.csv")} == {"other"}
+
+    root = tmp_path / "mine"
+    for image in (phantom_root / "benign").glob("benign (?).png"):
+        for kind, source in (("images", image), ("masks", image.with_name(f"{image.stem}_mask.png"))):
+            (root / kind / "benign").mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, root / kind / "benign" / image.name)
+    status, output, errors = invoke("curate", root, "--dataset", "folders", "--out", tmp_path / "two")
+    assert status == 0, errors
+    assert "9 images in 9 groups" in output
+    assert_error(invoke("curate", root, "--dataset", "folder", "--out", tmp_path / "three"), "did you mean 'folders'")
+    assert_error(invoke("curate", root, "--out", tmp_path / "three"), "mine has no class folders, but")
+
+
+def zipped(root: Path) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for path in sorted(root.rglob("*.png")):
+            archive.write(path, f"Dataset_BUSI_with_GT/{path.relative_to(root).as_posix()}")
+    return buffer.getvalue()
+
+
+def test_download_and_use(
+    invoke: Invoke, site: Any, phantom_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = zipped(phantom_root)
+    site.replies["/Dataset_BUSI.zip"] = lambda handler: site.send(handler, content, len(content) // 2 + 1)
+    served = RemoteFile("Dataset_BUSI.zip", site.url("/Dataset_BUSI.zip"))
+    monkeypatch.setitem(entry._ENTRIES, "busi", replace(dataset_entry("busi"), files=(served,)))
+    status, output, errors = invoke("download", "busi", "--out", tmp_path / "my data")
+    assert status == 0, errors
+    assert output.index("licence:") < output.index("SHA-256 of Dataset_BUSI.zip: ")
+    assert f"{hashlib.sha256(content).hexdigest()} (not pinned: no checksum of this file is known" in output
+    assert "36 images (14 benign, 12 malignant, 10 normal)" in output
+    options = shlex.split(output.splitlines()[-1].removeprefix("use it by: "))
+    assert options == ["--set", "data.dataset=busi", "--set", f"data.root={tmp_path}/my data/Dataset_BUSI_with_GT"]
+    assert len(site.requests) == 2
+    assert_error(invoke("download", "busi", "--out", tmp_path / "my data"), "is there already and is never overwritten")
+
+
+def test_download_of_sets_that_cannot_be_fetched(invoke: Invoke, tmp_path: Path) -> None:
+    result = invoke("download", "udiat", "--out", tmp_path / "data")
+    assert_error(result, "UDIAT (Dataset B) cannot be fetched, it has no public address: ask Moi Hoon Yap")
+    assert "licence:     for research" in result[1]
+    assert_error(
+        invoke("download", "busbar", "--out", tmp_path / "data"), "unknown data set 'busbar': did you mean 'busb"
+    )
+    assert not (tmp_path / "data").exists()
+
+
+def test_download_shows_the_licence_alone(invoke: Invoke, tmp_path: Path) -> None:
+    status, output, _ = invoke("download", "busbra", "--show", "--out", tmp_path / "data")
+    assert status == 0
+    assert "CC BY 4.0" in output
+    assert not (tmp_path / "data").exists()
 
 
 def test_phantom_tool(invoke: Invoke, tmp_path: Path) -> None:
@@ -225,7 +378,7 @@ def test_predict_threshold_out_of_range(threshold: str, invoke: Invoke, trained_
     assert "it has to lie between 0 and 1" in errors
 
 
-@pytest.mark.parametrize("tool", ["train", "test", "predict", "phantom", "curate"])
+@pytest.mark.parametrize("tool", ["train", "test", "predict", "phantom", "curate", "download"])
 def test_help(tool: str, invoke: Invoke) -> None:
     status, output, _ = invoke(tool, "--help")
     assert status == 0

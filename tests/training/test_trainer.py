@@ -17,8 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from acsnet import load_model
 from acsnet.checkpoint import read_card
 from acsnet.config import Config, build_config, load_config
-from acsnet.data import Split
-from acsnet.data.busi import read_busi
+from acsnet.data import Split, read_busi
 from acsnet.errors import AcsnetError, ConfigError, DataError, InputError, RunError, UnknownNameError
 from acsnet.training import Trainer
 

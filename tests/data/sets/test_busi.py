@@ -9,13 +9,14 @@ from PIL import Image
 
 from acsnet.config import FoldsConfig
 from acsnet.data import read_busi, split_records, verify_records
-from acsnet.data.busi import is_mask, natural_order, problem_list, scan_busi
 from acsnet.data.images import read_image, read_mask
+from acsnet.data.listing import is_mask, natural_order, problem_list
+from acsnet.data.sets.busi import scan_busi
 from acsnet.errors import DataError
 
 MakeSet = Callable[..., Path]
 HOW_TO_GET = (
-    r"download BUSI \(see README, 'Training on BUSI'\) and set data\.root to the folder that holds benign/, malignant/ "
+    r"download BUSI \(python tools/download\.py busi\) and set data\.root to the folder that holds benign/, malignant/ "
     r"and normal/, or make phantoms: python tools/phantom\.py --out phantoms"
 )
 

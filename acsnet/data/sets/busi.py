@@ -1,21 +1,22 @@
-"""Reader of BUSI in its published layout (Al-Dhabyani et al. 2020, Data in Brief 28, 104863).
+"""BUSI (Al-Dhabyani et al. 2020, Data in Brief 28, 104863), as published.
 
 ``<root>/<class>/<class> (<id>).png`` with ``<class> (<id>)_mask.png``, and ``_mask_1.png``, ``_mask_2.png``, ... where
-one image has several lesions. Ids need not be contiguous. Verified on the published images.
+one image has several lesions. Ids need not be contiguous. No patients and no pixel sizes are published.
+
+Verified on the published images.
 """
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from acsnet.data.images import IMAGE_SUFFIXES
+from acsnet.data.listing import image_files, image_stem, is_mask, problem_list
 from acsnet.data.records import Record
+from acsnet.data.sets.entry import DatasetEntry, RemoteFile, register_dataset
 from acsnet.errors import DataError
 
 CLASSES = ("benign", "malignant", "normal")
-_MASK = re.compile(r"_mask(_\d+)?$")
 _HOW_TO_GET = (
-    "download BUSI (see README, 'Training on BUSI') and set data.root to the folder that holds benign/, malignant/ and "
+    "download BUSI (python tools/download.py busi) and set data.root to the folder that holds benign/, malignant/ and "
     "normal/, or make phantoms: python tools/phantom.py --out phantoms"
 )
 
@@ -56,13 +57,6 @@ def scan_busi(root: Path, classes: Sequence[str] = CLASSES) -> tuple[list[Record
     return records, problems
 
 
-def problem_list(heading: str, problems: Sequence[str]) -> str:
-    """One message for any number of problems, a line each."""
-    if len(problems) == 1:
-        return f"{heading}: {problems[0]}"
-    return "\n  ".join([f"{heading}, {len(problems)} problems:", *problems])
-
-
 def _what_is_wrong(root: Path, classes: Sequence[str]) -> str:
     if not root.exists():
         return f"there is no data root {root}"
@@ -72,17 +66,11 @@ def _what_is_wrong(root: Path, classes: Sequence[str]) -> str:
     return f"{root} has none of the folders {', '.join(label + '/' for label in classes)}"
 
 
-def is_mask(path: Path) -> bool:
-    """Whether a file is a mask by its name."""
-    return _MASK.search(path.stem) is not None
-
-
 def _read_class(folder: Path) -> tuple[list[Record], list[str]]:
-    files = sorted((path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES), key=_order)
-    files = [path for path in files if not path.name.startswith(".")]
+    files = image_files(folder)
     masks: dict[str, list[Path]] = {}
     for path in filter(is_mask, files):
-        masks.setdefault(_MASK.sub("", path.stem), []).append(path)
+        masks.setdefault(image_stem(path), []).append(path)
     images = [path for path in files if not is_mask(path)]
     problems = [f"{path} has no mask {path.stem}_mask.png" for path in images if path.stem not in masks]
     stems = {path.stem for path in images}
@@ -92,11 +80,19 @@ def _read_class(folder: Path) -> tuple[list[Record], list[str]]:
     ], problems
 
 
-def natural_order(text: str) -> list[tuple[int, int | str]]:
-    """Sort key that puts "benign (2)" before "benign (10)"."""
-    return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", text) if part]
-
-
-def _order(path: Path) -> tuple[list[tuple[int, int | str]], str]:
-    # The name settles what the numbers leave open, as "1.png" and "01.png": a folder is listed in any order.
-    return natural_order(path.stem), path.name
+register_dataset(
+    DatasetEntry(
+        name="busi",
+        title="BUSI (Breast Ultrasound Images Dataset)",
+        publication="Al-Dhabyani et al. 2020, Data in Brief 28, 104863",
+        licence=(
+            "free for research where the publication is cited; copies of it elsewhere are marked CC0 (public domain). "
+            "Read the authors' page: its wording could not be checked when this was written"
+        ),
+        page="https://scholar.cu.edu.eg/?q=afahmy/pages/dataset",
+        scan=scan_busi,
+        classes=CLASSES,
+        folder="Dataset_BUSI_with_GT",
+        files=(RemoteFile("Dataset_BUSI.zip", "https://scholar.cu.edu.eg/Dataset_BUSI.zip"),),
+    )
+)

@@ -1,0 +1,382 @@
+"""DICOM files written by pydicom, whose grey values are worked out by hand from PS3.3 C.7.6.3 and C.11."""
+
+import io
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from acsnet.data import Record, verify_records
+from acsnet.data.dicom import DicomFacts, is_dicom, read_dicom_facts
+from acsnet.data.images import read_image, read_mask
+from acsnet.errors import DataError
+
+pydicom = pytest.importorskip("pydicom", reason="the extra `data` is not installed")
+from pydicom.dataset import Dataset, FileMetaDataset  # noqa: E402
+from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, JPEGLosslessSV1, RLELossless, generate_uid  # noqa: E402
+
+ULTRASOUND_IMAGE = "1.2.840.10008.5.1.4.1.1.6.1"
+ULTRASOUND_MULTI_FRAME = "1.2.840.10008.5.1.4.1.1.3.1"
+
+
+def make(pixels: npt.NDArray[Any], photometric: str = "MONOCHROME2", **tags: Any) -> Dataset:
+    """A data set of an image (H, W), (H, W, 3), (F, H, W) or (F, H, W, 3); frames where ``NumberOfFrames`` is given."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = ULTRASOUND_MULTI_FRAME if "NumberOfFrames" in tags else ULTRASOUND_IMAGE
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset = Dataset()
+    dataset.file_meta = meta
+    dataset.SOPClassUID, dataset.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    grey = photometric in ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")
+    shape = pixels.shape[1:] if "NumberOfFrames" in tags else pixels.shape
+    dataset.Rows, dataset.Columns = shape[:2]
+    dataset.SamplesPerPixel = 1 if grey else 3
+    if not grey:
+        dataset.PlanarConfiguration = 0
+    dataset.PhotometricInterpretation = photometric
+    dataset.BitsAllocated = 8 * pixels.itemsize
+    dataset.BitsStored = dataset.BitsAllocated
+    dataset.PixelRepresentation = int(np.issubdtype(pixels.dtype, np.signedinteger))
+    for name, value in tags.items():
+        setattr(dataset, name, value)
+    dataset.HighBit = dataset.BitsStored - 1
+    dataset.PixelData = pixels.tobytes()
+    return dataset
+
+
+def save(path: Path, dataset: Dataset) -> Path:
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+def region(top: int, left: int, bottom: int, right: int, **tags: Any) -> Dataset:
+    """A two-dimensional region of tissue; rows and columns are inclusive."""
+    one = Dataset()
+    one.RegionSpatialFormat = 1
+    one.RegionDataType = 1
+    one.RegionLocationMinY0, one.RegionLocationMinX0 = top, left
+    one.RegionLocationMaxY1, one.RegionLocationMaxX1 = bottom, right
+    for name, value in tags.items():
+        setattr(one, name, value)
+    return one
+
+
+def noise(*shape: int) -> npt.NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+def grey_values(path: Path) -> list[int]:
+    image = read_image(path)
+    assert image.dtype == np.uint8
+    assert (image == image[..., :1]).all()
+    return image[0, :, 0].tolist()
+
+
+def test_8_bit_grey_is_what_it_is(tmp_path: Path) -> None:
+    pixels = noise(6, 8)
+    image = read_image(save(tmp_path / "a.dcm", make(pixels)))
+    np.testing.assert_array_equal(image, np.dstack([pixels] * 3))
+    image[0, 0] = 0  # it can be written to
+
+
+def test_monochrome1_is_turned_round(tmp_path: Path) -> None:
+    pixels = noise(6, 8)
+    image = read_image(save(tmp_path / "a.dcm", make(pixels, "MONOCHROME1")))
+    np.testing.assert_array_equal(image[..., 0], 255 - pixels)
+
+
+def test_rgb(tmp_path: Path) -> None:
+    pixels = noise(6, 8, 3)
+    np.testing.assert_array_equal(read_image(save(tmp_path / "a.dcm", make(pixels, "RGB"))), pixels)
+
+
+def test_ybr_becomes_rgb(tmp_path: Path) -> None:
+    # Y, Cb, Cr of black, white, red and a grey, by PS3.3 C.7.6.3.1.2.
+    pixels = np.array([[[0, 128, 128], [255, 128, 128], [76, 85, 255], [100, 128, 128]]], np.uint8)
+    image = read_image(save(tmp_path / "a.dcm", make(pixels, "YBR_FULL")))
+    expected = [[0, 0, 0], [255, 255, 255], [254, 0, 0], [100, 100, 100]]
+    assert np.abs(image[0].astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_palettes(bits: int, tmp_path: Path) -> None:
+    kind = np.uint8 if bits == 8 else np.uint16
+    factor = 1 if bits == 8 else 256
+    tags: dict[str, Any] = {}
+    for colour, values in {"Red": [0, 255, 10, 7], "Green": [0, 0, 20, 8], "Blue": [0, 0, 30, 9]}.items():
+        tags[f"{colour}PaletteColorLookupTableDescriptor"] = [4, 0, bits]
+        tags[f"{colour}PaletteColorLookupTableData"] = (np.array(values) * factor).astype(kind).tobytes()
+    dataset = make(np.array([[0, 1, 2, 3]], np.uint8), "PALETTE COLOR", **tags)
+    image = read_image(save(tmp_path / "a.dcm", dataset))
+    assert image[0].tolist() == [[0, 0, 0], [255, 0, 0], [10, 20, 30], [7, 8, 9]]
+
+
+def test_colour_of_16_bits(tmp_path: Path) -> None:
+    pixels = np.array([[[0, 255, 256], [40000, 65535, 0]]], np.uint16)
+    assert read_image(save(tmp_path / "a.dcm", make(pixels, "RGB"))).tolist() == [[[0, 0, 1], [156, 255, 0]]]
+    pixels = np.array([[[0, 16, 4095]]], np.uint16)
+    assert read_image(save(tmp_path / "b.dcm", make(pixels, "RGB", BitsStored=12))).tolist() == [[[0, 1, 255]]]
+
+
+def test_the_declared_range_not_that_of_the_pixels(tmp_path: Path) -> None:
+    values = np.array([[0, 1000, 2048, 4095]], np.uint16)
+    assert grey_values(save(tmp_path / "a.dcm", make(values, BitsStored=12))) == [0, 62, 128, 255]
+    assert grey_values(save(tmp_path / "b.dcm", make(values, BitsStored=16))) == [0, 4, 8, 16]
+    darker = values // 2
+    assert grey_values(save(tmp_path / "c.dcm", make(darker, BitsStored=12))) == [0, 31, 64, 127]
+
+
+def test_signed_pixels(tmp_path: Path) -> None:
+    values = np.array([[-2048, 0, 2047]], np.int16)
+    assert grey_values(save(tmp_path / "a.dcm", make(values, BitsStored=12))) == [0, 128, 255]
+
+
+def test_windows(tmp_path: Path) -> None:
+    values = np.array([[0, 150, 200, 250, 4095]], np.uint16)
+    # By C.11.2.1.2.1: ((x - 199.5) / 100 + 0.5) of the range, cut at its ends.
+    expected = [0, round(255 * 0.005), round(255 * 0.505), 255, 255]
+    window = {"WindowCenter": 200, "WindowWidth": 101, "BitsStored": 12}
+    assert grey_values(save(tmp_path / "a.dcm", make(values, **window))) == expected
+    # Of several windows the first is taken.
+    several = {**window, "WindowCenter": [200, 1], "WindowWidth": [101, 2]}
+    assert grey_values(save(tmp_path / "b.dcm", make(values, **several))) == expected
+    assert grey_values(save(tmp_path / "c.dcm", make(values, "MONOCHROME1", **window))) == [255 - v for v in expected]
+
+
+def test_the_usual_window_of_8_bits_changes_nothing(tmp_path: Path) -> None:
+    pixels = noise(16, 16)
+    image = read_image(save(tmp_path / "a.dcm", make(pixels, WindowCenter=128, WindowWidth=256)))
+    np.testing.assert_array_equal(image[..., 0], pixels)
+
+
+def test_rescaling_goes_before_the_window(tmp_path: Path) -> None:
+    values = np.array([[0, 100, 250]], np.uint8)
+    rescaled = {"RescaleSlope": 2, "RescaleIntercept": -100}
+    assert grey_values(save(tmp_path / "a.dcm", make(values, **rescaled))) == [0, 100, 250]
+    # 100 becomes 100, the middle of a window from 50 to 150.
+    window = {"WindowCenter": 100.5, "WindowWidth": 101}
+    assert grey_values(save(tmp_path / "b.dcm", make(values, **rescaled, **window))) == [0, 128, 255]
+    turned = {"RescaleSlope": -1, "RescaleIntercept": 255}
+    assert grey_values(save(tmp_path / "c.dcm", make(values, **turned))) == [255, 155, 5]
+
+
+def test_tables_of_values_of_interest(tmp_path: Path) -> None:
+    table = Dataset()
+    table.add_new("LUTDescriptor", "US", [4, 0, 12])
+    table.add_new("LUTData", "US", [0, 1024, 2048, 4095])
+    dataset = make(np.array([[0, 1, 2, 3, 200]], np.uint8), VOILUTSequence=[table])
+    assert grey_values(save(tmp_path / "a.dcm", dataset)) == [0, 64, 128, 255, 255]
+
+
+def test_frames_by_index(tmp_path: Path) -> None:
+    for photometric, pixels in (("MONOCHROME2", noise(3, 6, 8)), ("RGB", noise(3, 6, 8, 3))):
+        path = save(tmp_path / "cine.dcm", make(pixels, photometric, NumberOfFrames=3))
+        for index in range(3):
+            expected = pixels[index] if photometric == "RGB" else np.dstack([pixels[index]] * 3)
+            np.testing.assert_array_equal(read_image(tmp_path / f"cine.dcm#{index}"), expected)
+        with pytest.raises(DataError, match=r"cine\.dcm holds 3 frames: name one of them, from cine\.dcm#0 to cine"):
+            read_image(path)
+        with pytest.raises(DataError, match=r"cine\.dcm#3: there is no frame 3, the file holds 3"):
+            read_image(tmp_path / "cine.dcm#3")
+        assert read_dicom_facts(path).frames == 3
+
+
+def test_run_length_encoding(tmp_path: Path) -> None:
+    pixels = noise(6, 8)
+    dataset = make(pixels)
+    dataset.compress(RLELossless)
+    np.testing.assert_array_equal(read_image(save(tmp_path / "a.dcm", dataset))[..., 0], pixels)
+
+
+@pytest.mark.parametrize(("photometric", "mode"), [("MONOCHROME2", "L"), ("YBR_FULL_422", "RGB")])
+def test_jpeg_as_most_scanners_write_it(photometric: str, mode: str, tmp_path: Path) -> None:
+    smooth = np.add.outer(np.arange(0, 128, 2), np.arange(0, 128, 2)).astype(np.uint8)
+    picture = Image.fromarray(smooth if mode == "L" else np.dstack([smooth, smooth // 2, 255 - smooth]))
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=95)
+    dataset = make(np.asarray(picture), photometric)
+    dataset.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    dataset.PixelData = pydicom.encaps.encapsulate([buffer.getvalue()])
+    dataset["PixelData"].is_undefined_length = True
+    image = read_image(save(tmp_path / "a.dcm", dataset))
+    assert np.abs(image.astype(int) - np.asarray(picture.convert("RGB"))).mean() < 4
+
+
+def test_what_lies_outside_the_scan_is_made_black(tmp_path: Path) -> None:
+    pixels = np.full((10, 12), 200, np.uint8)
+    regions = [region(2, 1, 5, 4), region(4, 8, 9, 11), region(0, 0, 9, 11, RegionSpatialFormat=3)]
+    image = read_image(save(tmp_path / "a.dcm", make(pixels, SequenceOfUltrasoundRegions=regions)))
+    expected = np.zeros((10, 12), bool)
+    expected[2:6, 1:5] = expected[4:10, 8:12] = True
+    assert image.shape == (10, 12, 3)
+    np.testing.assert_array_equal(image[..., 0] == 200, expected)
+    np.testing.assert_array_equal(image[..., 0] == 0, ~expected)
+
+
+def test_without_a_two_dimensional_region_all_is_kept(tmp_path: Path) -> None:
+    doppler = region(2, 1, 5, 4, RegionSpatialFormat=3)
+    for number, regions in enumerate(([], [doppler])):
+        dataset = make(np.full((10, 12), 200, np.uint8), SequenceOfUltrasoundRegions=regions)
+        assert (read_image(save(tmp_path / f"{number}.dcm", dataset)) == 200).all()
+
+
+CENTIMETRES = {"PhysicalUnitsXDirection": 3, "PhysicalUnitsYDirection": 3}
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ({}, None),
+        ({"PixelSpacing": [0.08, 0.07]}, (0.08, 0.07)),
+        ({"PixelSpacing": [0, 0.07]}, None),
+        ([{"PhysicalDeltaX": 0.007, "PhysicalDeltaY": 0.008, **CENTIMETRES}], (0.08, 0.07)),
+        ([{"PhysicalDeltaX": 0.007, "PhysicalDeltaY": -0.008, **CENTIMETRES}], (0.08, 0.07)),
+        ([{"PhysicalDeltaX": 0.007, "PhysicalDeltaY": 0.008}], None),
+        ([{"PhysicalDeltaX": 0.0, "PhysicalDeltaY": 0.008, **CENTIMETRES}], None),
+        ([{"PhysicalDeltaX": 4.0, "PhysicalDeltaY": 0.008, **CENTIMETRES, "PhysicalUnitsXDirection": 4}], None),
+        ([{"PhysicalDeltaX": 0.007, "PhysicalDeltaY": 0.007, **CENTIMETRES}] * 2, (0.07, 0.07)),
+        (
+            [
+                {"PhysicalDeltaX": 0.007, "PhysicalDeltaY": 0.007, **CENTIMETRES},
+                {"PhysicalDeltaX": 0.009, "PhysicalDeltaY": 0.009, **CENTIMETRES},
+            ],
+            None,
+        ),
+    ],
+)
+def test_pixel_sizes(tags: Any, expected: tuple[float, float] | None, tmp_path: Path) -> None:
+    if isinstance(tags, list):
+        tags = {"SequenceOfUltrasoundRegions": [region(0, 0, 3, 3, **one) for one in tags]}
+    size = read_dicom_facts(save(tmp_path / "a.dcm", make(noise(6, 8), **tags))).pixel_size
+    assert size == (None if expected is None else pytest.approx(expected))
+
+
+def test_facts_of_text_that_is_burnt_in(tmp_path: Path) -> None:
+    marked = save(tmp_path / "a.dcm", make(noise(6, 8), BurnedInAnnotation="YES"))
+    assert read_dicom_facts(marked) == DicomFacts(frames=1, pixel_size=None, burnt_in=True)
+    declared = make(noise(6, 8), BurnedInAnnotation="YES", SequenceOfUltrasoundRegions=[region(0, 0, 3, 3)])
+    assert not read_dicom_facts(save(tmp_path / "b.dcm", declared)).burnt_in
+    assert not read_dicom_facts(save(tmp_path / "c.dcm", make(noise(6, 8), BurnedInAnnotation="NO"))).burnt_in
+
+
+def test_verification_fills_in_the_pixel_size_and_names_burnt_in_text(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tags = {"PixelSpacing": [0.08, 0.07], "BurnedInAnnotation": "YES"}
+    first = Record(save(tmp_path / "a.dcm", make(noise(6, 8), **tags)), (), "normal", "a.dcm")
+    second = Record(save(tmp_path / "b.dcm", make(noise(5, 8), **tags)), (), "normal", "b.dcm", pixel_size=(0.1, 0.1))
+    with caplog.at_level(logging.WARNING, "acsnet"):
+        verified = verify_records([first, second], progress=False)
+    assert [record.pixel_size for record in verified] == [(0.08, 0.07), (0.1, 0.1)]
+    assert caplog.messages == ["2 DICOM files with text burnt into the image: a.dcm, b.dcm"]
+
+
+def test_a_header_that_is_broken_is_a_problem_of_its_own(tmp_path: Path) -> None:
+    dataset = make(noise(6, 8), PixelSpacing=[0.08, 0.07])
+    path = save(tmp_path / "a.dcm", dataset)
+    path.write_bytes(path.read_bytes().replace(b"0.08\\0.07", b"zero\\some"))
+    assert read_image(path).shape == (6, 8, 3), "the pixels are sound"
+    with pytest.raises(DataError, match=r"^the data cannot be used: .*a\.dcm cannot be read as a DICOM image"):
+        verify_records([Record(path, (), "normal", "a.dcm")], progress=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("a.dcm", b"", True),
+        ("A.DICOM", b"", True),
+        ("a.dcm#3", b"", True),
+        ("IM0001", b"\0" * 128 + b"DICM", True),
+        ("IM0001", b"\0" * 132, False),
+        ("IM0001", b"", False),
+        ("a.png", b"\0" * 128 + b"DICM", False),
+    ],
+)
+def test_what_is_dicom(name: str, content: bytes, expected: bool, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert is_dicom(tmp_path / name) is expected
+    assert not is_dicom(tmp_path / "nowhere" / "IM0001")
+
+
+def test_a_file_without_suffix_is_read(tmp_path: Path) -> None:
+    pixels = noise(6, 8)
+    np.testing.assert_array_equal(read_image(save(tmp_path / "IM0001", make(pixels)))[..., 0], pixels)
+
+
+def test_files_that_are_no_dicom(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"there is no image .*none\.dcm"):
+        read_image(tmp_path / "none.dcm#2")
+    for content in (b"", b"no image", b"\0" * 400):
+        (tmp_path / "a.dcm").write_bytes(content)
+        with pytest.raises(
+            DataError, match=r"a\.dcm cannot be read as a DICOM image \(.+\): copy it again from its source"
+        ):
+            read_image(tmp_path / "a.dcm")
+
+
+def test_dicom_without_an_image(tmp_path: Path) -> None:
+    report = make(noise(6, 8))
+    del report.Rows, report.PixelData
+    with pytest.raises(DataError, match=r"a\.dcm is a DICOM file without an image: leave it out"):
+        read_image(save(tmp_path / "a.dcm", report))
+
+
+def test_truncated_files(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.dcm", make(noise(60, 80)))
+    whole = path.read_bytes()
+    for kept in range(140, len(whole), 333):
+        path.write_bytes(whole[:kept])
+        with pytest.raises(DataError, match=r"a\.dcm (cannot be read as|is a) .*DICOM"):
+            read_image(path)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_broken_bytes_give_no_other_error(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.dcm", make(noise(6, 8), SequenceOfUltrasoundRegions=[region(0, 0, 3, 3, **CENTIMETRES)]))
+    whole, random = path.read_bytes(), np.random.default_rng(0)
+    outcomes = set()
+    for _ in range(300):
+        broken = bytearray(whole)
+        broken[random.integers(132, len(whole) - 48)] = random.integers(256)
+        path.write_bytes(broken)
+        for read in (read_image, read_dicom_facts):
+            try:
+                read(path)
+                outcomes.add("read")
+            except DataError:
+                outcomes.add("refused")
+    assert outcomes == {"read", "refused"}
+
+
+def test_a_compression_that_nothing_installed_reads(tmp_path: Path) -> None:
+    dataset = make(noise(6, 8))
+    dataset.file_meta.TransferSyntaxUID = JPEGLosslessSV1
+    dataset.PixelData = pydicom.encaps.encapsulate([b"\xff\xd8\xff\xd9"])
+    dataset["PixelData"].is_undefined_length = True
+    with pytest.raises(DataError, match=r"a\.dcm cannot be read as a DICOM image \(.+\): copy it again"):
+        read_image(save(tmp_path / "a.dcm", dataset))
+
+
+def test_an_image_too_large_to_be_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(tmp_path / "a.dcm", make(noise(20, 24)))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(DataError, match=r"a\.dcm says to have 480 pixels, more than the 100 that are taken for true"):
+        read_image(path)
+
+
+def test_masks_are_not_read_from_dicom(tmp_path: Path) -> None:
+    message = r"a\.dcm is a DICOM file, which no mask is read from: save it as PNG, BMP or TIFF"
+    with pytest.raises(DataError, match=message):
+        read_mask(save(tmp_path / "a.dcm", make(noise(6, 8))))
+
+
+def test_without_pydicom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "pydicom", None)
+    message = r"a\.dcm is a DICOM file, which needs pydicom: pip install 'acsnet\[data\]'"
+    with pytest.raises(DataError, match=message):
+        read_image(tmp_path / "a.dcm")

@@ -1,0 +1,177 @@
+import hashlib
+import io
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from acsnet.data import DatasetEntry, dataset_entry
+from acsnet.data.download import NOT_PINNED, describe, download_dataset, find_set
+from acsnet.data.sets import RemoteFile
+from acsnet.data.sets.busi import scan_busi
+from acsnet.errors import DataError, DownloadError, InputError
+from acsnet.files import DiskFullError
+
+
+def zipped(root: Path, prefix: str = "Dataset_BUSI_with_GT") -> bytes:
+    """The phantoms as their publisher might zip them."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for path in sorted(root.rglob("*.png")):
+            archive.write(path, f"{prefix}/{path.relative_to(root).as_posix()}")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def content(phantom_root: Path) -> bytes:
+    return zipped(phantom_root)
+
+
+@pytest.fixture
+def entry(site: Any, content: bytes) -> DatasetEntry:
+    """A set of an archive and a table, served on loopback; neither has a pinned checksum."""
+    site.files |= {"/set.zip": content, "/notes.csv": b"a,b\n"}
+    files = (RemoteFile("notes.csv", site.url("/notes.csv")), RemoteFile("set.zip", site.url("/set.zip")))
+    return DatasetEntry("mine", "My set", "me", "CC0", "http://example.org", scan_busi, files=files)
+
+
+def get(entry: DatasetEntry, out: Path, sha256: str = "") -> dict[str, str]:
+    return download_dataset(entry, out, sha256, progress=False).checksums
+
+
+def test_a_set_is_fetched_and_unpacked(entry: DatasetEntry, content: bytes, tmp_path: Path) -> None:
+    fetched = download_dataset(entry, tmp_path / "data", progress=False)
+    assert fetched.folder == tmp_path / "data" / "mine"
+    assert sorted(path.name for path in fetched.folder.iterdir()) == ["Dataset_BUSI_with_GT", "notes.csv"]
+    assert os.listdir(tmp_path / "data") == ["mine"], "archives and temporary folders are gone"
+    assert fetched.checksums["set.zip"] == f"{hashlib.sha256(content).hexdigest()} ({NOT_PINNED})"
+    found = find_set(entry, fetched.folder)
+    assert found.root == fetched.folder / "Dataset_BUSI_with_GT"
+    assert found.summary == "36 images (14 benign, 12 malignant, 10 normal)"
+    assert found.problems == []
+
+
+@pytest.mark.parametrize("prefix", ["a", "long name/b", "x/y/z"])
+def test_outer_folders_are_left_out(prefix: str, site: Any, phantom_root: Path, tmp_path: Path) -> None:
+    site.files["/set.zip"] = zipped(phantom_root, prefix)
+    file = RemoteFile("set.zip", site.url("/set.zip"))
+    fetched = download_dataset(
+        DatasetEntry("mine", "", "", "", "", scan_busi, files=(file,), folder="My set"), tmp_path
+    )
+    assert fetched.folder == tmp_path / "My set"
+    assert sorted(os.listdir(fetched.folder)) == ["benign", "malignant", "normal"]
+    assert os.listdir(tmp_path) == ["My set"]
+
+
+def test_a_pinned_checksum(entry: DatasetEntry, content: bytes, site: Any, tmp_path: Path) -> None:
+    digest = hashlib.sha256(content).hexdigest()
+    pinned = RemoteFile("set.zip", site.url("/set.zip"), digest, pinned_by="the publisher")
+    entry = DatasetEntry("mine", "", "", "", "", scan_busi, files=(pinned,))
+    assert get(entry, tmp_path) == {"set.zip": f"{digest} (as pinned: the publisher)"}
+    site.files["/set.zip"] += b"x"
+    with pytest.raises(DownloadError, match=rf"is not the file that is expected: .* not {digest}; it was not kept"):
+        get(entry, tmp_path / "again")
+    assert os.listdir(tmp_path / "again") == []
+    with pytest.raises(InputError, match=r"every file of .* has a pinned SHA-256: leave out yours"):
+        get(entry, tmp_path / "again", digest)
+
+
+def test_a_required_checksum(entry: DatasetEntry, content: bytes, site: Any, tmp_path: Path) -> None:
+    entry = DatasetEntry("mine", "", "", "", "", scan_busi, files=entry.files[1:])
+    digest = hashlib.sha256(content).hexdigest()
+    assert get(entry, tmp_path, digest.upper()) == {"set.zip": f"{digest} (as required)"}
+    with pytest.raises(DownloadError, match="is not the file that is expected"):
+        get(entry, tmp_path / "again", "0" * 64)
+    with pytest.raises(InputError, match=r"the SHA-256 is 'abc': expected 64 hexadecimal digits"):
+        get(entry, tmp_path / "again", "abc")
+
+
+def test_a_set_on_request_says_how_it_is_had(tmp_path: Path) -> None:
+    message = r"UDIAT \(Dataset B\) cannot be fetched, it has no public address: ask Moi Hoon Yap .*; its page is http"
+    with pytest.raises(DownloadError, match=message):
+        get(dataset_entry("udiat"), tmp_path / "data")
+    with pytest.raises(DownloadError, match=r"folders of your own cannot be fetched, it is yours: expected images/"):
+        get(dataset_entry("folders"), tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+
+
+def test_nothing_is_overwritten(entry: DatasetEntry, site: Any, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").touch()
+    with pytest.raises(DownloadError, match=r"mine is there already and is never overwritten: remove it, or choose"):
+        get(entry, tmp_path)
+    assert site.requests == []
+    (tmp_path / "mine" / "notes.txt").unlink()
+    get(entry, tmp_path)
+    assert (tmp_path / "mine" / "notes.csv").exists()
+
+
+def test_a_hostile_archive_leaves_nothing(entry: DatasetEntry, site: Any, tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("good.txt", b"x")
+        archive.writestr("../../evil.txt", b"x")
+    site.files["/set.zip"] = buffer.getvalue()
+    with pytest.raises(DownloadError, match=r"set\.zip is refused: '\.\./\.\./evil\.txt' leads out of the folder"):
+        get(entry, tmp_path / "a" / "data")
+    assert {path.name for path in tmp_path.rglob("*")} <= {"a", "data", "notes.csv", "phantoms"}
+
+
+def test_a_broken_archive_is_fetched_anew(entry: DatasetEntry, site: Any, content: bytes, tmp_path: Path) -> None:
+    site.files["/set.zip"] = b"<html>please log in</html>"
+    with pytest.raises(DownloadError, match=r"set\.zip cannot be unpacked \(File is not a zip file\): fetch it again"):
+        get(entry, tmp_path)
+    assert os.listdir(tmp_path) == ["notes.csv"]
+    site.files["/set.zip"] = content
+    site.requests.clear()
+    get(entry, tmp_path)
+    assert [path for path, _ in site.requests] == ["/set.zip"], "what was whole is not fetched twice"
+
+
+def test_a_full_disk_keeps_what_was_fetched(
+    entry: DatasetEntry, site: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("acsnet.data.unpack._write", full)
+        with pytest.raises(DiskFullError, match="mine could not be written: the disk is full"):
+            get(entry, tmp_path)
+    assert sorted(os.listdir(tmp_path)) == ["notes.csv", "set.zip"]
+    site.requests.clear()
+    get(entry, tmp_path)
+    assert site.requests == []
+
+
+def test_a_kept_file_with_another_checksum_is_fetched_anew(site: Any, content: bytes, tmp_path: Path) -> None:
+    site.files["/set.zip"] = content
+    pinned = RemoteFile("set.zip", site.url("/set.zip"), hashlib.sha256(content).hexdigest(), pinned_by="x")
+    (tmp_path / "set.zip").write_bytes(b"old")
+    get(DatasetEntry("mine", "", "", "", "", scan_busi, files=(pinned,)), tmp_path)
+    assert len(site.requests) == 1
+
+
+def test_an_archive_without_the_set(entry: DatasetEntry, tmp_path: Path) -> None:
+    (tmp_path / "mine" / "cats").mkdir(parents=True)
+    message = r"mine was fetched, but cannot be read as My set: .*mine has none of the folders benign/, malignant/"
+    with pytest.raises(DataError, match=message):
+        find_set(entry, tmp_path / "mine")
+
+
+@pytest.mark.parametrize("inner", ["", "one", "one/two words"])
+def test_the_root_in_an_archive(inner: str, entry: DatasetEntry, phantom_root: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    (folder / inner).parent.mkdir(parents=True, exist_ok=True)
+    os.symlink(phantom_root, folder / inner)
+    assert find_set(entry, folder).root == folder / inner
+
+
+def test_what_is_shown_first() -> None:
+    shown = describe(dataset_entry("busbra"))
+    assert shown.splitlines()[0] == "BUS-BRA"
+    for text in ("licence:     CC BY 4.0", "Medical Physics", "https://zenodo.org/records/8231412/files/BUSBRA.zip"):
+        assert text in shown
+    assert "ask Moi Hoon Yap" in describe(dataset_entry("udiat"))
