@@ -17,9 +17,9 @@ def upsample_twice(x: torch.Tensor) -> torch.Tensor:
 class UpsampleConv2d(nn.Conv2d):
     """``conv2d(upsample_twice(x))``, a kernel of odd size that keeps the size: (B, C, H, W) -> (B, C_out, 2H, 2W).
 
-    Both are linear, and each row of the enlarged map is a blend of two rows of the small one. So on a CPU, where
-    arithmetic is what takes the time, each row of the kernel is convolved with the map enlarged in width alone, and
-    the results are blended to the rows of the output: the same result for half the multiplications. On other devices,
+    Both are linear, and each row and column of the enlarged map is a blend of two of the small one. So on a CPU, where
+    arithmetic is what takes the time, the small map is multiplied with every tap of the kernel, and the products are
+    blended, to columns first and then to rows: the same result for a fourth of the multiplications. On other devices,
     and in compiled and exported graphs, it runs as written above.
 
     Args:
@@ -32,104 +32,118 @@ class UpsampleConv2d(nn.Conv2d):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, C, H, W) -> (B, C_out, 2H, 2W)."""
-        if x.device.type != "cpu" or x.shape[2] < 2 or torch.compiler.is_compiling():
+        if x.device.type != "cpu" or min(x.shape[2:]) < 2 or torch.compiler.is_compiling():
             return super().forward(upsample_twice(x))
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
-        bias = None if self.bias is None else self.bias.to(dtype)
+        bias = torch.zeros_like(self.weight[:, 0, 0, 0]) if self.bias is None else self.bias
         with torch.autocast("cpu", enabled=False):
-            return _UpsampleConv.apply(x.to(dtype), self.weight.to(dtype), bias)
+            return _UpsampleConv.apply(x.to(dtype), self.weight.to(dtype), bias.to(dtype))
 
 
 class _UpsampleConv(torch.autograd.Function):
-    """The convolution with every row of the kernel, then the blend; what it saves is no larger than its input."""
+    """Products with every tap, blended along the width, then along the height; saves its arguments alone."""
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         ctx.save_for_backward(x, weight)
         batch, _, height, width = x.shape
-        taps = weight.shape[2]
-        wide = _widen(x)
-        table = []
+        out_channels, taps = weight.shape[0], weight.shape[2]
+        pixels, matrices = _pixels(x), _matrices(weight)
+        # The shares of the middle tap always sum to one, so that a bias added to it comes out as it went in.
+        shift = torch.zeros(taps, taps, out_channels, dtype=x.dtype)
+        shift[taps // 2, taps // 2] = bias
+        products = x.new_empty(taps, pixels.shape[0], taps * out_channels)
         for tap in range(taps):
-            # The shares of the middle row always sum to one, so that the bias comes out as it went in.
-            y = functional.conv2d(wide, weight[:, :, [tap]], bias if tap == taps // 2 else None, padding=(0, taps // 2))
-            table.append(y.permute(0, 2, 3, 1).reshape(batch * height, -1))  # (B * H, 2W * C_out)
-        blend = _row_blend(batch, height, taps, x.dtype)
-        rows = functional.embedding_bag(blend.rows, torch.cat(table), per_sample_weights=blend.shares, mode="sum")
-        return rows.view(batch, 2 * height, 2 * width, -1).permute(0, 3, 1, 2)
+            torch.addmm(shift[tap].flatten(), pixels, matrices[tap], out=products[tap])
+        columns = _blend(products.view(taps * batch * width, -1), _blend_table(batch, width, taps, x.dtype))
+        columns = columns.view(batch, 2 * width, height, taps, out_channels)
+        rows = columns.permute(3, 0, 2, 1, 4).reshape(taps * batch * height, -1)
+        output = _blend(rows, _blend_table(batch, height, taps, x.dtype))
+        return output.view(batch, 2 * height, 2 * width, out_channels).permute(0, 3, 1, 2)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor, torch.Tensor | None]:
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor, torch.Tensor]:
         x, weight = ctx.saved_tensors
-        batch, _, height, width = x.shape
-        taps, needs_input = weight.shape[2], ctx.needs_input_grad[0]
-        blend = _row_blend(batch, height, taps, x.dtype)
+        batch, channels, height, width = x.shape
+        out_channels, taps = weight.shape[0], weight.shape[2]
         rows = grad.permute(0, 2, 3, 1).reshape(batch * 2 * height, -1)
-        table = functional.embedding_bag(
-            blend.back_rows, rows, blend.back_offsets, per_sample_weights=blend.back_shares, mode="sum"
-        ).view(taps, batch, height, 2 * width, -1)
-        wide = _widen(x)
-        wide_grads, weight_grads = [], []
-        for tap in range(taps):
-            wide_grad, weight_grad, _ = torch.ops.aten.convolution_backward(
-                table[tap].permute(0, 3, 1, 2), wide, weight[:, :, [tap]], None, stride=(1, 1),
-                padding=(0, taps // 2), dilation=(1, 1), transposed=False, output_padding=(0, 0), groups=1,
-                output_mask=(needs_input, True, False),
-            )  # fmt: skip
-            wide_grads.append(wide_grad)
-            weight_grads.append(weight_grad)
-        x_grad = _widen_backward(sum(wide_grads[1:], start=wide_grads[0]), x) if needs_input else None
-        bias_grad = grad.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None
-        return x_grad, torch.cat(weight_grads, dim=2), bias_grad
+        rows = _blend_back(rows, _blend_table(batch, height, taps, x.dtype))
+        rows = rows.view(taps, batch, height, 2 * width, out_channels)
+        columns = rows.permute(1, 3, 2, 0, 4).reshape(batch * 2 * width, -1)
+        products = _blend_back(columns, _blend_table(batch, width, taps, x.dtype))
+        products = products.view(taps, batch * width * height, taps * out_channels)
+        pixels, matrices = _pixels(x), _matrices(weight)
+        weight_grad = torch.stack([pixels.T @ products[tap] for tap in range(taps)])  # (kW, C, kH * C_out)
+        weight_grad = weight_grad.view(taps, channels, taps, out_channels).permute(3, 1, 2, 0)
+        x_grad = None
+        if ctx.needs_input_grad[0]:
+            pixels_grad = products[0] @ matrices[0].T
+            for tap in range(1, taps):
+                pixels_grad.addmm_(products[tap], matrices[tap].T)
+            x_grad = pixels_grad.view(batch, width, height, channels).permute(0, 3, 2, 1)
+        return x_grad, weight_grad, grad.sum((0, 2, 3))
 
 
-def _widen(x: torch.Tensor) -> torch.Tensor:
-    """(B, C, H, W) -> (B, C, H, 2W)."""
-    return functional.interpolate(x, size=(x.shape[2], 2 * x.shape[3]), mode="bilinear", align_corners=True)
+def _pixels(x: torch.Tensor) -> torch.Tensor:
+    """(B, C, H, W) -> (B * W * H, C), column after column, since columns are blended first."""
+    return x.permute(0, 3, 2, 1).reshape(-1, x.shape[1])
 
 
-def _widen_backward(grad: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    return torch.ops.aten.upsample_bilinear2d_backward(grad, grad.shape[2:], x.shape, align_corners=True)
+def _matrices(weight: torch.Tensor) -> torch.Tensor:
+    """(C_out, C, kH, kW) -> (kW, C, kH * C_out): a matrix a column of the kernel."""
+    return weight.permute(3, 1, 2, 0).flatten(2)
 
 
-class _RowBlend(NamedTuple):
-    """How B * 2H rows of the output are blended from a table of ``taps`` times B * H rows, and the way back.
+class _BlendTable(NamedTuple):
+    """How B * 2L lines of an output are blended from ``taps`` times B * L lines, and the way back.
 
     Attributes:
-        rows: rows of the table a row of the output, (B * 2H, 2 * taps).
+        lines: those blended to each line of the output, (B * 2L, 2 * taps).
         shares: their weights, as shaped.
-        back_rows: rows of the output that each row of the table went into, one after another.
+        back_lines: the lines of the output that each line went into, one after another.
         back_shares: their weights.
-        back_offsets: where those of each row of the table begin.
+        back_offsets: where those of each line begin.
     """
 
-    rows: torch.Tensor
+    lines: torch.Tensor
     shares: torch.Tensor
-    back_rows: torch.Tensor
+    back_lines: torch.Tensor
     back_shares: torch.Tensor
     back_offsets: torch.Tensor
 
 
+def _blend(lines: torch.Tensor, table: _BlendTable) -> torch.Tensor:
+    """(taps * B * L, ...) -> (B * 2L, ...)."""
+    return functional.embedding_bag(table.lines, lines, per_sample_weights=table.shares, mode="sum")
+
+
+def _blend_back(grad: torch.Tensor, table: _BlendTable) -> torch.Tensor:
+    """(B * 2L, ...) -> (taps * B * L, ...), the transpose of :func:`_blend`."""
+    return functional.embedding_bag(
+        table.back_lines, grad, table.back_offsets, per_sample_weights=table.back_shares, mode="sum"
+    )
+
+
 @lru_cache(maxsize=64)
-def _row_blend(batch: int, height: int, taps: int, dtype: torch.dtype) -> _RowBlend:
+def _blend_table(batch: int, length: int, taps: int, dtype: torch.dtype) -> _BlendTable:
     # What is first made in inference mode could not be used in training.
     with torch.inference_mode(False):
-        row = torch.arange(2 * height)[:, None] + torch.arange(taps) - taps // 2  # (2H, taps), of the enlarged map
-        inside = (row >= 0) & (row < 2 * height)
-        position = row.clamp(0, 2 * height - 1).double() * (height - 1) / (2 * height - 1)
-        upper = position.floor().clamp(max=height - 2).long()
-        share = position - upper
+        line = torch.arange(2 * length)[:, None] + torch.arange(taps) - taps // 2  # (2L, taps), of the enlarged map
+        inside = (line >= 0) & (line < 2 * length)
+        position = line.clamp(0, 2 * length - 1).double() * (length - 1) / (2 * length - 1)
+        before = position.floor().clamp(max=length - 2).long()
+        share = position - before
         if dtype.itemsize < 4:
             # To a fraction that 16 bits hold together with its complement, so that the two sum to one.
             share = (share * 256).round() / 256
-        shares = torch.stack(((1 - share) * inside, share * inside), dim=-1).flatten(1)  # (2H, 2 * taps)
-        rows = torch.stack((upper, upper + 1), dim=-1) + torch.arange(taps)[:, None] * (batch * height)
-        rows = (rows.flatten(1) + torch.arange(batch).view(batch, 1, 1) * height).flatten(0, 1)
+        shares = torch.stack(((1 - share) * inside, share * inside), dim=-1).flatten(1)  # (2L, 2 * taps)
+        lines = torch.stack((before, before + 1), dim=-1) + torch.arange(taps)[:, None] * (batch * length)
+        lines = (lines.flatten(1) + torch.arange(batch).view(batch, 1, 1) * length).flatten(0, 1)
         shares = shares.repeat(batch, 1).to(dtype)
-        order = rows.flatten().argsort(stable=True)
-        counts = torch.bincount(rows.flatten(), minlength=taps * batch * height)
-        return _RowBlend(rows, shares, order // (2 * taps), shares.flatten()[order], counts.cumsum(0) - counts)
+        order = lines.flatten().argsort(stable=True)
+        counts = torch.bincount(lines.flatten(), minlength=taps * batch * length)
+        return _BlendTable(lines, shares, order // (2 * taps), shares.flatten()[order], counts.cumsum(0) - counts)
 
 
 def one_at_a_time(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
