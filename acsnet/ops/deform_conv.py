@@ -1,17 +1,23 @@
 """Deformable convolution: the public function, the checks of its arguments, and the choice of a backend."""
 
+import logging
+import warnings
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from acsnet.errors import InputError
+from acsnet.errors import AcsnetError, InputError
 from acsnet.ops.backends import BACKENDS, Backend, DeformConvCall
 from acsnet.registry import look_up
 
+logger = logging.getLogger(__name__)
+
 _BACKENDS = {backend.name: backend for backend in BACKENDS}
-#: The backend that torch.compile and torch.export can see through, on every device.
+#: The backend that torch.compile and torch.export can see through, on every device and for every dtype.
 _TRACEABLE = "torch"
+#: Backends that have failed on a device type, by both names: ``auto`` does not try them again.
+_FAILED: set[tuple[str, str]] = set()
 
 
 def deform_conv2d(
@@ -47,18 +53,21 @@ def deform_conv2d(
         padding: Zeros around the input, one number or (vertical, horizontal).
         dilation: Distance between taps, one number or (vertical, horizontal).
         mask: Modulation (B, offset_groups * kH * kW, H_out, W_out), channel ``g * kH * kW + tap``; None for none.
-        backend: A name of :func:`list_backends`, or ``"auto"`` for the fastest on the input's device. While
-            ``torch.compile`` or ``torch.export`` traces, ``"auto"`` is ``"torch"``.
+        backend: A name of :func:`list_backends`, or ``"auto"`` for the fastest on the input's device, where one that
+            fails is reported once and left out from then on. Under ``torch.use_deterministic_algorithms`` ``"auto"``
+            is a deterministic one; while ``torch.compile`` or ``torch.export`` traces, it is ``"torch"``.
 
     Returns:
         (B, C_out, H_out, W_out) in the dtype of the arguments or, under autocast, in the autocast dtype as for
-        ``conv2d``. Under autocast the ``torch`` backend finds positions in float32 and gathers and multiplies in the
+        ``conv2d``. Under autocast the ``torch`` and ``triton`` backends find positions in float32 and multiply in the
         autocast dtype; ``torchvision`` and ``mmcv`` compute in float32.
 
     Raises:
         InputError: A shape, dtype, device, stride, padding or dilation does not fit, or the backend is not installed
-            or does not run on the device.
+            or does not run on the device or compute the dtype.
         UnknownNameError: There is no backend of that name.
+        RuntimeError: ``torch.use_deterministic_algorithms(True)`` is set, gradients are wanted, and those of the
+            backend that was named are not deterministic on the device.
     """
     call = DeformConvCall(
         input=input,
@@ -74,7 +83,13 @@ def deform_conv2d(
         dtype=_result_dtype(input, offset, weight, bias, mask),
     )
     call = _check_shapes(call)
-    name = _choose(backend, input.device.type, torch.compiler.is_compiling())
+    is_tracing = torch.compiler.is_compiling()
+    if backend == "auto" and not is_tracing:
+        return _run_fastest(call)
+    is_deterministic = torch.are_deterministic_algorithms_enabled()
+    name = _choose(backend, input.device.type, call.dtype, is_tracing, is_deterministic)
+    if is_deterministic and torch.is_grad_enabled() and not _BACKENDS[name].is_deterministic_on(input.device.type):
+        _alert_not_deterministic(name, call)
     return _BACKENDS[name].run(call)
 
 
@@ -106,14 +121,10 @@ def find_backend(name: str) -> Backend:
 
 
 @torch.compiler.assume_constant_result
-def _choose(name: str, device_type: str, is_tracing: bool) -> str:
+def _choose(name: str, device_type: str, dtype: torch.dtype, is_tracing: bool, is_deterministic: bool) -> str:
     """Name of the backend to run. A constant to the compiler, which cannot trace the search for installed packages."""
     if name == "auto":
-        if is_tracing:
-            return _TRACEABLE
-        ranks = [(rank, backend) for backend in BACKENDS if (rank := backend.priority_on(device_type)) is not None]
-        ranks.sort(key=lambda entry: entry[0], reverse=True)
-        return next(backend.name for _, backend in ranks if backend.is_available())
+        return _TRACEABLE if is_tracing else _fastest(device_type, dtype, is_deterministic)
     backend = find_backend(name)
     if not backend.is_available():
         raise InputError(
@@ -125,7 +136,58 @@ def _choose(name: str, device_type: str, is_tracing: bool) -> str:
             f"deform_conv2d: backend {name!r} runs on {', '.join(backend.priority)}, the input is on {device_type}; "
             "use backend='auto'."
         )
+    if not backend.computes(dtype):
+        raise InputError(f"deform_conv2d: backend {name!r} does not compute {_name_of(dtype)}; use backend='auto'.")
     return name
+
+
+def _fastest(device_type: str, dtype: torch.dtype, is_deterministic: bool) -> str:
+    """Name of the highest backend on a device type that fits and has not failed there; ``torch`` always fits."""
+    ranks = [
+        (rank, backend)
+        for backend in BACKENDS
+        if (rank := backend.priority_on(device_type)) is not None
+        and (backend.name, device_type) not in _FAILED
+        and backend.computes(dtype)
+        and (backend.is_deterministic_on(device_type) or not is_deterministic)
+    ]
+    ranks.sort(key=lambda entry: entry[0], reverse=True)
+    return next(backend.name for _, backend in ranks if backend.is_available())
+
+
+def _run_fastest(call: DeformConvCall) -> Tensor:
+    """Run the fastest backend; where one does not start, as compiled ones may not, the next takes over for good."""
+    device_type = call.input.device.type
+    while True:
+        name = _fastest(device_type, call.dtype, torch.are_deterministic_algorithms_enabled())
+        try:
+            return _BACKENDS[name].run(call)
+        except (AcsnetError, MemoryError, torch.cuda.OutOfMemoryError):
+            raise
+        except Exception as error:
+            if name == _TRACEABLE:
+                raise
+            _FAILED.add((name, device_type))
+            logger.warning(
+                "deform_conv2d: backend %r fails on %s and is left out from now on: %s: %s",
+                name,
+                device_type,
+                type(error).__name__,
+                error,
+            )
+
+
+def _alert_not_deterministic(name: str, call: DeformConvCall) -> None:
+    """Do for a backend what PyTorch does for its own operators under ``torch.use_deterministic_algorithms``."""
+    if not any(tensor is not None and tensor.requires_grad for tensor in call[:5]):
+        return
+    message = (
+        f"deform_conv2d: the gradients of backend {name!r} are not deterministic on {call.input.device.type}, "
+        "but torch.use_deterministic_algorithms is set; use backend='auto' or 'torch'."
+    )
+    if not torch.is_deterministic_algorithms_warn_only_enabled():
+        raise RuntimeError(message)
+    warnings.warn(message, stacklevel=3)
 
 
 def _result_dtype(
@@ -152,7 +214,11 @@ def _result_dtype(
 
 
 def _dtypes_of(tensors: Mapping[str, Tensor]) -> str:
-    return ", ".join(f"{name} {str(tensor.dtype).removeprefix('torch.')}" for name, tensor in tensors.items())
+    return ", ".join(f"{name} {_name_of(tensor.dtype)}" for name, tensor in tensors.items())
+
+
+def _name_of(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _check_shapes(call: DeformConvCall) -> DeformConvCall:

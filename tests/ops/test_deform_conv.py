@@ -1,5 +1,6 @@
 """The deformable convolution: every backend against a naive float64 reference, torchvision and plain convolutions."""
 
+import dataclasses
 import functools
 import itertools
 import sys
@@ -16,13 +17,20 @@ from acsnet.errors import InputError, UnknownNameError
 from acsnet.ops import deform_conv2d, list_backends
 from acsnet.ops.backends import BACKENDS, mmcv
 
-ALL_BACKENDS = [
-    pytest.param(
-        backend.name,
-        marks=pytest.mark.skipif(not backend.is_available(), reason=f"backend {backend.name} is not installed"),
-    )
-    for backend in BACKENDS
-]
+
+def backends_on(device_type):
+    """Every backend that runs on a device type as a parameter, skipped where it is not installed."""
+    return [
+        pytest.param(
+            backend.name,
+            marks=pytest.mark.skipif(not backend.is_available(), reason=f"backend {backend.name} is not installed"),
+        )
+        for backend in BACKENDS
+        if backend.priority_on(device_type) is not None
+    ]
+
+
+ALL_BACKENDS = backends_on("cpu")
 NAMES = ("input", "offset", "weight", "bias", "mask")
 
 
@@ -434,7 +442,7 @@ def test_bit_identical_from_run_to_run():
 
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("backend", ALL_BACKENDS)
+@pytest.mark.parametrize("backend", backends_on("cuda"))
 @pytest.mark.parametrize("case", GRID[::5], ids=str)
 def test_cuda_agrees_with_the_naive_reference(case, backend):
     tensors = [None if tensor is None else tensor.detach().cuda() for tensor in make_tensors(case)]
@@ -477,28 +485,35 @@ def test_mmcv_is_given_its_arguments_in_order(case):
     assert_same(run(deform_conv2d, tensors, case, backend="mmcv"), run(deform_conv2d, tensors, case, backend="torch"))
 
 
-def runs_of(monkeypatch, device_type="cpu", missing=()):
+def runs_of(monkeypatch, device_type="cpu", missing=(), dtype=torch.float32, is_deterministic=False):
     """The name of the backend that ``auto`` takes when those in ``missing`` are not installed."""
     from acsnet.ops import deform_conv
 
     known = [
-        types.SimpleNamespace(
-            name=backend.name,
-            priority_on=backend.priority_on,
-            is_available=lambda name=backend.name: name not in missing,
-        )
-        for backend in BACKENDS
+        dataclasses.replace(backend, is_available=lambda name=backend.name: name not in missing) for backend in BACKENDS
     ]
     monkeypatch.setattr(deform_conv, "BACKENDS", known)
-    return deform_conv._choose("auto", device_type, is_tracing=False)
+    return deform_conv._choose("auto", device_type, dtype, is_tracing=False, is_deterministic=is_deterministic)
 
 
 def test_auto_takes_the_fastest_of_the_device(monkeypatch):
     assert runs_of(monkeypatch, "cpu") == "torch"
-    assert runs_of(monkeypatch, "cuda") == "torchvision"
-    assert runs_of(monkeypatch, "cuda", missing=("torchvision",)) == "mmcv"
-    assert runs_of(monkeypatch, "cuda", missing=("torchvision", "mmcv")) == "torch"
+    assert runs_of(monkeypatch, "cuda") == "triton"
+    assert runs_of(monkeypatch, "cuda", missing=("triton",)) == "torchvision"
+    assert runs_of(monkeypatch, "cuda", missing=("triton", "torchvision")) == "mmcv"
+    assert runs_of(monkeypatch, "cuda", missing=("triton", "torchvision", "mmcv")) == "torch"
     assert runs_of(monkeypatch, "mps") == "torch"
+
+
+def test_auto_takes_one_that_computes_the_dtype(monkeypatch):
+    assert runs_of(monkeypatch, "cuda", dtype=torch.bfloat16) == "triton"
+    assert runs_of(monkeypatch, "cuda", dtype=torch.float64) == "torchvision"
+
+
+def test_auto_takes_a_deterministic_one_where_that_is_asked_for(monkeypatch):
+    assert runs_of(monkeypatch, "cuda", is_deterministic=True) == "torch"
+    assert runs_of(monkeypatch, "cpu", is_deterministic=True) == "torch"
+    assert runs_of(monkeypatch, "mps", is_deterministic=True) == "torch"
 
 
 def test_shapes_without_data_on_the_meta_device():
@@ -511,7 +526,7 @@ def test_shapes_without_data_on_the_meta_device():
 def test_auto_is_traceable_under_the_compiler():
     from acsnet.ops import deform_conv
 
-    assert deform_conv._choose("auto", "cuda", is_tracing=True) == "torch"
+    assert deform_conv._choose("auto", "cuda", torch.float32, is_tracing=True, is_deterministic=False) == "torch"
 
 
 def test_installed_backends_are_listed():

@@ -4,9 +4,9 @@ To add one: write a file beside this one that defines a :class:`~acsnet.ops.back
 add it to :data:`BACKENDS`. Validation, dispatch, ``list_backends`` and the parity tests take it up from there.
 """
 
-from acsnet.ops.backends import mmcv, pytorch, torchvision
+from acsnet.ops.backends import mmcv, pytorch, torchvision, triton
 from acsnet.ops.backends.base import Backend, DeformConvCall
 
-BACKENDS: tuple[Backend, ...] = (pytorch.BACKEND, torchvision.BACKEND, mmcv.BACKEND)
+BACKENDS: tuple[Backend, ...] = (pytorch.BACKEND, torchvision.BACKEND, mmcv.BACKEND, triton.BACKEND)
 
 __all__ = ["BACKENDS", "Backend", "DeformConvCall"]

@@ -55,6 +55,9 @@ class Backend:
         priority: Device type to rank among the backends there, highest first. A device type that is missing is not
             supported; :data:`ANY_DEVICE` stands for all others.
         install_hint: What a user does who wants it and does not have it.
+        deterministic_on: Device types, or :data:`ANY_DEVICE`, on which gradients are the same from run to run, or which
+            it leaves to operators of PyTorch that honour ``torch.use_deterministic_algorithms`` by themselves.
+        dtypes: Dtypes of the result that it computes; None for all.
     """
 
     name: str
@@ -62,10 +65,20 @@ class Backend:
     is_available: Callable[[], bool]
     priority: Mapping[str, int]
     install_hint: str
+    deterministic_on: frozenset[str] = frozenset()
+    dtypes: frozenset[torch.dtype] | None = None
 
     def priority_on(self, device_type: str) -> int | None:
         """Rank on a device type, or None where the backend does not run."""
         return self.priority.get(device_type, self.priority.get(ANY_DEVICE))
+
+    def is_deterministic_on(self, device_type: str) -> bool:
+        """Whether ``torch.use_deterministic_algorithms`` leaves the backend in use on a device type."""
+        return not self.deterministic_on.isdisjoint((device_type, ANY_DEVICE))
+
+    def computes(self, dtype: torch.dtype) -> bool:
+        """Whether the result can have a dtype."""
+        return self.dtypes is None or dtype in self.dtypes
 
 
 def promote_to_float32(call: DeformConvCall) -> DeformConvCall:

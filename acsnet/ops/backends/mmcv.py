@@ -71,4 +71,5 @@ BACKEND = Backend(
         "MMCV_WITH_OPS=1 pip install --no-build-isolation --no-binary mmcv mmcv==2.2.0 (compiles for over ten minutes; "
         "torch 2.15 wants C++20 and mmcv asks for -std=c++17: compile with a CXX that replaces it)"
     ),
+    deterministic_on=frozenset({"cpu"}),  # its CUDA kernels add up the gradient of the input by atomics
 )

@@ -32,4 +32,5 @@ BACKEND = Backend(
     is_available=_is_available,
     priority={"cpu": 10, "cuda": 30},
     install_hint="pip install torchvision",
+    deterministic_on=frozenset({"cpu"}),  # its CUDA kernels add up the gradient of the input by atomics
 )
