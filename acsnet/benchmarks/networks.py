@@ -5,11 +5,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+from torch import nn
 from torch.nn import functional
+from torch.nn.utils import skip_init
 from torch.utils.flop_counter import FlopCounterMode
 
 from acsnet.benchmarks.measure import Row, in_fresh_process, matmul_rate, measure, time_once
 from acsnet.evaluation import prepare_for_inference
+from acsnet.layers import UpsampleConv2d
 from acsnet.registry import create_model
 from acsnet.training import keep_freed_memory
 
@@ -24,8 +27,8 @@ class Case:
         name: of the contender, as the tables show it.
         model: a name of the registry.
         arguments: of :func:`acsnet.create_model`.
-        is_ours: run as this package's tools run it: bfloat16 where the device is fast in it, channels last, memory
-            kept, fused optimiser. Else as the publications do: float32 and what the library does by default.
+        is_ours: run as this package's tools run it: bfloat16, channels last, memory kept, fused optimiser. Else as
+            the publications do: float32, the operations in their order, and what the libraries do by default.
         batch, size: of the images.
         device: where.
     """
@@ -88,7 +91,7 @@ def training_step(case: Case) -> Callable[[], object]:
     """One optimiser step on random images with two cross-entropy losses, to be called as often as wished."""
     torch.manual_seed(0)
     device = torch.device(case.device)
-    model = create_model(case.model, num_classes=_CLASSES, **case.arguments).to(device).train()
+    model = _build(case).to(device).train()
     images = torch.randn(case.batch, 3, case.size, case.size, device=device)
     if case.is_ours:
         model, images = model.to(memory_format=torch.channels_last), images.to(memory_format=torch.channels_last)
@@ -112,7 +115,7 @@ def inference(case: Case) -> Callable[[], object]:
     """A forward pass on random images."""
     torch.manual_seed(0)
     device = torch.device(case.device)
-    model = create_model(case.model, num_classes=_CLASSES, **case.arguments).to(device).eval()
+    model = _build(case).to(device).eval()
     images = torch.randn(case.batch, 3, case.size, case.size, device=device)
     if case.is_ours:
         model = prepare_for_inference(model, torch.bfloat16)
@@ -123,6 +126,24 @@ def inference(case: Case) -> Callable[[], object]:
             return model(images)
 
     return run
+
+
+def _build(case: Case) -> nn.Module:
+    model = create_model(case.model, num_classes=_CLASSES, **case.arguments)
+    if not case.is_ours:
+        for parent in list(model.modules()):
+            for name, child in parent.named_children():
+                if isinstance(child, UpsampleConv2d):
+                    setattr(parent, name, _in_plain_order(child))
+    return model
+
+
+def _in_plain_order(layer: UpsampleConv2d) -> nn.Module:
+    """The enlargement, then the convolution, as everybody else has them."""
+    size = layer.kernel_size[0]
+    convolution = skip_init(nn.Conv2d, layer.in_channels, layer.out_channels, size, padding=size // 2)
+    convolution.load_state_dict(layer.state_dict())
+    return nn.Sequential(nn.UpsamplingBilinear2d(scale_factor=2), convolution)
 
 
 def _train_some(case: Case) -> None:
@@ -139,7 +160,7 @@ def _time_training(case: Case, rounds: int) -> float:
 def _floor(benchmark: str, case: Case, passes: int) -> Row:
     """The time that the multiplications of the network's plain form take at the speed of a large matrix product."""
     with torch.device("meta"):
-        model = create_model(case.model, num_classes=_CLASSES, **case.arguments).eval()
+        model = _build(case).eval()
         images = torch.empty(case.batch, 3, case.size, case.size)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(images)

@@ -67,6 +67,11 @@ def test_inference() -> None:
     assert (ours.mask.sigmoid() - theirs.mask.sigmoid()).abs().max() < 0.03
 
 
+def test_what_is_published_runs_in_its_order() -> None:
+    layers = [type(module) for module in networks._build(CASES[1]).seg_head[0]]
+    assert layers == [torch.nn.UpsamplingBilinear2d, torch.nn.Conv2d]
+
+
 def test_growth(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(networks, "in_fresh_process", lambda function, case, rounds: (float(case.size), 7.0))
     first, second = benchmark_growth(CPU, 1, ((1, 64), (2, 128)))
