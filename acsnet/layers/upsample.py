@@ -49,17 +49,14 @@ class _UpsampleConv(torch.autograd.Function):
         batch, _, height, width = x.shape
         out_channels, taps = weight.shape[0], weight.shape[2]
         pixels, matrices = _pixels(x), _matrices(weight)
-        # The shares of the middle tap always sum to one, so that a bias added to it comes out as it went in.
-        shift = torch.zeros(taps, taps, out_channels, dtype=x.dtype)
-        shift[taps // 2, taps // 2] = bias
         products = x.new_empty(taps, pixels.shape[0], taps * out_channels)
         for tap in range(taps):
-            torch.addmm(shift[tap].flatten(), pixels, matrices[tap], out=products[tap])
+            torch.mm(pixels, matrices[tap], out=products[tap])
         columns = _blend(products.view(taps * batch * width, -1), _blend_table(batch, width, taps, x.dtype))
         columns = columns.view(batch, 2 * width, height, taps, out_channels)
         rows = columns.permute(3, 0, 2, 1, 4).reshape(taps * batch * height, -1)
         output = _blend(rows, _blend_table(batch, height, taps, x.dtype))
-        return output.view(batch, 2 * height, 2 * width, out_channels).permute(0, 3, 1, 2)
+        return output.view(batch, 2 * height, 2 * width, out_channels).add_(bias).permute(0, 3, 1, 2)
 
     @staticmethod
     @once_differentiable
