@@ -1,10 +1,14 @@
 """Interleaved timing, so that a machine whose speed wanders does not decide, and the memory of a process."""
 
-import multiprocessing
+import pickle
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -98,14 +102,21 @@ def in_fresh_process(function: Callable[..., Result], *arguments: Any) -> tuple[
 
     On a GPU it is the peak of the device's memory, without the CUDA context and the allocator's reserve.
     """
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(1) as pool:
-        return pool.apply(_call_and_look, (function, arguments))
+    # No pool of multiprocessing: it waits for ever for a process that was killed, for want of memory say.
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "call"
+        path.write_bytes(pickle.dumps((function, arguments)))
+        code = f"from acsnet.benchmarks.measure import run_call; run_call({str(path)!r})"
+        subprocess.run([sys.executable, "-c", code], check=True)
+        return pickle.loads(path.read_bytes())
 
 
-def _call_and_look(function: Callable[..., Result], arguments: Sequence[Any]) -> tuple[Result, float]:
+def run_call(path: str) -> None:
+    """What the new process does: make the call that a file holds, and leave result and peak memory in its place."""
+    function, arguments = pickle.loads(Path(path).read_bytes())
     result = function(*arguments)
-    return result, peak_memory_mb(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    memory = peak_memory_mb(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    Path(path).write_bytes(pickle.dumps((result, memory)))
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype, rounds: int = 5) -> float:
