@@ -18,7 +18,9 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="add the figures to this file")
     parser.add_argument("--device", choices=("cpu", "cuda"), help="by default cuda where there is one")
-    parser.add_argument("--rounds", type=int, default=7, help="how often each is timed, in turns")
+    parser.add_argument(
+        "--rounds", type=int, choices=range(1, 1000), metavar="N", default=7, help="how often each is timed, in turns"
+    )
     parser.add_argument("--root", type=Path, help="data: images in BUSI's layout; by default phantoms made for it")
     arguments = parser.parse_args()
     if arguments.what == "readme" and arguments.json is None:
@@ -32,9 +34,16 @@ def measure(arguments: argparse.Namespace) -> None:
 
     from acsnet import benchmarks
     from acsnet.config import load_config
+    from acsnet.errors import InputError
     from acsnet.training import describe_environment
 
     device = torch.device(arguments.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InputError("there is no CUDA device here: leave --device out, or give --device cpu")
+    environment = describe_environment(device, "", 1)
+    machine = {key: environment[key] for key in ("device", "threads")} | {"torch": torch.__version__.split("+")[0]}
+    if arguments.json is not None:
+        benchmarks.Report(machine, ()).check_file(arguments.json)
     functions: dict[str, Callable[[torch.device, int], list[benchmarks.Row]]] = {
         "deform_conv": benchmarks.benchmark_operator,
         "train": benchmarks.benchmark_training,
@@ -48,7 +57,7 @@ def measure(arguments: argparse.Namespace) -> None:
         rows = functions[arguments.what](device, arguments.rounds)
     print(benchmarks.render_text(rows))
     if arguments.json is not None:
-        benchmarks.Report(describe_environment(device, "as the tables say", 1), tuple(rows)).write(arguments.json)
+        benchmarks.Report(machine, tuple(rows)).write(arguments.json)
 
 
 def main() -> None:

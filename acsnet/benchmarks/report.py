@@ -5,7 +5,6 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from acsnet.benchmarks.measure import Row
 from acsnet.errors import InputError
@@ -26,20 +25,36 @@ class Report:
     """What was measured, and where.
 
     Attributes:
-        machine: what :func:`acsnet.training.describe_environment` says of it.
+        machine: its device, threads and version of torch.
         rows: the figures.
     """
 
-    machine: dict[str, Any]
+    machine: dict[str, str | int]
     rows: tuple[Row, ...]
 
     def write(self, path: Path) -> None:
-        """Write the figures as JSON; those of other benchmarks that the file has stay."""
+        """Write the figures as JSON; those of other benchmarks that the file has stay.
+
+        Raises:
+            InputError: as :meth:`check_file`.
+        """
+        self.check_file(path)
         kept = Report.read(path).rows if path.is_file() else ()
         measured = {row.benchmark for row in self.rows}
         rows = [asdict(row) for row in (*(row for row in kept if row.benchmark not in measured), *self.rows)]
         lines = ",\n    ".join(json.dumps(row) for row in rows)
         write_text(path, f'{{\n  "machine": {json.dumps(self.machine)},\n  "rows": [\n    {lines}\n  ]\n}}\n')
+
+    def check_file(self, path: Path) -> None:
+        """Check, before anything is measured, that the figures can be written to a file.
+
+        Raises:
+            InputError: for a file with something else, or with figures of another machine.
+        """
+        if path.is_file() and (other := Report.read(path).machine) != self.machine:
+            raise InputError(
+                f"{path} has figures of {_name(other)}, here is {_name(self.machine)}: give another --json"
+            )
 
     @classmethod
     def read(cls, path: Path) -> "Report":
@@ -50,11 +65,16 @@ class Report:
         """
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
+            _name(content["machine"])
             return cls(content["machine"], tuple(Row(**row) for row in content["rows"]))
         except FileNotFoundError:
             raise InputError(f"there is no file {path}: make it by tools/benchmark.py ... --json {path}") from None
         except (ValueError, TypeError, KeyError) as error:
             raise InputError(f"{path} has no figures of tools/benchmark.py ({error}): give another --json") from error
+
+
+def _name(machine: dict[str, str | int]) -> str:
+    return f"{machine['device']}, {machine['threads']} threads, torch {machine['torch']}"
 
 
 Table = list[tuple[str, ...]]
@@ -81,11 +101,7 @@ def render_text(rows: Iterable[Row]) -> str:
 
 def render_markdown(report: Report) -> str:
     """The README's section: the machine, then the tables."""
-    machine = report.machine
-    blocks = [
-        f"Measured by `python tools/benchmark.py` on {machine['device']}, {machine['threads']} threads, "
-        f"torch {machine['packages']['torch']}, in turns (medians)."
-    ]
+    blocks = [f"Measured by `python tools/benchmark.py` on {_name(report.machine)}, in turns (medians)."]
     for name, (heading, *body) in tables(report.rows).items():
         rule = ("---", *("---:" for _ in heading[1:]))
         lines = [f"| {' | '.join(line)} |" for line in (heading, rule, *body)]

@@ -8,8 +8,8 @@ def prepare_for_inference(model: nn.Module, dtype: torch.dtype = torch.float32) 
     """Set a network to evaluation, channels last and, for a 16-bit type, its convolutions' and linear weights to it.
 
     With a 16-bit type the network is to be run under ``torch.autocast`` of that type. Autocast would convert the
-    weights anew for each batch, a fourth of the time of a single image; the weights and averages of normalisations,
-    which it computes in float32, stay as they are.
+    weights anew for each batch; the weights and averages of normalisations, which it computes in float32, stay as they
+    are.
 
     Returns:
         The same network, changed.

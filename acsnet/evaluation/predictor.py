@@ -48,9 +48,8 @@ class Predictor:
         threshold: mask probability from which a pixel is foreground; by default the card's.
         refining: directions of prediction refining that are on (``empty_mask_for_normal``, ``normal_for_empty_mask``);
             by default the card's.
-        precision: ``"float32"``, in which figures are measured, or ``"bfloat16"`` or ``"float16"`` for speed: a third
-            of the time on a device that multiplies them fast, probabilities alike to about a hundredth. The weights
-            of ``model`` are converted.
+        precision: ``"float32"``, in which figures are measured, or ``"bfloat16"`` or ``"float16"`` for speed on a
+            device that multiplies them fast. The weights of ``model`` are converted.
 
     Raises:
         InputError: for another precision.

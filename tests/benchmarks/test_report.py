@@ -6,7 +6,7 @@ import pytest
 from acsnet.benchmarks import Report, Row, check_readme, render_text, update_readme
 from acsnet.errors import InputError
 
-MACHINE = {"device": "cpu (A Processor)", "threads": 2, "packages": {"torch": "2.15"}}
+MACHINE = {"device": "cpu (A Processor)", "threads": 2, "torch": "2.15"}
 OPERATOR = [
     Row("deform_conv", "8->8 @4", "conv2d", 0.001, 1.0, "conv2d"),
     Row("deform_conv", "8->8 @4", "acsnet", 0.0015, 1.5, "conv2d", 12.4),
@@ -63,7 +63,9 @@ def test_figures_are_kept_benchmark_by_benchmark(tmp_path: Path) -> None:
     assert Report.read(path) == Report(MACHINE, (*OPERATOR, *faster))
 
 
-@pytest.mark.parametrize("text", ["[]", "{}", '{"machine": {}, "rows": [{"x": 1}]}', "no json"])
+@pytest.mark.parametrize(
+    "text", ["[]", "{}", '{"machine": {}, "rows": []}', '{"machine": {}, "rows": [{"x": 1}]}', "no json"]
+)
 def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "figures.json"
     path.write_text(text)
@@ -95,3 +97,16 @@ def test_readme_section(tmp_path: Path) -> None:
         "<!-- speed:end -->",
         "more",
     ]
+
+
+def test_figures_of_two_machines_are_not_mixed(tmp_path: Path) -> None:
+    path = tmp_path / "figures.json"
+    Report(MACHINE, tuple(TRAIN)).write(path)
+    other = Report(MACHINE | {"threads": 64}, tuple(OPERATOR))
+    message = (
+        r"figures\.json has figures of cpu \(A Processor\), 2 threads, torch 2\.15, here is cpu .*, 64 threads.*: give"
+    )
+    for function in (other.check_file, other.write):
+        with pytest.raises(InputError, match=message):
+            function(path)
+    assert Report.read(path).rows == tuple(TRAIN)

@@ -29,7 +29,7 @@ def test_upsample_twice_keeps_planes_and_shapes() -> None:
 
 
 @pytest.mark.parametrize("kernel_size", [1, 3, 5])
-@pytest.mark.parametrize("shape", [(2, 3, 5, 4), (1, 3, 2, 7), (3, 3, 1, 4), (2, 3, 4, 1)])
+@pytest.mark.parametrize("shape", [(2, 3, 5, 4), (1, 3, 2, 7), (3, 3, 1, 4), (2, 3, 4, 1), (0, 3, 4, 4)])
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 def test_convolution_of_the_enlarged_map_and_its_gradients(
     shape: tuple[int, ...], kernel_size: int, memory_format: torch.memory_format

@@ -24,7 +24,8 @@ def test_figures_are_printed_and_kept(monkeypatch: pytest.MonkeyPatch, invoke: I
     assert "acsnet            0.100" in output
     report = Report.read(path)
     assert report.rows == (ROW,)
-    assert report.machine["device"].startswith("cpu (")
+    assert report.machine.keys() == {"device", "threads", "torch"}
+    assert str(report.machine["device"]).startswith("cpu (")
 
 
 def test_data_on_a_folder(invoke: Invoke, phantom_root: Path) -> None:
@@ -41,3 +42,15 @@ def test_readme_needs_figures(invoke: Invoke) -> None:
 
 def test_the_readme_shows_the_figures_that_are_kept() -> None:
     check_readme(REPOSITORY / "README.md", Report.read(REPOSITORY / "benchmarks" / "cpu.json"))
+
+
+def test_bad_arguments_are_one_line(monkeypatch: pytest.MonkeyPatch, invoke: Invoke, tmp_path: Path) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    status, _, errors = invoke("benchmark", "infer", "--device", "cuda")
+    assert (status, errors) == (2, "error: there is no CUDA device here: leave --device out, or give --device cpu\n")
+    status, _, errors = invoke("benchmark", "infer", "--rounds", "0")
+    assert (status, "argument --rounds: invalid choice: 0" in errors) == (2, True)
+    path = tmp_path / "other.json"
+    path.write_text("{}")
+    status, _, errors = invoke("benchmark", "infer", "--device", "cpu", "--json", path)
+    assert (status, "has no figures of tools/benchmark.py" in errors) == (2, True)
