@@ -1,4 +1,6 @@
-"""Pictures of an image with the contours of masks."""
+"""Pictures of an image with the contours of masks, boxes and captions."""
+
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -6,6 +8,9 @@ import numpy.typing as npt
 
 TRUTH_COLOUR = (0, 220, 0)
 PREDICTION_COLOUR = (255, 60, 60)
+# Beside that of the truth, for eyes that do not tell red from green.
+SECOND_COLOUR = (90, 170, 255)
+BOX_COLOUR = (255, 190, 0)
 
 
 def draw_contours(
@@ -15,6 +20,23 @@ def draw_contours(
     picture = np.ascontiguousarray(image).copy()
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(picture, contours, -1, colour, thickness=max(1, round(max(mask.shape) / 300)))
+    return picture
+
+
+def draw_boxes(
+    image: npt.NDArray[np.uint8], boxes: Sequence[tuple[float, float, float, float]], colour: tuple[int, int, int]
+) -> npt.NDArray[np.uint8]:
+    """Return a copy of an RGB image (H, W, 3) with the outlines of boxes (left, top, right, bottom; exclusive).
+
+    A box runs along the pixels around what it marks, so that it covers none of it, but never leaves the image.
+    """
+    picture = np.ascontiguousarray(image).copy()
+    height, width = picture.shape[:2]
+    thickness = max(1, round(max(height, width) / 300))
+    for left, top, right, bottom in boxes:
+        corner = (max(0, int(left) - 1), max(0, int(top) - 1))
+        opposite = (min(width - 1, round(right)), min(height - 1, round(bottom)))
+        cv2.rectangle(picture, corner, opposite, colour, thickness)
     return picture
 
 

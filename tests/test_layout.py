@@ -10,7 +10,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE = REPOSITORY / "acsnet"
-FOUNDATION = ("config", "registry", "checkpoint", "files", "errors", "version", "overlay", "cli")
+FOUNDATION = ("config", "registry", "checkpoint", "files", "errors", "version", "overlay", "web", "cli")
 # Highest first. A line may import from the lines below it; the modules of the last line may import each other.
 LINES = (
     ("benchmarks",),
@@ -28,6 +28,7 @@ HEAVY = {
     "monai",
     "albumentations",
     "matplotlib",
+    "jinja2",
     "accelerate",
     "segmentation_models_pytorch",
     "tensorboard",
