@@ -1,4 +1,4 @@
-"""Make a record table: python tools/curate.py ROOT [--dataset NAME] --out DIR."""
+"""Curate a data set: python tools/curate.py ROOT|RECORDS.csv --out DIR [--dataset NAME] [--policy POLICY]."""
 
 import argparse
 from pathlib import Path
@@ -7,22 +7,28 @@ from acsnet.cli import run
 
 
 def main() -> None:
-    """Parse the command line, verify every file and write the table."""
-    parser = argparse.ArgumentParser(description="Verify a data set, group identical images, write records.csv.")
+    """Parse the command line, curate, and say what was found."""
+    from acsnet.data.curation.policy import POLICIES
+
+    parser = argparse.ArgumentParser(
+        description="Find duplicates, conflicts and doubtful images; write tables and a report to look through."
+    )
     parser.add_argument("root", type=Path, metavar="ROOT", help="a folder in a published layout, or a record table")
     parser.add_argument("--dataset", default="busi", metavar="NAME", help="whose layout ROOT has (default: busi)")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to write records.csv")
+    parser.add_argument(
+        "--policy", default="keep-one", choices=POLICIES, help="what curated.csv keeps (default: keep-one)"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder for the four files")
     arguments = parser.parse_args()
 
-    from acsnet.config import DataConfig
-    from acsnet.data import load_records, write_record_table
+    from acsnet.data.curation import check_folder, curate, summarise, write_findings
+    from acsnet.data.source import scan_records
 
-    is_table = arguments.root.suffix.lower() == ".csv"
-    data = DataConfig(records=(arguments.root,)) if is_table else DataConfig(root=arguments.root)
-    records = load_records(data.model_copy(update={"dataset": arguments.dataset}))
-    write_record_table(arguments.out / "records.csv", records)
-    groups = len({record.group for record in records})
-    print(f"{arguments.out}/records.csv: {len(records)} images in {groups} groups of identical pixels")
+    check_folder(arguments.out)
+    findings = curate(scan_records(arguments.root, arguments.dataset), arguments.policy)
+    write_findings(arguments.out, findings)
+    print(summarise(findings))
+    print(f"look at {arguments.out}/report.html; train on {arguments.out}/curated.csv by --set data.records=...")
 
 
 if __name__ == "__main__":

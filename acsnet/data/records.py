@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,8 +114,13 @@ def _record(row: dict[str, str], table: Path) -> Record:
     )
 
 
-def write_record_table(path: Path, records: Sequence[Record]) -> None:
+def write_record_table(path: Path, records: Sequence[Record], more: Mapping[str, Sequence[str]] | None = None) -> None:
     """Write a table that :func:`read_record_table` reads; paths are absolute, so that the table may lie anywhere.
+
+    Args:
+        path: the file.
+        records: a line each.
+        more: further columns, one value a record; reading leaves them out.
 
     Raises:
         DataError: for a mask whose path holds the ";" that parts masks.
@@ -133,10 +138,11 @@ def write_record_table(path: Path, records: Sequence[Record]) -> None:
             "patient": record.patient,
             "name": record.name,
             "pixel_size": _SEPARATOR.join(map(repr, record.pixel_size or ())),
+            **{column: values[index] for column, values in (more or {}).items()},
         }
-        for record in records
+        for index, record in enumerate(records)
     ]
-    write_csv(path, rows, COLUMNS)
+    write_csv(path, rows, (*COLUMNS, *(more or {})))
 
 
 def dataset_hash(records: Iterable[Record]) -> str:

@@ -37,6 +37,26 @@ def load_records(data: DataConfig, progress: bool = True) -> list[Record]:
     return verify_records(map_classes(records, data.class_map), progress, problems)
 
 
+def scan_records(source: Path, dataset: str) -> list[Record]:
+    """List the records of a record table or of a folder without looking into any image.
+
+    Args:
+        source: a CSV table, or a folder in a published layout.
+        dataset: whose layout the folder has.
+
+    Raises:
+        DataError: for a table or folder that is missing or broken.
+        UnknownNameError: for an unknown data set, with near matches.
+    """
+    entry = dataset_entry(dataset)
+    if source.suffix.lower() == ".csv":
+        return read_record_table(source)
+    records, problems = entry.scan(source, entry.classes)
+    if problems:
+        logger.warning(problem_list(f"{source} is not whole", problems))
+    return records
+
+
 def _from_root(data: DataConfig, root: Path, labels: Sequence[str]) -> tuple[list[Record], list[str]]:
     records, problems = dataset_entry(data.dataset).scan(root, labels)
     if not problems:

@@ -1,6 +1,5 @@
 """A look at every file before anything long starts, and the groups that a split must not part."""
 
-import hashlib
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
@@ -8,14 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import NamedTuple
 
-import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 from tqdm.auto import tqdm
 
 from acsnet.data.dicom import DicomFacts, is_dicom, read_dicom_facts
-from acsnet.data.images import read_image, read_mask, read_merged_mask
-from acsnet.data.listing import natural_order, problem_list
+from acsnet.data.grouping import group_records
+from acsnet.data.images import pixel_digest, read_image, read_mask, read_merged_mask
+from acsnet.data.listing import problem_list
 from acsnet.data.records import Record
 from acsnet.errors import DataError
 
@@ -37,9 +34,7 @@ def verify_records(records: Sequence[Record], progress: bool = True, problems: S
         problems: what is known to be wrong already, to be listed with what is found here.
 
     Returns:
-        The records with ``digest`` and ``group`` filled in, and ``pixel_size`` where only a DICOM file says it. A group
-        bears the data set and the name of its first image in natural order, so that it is the same in whichever order
-        the records come.
+        The records with ``digest`` and ``group`` filled in, and ``pixel_size`` where only a DICOM file says it.
 
     Raises:
         DataError: listing every file that is missing, truncated or unreadable, and every mask of another size.
@@ -60,7 +55,7 @@ def verify_records(records: Sequence[Record], progress: bool = True, problems: S
         raise DataError(problem_list("the data cannot be used", every))
     verified = [_with_what_was_found(record, check) for record, check in zip(records, checks, strict=True)]
     _log_oddities(verified, checks)
-    return _with_groups(verified) if verified else []
+    return group_records(verified)
 
 
 class _Check(NamedTuple):
@@ -78,9 +73,7 @@ def _check(record: Record) -> _Check:
         facts = read_dicom_facts(record.image) if is_dicom(record.image) else None
     except DataError:
         return _Check(_problems(record))
-    # The shape belongs to the content: 2x8 and 4x4 images may hold the same bytes.
-    digest = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
-    return _Check([], digest, bool(mask.any()), facts)
+    return _Check([], pixel_digest(image), bool(mask.any()), facts)
 
 
 def _with_what_was_found(record: Record, check: _Check) -> Record:
@@ -122,24 +115,3 @@ def _log_oddities(records: Sequence[Record], checks: Sequence[_Check]) -> None:
     for what, names in oddities:
         if names:
             logger.warning("%d %s: %s", len(names), what, ", ".join(names[:5]) + (", ..." if len(names) > 5 else ""))
-
-
-def _with_groups(records: Sequence[Record]) -> list[Record]:
-    # A graph of records and of what they share: whatever hangs together is a group.
-    nodes: dict[tuple[str, str, str], int] = {}
-    edges: list[tuple[int, int]] = []
-    for index, record in enumerate(records):
-        keys = [("pixels", "", record.digest)]
-        keys += [("patient", record.dataset, record.patient)] if record.patient else []
-        keys += [("group", record.dataset, record.group)] if record.group else []
-        edges += [(index, len(records) + nodes.setdefault(key, len(nodes))) for key in keys]
-    size = len(records) + len(nodes)
-    rows, columns = zip(*edges, strict=True)
-    graph = coo_matrix((np.ones(len(edges)), (rows, columns)), shape=(size, size))
-    _, components = connected_components(graph, directed=False)
-    # Beyond the records, the components list what they share.
-    pairs = list(zip(records, components.tolist(), strict=False))
-    names: dict[int, str] = {}
-    for record, component in sorted(pairs, key=lambda pair: (pair[0].dataset, natural_order(pair[0].name))):
-        names.setdefault(component, f"{record.dataset}/{record.name}")
-    return [replace(record, group=names[component]) for record, component in pairs]
