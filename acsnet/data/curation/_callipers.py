@@ -1,11 +1,13 @@
-"""Calliper marks: upright or slanting crosses, and the dotted lines between them."""
+"""Calliper marks: upright or slanting crosses."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from acsnet.data.curation._ink import Strokes
+from acsnet.data.curation._ink import Strokes, overlap
+from acsnet.data.curation._text import Row, stands_in
 from acsnet.data.curation.findings import Box, Flag
 from acsnet.data.images import UInt8Array
 
@@ -20,20 +22,38 @@ _UPRIGHT = ((1, 0), (0, 1))
 _SLANTING = ((1, 1), (1, -1))
 
 
-def find_crosses(strokes: Sequence[Strokes]) -> list[Box]:
-    """Find pairs of straight bars of one ink that cross in the middle of both, upright (+) or slanting (x)."""
-    crosses: list[Box] = []
+@dataclass(frozen=True)
+class Cross:
+    """A cross: upright (+) or slanting (x), and its box."""
+
+    slanting: bool
+    box: Box
+
+
+def find_crosses(strokes: Sequence[Strokes]) -> list[Cross]:
+    """Find pairs of straight bars of one ink that cross in the middle of both."""
+    upright: list[Box] = []
+    slanting: list[Box] = []
     for ink in strokes:
-        for directions in (_UPRIGHT, _SLANTING):
-            _add_crosses(crosses, ink, directions)
-    return sorted(crosses)
+        _add_crosses(upright, ink, _UPRIGHT)
+        _add_crosses(slanting, ink, _SLANTING)
+    apart = [box for box in slanting if not any(overlap(box, other) for other in upright)]
+    return [*(Cross(False, box) for box in upright), *(Cross(True, box) for box in apart)]
 
 
-def calliper_flags(crosses: Sequence[Box]) -> list[Flag]:
+def drop_letters(crosses: Sequence[Cross], rows: Sequence[Row]) -> list[Cross]:
+    """Leave out the crosses that are letters: those in a row of text, and a slanting one that has no partner."""
+    apart = [cross for cross in crosses if not any(stands_in(cross.box, row) for row in rows)]
+    paired = sum(cross.slanting for cross in apart) > 1
+    return [cross for cross in apart if paired or not cross.slanting]
+
+
+def calliper_flags(crosses: Sequence[Cross]) -> list[Flag]:
     """Tell how many calliper marks there are."""
     if not crosses:
         return []
-    return [Flag("callipers", "1 cross" if len(crosses) == 1 else f"{len(crosses)} crosses", tuple(crosses))]
+    detail = "1 cross" if len(crosses) == 1 else f"{len(crosses)} crosses"
+    return [Flag("callipers", detail, tuple(sorted(cross.box for cross in crosses)))]
 
 
 def _add_crosses(crosses: list[Box], strokes: Strokes, directions: tuple[tuple[int, int], tuple[int, int]]) -> None:

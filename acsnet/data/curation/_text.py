@@ -7,14 +7,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse.csgraph import connected_components
 
-from acsnet.data.curation._ink import Strokes
+from acsnet.data.curation._ink import Strokes, overlap
 from acsnet.data.curation.findings import Box, Flag
 from acsnet.data.images import BoolArray
 
-# Height of a character: pixels, and the largest share of the image's height.
-_LOWEST, _HIGHEST = 6, 0.08
+# Height of a character: pixels, pixels where there are but two, and the largest share of the image's height.
+_LOWEST, _LOWEST_OF_TWO, _HIGHEST = 6, 8, 0.08
 # Least contrast of a character, and on average of a row of two, and of more.
-_FAINTEST, _OF_TWO, _OF_MORE = 90, 125, 110
+_FAINTEST, _OF_TWO, _OF_MORE = 80, 110, 95
 # Share of the image's width and height that a corner takes up.
 _CORNER = 0.08
 
@@ -34,14 +34,20 @@ class Row:
 
 def find_rows(strokes: Sequence[Strokes], marks: Sequence[Box]) -> list[Row]:
     """Find rows of two or more characters of one ink, leaving out whatever touches the boxes of calliper marks."""
-    return [row for ink in strokes for row in _rows(ink, marks)]
+    found = sorted((row for ink in strokes for row in _rows(ink, marks)), key=lambda row: -row.characters)
+    rows: list[Row] = []
+    for row in found:
+        # The soft edges of one ink may pass for another.
+        if not any(overlap(row.box, other.box) for other in rows):
+            rows.append(row)
+    return sorted(rows, key=lambda row: (row.box[1], row.box[0]))
 
 
 def stands_in(box: Box, row: Row) -> bool:
-    """Whether a box is as high as a row and stands in it or next to it, so that it is one of its characters."""
+    """Whether a box is no higher than a row and stands in it or next to it, so that it is one of its characters."""
     left, top, right, bottom = row.box
     height = bottom - top
-    level = abs(box[1] - top) <= 0.3 * height and abs(box[3] - bottom) <= 0.3 * height
+    level = box[1] >= top - 0.2 * height and box[3] <= bottom + 0.2 * height
     return level and box[0] <= right + height and box[2] >= left - height
 
 
@@ -49,9 +55,8 @@ def text_flags(rows: Sequence[Row], size: tuple[int, ...]) -> list[Flag]:
     """Tell how much text there is, and what of it stands in a corner as scanners' logos do, in an image of a size."""
     if not rows:
         return []
-    ordered = sorted(rows, key=lambda row: (row.box[1], row.box[0]))
-    texts = [f"{row.characters} characters{' in a corner' if _in_corner(row.box, size) else ''}" for row in ordered]
-    return [Flag("text", ", ".join(texts), tuple(row.box for row in ordered))]
+    texts = [f"{row.characters} characters{' in a corner' if _in_corner(row.box, size) else ''}" for row in rows]
+    return [Flag("text", ", ".join(texts), tuple(row.box for row in rows))]
 
 
 def _in_corner(box: Box, size: tuple[int, ...]) -> bool:
@@ -96,7 +101,8 @@ def _side_by_side(ink: Strokes, chosen: npt.NDArray[np.intp]) -> BoolArray:
 def _convinces(ink: Strokes, row: npt.NDArray[np.intp]) -> bool:
     contrast = float(ink.contrast[row].mean())
     if len(row) == 2:
-        return contrast >= _OF_TWO and int(np.ptp(ink.height[row])) <= 1
+        high = ink.height[row].min() >= _LOWEST_OF_TWO
+        return bool(high and contrast >= _OF_TWO and np.ptp(ink.height[row]) <= 1)
     return len(row) > 2 and contrast >= _OF_MORE
 
 

@@ -1,10 +1,10 @@
 """What is burnt into an image: text, calliper marks, colour, a second scan."""
 
-from acsnet.data.curation._callipers import calliper_flags, find_crosses
+from acsnet.data.curation._callipers import calliper_flags, drop_letters, find_crosses
 from acsnet.data.curation._colour import colour_flags
 from acsnet.data.curation._ink import find_strokes
 from acsnet.data.curation._seam import split_screen_flags
-from acsnet.data.curation._text import find_rows, stands_in, text_flags
+from acsnet.data.curation._text import find_rows, text_flags
 from acsnet.data.curation.findings import Flag
 from acsnet.data.images import UInt8Array
 
@@ -24,9 +24,8 @@ def image_flags(image: UInt8Array) -> tuple[Flag, ...]:
     """
     strokes = find_strokes(image)
     crosses = find_crosses(strokes)
-    # An X in a word is a cross too, and the number beside a cross would make a row with it.
-    rows = find_rows(strokes, crosses)
-    crosses = [cross for cross in crosses if not any(stands_in(cross, row) for row in rows)]
-    rows = find_rows(strokes, crosses)
+    # An X in a word is a cross too, and the number beside a calliper's cross would make a row with it.
+    crosses = drop_letters(crosses, find_rows(strokes, [cross.box for cross in crosses]))
+    rows = find_rows(strokes, [cross.box for cross in crosses])
     flags = text_flags(rows, image.shape[:2]) + calliper_flags(crosses)
     return (*flags, *colour_flags(image), *split_screen_flags(image))
