@@ -75,7 +75,7 @@ def describe(image: UInt8Array, mask: BoolArray | None) -> Description:
     size = (max(1, round(grey.shape[0] * scale)), max(1, round(grey.shape[1] * scale)))
     picture = _stretch_contrast(cv2.resize(grey, size[::-1], interpolation=cv2.INTER_AREA))
     # A low threshold: the strongest features are taken, however weak they are in a dark or blurred image.
-    detector = cv2.SIFT_create(nfeatures=FEATURES, contrastThreshold=0.005)
+    detector = cv2.SIFT.create(nfeatures=FEATURES, contrastThreshold=0.005)
     keypoints, features = detector.detectAndCompute(picture, None)
     # The detector gives more than it was asked for where several are equally strong.
     strongest = sorted(range(len(keypoints)), key=lambda index: -keypoints[index].response)[:FEATURES]

@@ -53,7 +53,8 @@ def _maps(first: FloatArray, second: FloatArray) -> tuple[FloatArray, FloatArray
     covariance = _blur(first * second) - mean_1 * mean_2
     luminance = (2 * mean_1 * mean_2 + _LUMINANCE) / (mean_1**2 + mean_2**2 + _LUMINANCE)
     structure = (2 * covariance + _CONTRAST) / (variance_1 + variance_2 + _CONTRAST)
-    return luminance * structure, np.sqrt(np.maximum(variance_1, variance_2))
+    deviation = np.sqrt(np.maximum(variance_1, variance_2))
+    return (luminance * structure).astype(np.float32), deviation.astype(np.float32)
 
 
 def _blur(values: FloatArray) -> FloatArray:
