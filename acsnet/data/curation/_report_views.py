@@ -21,9 +21,7 @@ from acsnet.data.curation._report_pictures import (
 from acsnet.data.curation.findings import FLAGS, Box, Findings, Flag, Pair
 from acsnet.web import inline_jpeg
 
-# A page of a huge set stays one that a browser can show: at most so many cases a section, images and pairs a case, and
-# pictures a flag.
-CASE_LIMIT = 160
+# A page of a huge set stays one that a browser can show: at most so many images and pairs a case, and pictures a flag.
 IMAGE_LIMIT = 12
 PAIR_LIMIT = 12
 FLAG_LIMIT = 48
