@@ -1,5 +1,6 @@
 import base64
 import io
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -12,6 +13,8 @@ from PIL import Image
 from acsnet.errors import InputError
 from acsnet.version import __version__
 from acsnet.web import _environment, count, decimal, inline_figure, inline_jpeg, percent, render
+
+REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def content(address: str, kind: str) -> bytes:
@@ -80,6 +83,19 @@ def test_the_base_is_a_page_that_says_what_wrote_it() -> None:
     page = render("base.html")
     assert page.startswith("<!DOCTYPE html>")
     assert f"Written by acsnet {__version__}." in page
+
+
+def test_a_page_may_fetch_nothing() -> None:
+    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline';"
+    assert f'<meta http-equiv="Content-Security-Policy" content="{policy}' in render("base.html")
+
+
+def test_the_templates_belong_to_the_package() -> None:
+    package = REPOSITORY / "acsnet"
+    files = [path for path in package.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")]
+    assert {path.relative_to(package).parent.as_posix() for path in files} == {"web/templates"}
+    declared = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
+    assert '[tool.setuptools.package-data]\n"acsnet.web" = ["templates/*"]\n' in declared
 
 
 def test_values_are_escaped_and_missing_ones_are_errors() -> None:

@@ -49,7 +49,7 @@ _SECTIONS = (
         "Overlaps",
         "The same scan framed differently: each image also shows what the other does not. No copies, but not "
         "independent either: a split should keep them together.",
-        "No two images show parts of the same scan.",
+        "No two images that agree show parts of the same scan.",
     ),
 )
 

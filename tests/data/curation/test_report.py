@@ -284,7 +284,7 @@ def test_nothing_found_is_said(phantoms: list[Record], tmp_path: Path) -> None:
     assert [line.text for line in page.all("p", "nothing")] == [
         "No two images that show the same disagree in class or mask.",
         "No image is a copy of another that it agrees with.",
-        "No two images show parts of the same scan.",
+        "No two images that agree show parts of the same scan.",
         "No image has a flag.",
     ]
     assert not page.all("article")
@@ -304,6 +304,16 @@ def test_names_are_escaped(phantom_root: Path, tmp_path: Path) -> None:
     assert page.all("h1")[0].text == "<script>alert(1)</script>"
     assert len(page.all("script")) == 1
     assert "</figcaption><u>" in page.at("copies-1").text
+    words = [picture.attributes["alt"] for picture in page.at("copies-1").all("img")]
+    assert words[:2] == [f'{name}, <i>"a", with the outline of its mask' for name in (wild, "$x'y\".png")]
+    assert page.at("copies-1").all("img")[0].attributes.keys() == {
+        "src",
+        "width",
+        "height",
+        "alt",
+        "loading",
+        "decoding",
+    }
 
 
 def test_an_image_that_cannot_be_read_is_named_without_a_picture(phantoms: list[Record], tmp_path: Path) -> None:
