@@ -2,7 +2,15 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from acsnet.overlay import PREDICTION_COLOUR, TRUTH_COLOUR, add_caption, draw_contours
+from acsnet.overlay import (
+    BOX_COLOUR,
+    PREDICTION_COLOUR,
+    SECOND_COLOUR,
+    TRUTH_COLOUR,
+    add_caption,
+    draw_boxes,
+    draw_contours,
+)
 
 COLOUR = (10, 20, 30)
 
@@ -59,8 +67,8 @@ def test_outlines_are_wider_on_larger_images() -> None:
     assert widths[0] < widths[1] < widths[2] < 12
 
 
-def test_truth_and_prediction_have_colours_that_differ() -> None:
-    assert TRUTH_COLOUR != PREDICTION_COLOUR
+def test_everything_drawn_has_a_colour_of_its_own() -> None:
+    assert len({TRUTH_COLOUR, PREDICTION_COLOUR, SECOND_COLOUR, BOX_COLOUR}) == 4
 
 
 @pytest.mark.parametrize("text", ["ok", "benign: a caption that is far too long for so narrow a picture", ""])
@@ -82,3 +90,24 @@ def test_a_short_caption_is_not_shrunk() -> None:
         for width in (200, 400)
     ]
     assert extents[0] == extents[1]
+
+
+def test_a_box_runs_around_its_pixels_and_covers_none() -> None:
+    image = np.full((12, 16, 3), 200, np.uint8)
+    drawn = painted(draw_boxes(image, [(4, 3, 9, 7)], COLOUR))
+    expected = np.zeros((12, 16), np.bool_)
+    expected[2:8, 3:10] = True
+    expected[3:7, 4:9] = False
+    assert np.array_equal(drawn, expected)
+    assert (image == 200).all()
+
+
+def test_a_box_at_the_border_stays_in_the_image() -> None:
+    drawn = painted(draw_boxes(np.zeros((8, 10, 3), np.uint8), [(0, 0, 10, 8)], COLOUR))
+    expected = np.ones((8, 10), np.bool_)
+    expected[1:-1, 1:-1] = False
+    assert np.array_equal(drawn, expected)
+
+
+def test_no_box_draws_nothing() -> None:
+    assert not painted(draw_boxes(np.zeros((8, 10, 3), np.uint8), [], COLOUR)).any()

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -62,9 +62,7 @@ def _find_overlaps(findings: Findings) -> list[Case]:
     for pair in pairs:
         connected[components[pair.first]].append(pair)
     cases = [Case("overlap", 0, _images(together), _in_order(together)) for together in connected.values()]
-    return [
-        Case(case.kind, number, case.members, case.pairs) for number, case in enumerate(_by_name(cases, findings), 1)
-    ]
+    return [replace(case, number=number) for number, case in enumerate(_by_name(cases, findings), 1)]
 
 
 def _images(pairs: Iterable[Pair]) -> tuple[int, ...]:
@@ -88,7 +86,7 @@ def shorten(case: Case, most_images: int, most_pairs: int) -> Case:
     pairs = case.pairs[:most_pairs]
     in_conflict = {index for pair in pairs if pair.conflicts for index in (pair.first, pair.second)}
     members = sorted(case.members, key=lambda index: index not in in_conflict)[:most_images]
-    return Case(case.kind, case.number, tuple(sorted(members)), pairs)
+    return replace(case, members=tuple(sorted(members)), pairs=pairs)
 
 
 def part_conflicts(cases: Sequence[Case]) -> tuple[list[Case], list[Case]]:

@@ -100,7 +100,7 @@ def _histograms(findings: Findings, label: str) -> npt.NDArray[np.float64]:
     """The histograms of a class in percent, (images, 256 / _BIN), without those of images that cannot be read."""
     rows = findings.histograms[[record.label == label for record in findings.records]]
     rows = rows[np.isfinite(rows).all(axis=1) & (rows.sum(axis=1) > 0)]
-    return 100 * rows.reshape(len(rows), -1, _BIN).sum(axis=2)
+    return 100 * rows.reshape(len(rows), rows.shape[1] // _BIN, _BIN).sum(axis=2)
 
 
 def _draw_histogram(axes: "Axes", shares: npt.NDArray[np.float64], colour: str) -> None:

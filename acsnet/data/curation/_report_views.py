@@ -19,15 +19,22 @@ from acsnet.data.curation._report_pictures import (
     shrink,
 )
 from acsnet.data.curation.findings import FLAGS, Box, Findings, Flag, Pair
+from acsnet.data.images import UInt8Array
 from acsnet.web import inline_jpeg
 
-# A page of a huge set stays one that a browser can show: at most so many cases a section, images and pairs a case, and
-# pictures a flag.
-CASE_LIMIT = 160
+# A page of a huge set stays one that a browser can show: at most so many images and pairs a case, and pictures a flag.
 IMAGE_LIMIT = 12
 PAIR_LIMIT = 12
 FLAG_LIMIT = 48
 _QUALITY = 78
+
+
+class Picture(NamedTuple):
+    """A picture within the page; its size in pixels keeps its place until it is drawn."""
+
+    address: str
+    width: int
+    height: int
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,7 @@ class ImageView:
         size: (height, width), or None where it cannot be read.
         kept: whether the curated table has it.
         flags: what is odd about it.
-        picture: the address of its picture, or "" where there is none.
+        picture: None where the image cannot be read.
         problem: what cannot be read, or "".
     """
 
@@ -49,7 +56,7 @@ class ImageView:
     size: tuple[int, int] | None
     kept: bool
     flags: tuple[Flag, ...]
-    picture: str
+    picture: Picture | None
     problem: str
 
 
@@ -61,15 +68,15 @@ class PairView:
         pair: what is known of the two.
         names: theirs.
         places: where in the case they stand, from 0, or None for one that is not shown there.
-        laid: the address of the picture of the second over the first, or "" where there is none.
-        difference: the same of their difference.
+        laid: the second over the first, or None where one of them cannot be read.
+        difference: their difference, or None.
     """
 
     pair: Pair
     names: tuple[str, str]
     places: tuple[int | None, int | None]
-    laid: str
-    difference: str
+    laid: Picture | None
+    difference: Picture | None
 
 
 @dataclass(frozen=True)
@@ -182,8 +189,8 @@ def _draw_pair(
         pair=pair,
         names=(names[pair.first], names[pair.second]),
         places=(_place(pair.first, members), _place(pair.second, members)),
-        laid=inline_jpeg(draw_laid(first, laid), _QUALITY) if first and laid else "",
-        difference=inline_jpeg(draw_difference(first, laid), _QUALITY) if first and laid else "",
+        laid=_picture(draw_laid(first, laid)) if first and laid else None,
+        difference=_picture(draw_difference(first, laid)) if first and laid else None,
     )
 
 
@@ -207,9 +214,13 @@ def _image_view(
         size=findings.sizes[index],
         kept=findings.kept[index],
         flags=flags,
-        picture=inline_jpeg(draw_marks(sight.photo, boxes), _QUALITY) if sight.photo else "",
+        picture=_picture(draw_marks(sight.photo, boxes)) if sight.photo else None,
         problem=sight.problem,
     )
+
+
+def _picture(image: UInt8Array) -> Picture:
+    return Picture(inline_jpeg(image, _QUALITY), image.shape[1], image.shape[0])
 
 
 def display_names(findings: Findings) -> list[str]:

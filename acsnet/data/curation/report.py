@@ -8,11 +8,14 @@ from acsnet.data.curation._report_cases import Case, find_cases, part_conflicts
 from acsnet.data.curation._report_figures import class_colours, draw_intensities, draw_shares, draw_sizes
 from acsnet.data.curation._report_numbers import class_rows, count_classes, head_tiles, leak_rows, size_rows
 from acsnet.data.curation._report_pictures import BRIGHTEST_DIFFERENCE
-from acsnet.data.curation._report_views import CASE_LIMIT, CaseView, draw_views
+from acsnet.data.curation._report_views import CaseView, draw_views
 from acsnet.data.curation.findings import Findings
 from acsnet.data.listing import natural_order
 from acsnet.files import write_text
 from acsnet.web import count, inline_figure, render
+
+# A page of a huge set stays one that a browser can show: at most so many cases a section.
+CASE_LIMIT = 160
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ _SECTIONS = (
         "Overlaps",
         "The same scan framed differently: each image also shows what the other does not. No copies, but not "
         "independent either: a split should keep them together.",
-        "No two images show parts of the same scan.",
+        "No two images that agree show parts of the same scan.",
     ),
 )
 
@@ -80,11 +83,12 @@ def write_report(path: Path, findings: Findings, progress: bool = True) -> None:
         size_rows=size_rows(findings, labels),
         leak_rows=leak_rows(findings),
         shares=inline_figure(draw_shares(counts, colours)),
+        any_readable=any(findings.sizes),
         sizes=inline_figure(draw_sizes(findings, colours)),
         intensities=inline_figure(draw_intensities(findings, colours)),
         sections=_sections(parts, views),
         flags=flags,
-        flag_rows=[(flag.kind, flag.description, count(flag.total)) for flag in flags],
+        flag_rows=[(flag.kind, count(flag.total), flag.description) for flag in flags],
         brightest=BRIGHTEST_DIFFERENCE,
     )
     write_text(path, page)
