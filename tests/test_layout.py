@@ -10,7 +10,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE = REPOSITORY / "acsnet"
-FOUNDATION = ("config", "registry", "checkpoint", "files", "errors", "version", "overlay", "cli")
+FOUNDATION = ("config", "registry", "checkpoint", "files", "errors", "version", "overlay", "text_table", "cli")
 # Highest first. A line may import from the lines below it; the modules of the last line may import each other.
 LINES = (
     ("benchmarks",),

@@ -37,9 +37,9 @@ def verify_records(records: Sequence[Record], progress: bool = True, problems: S
         problems: what is known to be wrong already, to be listed with what is found here.
 
     Returns:
-        The records with ``digest`` and ``group`` filled in, and ``pixel_size`` where only a DICOM file says it. A group
-        bears the data set and the name of its first image in natural order, so that it is the same in whichever order
-        the records come.
+        The records with ``digest``, ``lesion_share`` and ``group`` filled in, and ``pixel_size`` where only a DICOM
+        file says it. A group bears the data set and the name of its first image in natural order, so that it is the
+        same in whichever order the records come.
 
     Raises:
         DataError: listing every file that is missing, truncated or unreadable, and every mask of another size.
@@ -66,12 +66,12 @@ def verify_records(records: Sequence[Record], progress: bool = True, problems: S
 class _Check(NamedTuple):
     problems: list[str]
     digest: str = ""
-    has_foreground: bool = False
+    lesion_share: float = 0.0
     dicom: DicomFacts | None = None
 
 
 def _check(record: Record) -> _Check:
-    """Look at one record: the hash of its pixels, whether its mask has foreground, or everything that is wrong."""
+    """Look at one record: the hash of its pixels, how much of it is foreground, or everything that is wrong."""
     try:
         image = read_image(record.image)
         mask = read_merged_mask(record.masks, image.shape[:2])
@@ -80,13 +80,13 @@ def _check(record: Record) -> _Check:
         return _Check(_problems(record))
     # The shape belongs to the content: 2x8 and 4x4 images may hold the same bytes.
     digest = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
-    return _Check([], digest, bool(mask.any()), facts)
+    return _Check([], digest, float(mask.mean()), facts)
 
 
 def _with_what_was_found(record: Record, check: _Check) -> Record:
     # A table knows better than a file's header.
     size = record.pixel_size or (check.dicom.pixel_size if check.dicom else None)
-    return replace(record, digest=check.digest, pixel_size=size)
+    return replace(record, digest=check.digest, pixel_size=size, lesion_share=check.lesion_share)
 
 
 def _problems(record: Record) -> list[str]:
@@ -111,11 +111,10 @@ def _log_oddities(records: Sequence[Record], checks: Sequence[_Check]) -> None:
     labels = defaultdict(set)
     for record in records:
         labels[record.digest].add(record.label)
-    pairs = list(zip(records, (check.has_foreground for check in checks), strict=True))
     burnt_in = [r.name for r, check in zip(records, checks, strict=True) if check.dicom and check.dicom.burnt_in]
     oddities = (
-        ("lesion images with an empty mask", [r.name for r, mask in pairs if r.label != NORMAL and not mask]),
-        ("normal images with a lesion in the mask", [r.name for r, mask in pairs if r.label == NORMAL and mask]),
+        ("lesion images with an empty mask", [r.name for r in records if r.label != NORMAL and not r.lesion_share]),
+        ("normal images with a lesion in the mask", [r.name for r in records if r.label == NORMAL and r.lesion_share]),
         ("DICOM files with text burnt into the image", burnt_in),
         ("identical images of different classes", [r.name for r in records if len(labels[r.digest]) > 1]),
     )
