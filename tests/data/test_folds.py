@@ -1,7 +1,7 @@
 import random
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -390,31 +390,64 @@ def test_no_class_is_off_by_more_than_its_largest_group(seed: int) -> None:
             assert abs(counts[label] - share * total) <= largest[label], label
 
 
-def imbalance(folds: Sequence[Sequence[Record]]) -> float:
-    """Chi-square of the classes' counts in folds of equal size."""
-    totals = Counter(record.label for fold in folds for record in fold)
-    expected = {label: total / len(folds) for label, total in totals.items()}
-    counts = [Counter(record.label for record in fold) for fold in folds]
-    return sum((count[label] - expected[label]) ** 2 / expected[label] for count in counts for label in expected)
+def imbalance(folds: Sequence[Sequence[Record]], stratum: Callable[[Record], Hashable]) -> float:
+    """Chi-square of the strata's counts in folds of equal size."""
+    counts = [Counter(map(stratum, fold)) for fold in folds]
+    expected = {key: total / len(folds) for key, total in sum(counts, Counter()).items()}
+    return sum((count[key] - expected[key]) ** 2 / expected[key] for count in counts for key in expected)
 
 
-def test_classes_are_balanced_as_well_as_by_scikit_learn() -> None:
-    ours, theirs = 0.0, 0.0
-    for seed in range(20):
+def test_balance_beside_scikit_learn() -> None:
+    """Classes are balanced as well as where they are all that is looked at; sets and lesion sizes are balanced too."""
+    strata: dict[str, Callable[[Record], Hashable]] = {
+        "class": lambda r: r.label,
+        "set": lambda r: (r.label, r.dataset),
+        # Sizes are drawn evenly from 0 to 1.
+        "size": lambda r: (r.label, int(3 * r.lesion_share)),
+    }
+    ours, theirs = dict.fromkeys(strata, 0.0), dict.fromkeys(strata, 0.0)
+    for seed in range(10):
         records = random_table(seed)
-        ours += imbalance([split_records(records, FoldsConfig(index=i, seed=seed)).test for i in range(5)])
+        folds = [split_records(records, FoldsConfig(index=i, seed=seed)).test for i in range(5)]
         splitter = StratifiedGroupKFold(5, shuffle=True, random_state=seed)
-        parts = splitter.split(records, [r.label for r in records], [r.group for r in records])
-        theirs += imbalance([[records[i] for i in part] for _, part in parts])
-    assert ours <= theirs
+        parts = list(splitter.split(records, [r.label for r in records], [r.group for r in records]))
+        for name, stratum in strata.items():
+            ours[name] += imbalance(folds, stratum)
+            theirs[name] += imbalance([[records[i] for i in part] for _, part in parts], stratum)
+    assert ours["class"] <= theirs["class"]
+    assert ours["set"] <= 0.2 * theirs["set"]
+    assert ours["size"] <= 0.7 * theirs["size"]
 
 
-def test_the_split_of_one_table_never_changes() -> None:
-    """Another hash here means that everyone's folds change: their checkpoints were trained on other images."""
-    records = random_table(0)
-    plain = FoldsConfig(test=0.2, seed=1, grouped=False)
-    hashes = [split_records(records, folds).hash for folds in (FoldsConfig(), FoldsConfig(test=0.2, seed=1), plain)]
-    assert hashes == ["2c5d269b74eab25c", "875ff9f0a38ac808", "08d64801bc5fa294"]
+@pytest.mark.parametrize(
+    ("way", "grouped", "plain"),
+    [
+        ({"count": 3}, "5a755b680c0602ec", "bd681948d3adfa43"),
+        ({"count": 3, "index": 2}, "d75578e6151f076b", "31cd59f530fda1f7"),
+        ({"count": 3, "seed": 1}, "549e2cba27c367fa", "785d73cd5eabaa6a"),
+        ({"test": 0.3}, "e632f7435e941a11", "a0a0ba6c896c0610"),
+        ({"test": 0.3, "seed": 1}, "63589fc8b39f6a65", "de58e4f7c0cf5b62"),
+    ],
+)
+def test_the_split_of_one_table_never_changes(way: dict[str, float], grouped: str, plain: str) -> None:
+    """Other hashes here mean that everyone's splits change: their checkpoints were trained on what is tested now."""
+    records = [
+        Record(
+            Path(f"{i}.png"),
+            (),
+            label="bbbbmmmmnn"[i * 7 % 10],
+            name=f"{i}.png",
+            # Three groups of four, then images by themselves.
+            group=f"group {i // 4 if i < 12 else i}",
+            dataset="one" if i % 3 else "two",
+            lesion_share=0.0 if i * 7 % 10 >= 8 else i * 37 % 101 / 101,
+        )
+        for i in range(40)
+    ]
+    assert Counter(record.label for record in records) == {"b": 16, "m": 16, "n": 8}
+    settings = {**way, "validation": 0.34}
+    assert split_records(records, FoldsConfig.model_validate(settings)).hash == grouped
+    assert split_records(records, FoldsConfig.model_validate({**settings, "grouped": False})).hash == plain
 
 
 # --- the table of a split --------------------------------------------------------------------------------------------
