@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from math import fsum
 from typing import NamedTuple
 
 from acsnet.config import FoldsConfig, Part
@@ -188,8 +189,9 @@ _Terms = Sequence[tuple[float, int, list[int]]]
 def _put(group: _Group, terms: _Terms, shares: Sequence[float]) -> int:
     """Add a group to the part that is best for it."""
     # How much chi-square grows: sum of observed^2 / expected, of which (load + count)^2 - load^2 is the change.
+    # fsum rounds once: Python's own sum adds floats in another way from 3.12 on, and a last bit decides between equals.
     costs = [
-        sum(weight * (2 * load[part] + count) for weight, count, load in terms) / share
+        fsum(weight * (2 * load[part] + count) for weight, count, load in terms) / share
         for part, share in enumerate(shares)
     ]
     # Of parts that are equally good, which comes first differs from group to group and from seed to seed.
