@@ -18,9 +18,11 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     Strict,
     ValidationError,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -68,18 +70,47 @@ class ModelConfig(Section):
 
 
 class FoldsConfig(Section):
-    """The split: ``count`` stratified folds, of which ``index`` is tested; ``validation`` is taken from the rest."""
+    """The split: which part is tested, and which share of the rest is the validation part.
+
+    Tested is fold ``index`` of ``count``, or in one single split the share ``test``; null stands for what is not given.
+    ``grouped`` keeps copies, and all images of a patient, on one side, and gives each side its share of the classes and
+    lesion sizes; false deals images out plainly at random, as publications of this field did.
+    """
 
     count: Annotated[Whole, Field(ge=2)] = 5
     index: Annotated[Whole, Field(ge=0)] = 0
+    test: Annotated[Real, Field(gt=0, le=0.5)] | None = None
     validation: Annotated[Real, Field(gt=0, le=0.5)] = 0.125
+    grouped: Annotated[bool, Strict()] = True
     seed: Whole = 0
 
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_not_given(cls, content: Any) -> Any:
+        if not isinstance(content, Mapping):
+            return content
+        return {key: value for key, value in content.items() if value is not None or key not in _WAYS_TO_TEST}
+
     @model_validator(mode="after")
-    def _index_below_count(self) -> "FoldsConfig":
+    def _one_way_to_test(self) -> "FoldsConfig":
+        if self.test is not None and self.model_fields_set & {"count", "index"}:
+            both = [f"{key} ({getattr(self, key)})" for key in _WAYS_TO_TEST if key in self.model_fields_set]
+            raise ValueError(
+                f"{', '.join(both)} are set together: give count and index for folds, or test for one single split, "
+                "and null for the other"
+            )
         if self.index >= self.count:
             raise ValueError(f"index is {self.index}, with count {self.count} it has to be at most {self.count - 1}")
         return self
+
+    @model_serializer(mode="wrap")
+    def _what_is_used(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        unused = {"test"} if self.test is None else {"count", "index"}
+        return {key: value for key, value in serialize(self).items() if key not in unused}
+
+
+_WAYS_TO_TEST = ("count", "index", "test")
+_WAYS_TO_NAME_DATA = ("root", "records")
 
 
 class DataConfig(Section):
@@ -274,14 +305,15 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
 def build_config(content: Mapping[str, Any], overrides: Sequence[str], source: str) -> Config:
     """Validate a configuration that is already read; ``source`` names it in messages.
 
-    An override of one of ``data.root`` and ``data.records`` takes the place of both.
+    An override of one of ``data.root`` and ``data.records`` takes the place of both, as does one of ``data.folds.test``
+    or of ``data.folds.count`` and ``index`` of each other.
 
     Raises:
         ConfigError: see the module.
     """
     merged = dict(content)
     given = [_parse_override(override) for override in overrides]
-    for override in [*_other_data_off(given), *given]:
+    for override in [*_other_ways_off(given), *given]:
         merged = _merge(merged, override)
     try:
         return Config.model_validate(merged)
@@ -377,11 +409,20 @@ def _parse_override(override: str) -> dict[str, Any]:
     return dict(value)
 
 
-def _other_data_off(overrides: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What goes before the overrides so that the data they name is the only one."""
+def _other_ways_off(overrides: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What goes before the overrides so that the data they name, and the way to test, is the only one."""
     sections = [override["data"] for override in overrides if isinstance(override.get("data"), Mapping)]
-    named = any(section.get(key) is not None for section in sections for key in ("root", "records"))
-    return [{"data": {"root": None, "records": None}}] if named else []
+    off = [{"data": dict.fromkeys(_WAYS_TO_NAME_DATA)}] if _any_given(sections, _WAYS_TO_NAME_DATA) else []
+    folds = [section["folds"] for section in sections if isinstance(section.get("folds"), Mapping)]
+    if _any_given(folds, ("test",)):
+        off.append({"data": {"folds": {"count": None, "index": None}}})
+    if _any_given(folds, ("count", "index")):
+        off.append({"data": {"folds": {"test": None}}})
+    return off
+
+
+def _any_given(sections: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> bool:
+    return any(section.get(key) is not None for section in sections for key in keys)
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -174,6 +174,20 @@ def test_a_parent_that_is_no_path(write: Write, base: str) -> None:
             "data.folds: index is 3, with count 3 it has to be at most 2",
         ),
         (
+            MODEL + "data: {folds: {count: 4, test: 0.2}}",
+            "data.folds: count (4), test (0.2) are set together: give count and index for folds, or test for one "
+            "single split, and null for the other",
+        ),
+        (
+            MODEL + "data: {folds: {count: 5, index: 0, test: 0.2}}",
+            "data.folds: count (5), index (0), test (0.2) are set together: give count and index for folds, or",
+        ),
+        (MODEL + "data: {folds: {test: 0.6}}", "data.folds.test is 0.6: expected less than or equal to 0.5"),
+        (MODEL + "data: {folds: {test: 0}}", "data.folds.test is 0: expected greater than 0"),
+        (MODEL + "data: {folds: {grouped: 1}}", "data.folds.grouped is 1: expected a valid boolean"),
+        (MODEL + "data: {folds: {seed: null}}", "data.folds.seed is None: expected a valid integer"),
+        (MODEL + "data: {folds: 3}", "data.folds is 3: expected a section of keys and values"),
+        (
             MODEL + "data: {root: a, records: b.csv}",
             "data: root and records are both set: give the folder or the table, and null for the other",
         ),
@@ -331,6 +345,33 @@ def test_a_class_map_is_added_to_and_cleared(write: Write) -> None:
 def test_two_overrides_that_name_data(write: Write) -> None:
     with pytest.raises(ConfigError, match="data: root and records are both set"):
         load_config(write(MODEL), ["data.root=a", "data.records=b.csv"])
+
+
+@pytest.mark.parametrize(
+    ("section", "overrides", "expected"),
+    [
+        ("count: 4, index: 3", ["data.folds.test=0.2"], {"test": 0.2}),
+        ("count: 4, index: 3", ["data.folds={test: 0.2, grouped: false}"], {"test": 0.2, "grouped": False}),
+        ("test: 0.2", ["data.folds.index=1"], {"count": 5, "index": 1}),
+        ("test: 0.2", ["data.folds={count: 4}"], {"count": 4, "index": 0}),
+        ("test: 0.2", ["data.folds.seed=3"], {"test": 0.2, "seed": 3}),
+        ("test: 0.2", ["data.folds.test=null"], {"count": 5, "index": 0}),
+        ("test: 0.2, count: null, index: null", [], {"test": 0.2}),
+        ("test: null, count: 3", ["data.folds.count=null"], {"count": 5, "index": 0}),
+    ],
+)
+def test_one_way_to_test_takes_the_place_of_the_other(
+    write: Write, section: str, overrides: list[str], expected: dict[str, Any]
+) -> None:
+    config = load_config(write(f"{MODEL}data: {{folds: {{{section}}}}}"), overrides)
+    content = config.to_dict()["data"]["folds"]
+    assert content == {"validation": 0.125, "grouped": True, "seed": 0, **expected}
+    assert build_config(config.to_dict(), [], "again") == config
+
+
+def test_two_overrides_that_name_ways_to_test(write: Write) -> None:
+    with pytest.raises(ConfigError, match=r"data\.folds: index \(1\), test \(0\.2\) are set together"):
+        load_config(write(MODEL), ["data.folds.index=1", "data.folds.test=0.2"])
 
 
 # --- --set -----------------------------------------------------------------------------------------------------------

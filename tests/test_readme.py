@@ -17,6 +17,7 @@ import yaml
 
 import acsnet
 from acsnet import benchmarks, registry
+from acsnet.config import build_config
 from acsnet.data import dataset_entry, list_datasets
 from acsnet.data.sets import RemoteFile, entry
 from acsnet.models.summary import check_readme
@@ -107,6 +108,21 @@ def test_commands(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
             arguments += ["--size", "64", "64"]
         status, _, errors = invoke(tool, *arguments)
         assert status == 0, f"{tool} {line}: {errors}"
+
+
+def test_protocols_named_are_ways_to_split() -> None:
+    ways = [
+        build_config({"model": {"name": "unet"}}, [way], "README.md")
+        for way in re.findall(r'"(data\.folds=.*?)"', README)
+    ]
+    folds = [config.data.folds for config in ways]
+    assert [(way.count, way.test, way.grouped) for way in folds] == [
+        (5, None, True),
+        (5, 0.2, True),
+        (5, None, False),
+        (4, None, False),
+        (5, 0.2, False),
+    ]
 
 
 def test_sets_named_are_those_registered() -> None:

@@ -2,7 +2,7 @@
 
 from acsnet.data.cache import ImageCache
 from acsnet.data.dataset import CachedDataset, Sample, SeededSampler, build_loader
-from acsnet.data.folds import Split, split_records
+from acsnet.data.folds import Split, describe_split, split_records
 from acsnet.data.oversampling import oversample
 from acsnet.data.phantom import Phantom, make_phantom, write_phantoms
 from acsnet.data.records import Record, dataset_hash, read_record_table, write_record_table
@@ -25,6 +25,7 @@ __all__ = [
     "build_loader",
     "dataset_entry",
     "dataset_hash",
+    "describe_split",
     "list_datasets",
     "load_records",
     "make_phantom",

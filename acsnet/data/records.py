@@ -34,6 +34,7 @@ class Record:
         patient: the patient, or "" where unknown.
         digest: hash of its pixels, filled in by :func:`acsnet.data.verify_records`.
         pixel_size: millimetres a pixel, (vertical, horizontal), or None where unknown.
+        lesion_share: share of its pixels that are foreground in any of its masks, 0-1, filled in by the same.
     """
 
     image: Path
@@ -45,6 +46,7 @@ class Record:
     patient: str = ""
     digest: str = ""
     pixel_size: PixelSize | None = None
+    lesion_share: float = 0.0
 
 
 def read_record_table(path: Path) -> list[Record]:

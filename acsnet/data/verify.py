@@ -34,7 +34,8 @@ def verify_records(records: Sequence[Record], progress: bool = True, problems: S
         problems: what is known to be wrong already, to be listed with what is found here.
 
     Returns:
-        The records with ``digest`` and ``group`` filled in, and ``pixel_size`` where only a DICOM file says it.
+        The records with ``digest``, ``lesion_share`` and ``group`` filled in, and ``pixel_size`` where only a DICOM
+        file says it.
 
     Raises:
         DataError: listing every file that is missing, truncated or unreadable, and every mask of another size.
@@ -61,25 +62,25 @@ def verify_records(records: Sequence[Record], progress: bool = True, problems: S
 class _Check(NamedTuple):
     problems: list[str]
     digest: str = ""
-    has_foreground: bool = False
+    lesion_share: float = 0.0
     dicom: DicomFacts | None = None
 
 
 def _check(record: Record) -> _Check:
-    """Look at one record: the hash of its pixels, whether its mask has foreground, or everything that is wrong."""
+    """Look at one record: the hash of its pixels, how much of it is foreground, or everything that is wrong."""
     try:
         image = read_image(record.image)
         mask = read_merged_mask(record.masks, image.shape[:2])
         facts = read_dicom_facts(record.image) if is_dicom(record.image) else None
     except DataError:
         return _Check(_problems(record))
-    return _Check([], pixel_digest(image), bool(mask.any()), facts)
+    return _Check([], pixel_digest(image), float(mask.mean()), facts)
 
 
 def _with_what_was_found(record: Record, check: _Check) -> Record:
     # A table knows better than a file's header.
     size = record.pixel_size or (check.dicom.pixel_size if check.dicom else None)
-    return replace(record, digest=check.digest, pixel_size=size)
+    return replace(record, digest=check.digest, pixel_size=size, lesion_share=check.lesion_share)
 
 
 def _problems(record: Record) -> list[str]:
@@ -104,11 +105,10 @@ def _log_oddities(records: Sequence[Record], checks: Sequence[_Check]) -> None:
     labels = defaultdict(set)
     for record in records:
         labels[record.digest].add(record.label)
-    pairs = list(zip(records, (check.has_foreground for check in checks), strict=True))
     burnt_in = [r.name for r, check in zip(records, checks, strict=True) if check.dicom and check.dicom.burnt_in]
     oddities = (
-        ("lesion images with an empty mask", [r.name for r, mask in pairs if r.label != NORMAL and not mask]),
-        ("normal images with a lesion in the mask", [r.name for r, mask in pairs if r.label == NORMAL and mask]),
+        ("lesion images with an empty mask", [r.name for r in records if r.label != NORMAL and not r.lesion_share]),
+        ("normal images with a lesion in the mask", [r.name for r in records if r.label == NORMAL and r.lesion_share]),
         ("DICOM files with text burnt into the image", burnt_in),
         ("identical images of different classes", [r.name for r in records if len(labels[r.digest]) > 1]),
     )

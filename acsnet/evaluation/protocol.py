@@ -47,7 +47,7 @@ def run_test(checkpoint: Path, config: Config, progress: bool = True) -> tuple[E
     """Test a checkpoint on the configured part of the configured data.
 
     Returns:
-        The result, and its provenance: checkpoint, protocol, data and split hashes.
+        The result, and its provenance: checkpoint, protocol, data and split, with their hashes.
 
     Raises:
         AcsnetError: for a checkpoint or data that cannot be used.
@@ -69,6 +69,7 @@ def run_test(checkpoint: Path, config: Config, progress: bool = True) -> tuple[E
         "threshold": predictor.threshold,
         "refining": refining,
         "dataset_hash": dataset_hash(tested),
+        "folds": None if split_hash is None else config.data.folds.model_dump(),
         "split_hash": split_hash,
     }
     return result, provenance

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from acsnet.text_table import lay_out
+
 _SEGMENTATION = (
     ("Dice", "dice"),
     ("IoU", "iou"),
@@ -43,7 +45,7 @@ def _dataset_table(datasets: Mapping[str, Any]) -> str:
         segmentation, classification = metrics["segmentation"] or {}, metrics["classification"] or {}
         figures = (segmentation.get("dice"), classification.get("accuracy"), classification.get("auroc_malignant"))
         rows.append([name, str(metrics["n"]), *map(_figure, figures)])
-    return _lay_out(rows)
+    return lay_out(rows)
 
 
 def _segmentation_table(segmentation: Mapping[str, Any]) -> str:
@@ -55,7 +57,7 @@ def _segmentation_table(segmentation: Mapping[str, Any]) -> str:
     rows += [[title, *(_figure(values[key]) for values in columns.values())] for title, key in _SEGMENTATION]
     undefined = [str(values["hd95_undefined"]) for values in columns.values()]
     rows.append(["distances undefined", *undefined])
-    return _lay_out(rows)
+    return lay_out(rows)
 
 
 def _classification_table(classification: Mapping[str, Any], class_names: Sequence[str]) -> str:
@@ -66,14 +68,8 @@ def _classification_table(classification: Mapping[str, Any], class_names: Sequen
         [name, *map(str, counts)] for name, counts in zip(class_names, classification["confusion_matrix"], strict=True)
     ]
     notes = [f"{key}: {reason}" for key, reason in classification["notes"].items()]
-    return "\n\n".join([_lay_out(rows), _lay_out(matrix), *(["\n".join(notes)] if notes else [])])
+    return "\n\n".join([lay_out(rows), lay_out(matrix), *(["\n".join(notes)] if notes else [])])
 
 
 def _figure(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
-
-
-def _lay_out(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])

@@ -1,6 +1,7 @@
 """Everything a training needs, built from the configuration and checked before it starts."""
 
 import inspect
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from acsnet.config import Config, LossConfig
+from acsnet.config import Config, DataConfig, LossConfig
 from acsnet.data import (
     Augmentation,
     CachedDataset,
@@ -21,6 +22,7 @@ from acsnet.data import (
     Split,
     build_loader,
     dataset_hash,
+    describe_split,
     load_records,
     oversample,
     split_records,
@@ -35,6 +37,8 @@ from acsnet.losses import (
     focal_alpha_from_counts,
 )
 from acsnet.registry import create_model, model_entry
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,18 @@ def load_training_data(config: Config, progress: bool) -> TrainingData:
     if config.data.oversample:
         drawn = tuple(split.train[index] for index in oversample([record.label for record in split.train]))
     return TrainingData(tuple(records), split, drawn, augmentation)
+
+
+def log_split(split: Split, config: DataConfig) -> None:
+    """Log the parts as a table, and how many test images have a copy in training where the configuration allows it."""
+    logger.info("%s", describe_split(split, config.classes))
+    if not config.folds.grouped and any(record.group for record in split.part("all")):
+        logger.warning(
+            "data.folds.grouped is false: %d of %d test images have a copy, or another image of their group, in "
+            "training",
+            split.leaked,
+            len(split.test),
+        )
 
 
 def build_loaders(config: Config, data: TrainingData, progress: bool) -> Loaders:

@@ -25,6 +25,7 @@ from acsnet.training.inputs import (
     build_multi_task_loss,
     build_network,
     load_training_data,
+    log_split,
     network_arguments,
 )
 from acsnet.training.memory import keep_freed_memory, peak_memory_mb
@@ -133,6 +134,7 @@ class Trainer:
             environment = describe_environment(self.accelerator.device, precision, self.accelerator.num_processes)
             environment |= {"split_hash": self.data.split.hash, "dataset": self.data.description}
             self.folder.start(self.config, environment)
+            log_split(self.data.split, self.config.data)
 
     def _has_stalled(self) -> bool:
         patience = self.config.training.patience

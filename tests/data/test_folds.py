@@ -1,14 +1,16 @@
 import random
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
 import pytest
+from sklearn.model_selection import StratifiedGroupKFold
 
 from acsnet.config import FoldsConfig
-from acsnet.data import Record, Split, split_records
+from acsnet.data import Record, Split, describe_split, split_records
 from acsnet.data.records import stable_hash
 from acsnet.errors import DataError
 
@@ -155,31 +157,52 @@ def test_parts_by_name() -> None:
     assert split.part("all") == split.train + split.val + split.test
 
 
-def too_few(label: str, groups: int, folds: int) -> str:
-    return (
-        rf"class '{label}' has {groups} groups of images left, too few for {folds} folds: add images, or lower "
-        r"data\.folds\.count, or raise data\.folds\.validation"
-    )
+def too_few(label: str, groups: int, part: str, remedy: str) -> str:
+    return re.escape(f"class '{label}' has {groups} groups of images left, too few for {part}: add images, or {remedy}")
 
 
 def test_too_few_groups_for_the_test_folds() -> None:
     # Seven images in five groups.
     records = make_records({"benign": 50, "normal": 7}, pair_every=3)
-    with pytest.raises(DataError, match=too_few("normal", 5, 6)):
+    with pytest.raises(DataError, match=too_few("normal", 5, "6 folds", "lower data.folds.count")):
         split_records(records, FoldsConfig(count=6))
     assert Counter(r.label for r in split_records(records, FoldsConfig(count=5, validation=0.5)).test)["normal"] >= 1
 
 
+def test_too_few_groups_for_a_single_split() -> None:
+    records = make_records({"benign": 50, "normal": 7}, pair_every=3)
+    with pytest.raises(DataError, match=too_few("normal", 5, "a test part of 0.1", "raise data.folds.test")):
+        split_records(records, FoldsConfig(test=0.1))
+    split = split_records(records, FoldsConfig(test=0.2, validation=0.3))
+    assert all(Counter(r.label for r in split.part(part))["normal"] for part in PARTS)
+
+
 def test_too_few_groups_for_the_validation_part() -> None:
-    records = make_records({"benign": 50, "normal": 10}, pair_every=1000)
-    with pytest.raises(DataError, match=too_few("normal", 8, 10)):
+    records = [replace(record, group=record.name) for record in make_records({"benign": 50, "normal": 10})]
+    message = too_few("normal", 8, "a validation part of 0.1", "raise data.folds.validation")
+    with pytest.raises(DataError, match=message):
         split_records(records, FoldsConfig(count=5, validation=0.1))
+
+
+def test_too_few_images_for_a_plain_split() -> None:
+    records = make_records({"benign": 4, "normal": 4})
+    with pytest.raises(
+        DataError, match=r"^8 images are left, too few for 9 folds: add images, or lower data\.folds\.c"
+    ):
+        split_records(records, FoldsConfig(count=9, grouped=False))
+    # Six of the eight are left.
+    message = (
+        r"^6 images are left, too few for a validation part of 0\.1: add images, or raise data\.folds\.validation$"
+    )
+    with pytest.raises(DataError, match=message):
+        split_records(records, FoldsConfig(count=4, validation=0.1, grouped=False))
 
 
 def test_records_that_were_not_verified_have_no_groups() -> None:
     records = [replace(record, group="") for record in make_records()]
-    with pytest.raises(DataError, match=too_few("benign", 1, 5)):
+    with pytest.raises(DataError, match=too_few("benign", 1, "5 folds", "lower data.folds.count")):
         split_records(records, FoldsConfig())
+    assert len(split_records(records, FoldsConfig(grouped=False)).test) == 22
 
 
 @pytest.mark.parametrize("index", range(3))
@@ -208,3 +231,239 @@ def test_data_sets_too_small_for_a_share_of_each() -> None:
     ]
     split = split_records(records, FoldsConfig(count=5))
     assert Counter(record.label for record in split.test) == {"benign": 6, "malignant": 6}
+
+
+# --- where groups go, by hand ----------------------------------------------------------------------------------------
+
+
+def numbered(sizes: Sequence[int], label: str = "benign", first: int = 0) -> list[Record]:
+    """Groups of so many images of one class."""
+    return [
+        Record(Path("x"), (), label, name=f"{label}/{first + number}/{i}", group=f"{label}/{first + number}")
+        for number, size in enumerate(sizes)
+        for i in range(size)
+    ]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_largest_group_comes_first(seed: int) -> None:
+    """5 | 4, then 3 to the smaller side, then 3 to what is the smaller side now: 8 | 7."""
+    records = [*numbered([3, 5, 3, 4]), *numbered([1] * 12, "normal")]
+    tested = [split_records(records, FoldsConfig(count=2, index=i, validation=0.5, seed=seed)).test for i in range(2)]
+    sizes = sorted(sorted(Counter(r.group for r in part if r.label == "benign").values()) for part in tested)
+    assert sizes == [[3, 4], [3, 5]]
+    assert [Counter(r.label for r in part)["normal"] for part in tested] == [6, 6]
+
+
+@pytest.mark.parametrize("index", range(4))
+def test_a_group_of_two_classes_counts_for_both(index: int) -> None:
+    """Four groups of 2 benign and 1 malignant, 8 benign and 4 malignant alone: every fold has 4 and 2, one mixed."""
+    mixed = [replace(r, label="malignant") if r.name.endswith("/2") else r for r in numbered([3] * 4)]
+    records = [*mixed, *numbered([1] * 8, "benign", first=4), *numbered([1] * 4, "malignant")]
+    test = split_records(records, FoldsConfig(count=4, index=index, validation=0.3)).test
+    assert Counter(record.label for record in test) == {"benign": 4, "malignant": 2}
+    assert sorted(Counter(record.group for record in test).values()) == [1, 1, 1, 3]
+
+
+@pytest.mark.parametrize("index", range(4))
+def test_every_fold_has_lesions_of_every_size(index: int) -> None:
+    """Twelve sizes in four folds: one of the four smallest, of the middle four, and of the four largest in each."""
+    benign = [replace(r, lesion_share=(i + 1) / 100) for i, r in enumerate(numbered([1] * 12))]
+    malignant = [replace(r, lesion_share=(i + 1) / 20) for i, r in enumerate(numbered([1] * 12, "malignant"))]
+    test = split_records([*benign, *malignant], FoldsConfig(count=4, index=index)).test
+    for label, unit in (("benign", 100), ("malignant", 20)):
+        sizes = [round(record.lesion_share * unit) for record in test if record.label == label]
+        assert sorted((size - 1) // 4 for size in sizes) == [0, 1, 2]
+
+
+def test_classes_weigh_more_than_lesion_sizes() -> None:
+    """Three images of the smallest third are one group: its fold is full, whatever thirds it lacks."""
+    sizes = [3, *[1] * 6]
+    records = [
+        replace(r, lesion_share=0.1 if r.group == "benign/0" else 0.2 + i / 100) for i, r in enumerate(numbered(sizes))
+    ]
+    tested = [split_records(records, FoldsConfig(count=3, index=i, validation=0.34)).test for i in range(3)]
+    assert [len(part) for part in tested] == [3, 3, 3]
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.2, (12, 6, 4)), (0.1, (6, 3, 2)), (0.5, (30, 15, 10))])
+def test_a_single_split_has_the_shares(share: float, expected: tuple[int, ...]) -> None:
+    records = make_records(pair_every=1000)
+    for seed in range(5):
+        split = split_records(records, FoldsConfig(test=share, seed=seed))
+        counts = Counter(record.label for record in split.test)
+        assert tuple(counts[label] for label in COUNTS) == expected
+        assert len(split.val) == pytest.approx((len(records) - len(split.test)) / 8, abs=1.5)
+
+
+# --- plain splits ----------------------------------------------------------------------------------------------------
+
+
+def test_plain_folds_partition_the_set_and_part_groups() -> None:
+    records = make_records()
+    splits = [split_records(records, FoldsConfig(index=index, grouped=False)) for index in range(5)]
+    assert sorted(r.name for split in splits for r in split.test) == sorted(record.name for record in records)
+    assert [len(split.test) for split in splits] == [22] * 5
+    # An eighth of the other 88.
+    assert [len(split.val) for split in splits] == [11] * 5
+    assert all(split.leaked > 0 for split in splits)
+    assert all(split_records(records, FoldsConfig(index=index)).leaked == 0 for index in range(5))
+
+
+def test_a_plain_single_split_is_of_the_size_asked_for() -> None:
+    split = split_records(make_records(), FoldsConfig(test=0.2, validation=0.25, grouped=False))
+    assert (len(split.train), len(split.val), len(split.test)) == (66, 22, 22)
+
+
+def test_plain_splits_are_random() -> None:
+    """Each image is tested by about a fifth of the seeds, and the shares of classes differ as chance has it."""
+    records = make_records()
+    splits = [split_records(records, FoldsConfig(test=0.2, seed=seed, grouped=False)) for seed in range(200)]
+    assert len({split.hash for split in splits}) == 200
+    times = Counter(record.name for split in splits for record in split.test)
+    # 40 expected, standard deviation 5.7.
+    assert all(15 < times[record.name] < 65 for record in records)
+    benign = [sum(record.label == "benign" for record in split.test) for split in splits]
+    # Hypergeometric: 12 expected, variance 22 * 60/110 * 50/110 * 88/109 = 4.4.
+    mean = sum(benign) / 200
+    assert mean == pytest.approx(12, abs=0.5)
+    assert sum((count - mean) ** 2 for count in benign) / 200 == pytest.approx(4.4, abs=1.5)
+
+
+def test_a_plain_split_does_not_depend_on_the_order_of_records() -> None:
+    records = make_records()
+    folds = FoldsConfig(test=0.2, grouped=False)
+    assert split_records(records[::-1], folds).hash == split_records(records, folds).hash
+
+
+def test_leaked_counts_test_images_with_a_group_mate_in_training() -> None:
+    a, b, c, d, e = (replace(r, group=g) for r, g in zip(numbered([1] * 5), ("x", "x", "y", "y", ""), strict=True))
+    other = replace(e, name="other")
+    assert Split(train=(a,), val=(c,), test=(b, d)).leaked == 1
+    assert Split(train=(a, c), val=(), test=(b, d)).leaked == 2
+    assert Split(train=(a, b), val=(), test=(c, d)).leaked == 0
+    assert Split(train=(e,), val=(), test=(other,)).leaked == 0, "images that were not verified have no group"
+
+
+# --- random tables ---------------------------------------------------------------------------------------------------
+
+
+def random_table(seed: int, mixed: float = 0.1) -> list[Record]:
+    """Up to 400 images of up to four classes and three sets, in groups of up to eight, some of several classes."""
+    draw = random.Random(seed)
+    labels = "abcd"[: draw.randint(2, 4)]
+    shares = [draw.uniform(0.3, 1) for _ in labels]
+    sets = draw.randint(1, 3)
+    records: list[Record] = []
+    for group in range(draw.randint(100, 200)):
+        label, dataset = draw.choices(labels, shares)[0], f"set{draw.randrange(sets)}"
+        for i in range(draw.choice([1, 1, 1, 2, draw.randint(1, 8)])):
+            label = draw.choice(labels) if draw.random() < mixed else label
+            size = 0.0 if label == "a" else draw.random()
+            name = f"{group}/{i}"
+            records.append(Record(Path(name), (), label, name, f"g{group}", dataset, lesion_share=size))
+    return records
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_what_holds_for_every_table(seed: int) -> None:
+    records = random_table(seed)
+    for way in ({"count": 3}, {"count": 5}, {"test": 0.2}):
+        folds = FoldsConfig.model_validate({**way, "seed": seed, "validation": 0.2})
+        split = split_records(records, folds)
+        assert sorted(r.name for part in PARTS for r in split.part(part)) == sorted(r.name for r in records)
+        for one, other in combinations(PARTS, 2):
+            assert groups(split.part(one)).isdisjoint(groups(split.part(other)))
+        assert split_records(random.Random(seed).sample(records, len(records)), folds).hash == split.hash
+    every = [r.name for i in range(4) for r in split_records(records, FoldsConfig(count=4, index=i)).test]
+    assert sorted(every) == sorted(record.name for record in records)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_class_is_off_by_more_than_its_largest_group(seed: int) -> None:
+    records = random_table(seed, mixed=0)
+    totals = Counter(record.label for record in records)
+    largest = {label: max(Counter(r.group for r in records if r.label == label).values()) for label in totals}
+    for way, share in (({"count": 5, "index": seed % 5}, 0.2), ({"test": 0.3}, 0.3)):
+        counts = Counter(r.label for r in split_records(records, FoldsConfig.model_validate(way)).test)
+        for label, total in totals.items():
+            assert abs(counts[label] - share * total) <= largest[label], label
+
+
+def imbalance(folds: Sequence[Sequence[Record]], stratum: Callable[[Record], Hashable]) -> float:
+    """Chi-square of the strata's counts in folds of equal size."""
+    counts = [Counter(map(stratum, fold)) for fold in folds]
+    expected = {key: total / len(folds) for key, total in sum(counts, Counter()).items()}
+    return sum((count[key] - expected[key]) ** 2 / expected[key] for count in counts for key in expected)
+
+
+def test_balance_beside_scikit_learn() -> None:
+    """Classes are balanced as well as where they are all that is looked at; sets and lesion sizes are balanced too."""
+    strata: dict[str, Callable[[Record], Hashable]] = {
+        "class": lambda r: r.label,
+        "set": lambda r: (r.label, r.dataset),
+        # Sizes are drawn evenly from 0 to 1.
+        "size": lambda r: (r.label, int(3 * r.lesion_share)),
+    }
+    ours, theirs = dict.fromkeys(strata, 0.0), dict.fromkeys(strata, 0.0)
+    for seed in range(10):
+        records = random_table(seed)
+        folds = [split_records(records, FoldsConfig(index=i, seed=seed)).test for i in range(5)]
+        splitter = StratifiedGroupKFold(5, shuffle=True, random_state=seed)
+        parts = list(splitter.split(records, [r.label for r in records], [r.group for r in records]))
+        for name, stratum in strata.items():
+            ours[name] += imbalance(folds, stratum)
+            theirs[name] += imbalance([[records[i] for i in part] for _, part in parts], stratum)
+    assert ours["class"] <= theirs["class"]
+    assert ours["set"] <= 0.2 * theirs["set"]
+    assert ours["size"] <= 0.7 * theirs["size"]
+
+
+@pytest.mark.parametrize(
+    ("way", "grouped", "plain"),
+    [
+        ({"count": 3}, "5a755b680c0602ec", "bd681948d3adfa43"),
+        ({"count": 3, "index": 2}, "d75578e6151f076b", "31cd59f530fda1f7"),
+        ({"count": 3, "seed": 1}, "549e2cba27c367fa", "785d73cd5eabaa6a"),
+        ({"test": 0.3}, "e632f7435e941a11", "a0a0ba6c896c0610"),
+        ({"test": 0.3, "seed": 1}, "63589fc8b39f6a65", "de58e4f7c0cf5b62"),
+    ],
+)
+def test_the_split_of_one_table_never_changes(way: dict[str, float], grouped: str, plain: str) -> None:
+    """Other hashes here mean that everyone's splits change: their checkpoints were trained on what is tested now."""
+    records = [
+        Record(
+            Path(f"{i}.png"),
+            (),
+            label="bbbbmmmmnn"[i * 7 % 10],
+            name=f"{i}.png",
+            # Three groups of four, then images by themselves.
+            group=f"group {i // 4 if i < 12 else i}",
+            dataset="one" if i % 3 else "two",
+            lesion_share=0.0 if i * 7 % 10 >= 8 else i * 37 % 101 / 101,
+        )
+        for i in range(40)
+    ]
+    assert Counter(record.label for record in records) == {"b": 16, "m": 16, "n": 8}
+    settings = {**way, "validation": 0.34}
+    assert split_records(records, FoldsConfig.model_validate(settings)).hash == grouped
+    assert split_records(records, FoldsConfig.model_validate({**settings, "grouped": False})).hash == plain
+
+
+# --- the table of a split --------------------------------------------------------------------------------------------
+
+
+def test_the_table_of_a_split() -> None:
+    a, b, c, d = numbered([1, 2, 1])
+    split = Split(
+        train=(replace(a, lesion_share=0.1), replace(b, lesion_share=0.25), replace(c, label="normal")),
+        val=(replace(d, label="normal"),),
+        test=(),
+    )
+    assert describe_split(split, ["benign", "normal"]).splitlines() == [
+        "part   images  groups  benign  normal  mean lesion area",
+        "-------------------------------------------------------",
+        "train       3       2       2       1            17.50%",
+        "val         1       1       0       1                 -",
+        "test        0       0       0       0                 -",
+    ]

@@ -18,7 +18,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import yaml
 
+from acsnet.checkpoint import read_card
 from acsnet.data import dataset_entry
 from acsnet.data.sets import RemoteFile, entry
 
@@ -175,6 +177,35 @@ def test_another_split_is_pointed_out(
     arguments = ["--set", "data.folds.index=1", "--out", tmp_path / "out"]
     assert invoke("test", "--checkpoint", trained_run / "best.safetensors", *arguments)[0] == 0
     assert "tested images may have been trained on" in caplog.text
+
+
+def test_plain_split_is_trained_and_tested(
+    invoke: Invoke, tiny_config: Path, phantom_root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = tmp_path / "copies"
+    shutil.copytree(phantom_root, root)
+    for number in range(2, 9):
+        # One image eight times over: its copies cannot all be on one side.
+        shutil.copy(root / "benign" / "benign (1).png", root / "benign" / f"benign ({number}).png")
+    overrides = [f"data.root={root}", "data.folds={test: 0.25, grouped: false}", "training.epochs=1"]
+    arguments = [part for override in overrides for part in ("--set", override)]
+    status, _, errors = invoke("train", tiny_config, "--work-dir", tmp_path / "run", *arguments)
+    assert status == 0, errors
+    assert caplog.text.count("data.folds.grouped is false: ") == 1
+    assert "of 9 test images have a copy, or another image of their group, in training" in caplog.text
+    assert "mean lesion area" in caplog.text
+    caplog.clear()
+    status, _, errors = invoke("test", "--checkpoint", tmp_path / "run" / "best.safetensors")
+    assert status == 0, errors
+    assert "another split" not in caplog.text
+    metrics = json.loads((tmp_path / "run" / "test" / "metrics.json").read_text())
+    assert metrics["n"] == 9
+    assert metrics["folds"] == {"test": 0.25, "validation": 0.34, "grouped": False, "seed": 0}
+    card = read_card(tmp_path / "run" / "best.safetensors")
+    assert card.config["data"]["folds"] == metrics["folds"]
+    assert card.split_hash == metrics["split_hash"]
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["data"]["folds"] == metrics["folds"]
+    assert json.loads((tmp_path / "run" / "environment.json").read_text())["split_hash"] == card.split_hash
 
 
 def test_curate_writes_a_table_that_trains_and_tests(

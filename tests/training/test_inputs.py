@@ -1,4 +1,6 @@
+import logging
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -6,7 +8,8 @@ import torch
 
 import acsnet
 from acsnet import registry
-from acsnet.config import Config, build_config
+from acsnet.config import Config, DataConfig, FoldsConfig, build_config
+from acsnet.data import Record, Split, describe_split
 from acsnet.errors import ConfigError
 from acsnet.losses import class_weights_from_counts, focal_alpha_from_counts
 from acsnet.training.inputs import (
@@ -14,6 +17,7 @@ from acsnet.training.inputs import (
     build_multi_task_loss,
     build_network,
     load_training_data,
+    log_split,
     network_arguments,
 )
 
@@ -106,3 +110,19 @@ def test_augmentation_is_tried_with_the_channels_of_the_network(tiny_settings: d
     load_training_data(make_config(tiny_settings, colour), progress=False)
     with pytest.raises(ConfigError, match="augmentation cannot be applied"):
         load_training_data(make_config(tiny_settings, colour, "model.in_channels=1"), progress=False)
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+@pytest.mark.parametrize("group", ["", "a"])
+def test_what_is_logged_of_the_split(grouped: bool, group: str, caplog: pytest.LogCaptureFixture) -> None:
+    one, two, three = (Record(Path(f"{n}.png"), (), "benign", name=n, group=group) for n in "abc")
+    config = DataConfig(classes=("benign",), folds=FoldsConfig(grouped=grouped))
+    split = Split(train=(one,), val=(two,), test=(three,))
+    with caplog.at_level(logging.INFO, "acsnet"):
+        log_split(split, config)
+    warning = (
+        "data.folds.grouped is false: 1 of 1 test images have a copy, or another image of their group, in training"
+    )
+    expected = [("INFO", describe_split(split, ["benign"]))]
+    expected += [("WARNING", warning)] if group and not grouped else []
+    assert [(log.levelname, log.getMessage()) for log in caplog.records] == expected

@@ -97,7 +97,7 @@ class _Embedding:
             if not len(description.features):
                 continue
             features = self._base.transform(description.features.astype(np.float32) / 255).astype(np.float32)
-            words = self._words.predict(features)
+            words = (features @ centres.T - (centres**2).sum(axis=1) / 2).argmax(axis=1)
             np.add.at(result[index], words, features - centres[words])
         # A word that an image has a hundred times must not outweigh all others: each counts alike, large values less.
         result = _unit(result)

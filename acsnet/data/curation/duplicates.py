@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from acsnet.data.curation.alignment import Transform, align
@@ -54,7 +55,8 @@ def find_duplicates(
 
     found: dict[tuple[int, int], Pair] = {}
     hidden = None if progress else True
-    with ThreadPoolExecutor() as pool:
+    # Each thread multiplies small matrices: threads of the linear algebra's own would only be in the way.
+    with threadpool_limits(1), ThreadPoolExecutor() as pool:
         work = pool.map(compare, candidates)
         for pair in tqdm(work, "comparing", len(candidates), leave=False, unit="pair", disable=hidden):
             known = found.get((pair.first, pair.second)) if pair else None

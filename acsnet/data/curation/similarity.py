@@ -23,8 +23,8 @@ def similarity_within(
 ) -> float:
     """Mean structural similarity of what two grey images show in an area, whatever their brightness and contrast.
 
-    The second image is brought to the first one's mean and standard deviation within the area, and windows that are
-    flat in both images are left out.
+    The second image is given the first one's distribution of grey values within the area, and windows that are flat in
+    both images are left out.
 
     Args:
         first, second: (H, W), grey.
@@ -33,15 +33,20 @@ def similarity_within(
     Returns:
         At most 1; 0 where a tenth of the area or less has any structure.
     """
-    one, other = first.astype(np.float32), second.astype(np.float32)
     if not area.any():
         return 0.0
-    gain = one[area].std() / max(float(other[area].std()), 1e-3)
-    similarity, deviation = _maps(one, (other - other[area].mean()) * gain + one[area].mean())
+    tones = _same_tones(first[area], second[area])
+    similarity, deviation = _maps(first.astype(np.float32), tones[second])
     structured = area & (deviation > _FLAT)
     if structured.sum() <= 0.1 * area.sum():
         return 0.0
     return float(similarity[structured].mean())
+
+
+def _same_tones(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> FloatArray:
+    """The grey value (256,) that each of the second's becomes, so that as many lie below it as in the first."""
+    below_1, below_2 = (np.cumsum(np.bincount(values, minlength=256)) / len(values) for values in (first, second))
+    return np.interp(below_2, below_1, np.arange(256)).astype(np.float32)
 
 
 def _maps(first: FloatArray, second: FloatArray) -> tuple[FloatArray, FloatArray]:
