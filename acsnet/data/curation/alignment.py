@@ -1,6 +1,6 @@
 """Laying one image over another that may show the same."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -96,15 +96,22 @@ def _is_plausible(linear: npt.NDArray[np.float64]) -> bool:
 
 
 def _measure(first: Description, second: Description, transform: Transform) -> Alignment | None:
-    shape = first.picture.shape
-    laid = warp(second.picture, transform, shape)
-    seen = _seen(second.picture.shape, transform, shape)
+    if np.linalg.det(transform[:, :2]) < 1:
+        # The finer of the two is laid over the coarser, which cannot show what the other does.
+        found = _lay(second, first, cv2.invertAffineTransform(transform))
+        return found and replace(found, transform=transform, overlap=found.overlap[::-1])
+    return _lay(first, second, transform)
+
+
+def _lay(below: Description, above: Description, transform: Transform) -> Alignment | None:
+    shape = below.picture.shape
+    seen = _seen(above.picture.shape, transform, shape)
     back = cv2.invertAffineTransform(transform)
-    overlap = float(seen.mean()), float(_seen(shape, back, second.picture.shape).mean())
+    overlap = float(seen.mean()), float(_seen(shape, back, above.picture.shape).mean())
     if min(overlap) < _SMALLEST_OVERLAP:
         return None
-    similarity = similarity_within(first.picture, laid, seen)
-    return Alignment(transform, max(0.0, similarity), overlap, _mask_dice(first, second, transform, seen))
+    similarity = similarity_within(below.picture, warp(above.picture, transform, shape), seen)
+    return Alignment(transform, max(0.0, similarity), overlap, _mask_dice(below, above, transform, seen))
 
 
 def warp(image: UInt8Array, transform: Transform, shape: tuple[int, ...]) -> UInt8Array:
@@ -122,11 +129,11 @@ def _seen(shape: tuple[int, ...], transform: Transform, onto: tuple[int, ...]) -
     return cv2.warpAffine(np.ones(shape, np.uint8), transform, onto[::-1], flags=flags) > 0
 
 
-def _mask_dice(first: Description, second: Description, transform: Transform, seen: BoolArray) -> float | None:
-    if first.mask is None or second.mask is None:
+def _mask_dice(below: Description, above: Description, transform: Transform, seen: BoolArray) -> float | None:
+    if below.mask is None or above.mask is None:
         return None
     flags = cv2.WARP_INVERSE_MAP | cv2.INTER_NEAREST
-    laid = cv2.warpAffine(second.mask.astype(np.uint8), transform, seen.shape[::-1], flags=flags) > 0
-    mask = first.mask & seen
+    laid = cv2.warpAffine(above.mask.astype(np.uint8), transform, seen.shape[::-1], flags=flags) > 0
+    mask = below.mask & seen
     total = int(mask.sum()) + int(laid.sum())
     return 2 * int((mask & laid).sum()) / total if total else 1.0
