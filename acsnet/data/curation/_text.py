@@ -12,9 +12,11 @@ from acsnet.data.curation.findings import Box, Flag
 from acsnet.data.images import BoolArray
 
 # Height of a character: pixels, pixels where there are but two, and the largest share of the image's height.
-_LOWEST, _LOWEST_OF_TWO, _HIGHEST = 6, 8, 0.08
+_LOWEST, _LOWEST_OF_TWO, _HIGHEST = 6, 10, 0.08
 # Least contrast of a character, and on average of a row of two, and of more.
-_FAINTEST, _OF_TWO, _OF_MORE = 80, 110, 95
+_FAINTEST, _OF_TWO, _OF_MORE = 80, 90, 95
+# Contrast that no echo has, and the largest width of one character, and of several that touch, in heights.
+_CLEAR, _WIDEST, _WIDEST_JOINED = 130, 1.6, 4
 # Share of the image's width and height that a corner takes up.
 _CORNER = 0.08
 
@@ -76,7 +78,9 @@ def _rows(ink: Strokes, marks: Sequence[Box]) -> list[Row]:
 
 def _characters(ink: Strokes) -> BoolArray:
     tall = (ink.height >= _LOWEST) & (ink.height <= _HIGHEST * ink.ink.shape[0])
-    return tall & (ink.width <= 1.6 * ink.height) & (ink.contrast >= _FAINTEST)
+    # Letters that touch are told from echoes by their contrast alone.
+    widest = np.where(ink.contrast >= _CLEAR, _WIDEST_JOINED, _WIDEST) * ink.height
+    return tall & (ink.width <= widest) & (ink.contrast >= _FAINTEST)
 
 
 def _on_marks(ink: Strokes, marks: Sequence[Box]) -> BoolArray:
