@@ -91,7 +91,7 @@ def _cross_about(
         ends += [(x + ahead * dx, y + ahead * dy), (x - back * dx, y - back * dy)]
     across, up = (np.array(values) for values in zip(*ends, strict=True))
     width, height = int(np.ptp(across)) + 1, int(np.ptp(up)) + 1
-    if max(width, height) > 1.35 * min(width, height):
+    if max(width, height) > 1.25 * min(width, height):
         return None
     return int(across.min()), int(up.min()), int(across.max()) + 1, int(up.max()) + 1
 

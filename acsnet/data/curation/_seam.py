@@ -9,10 +9,10 @@ from acsnet.data.images import UInt8Array
 # The seam is sought between these shares of the width, along so many stretches of the height.
 _FROM, _TO, _STRETCHES = 0.35, 0.65, 10
 # In so many of the stretches the seam may be lost, where both scans are equally dark or bright.
-_LOST = 3
-# How many times as much as between two other columns the grey changes at a seam; at most 1.4 within the scans of BUSI,
-# and at least 3.5 in 99 of 100 pairs of its scans laid side by side.
-_JUMP = 2.5
+_LOST = 2
+# How many times as much as between two other columns the grey changes at a seam; at most 1.3 within the scans of BUSI,
+# and at least 2.6 in 99 of 100 pairs of its scans laid side by side.
+_JUMP = 2.4
 # Standard deviation of the grey values of a scan; what lies beside a black or white margin is no second scan.
 _LEAST_TEXTURE = 8
 _SMALLEST_SIDE = 40

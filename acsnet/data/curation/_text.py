@@ -12,9 +12,13 @@ from acsnet.data.curation.findings import Box, Flag
 from acsnet.data.images import BoolArray
 
 # Height of a character: pixels, pixels where there are but two, and the largest share of the image's height.
-_LOWEST, _LOWEST_OF_TWO, _HIGHEST = 6, 8, 0.08
-# Least contrast of a character, and on average of a row of two, and of more.
-_FAINTEST, _OF_TWO, _OF_MORE = 80, 110, 95
+_LOWEST, _LOWEST_OF_TWO, _HIGHEST = 6, 10, 0.08
+# Least contrast of a character, and on average of a row of two or three, and of more: bright tissue leaves little.
+_FAINTEST, _OF_FEW, _OF_FOUR = 60, 85, 65
+# The farthest that the next character stands, in heights.
+_GAP = 1.5
+# Contrast that no echo has, and the largest width of one character, and of several that touch, in heights.
+_CLEAR, _WIDEST, _WIDEST_JOINED = 130, 1.6, 4
 # Share of the image's width and height that a corner takes up.
 _CORNER = 0.08
 
@@ -76,7 +80,9 @@ def _rows(ink: Strokes, marks: Sequence[Box]) -> list[Row]:
 
 def _characters(ink: Strokes) -> BoolArray:
     tall = (ink.height >= _LOWEST) & (ink.height <= _HIGHEST * ink.ink.shape[0])
-    return tall & (ink.width <= 1.6 * ink.height) & (ink.contrast >= _FAINTEST)
+    # Letters that touch are told from echoes by their contrast alone.
+    widest = np.where(ink.contrast >= _CLEAR, _WIDEST_JOINED, _WIDEST) * ink.height
+    return tall & (ink.width <= widest) & (ink.contrast >= _FAINTEST)
 
 
 def _on_marks(ink: Strokes, marks: Sequence[Box]) -> BoolArray:
@@ -95,15 +101,14 @@ def _side_by_side(ink: Strokes, chosen: npt.NDArray[np.intp]) -> BoolArray:
     gap = left - right[:, None]
     same_line = np.abs(bottom - bottom[:, None]) <= 1
     alike = taller <= 1.5 * np.minimum(height[:, None], height)
-    return same_line & alike & (gap >= 0) & (gap <= 1.1 * taller)
+    return same_line & alike & (gap >= 0) & (gap <= _GAP * taller)
 
 
 def _convinces(ink: Strokes, row: npt.NDArray[np.intp]) -> bool:
-    contrast = float(ink.contrast[row].mean())
+    contrast, height = ink.contrast[row].mean(), ink.height[row]
     if len(row) == 2:
-        high = ink.height[row].min() >= _LOWEST_OF_TWO
-        return bool(high and contrast >= _OF_TWO and np.ptp(ink.height[row]) <= 1)
-    return len(row) > 2 and contrast >= _OF_MORE
+        return bool(height.min() >= _LOWEST_OF_TWO and contrast >= _OF_FEW and np.ptp(height) <= 1)
+    return len(row) > 2 and bool(contrast >= (_OF_FEW if len(row) == 3 else _OF_FOUR))
 
 
 def _box(ink: Strokes, row: npt.NDArray[np.intp]) -> Box:
