@@ -29,7 +29,7 @@ def colour_flags(image: UInt8Array) -> list[Flag]:
     count = int(coloured.sum())
     if count < _FEWEST:
         return []
-    return [Flag("doppler", f"colour on {count / coloured.size:.2%} of the image", _patches(coloured))]
+    return [Flag("colour", f"colour on {count / coloured.size:.2%} of the image", _patches(coloured))]
 
 
 def _tint(brightest: UInt8Array, spread: UInt8Array) -> float:

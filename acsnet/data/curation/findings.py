@@ -42,7 +42,7 @@ FLAGS: dict[str, str] = {
     "mask-specks": "mask with tiny specks",
     "text": "burnt-in text",
     "callipers": "calliper marks",
-    "doppler": "colour Doppler or another colour overlay",
+    "colour": "colour Doppler or another colour overlay",
     "split-screen": "two scans side by side",
 }
 

@@ -19,7 +19,7 @@ def image_flags(image: UInt8Array) -> tuple[Flag, ...]:
         image: (H, W, 3) uint8, RGB, as :func:`acsnet.data.images.read_image` gives it.
 
     Returns:
-        At most one flag of each of the kinds "text", "callipers", "doppler" and "split-screen", with the boxes of the
+        At most one flag of each of the kinds "text", "callipers", "colour" and "split-screen", with the boxes of the
         rows of text, of the calliper marks, of the coloured patches and of the seam.
     """
     strokes = find_strokes(image)

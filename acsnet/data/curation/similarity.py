@@ -46,7 +46,7 @@ def similarity_within(
 def _same_tones(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> FloatArray:
     """The grey value (256,) that each of the second's becomes, so that as many lie below it as in the first."""
     below_1, below_2 = (np.cumsum(np.bincount(values, minlength=256)) / len(values) for values in (first, second))
-    return np.interp(below_2, below_1, np.arange(256)).astype(np.float32)
+    return np.searchsorted(below_1, below_2).clip(0, 255).astype(np.float32)
 
 
 def _maps(first: FloatArray, second: FloatArray) -> tuple[FloatArray, FloatArray]:

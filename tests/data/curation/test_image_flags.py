@@ -156,7 +156,7 @@ def test_colour() -> None:
     image = _scan(0)
     cv2.ellipse(image, (200, 150), (20, 10), 0, 0, 360, (200, 30, 20), -1)
     cv2.rectangle(image, (20, 20), (39, 29), (20, 40, 220), -1)
-    flag = _only(cv2.GaussianBlur(image, (5, 5), 0), "doppler")
+    flag = _only(cv2.GaussianBlur(image, (5, 5), 0), "colour")
     assert len(flag.boxes) == 2
     assert _covers(flag.boxes[0], (20, 20, 40, 30))
     assert _covers(flag.boxes[1], (180, 140, 221, 161))
@@ -167,7 +167,7 @@ def test_colour() -> None:
 def test_coloured_text_is_text_and_colour() -> None:
     image = _scan(0)
     cv2.putText(image, "LT UOQ", (60, 220), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (255, 255, 0), 2)
-    assert [flag.kind for flag in image_flags(image)] == ["text", "doppler"]
+    assert [flag.kind for flag in image_flags(image)] == ["text", "colour"]
 
 
 def test_a_tint_of_the_whole_image_is_no_colour() -> None:
@@ -175,7 +175,7 @@ def test_a_tint_of_the_whole_image_is_no_colour() -> None:
     assert int(tinted[:, :, 0].max()) - int(tinted[:, :, 2].max()) > 40
     assert image_flags(tinted) == ()
     cv2.rectangle(tinted, (20, 20), (39, 29), (20, 40, 220), -1)
-    assert _only(tinted, "doppler").boxes == ((20, 20, 40, 30),)
+    assert _only(tinted, "colour").boxes == ((20, 20, 40, 30),)
 
 
 def test_split_screen() -> None:
@@ -209,7 +209,7 @@ def test_tiny_and_empty_images(size: tuple[int, int]) -> None:
 
 
 def test_every_kind_is_known() -> None:
-    assert {"text", "callipers", "doppler", "split-screen"} <= set(FLAGS)
+    assert {"text", "callipers", "colour", "split-screen"} <= set(FLAGS)
 
 
 @pytest.mark.parametrize(
@@ -221,9 +221,9 @@ def test_every_kind_is_known() -> None:
         ("benign (123)", {"callipers"}),
         ("malignant (122)", {"callipers"}),
         ("malignant (15)", {"text", "callipers"}),
-        ("benign (255)", {"text", "doppler"}),
-        ("malignant (196)", {"doppler"}),
-        ("benign (6)", {"callipers", "doppler"}),
+        ("benign (255)", {"text", "colour"}),
+        ("malignant (196)", {"colour"}),
+        ("benign (6)", {"callipers", "colour"}),
         ("benign (124)", set()),
         ("benign (179)", set()),
         ("malignant (32)", set()),
