@@ -57,6 +57,12 @@ def align(first: Description, second: Description) -> Alignment | None:
     return max((found for found in alignments if found), key=lambda found: found.similarity, default=None)
 
 
+def lay_identical(first: Description, second: Description) -> Alignment:
+    """How two images of identical pixels lie over each other; only their masks can differ."""
+    seen = np.ones(first.picture.shape, np.bool_)
+    return Alignment(np.eye(2, 3), 1.0, (1.0, 1.0), _mask_dice(first, second, np.eye(2, 3), seen))
+
+
 def _stretch(first: Description, second: Description) -> Transform:
     height, width = (b / a for a, b in zip(first.picture.shape, second.picture.shape, strict=True))
     # Pixels are squares, their coordinates those of their centres.
@@ -117,9 +123,9 @@ def _lay(below: Description, above: Description, transform: Transform) -> Alignm
 def warp(image: UInt8Array, transform: Transform, shape: tuple[int, ...]) -> UInt8Array:
     """Lay an image (h, w) over another of ``shape``; ``transform`` maps coordinates of the other to its own."""
     # OpenCV averages no areas when it warps: what shrinks is blurred before, lest it alias.
-    shrinkage = float(np.sqrt(abs(np.linalg.det(transform[:, :2]))))
-    if shrinkage > 1.2:
-        image = cv2.GaussianBlur(image, (0, 0), 0.45 * shrinkage)
+    shrinkage = abs(float(np.linalg.det(transform[:, :2]))) ** 0.5
+    if shrinkage > 1.05:
+        image = cv2.GaussianBlur(image, (0, 0), 0.5 * (shrinkage**2 - 1) ** 0.5)
     return cv2.warpAffine(image, transform, shape[::-1], flags=cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
-from acsnet.data.curation.alignment import Transform, align
+from acsnet.data.curation.alignment import Transform, align, lay_identical
 from acsnet.data.curation.candidates import propose_pairs
 from acsnet.data.curation.description import Description
 from acsnet.data.curation.findings import Conflict, Pair, Relation
@@ -78,12 +78,10 @@ def _compare(
     one, other = descriptions[first], descriptions[second]
     one = one.mirrored() if mirrored else one
     identical = records[first].digest == records[second].digest
-    alignment = align(one, other)
-    if alignment is None or (alignment.similarity < SAME_TISSUE and not identical):
+    alignment = lay_identical(one, other) if identical else align(one, other)
+    if alignment is None or alignment.similarity < SAME_TISSUE:
         return None
-    # Identical images without any structure have nothing to align.
-    similarity = 1.0 if identical else alignment.similarity
-    relation: Relation = "identical" if identical else "copy" if similarity >= SAME_SCAN else "overlap"
+    relation: Relation = "identical" if identical else "copy" if alignment.similarity >= SAME_SCAN else "overlap"
     conflicts: list[Conflict] = []
     if records[first].label != records[second].label:
         conflicts.append("class")
@@ -95,7 +93,7 @@ def _compare(
         second=second,
         relation=relation,
         ssim=structural_similarity(one.whole, other.whole),
-        aligned_ssim=similarity,
+        aligned_ssim=alignment.similarity,
         overlap=alignment.overlap,
         mirrored=mirrored,
         transform=_between_images(alignment.transform, one, other, mirrored),
