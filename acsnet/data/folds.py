@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold
 
 from acsnet.config import FoldsConfig, Part
 from acsnet.data.records import Record, stable_hash
@@ -57,6 +56,9 @@ def _fold(records: Sequence[Record], count: int, index: int, seed: int) -> tuple
                 f"class {label!r} has {len(groups)} groups of images left, too few for {count} folds: add images, or "
                 "lower data.folds.count, or raise data.folds.validation"
             )
+    # Half a second to import, and 70 MB.
+    from sklearn.model_selection import StratifiedGroupKFold
+
     splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         # Groups of several classes can leave a class short in a fold; that is checked by what training needs.

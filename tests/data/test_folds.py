@@ -1,4 +1,6 @@
 import random
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -208,3 +210,9 @@ def test_data_sets_too_small_for_a_share_of_each() -> None:
     ]
     split = split_records(records, FoldsConfig(count=5))
     assert Counter(record.label for record in split.test) == {"benign": 6, "malignant": 6}
+
+
+def test_importing_leaves_the_heavy_libraries_out() -> None:
+    code = "import sys, acsnet.training; print([n for n in ('monai', 'sklearn', 'albumentations') if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
