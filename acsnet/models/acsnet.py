@@ -122,7 +122,8 @@ class ACSNet(MultiTaskModel):
 
     def _decode_finest(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
         """``decode0(join0(x, skip))``; of its maps, the largest of the network, those cheap to compute are not kept."""
-        mix, activate, (convolve, normalize, activate_again) = self.decode0
+        mix, activate, merge = self.decode0
+        convolve, normalize, activate_again = merge.children()
         y = recompute(lambda x, skip: convolve(activate(mix(self.join0(x, skip)))), x, skip)
         return activate_again(normalize(y))
 
