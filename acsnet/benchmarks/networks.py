@@ -104,9 +104,9 @@ def training_step(case: Case) -> Callable[[], object]:
             output = model(images)
         loss = functional.binary_cross_entropy_with_logits(output.mask.float(), masks)
         loss = loss + functional.cross_entropy(output.label.float(), labels)
-        optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        optimizer.zero_grad()
 
     return step
 

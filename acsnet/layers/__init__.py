@@ -8,6 +8,7 @@ from acsnet.layers.blocks import (
     PooledEncoder,
     Recomputed,
     UpsampleMerge,
+    recompute,
 )
 from acsnet.layers.encoder import Encoder
 from acsnet.layers.gate import GateUnit
@@ -33,6 +34,7 @@ __all__ = [
     "UpsampleConv2d",
     "UpsampleMerge",
     "one_at_a_time",
+    "recompute",
     "upsample_twice",
     "weigh_by_lesion_probability",
 ]

@@ -25,17 +25,23 @@ class ConvNormAct(nn.Sequential):
         )
 
 
-class Recomputed(nn.Sequential):
-    """A sequence whose inner maps are not kept for the backward pass but computed again in it.
+def recompute(function: Callable[..., torch.Tensor], *arguments: torch.Tensor) -> torch.Tensor:
+    """``function(*arguments)``, whose inner maps are not kept for the backward pass but computed again in it.
 
-    For cheap operations on large maps. Nothing in it may draw random numbers.
+    For cheap operations on large maps. A convolution at the end costs nothing: its backward pass needs what goes in,
+    and once that is there the second computation stops. Nothing in it may draw random numbers.
     """
+    if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+        return function(*arguments)
+    return checkpoint(function, *arguments, use_reentrant=False, preserve_rng_state=False)
+
+
+class Recomputed(nn.Sequential):
+    """A sequence whose inner maps are computed again in the backward pass; see :func:`recompute`."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """As ``nn.Sequential``."""
-        if torch.compiler.is_compiling() or not torch.is_grad_enabled():
-            return super().forward(x)
-        return checkpoint(super().forward, x, use_reentrant=False, preserve_rng_state=False)
+        return recompute(super().forward, x)
 
 
 class DoubleConv(nn.Sequential):

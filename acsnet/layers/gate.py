@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from acsnet.errors import InputError
-from acsnet.layers.blocks import ConvNormAct
+from acsnet.layers.blocks import ConvNormAct, recompute
 
 
 class GateUnit(nn.Module):
@@ -41,5 +41,7 @@ class GateUnit(nn.Module):
         scores = self.score(x)  # (B, 2, H, W)
         average = scores[:, :1].mean(dim=(2, 3), keepdim=True)  # (B, 1, 1, 1)
         maximum = scores[:, 1:].amax(dim=(2, 3), keepdim=True)  # (B, 1, 1, 1)
+        convolve, normalize, activate = self.merge
         # x * average + x * maximum with one pass over x instead of three.
-        return self.merge(x * (average + maximum))
+        y = recompute(lambda x, share: convolve(x * share), x, average + maximum)
+        return activate(normalize(y))

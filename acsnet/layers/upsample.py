@@ -53,11 +53,14 @@ class _UpsampleConv(torch.autograd.Function):
         products = x.new_empty(taps, pixels.shape[0], taps * out_channels)
         for tap in range(taps):
             torch.mm(pixels, matrices[tap], out=products[tap])
-        columns = _blend(products.view(taps * batch * width, -1), _blend_table(batch, width, taps, x.dtype))
-        columns = columns.view(batch, 2 * width, height, taps, out_channels)
-        rows = columns.permute(3, 0, 2, 1, 4).reshape(taps * batch * height, -1)
-        output = _blend(rows, _blend_table(batch, height, taps, x.dtype))
-        return output.view(batch, 2 * height, 2 * width, out_channels).add_(bias).permute(0, 3, 1, 2)
+        # One name for what follows from one another, so that each is freed once the next is there.
+        lines = products.view(taps * batch * width, -1)
+        del products
+        lines = _blend(lines, _blend_table(batch, width, taps, x.dtype))
+        lines = lines.view(batch, 2 * width, height, taps, out_channels).permute(3, 0, 2, 1, 4)
+        lines = lines.reshape(taps * batch * height, -1)
+        lines = _blend(lines, _blend_table(batch, height, taps, x.dtype))
+        return lines.view(batch, 2 * height, 2 * width, out_channels).add_(bias).permute(0, 3, 1, 2)
 
     @staticmethod
     @once_differentiable
@@ -65,12 +68,12 @@ class _UpsampleConv(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         batch, channels, height, width = x.shape
         out_channels, taps = weight.shape[0], weight.shape[2]
-        rows = grad.permute(0, 2, 3, 1).reshape(batch * 2 * height, -1)
-        rows = _blend_back(rows, _blend_table(batch, height, taps, x.dtype))
-        rows = rows.view(taps, batch, height, 2 * width, out_channels)
-        columns = rows.permute(1, 3, 2, 0, 4).reshape(batch * 2 * width, -1)
-        products = _blend_back(columns, _blend_table(batch, width, taps, x.dtype))
-        products = products.view(taps, batch * width * height, taps * out_channels)
+        lines = grad.permute(0, 2, 3, 1).reshape(batch * 2 * height, -1)
+        lines = _blend_back(lines, _blend_table(batch, height, taps, x.dtype))
+        lines = lines.view(taps, batch, height, 2 * width, out_channels).permute(1, 3, 2, 0, 4)
+        lines = lines.reshape(batch * 2 * width, -1)
+        lines = _blend_back(lines, _blend_table(batch, width, taps, x.dtype))
+        products = lines.view(taps, batch * width * height, taps * out_channels)
         pixels, matrices = _pixels(x), _matrices(weight)
         weight_grad = torch.stack([pixels.T @ products[tap] for tap in range(taps)])  # (kW, C, kH * C_out)
         weight_grad = weight_grad.view(taps, channels, taps, out_channels).permute(3, 1, 2, 0)

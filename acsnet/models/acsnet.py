@@ -23,6 +23,7 @@ from acsnet.layers import (
     Recomputed,
     UpsampleConv2d,
     one_at_a_time,
+    recompute,
     upsample_twice,
 )
 from acsnet.models.base import MultiTaskModel, MultiTaskOutput
@@ -116,8 +117,15 @@ class ACSNet(MultiTaskModel):
             return MultiTaskOutput(None, label)
         d2 = self.decode2(self.join2(d3, gated[2]))  # (B, 2*w2, H/8, W/8)
         d1 = self.decode1(self.join1(d2, gated[1]))  # (B, 2*w1, H/4, W/4)
-        d0 = self.decode0(self.join0(d1, gated[0]))  # (B, 2*w0, H/2, W/2)
+        d0 = self._decode_finest(d1, gated[0])  # (B, 2*w0, H/2, W/2)
         return MultiTaskOutput(one_at_a_time(self.seg_head, d0), label)
+
+    def _decode_finest(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
+        """``decode0(join0(x, skip))``; of its maps, the largest of the network, those cheap to compute are not kept."""
+        mix, activate, merge = self.decode0
+        convolve, normalize, activate_again = merge.children()
+        y = recompute(lambda x, skip: convolve(activate(mix(self.join0(x, skip)))), x, skip)
+        return activate_again(normalize(y))
 
 
 def _are_widths(widths: object) -> bool:

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
 
 from acsnet.layers import (
     ConvNormAct,
@@ -9,6 +10,7 @@ from acsnet.layers import (
     PooledEncoder,
     Recomputed,
     UpsampleMerge,
+    recompute,
 )
 
 
@@ -97,4 +99,18 @@ def test_recomputed_gives_the_same_and_keeps_less() -> None:
         kept.append((2, 3, 4, 4) in shapes)
         gradients.append([output, *torch.autograd.grad(output.square().sum(), (x, *plain.parameters()))])
     assert kept == [True, False]
+    assert all(torch.equal(found, expected) for found, expected in zip(*gradients, strict=True))
+
+
+def test_a_convolution_at_the_end_is_not_computed_again() -> None:
+    layer = torch.nn.Conv2d(3, 2, 3)
+    x, scale = torch.randn(1, 3, 6, 6, requires_grad=True), torch.randn(1, 3, 1, 1, requires_grad=True)
+    operations, gradients = [], []
+    for run in (lambda f, *arguments: f(*arguments), recompute):
+        with FlopCounterMode(display=False) as counter:
+            output = run(lambda x, scale: layer(x * scale), x, scale)
+            gradients.append(torch.autograd.grad(output.square().sum(), (x, scale, *layer.parameters())))
+        operations.append(counter.get_total_flops())
+    # Forward, and the gradients of the map and of the weight.
+    assert operations == [3 * 2 * 2 * 3 * 9 * 16] * 2
     assert all(torch.equal(found, expected) for found, expected in zip(*gradients, strict=True))

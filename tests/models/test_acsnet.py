@@ -156,6 +156,21 @@ def test_classification_alone_has_two_gates_and_one_decoder_level() -> None:
     assert not hasattr(network, "join2")
 
 
+def test_the_largest_maps_that_are_cheap_to_compute_are_not_kept() -> None:
+    network = build()
+    kept = set()
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.shape == (2, 32, 32, 32):
+            kept.add(tensor.data_ptr())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        network(torch.randn(2, 3, 64, 64))
+    # Of decode0 what goes into its normalisation and what comes out, not the joined map and not the mixed one.
+    assert len(kept) == 2
+
+
 def test_a_task_alone_gives_what_it_gives_beside_the_other() -> None:
     both = build().eval()
     images = torch.randn(1, 3, 64, 64)

@@ -15,7 +15,7 @@ from torchvision.ops import deform_conv2d as torchvision_deform_conv2d
 
 from acsnet.errors import InputError, UnknownNameError
 from acsnet.ops import deform_conv2d, list_backends
-from acsnet.ops.backends import BACKENDS, mmcv
+from acsnet.ops.backends import BACKENDS, mmcv, pytorch
 
 
 def backends_on(device_type):
@@ -393,6 +393,39 @@ def test_positions_keep_their_fraction_in_bfloat16():
     output = deform_conv2d(ramp.bfloat16(), offset.bfloat16(), torch.ones(1, 1, 1, 1).bfloat16(), backend="torch")
     expected = torch.where(ramp > 0, 0.75, 0.25)[..., :-1]
     assert torch.equal(output.float()[..., :-1], expected)
+
+
+@pytest.mark.parametrize("part_bytes", [1, 2500])
+@pytest.mark.parametrize("case", GRID[::5], ids=str)
+def test_parts_of_the_output_give_the_whole(case, part_bytes, monkeypatch):
+    parts = []
+    sample = pytorch._sample_and_multiply
+    monkeypatch.setattr(pytorch, "_sample_and_multiply", lambda call: parts.append(call) or sample(call))
+    monkeypatch.setattr(pytorch, "_PART_BYTES", part_bytes)
+    received = run(deform_conv2d, make_tensors(case), case, backend="torch")
+    rows = [part.offset.shape[0] * part.offset.shape[2] for part in parts]
+    assert sum(rows) == case.batch * case.output_size[0]
+    assert max(rows) == 1 if part_bytes == 1 else max(rows) > 1
+    assert_same(received, reference(case))
+
+
+@pytest.mark.parametrize("alone", [name for name in NAMES if name != "bias"])
+def test_a_gradient_alone_is_that_beside_the_others(alone):
+    tensors = [tensor.detach() for tensor in make_tensors(Case())]
+    leaf = tensors[NAMES.index(alone)].requires_grad_()
+    input, offset, weight, bias, mask = tensors
+    output = deform_conv2d(input, offset, weight, bias, mask=mask, **Case().options, backend="torch")
+    (received,) = torch.autograd.grad(output, leaf, upstream(output))
+    expected = reference(Case())[1 + NAMES.index(alone)]
+    torch.testing.assert_close(received.double(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_second_derivative_is_refused():
+    input, offset, weight, bias, mask = make_tensors(Case())
+    output = deform_conv2d(input, offset, weight, bias, mask=mask, **Case().options, backend="torch")
+    (gradient,) = torch.autograd.grad(output.square().sum(), input, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
 
 
 @pytest.mark.parametrize("backend", ["auto", "torch", "torchvision"])

@@ -2,19 +2,29 @@
 
 How it works. The input becomes a table with a row a pixel (channels last) and a border of zero rows. Every sample,
 that is every output pixel, tap and offset group, is a bag of four rows, the corners of the cell it falls in, weighted
-bilinearly and by the modulation. ``embedding_bag`` sums such bags without writing the four rows down, on all cores,
-and so does its backward pass. One matrix product with the weight follows. ``tools/benchmark.py deform_conv``
-compares it with a plain convolution and the libraries' operators.
+bilinearly and by the modulation. ``embedding_bag`` sums such bags without writing the four rows down, on all cores.
+On a CPU the gradient of the table is such a sum as well, over the inverted index. One matrix product with the weight
+follows. There a part of the output is done at a time, whose samples the caches may hold. ``tools/benchmark.py
+deform_conv`` compares it with a plain convolution and the libraries' operators.
 
-Deterministic on the CPU. Differentiable once: ``embedding_bag`` refuses a second derivative with an error.
+Deterministic on the CPU. Differentiable once: a second derivative is refused with an error.
 """
+
+from collections.abc import Iterator
+from itertools import repeat
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from acsnet.ops.backends.base import ANY_DEVICE, Backend, DeformConvCall
+
+#: On a CPU, bytes of samples that are taken and multiplied at a time. More do not fit into the caches, and from 32 MiB
+#: on the C library has them mapped and cleared anew each time.
+_PART_BYTES = 20 * 2**20
 
 
 def _sampling_positions(call: DeformConvCall) -> tuple[Tensor, Tensor]:
@@ -77,13 +87,57 @@ def _sample(call: DeformConvCall) -> Tensor:
     pixels = call.input.to(call.dtype).permute(0, 2, 3, 1)
     table = functional.pad(pixels, (0, 0, 1, 1, 1, 1)).reshape(-1, channels // call.offset_groups)
     indices, weights = _corners(call)
-    if weights.requires_grad and not table.requires_grad and not torch.compiler.is_compiling():
-        # torch 2.4 cannot differentiate, in eager mode, with respect to the weights of the bags alone.
-        table.requires_grad_()
-    samples = functional.embedding_bag(indices, table, per_sample_weights=weights.to(call.dtype), mode="sum")
+    samples = _sum_rows(table, indices, weights.to(call.dtype))
     taps = call.weight.shape[2] * call.weight.shape[3]
     positions = call.offset.shape[0] * call.offset.shape[2] * call.offset.shape[3]
     return samples.view(positions, taps, channels)
+
+
+def _sum_rows(table: Tensor, indices: Tensor, weights: Tensor) -> Tensor:
+    """Sum weighted rows of a table, a bag a sample: (rows, C), twice (samples, 4) -> (samples, C)."""
+    if table.device.type == "cpu":
+        return _SumRows.apply(table, indices, weights)
+    if weights.requires_grad and not table.requires_grad and not torch.compiler.is_compiling():
+        # torch 2.4 cannot differentiate, in eager mode, with respect to the weights of the bags alone.
+        table.requires_grad_()
+    return functional.embedding_bag(indices, table, per_sample_weights=weights, mode="sum")
+
+
+class _SumRows(torch.autograd.Function):
+    """``embedding_bag`` whose gradient of the table is an ``embedding_bag`` again, over the inverted index.
+
+    PyTorch's own gradient is by far the longest part of a backward pass with few channels on a CPU.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, indices: Tensor, weights: Tensor) -> Tensor:
+        ctx.save_for_backward(table, indices, weights)
+        return functional.embedding_bag(indices, table, per_sample_weights=weights, mode="sum")
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None, Tensor | None]:
+        table, indices, weights = ctx.saved_tensors
+        if grad.shape[0] == 0:
+            return torch.zeros_like(table), None, torch.zeros_like(weights)
+        grad, corners = grad.contiguous(), indices.shape[1]
+        table_grad = weights_grad = None
+        if ctx.needs_input_grad[0]:
+            rows, order = indices.flatten().sort(stable=True)
+            # Not by counting, whose result has a size that a compiler cannot know.
+            starts = torch.searchsorted(rows, torch.arange(table.shape[0], dtype=rows.dtype))
+            bags = order.div(corners, rounding_mode="floor")
+            table_grad = functional.embedding_bag(
+                bags, grad, starts, per_sample_weights=weights.flatten()[order], mode="sum"
+            )
+        if ctx.needs_input_grad[2]:
+            starts = torch.arange(0, indices.numel(), corners, dtype=indices.dtype)
+            bags = torch.arange(grad.shape[0], dtype=indices.dtype).repeat_interleave(corners)
+            # What embedding_bag itself calls: products of rows, none of which is copied. Mode 0 is the sum.
+            weights_grad = torch.ops.aten._embedding_bag_per_sample_weights_backward(
+                grad, table, indices.flatten(), starts, bags, 0
+            ).view_as(weights)
+        return table_grad, None, weights_grad
 
 
 def _multiply(samples: Tensor, call: DeformConvCall) -> Tensor:
@@ -106,9 +160,28 @@ def _sample_and_multiply(call: DeformConvCall) -> Tensor:
     return checkpoint(lambda call: _multiply(_sample(call), call), call, use_reentrant=False, preserve_rng_state=False)
 
 
+def _in_parts(call: DeformConvCall) -> Iterator[DeformConvCall]:
+    """Calls for parts of the output, in order: some images, or some rows of one, with at most ``_PART_BYTES``."""
+    height, width = call.offset.shape[2:]
+    bytes_per_row = call.input.shape[1] * call.weight[0, 0].numel() * width * call.dtype.itemsize
+    images = max(1, _PART_BYTES // (bytes_per_row * height))
+    rows = min(height, max(1, _PART_BYTES // bytes_per_row))
+    masks = repeat(None) if call.mask is None else call.mask.split(images)
+    for input, offset, mask in zip(call.input.split(images), call.offset.split(images), masks, strict=False):
+        bands = repeat(None) if mask is None else mask.split(rows, dim=2)
+        for start, band_offset, band in zip(range(0, height, rows), offset.split(rows, dim=2), bands, strict=False):
+            # A band that starts lower down is one with that much less padding above.
+            padding = (call.padding[0] - start * call.stride[0], call.padding[1])
+            yield call._replace(input=input, offset=band_offset, mask=band, padding=padding)
+
+
 def _run(call: DeformConvCall) -> Tensor:
     batch, _, height, width = call.offset.shape
-    output = _sample_and_multiply(call).view(batch, height, width, call.weight.shape[0]).permute(0, 3, 1, 2)
+    if call.input.device.type != "cpu" or torch.compiler.is_compiling():
+        output = _sample_and_multiply(call)
+    else:
+        output = torch.cat([_sample_and_multiply(part) for part in _in_parts(call)])
+    output = output.view(batch, height, width, call.weight.shape[0]).permute(0, 3, 1, 2)
     # As conv2d does: channels-last goes in and out, anything else comes out contiguous.
     if call.input.is_contiguous(memory_format=torch.channels_last):
         return output
