@@ -238,28 +238,3 @@ def test_the_split_is_the_same_from_a_table_and_on_another_machine(make_set: Mak
     assert [record.name for record in read] == [record.name for record in records]
     assert split_records(records, folds).hash == expected
     assert split_records(verify_records(read, progress=False), folds).hash == expected
-
-
-def test_curate_writes_the_table(invoke: Invoke, make_set: MakeSet, tmp_path: Path) -> None:
-    root = make_set(benign=3, normal=2)
-    shutil.copy(root / "benign" / "benign (3).png", root / "benign" / "benign (7).png")
-    shutil.copy(root / "benign" / "benign (3)_mask.png", root / "benign" / "benign (7)_mask.png")
-    status, output, errors = invoke("curate", root, "--out", tmp_path / "out")
-    assert status == 0, errors
-    assert f"{tmp_path}/out/records.csv: 6 images in 5 groups" in output
-    records = read_record_table(tmp_path / "out" / "records.csv")
-    groups = {record.name: record.group for record in records}
-    assert groups["benign/benign (7).png"] == groups["benign/benign (3).png"] == "busi/benign/benign (3).png"
-    assert records == [replace(r, digest="", lesion_share=0.0) for r in verify_records(read_busi(root), progress=False)]
-
-
-def test_curate_says_what_is_wrong_and_writes_nothing(invoke: Invoke, make_set: MakeSet, tmp_path: Path) -> None:
-    root = make_set(benign=2)
-    (root / "benign" / "benign (1).png").write_bytes(b"")
-    (root / "benign" / "benign (2)_mask.png").unlink()
-    status, _, errors = invoke("curate", root, "--out", tmp_path / "out")
-    assert status == 2
-    assert errors.startswith("error: the data cannot be used, 2 problems:\n")
-    assert "benign (1).png cannot be read" in errors
-    assert "benign (2).png has no mask" in errors
-    assert not (tmp_path / "out").exists()

@@ -214,6 +214,8 @@ def test_curate_writes_a_table_that_trains_and_tests(
     status, output, errors = invoke("curate", phantom_root, "--out", tmp_path)
     assert status == 0, errors
     assert "36 images in 36 groups" in output
+    assert f"look at {tmp_path}/report.html" in output
+    assert {path.name for path in tmp_path.iterdir()} == {"records.csv", "pairs.csv", "curated.csv", "report.html"}
     assert {"image", "masks", "label", "group"} <= read_rows(tmp_path / "records.csv")[0].keys()
     table = ["--set", "data.root=null", "--set", f"data.records={tmp_path / 'records.csv'}"]
     arguments = ["--checkpoint", trained_run / "best.safetensors", "--out", tmp_path / "out", *table]
@@ -240,6 +242,30 @@ def test_curate_a_table_and_another_layout(invoke: Invoke, phantom_root: Path, t
     assert "9 images in 9 groups" in output
     assert_error(invoke("curate", root, "--dataset", "folder", "--out", tmp_path / "three"), "did you mean 'folders'")
     assert_error(invoke("curate", root, "--out", tmp_path / "three"), "mine has no class folders, but")
+    assert_error(invoke("curate", table, "--out", tmp_path / "one"), "one holds records.csv, pairs.csv, curated.csv")
+    assert_error(invoke("curate", tmp_path / "no.csv", "--out", tmp_path / "three"), "there is no record table")
+    status, _, errors = invoke("curate", table, "--out", tmp_path / "three", "--policy", "keep-two")
+    assert status == 2
+    assert "invalid choice: 'keep-two'" in errors
+    assert not (tmp_path / "three").exists()
+
+
+def test_curate_goes_on_where_images_are_broken(
+    invoke: Invoke, phantom_root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = Path(shutil.copytree(phantom_root, tmp_path / "set"))
+    (root / "benign" / "benign (1).png").write_bytes(b"")
+    (root / "benign" / "benign (2)_mask.png").unlink()
+    status, output, errors = invoke("curate", root, "--out", tmp_path / "out", "--policy", "drop-all")
+    assert status == 0, errors
+    assert "is not whole" in caplog.text
+    assert "benign (2).png has no mask" in caplog.text
+    assert "1 with unreadable: image or mask that cannot be read" in output
+    assert "curated (drop-all): 35 of 36 images" in output
+    flags = {row["name"]: row["flags"] for row in read_rows(tmp_path / "out" / "records.csv")}
+    assert "unreadable" in flags["benign/benign (1).png"]
+    assert "lesion-mask-empty" in flags["benign/benign (2).png"]
+    assert "benign/benign (1).png" not in {row["name"] for row in read_rows(tmp_path / "out" / "curated.csv")}
 
 
 def zipped(root: Path) -> bytes:

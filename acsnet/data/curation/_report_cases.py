@@ -5,11 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
-
 from acsnet.data.curation.findings import Conflict, Findings, Pair
+from acsnet.data.grouping import connected_sets
 from acsnet.data.listing import natural_order
 
 # The order in which conflicts are told.
@@ -53,14 +50,10 @@ def find_cases(findings: Findings) -> list[Case]:
 
 def _find_overlaps(findings: Findings) -> list[Case]:
     pairs = [pair for pair in findings.pairs if pair.relation == "overlap"]
-    if not pairs:
-        return []
-    size = len(findings.records)
-    ends = ([pair.first for pair in pairs], [pair.second for pair in pairs])
-    _, components = connected_components(coo_matrix((np.ones(len(pairs)), ends), shape=(size, size)), directed=False)
+    sets = connected_sets(len(findings.records), ((pair.first, pair.second) for pair in pairs))
     connected = defaultdict(list)
     for pair in pairs:
-        connected[components[pair.first]].append(pair)
+        connected[sets[pair.first]].append(pair)
     cases = [Case("overlap", 0, _images(together), _in_order(together)) for together in connected.values()]
     return [replace(case, number=number) for number, case in enumerate(_by_name(cases, findings), 1)]
 
