@@ -15,8 +15,8 @@ from acsnet.metrics.segmentation import (
     pixel_precision,
     pixel_recall,
     segmentation_metrics,
-    summarise_segmentation,
 )
+from acsnet.metrics.summary import summarise_segmentation
 
 __all__ = [
     "LesionCounts",

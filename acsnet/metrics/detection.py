@@ -1,9 +1,8 @@
 """Lesions found, missed and invented: whole lesions are counted, not pixels.
 
 A lesion is a connected piece of a mask, pixels that touch at a corner belonging together. A lesion of the truth is
-found where a piece of the prediction overlaps it by an IoU of at least 0.5, the criterion of PASCAL VOC (Everingham et
-al. 2010) and, nearly (above 0.5), of panoptic quality (Kirillov et al. 2019). No piece counts for two lesions, nor do
-two pieces for one.
+found where a piece of the prediction overlaps it by an IoU of at least 0.5, the customary threshold of detection
+(PASCAL VOC, Everingham et al. 2010; COCO, Lin et al. 2014). No piece counts for two lesions, nor do two pieces for one.
 """
 
 from collections.abc import Sequence

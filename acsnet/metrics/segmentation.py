@@ -1,4 +1,4 @@
-"""Segmentation metrics of one image, and their summary over a test set.
+"""Segmentation metrics of one image.
 
 Masks are boolean numpy arrays (H, W) at the image's original size, lesion True; distances are in pixels of that
 image, and in millimetres where its pixel size is known.
@@ -9,11 +9,11 @@ outside the image), distances are Euclidean.
 
 Empty masks: the overlaps of an empty prediction on an empty truth are 1, of anything else on an empty truth 0; an
 empty prediction on a lesion has 0; the boundary F1 likewise. Surface distances are NaN where either mask is empty,
-errors of the area where the truth is, and a summary counts them apart.
+errors of the area where the truth is.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from acsnet.errors import InputError
 from acsnet.metrics._masks import Mask, check_masks, crop_to_foreground
-from acsnet.metrics.detection import LesionCounts, count_lesions, detection_metrics
+from acsnet.metrics.detection import LesionCounts, count_lesions
 
 OVERLAPS = ("dice", "iou", "precision", "recall", "boundary_f1")
 SURFACE_DISTANCES = ("hd95", "assd", "hd95_mm", "assd_mm")
@@ -185,7 +185,7 @@ def segmentation_metrics(prediction: Mask, truth: Mask, pixel_size: Sequence[flo
     counts = _count_pixels(prediction, truth)
     edges = _edges(prediction, truth)
     distances = _directed_distances(edges)
-    millimetres = None if pixel_size is None else _in_millimetres(edges, distances, pixel_size)
+    millimetres = _in_millimetres(edges, distances, pixel_size)
     return {
         "dice": _dice(counts),
         "iou": _iou(counts),
@@ -199,43 +199,6 @@ def segmentation_metrics(prediction: Mask, truth: Mask, pixel_size: Sequence[flo
         "hd95_mm": _hausdorff_95(millimetres),
         "assd_mm": _average_distance(millimetres),
         **dict(zip(LESION_COUNTS, count_lesions(prediction, truth), strict=True)),
-    }
-
-
-def summarise_segmentation(
-    per_image: Sequence[Mapping[str, float]], labels: Sequence[str], *, normal_class: str = "normal"
-) -> dict[str, Any]:
-    """Average the metrics of many images: over all, lesion cases, normal cases, and each class.
-
-    `per_image` holds what :func:`segmentation_metrics` gives, an entry an image; further keys are ignored. `labels`
-    holds the true class name of each image. The result, fit for JSON, is `{"all": group, "lesion": group, "normal":
-    group, "per_class": {name: group}}`, with the classes that occur in order of their names. A group has `n`
-    (images), the mean of each metric, `detection` (:func:`~acsnet.metrics.detection_metrics` of its lesions), and
-    `hd95_undefined`, `assd_undefined`, `hd95_mm_undefined`, `assd_mm_undefined`, `area_error_undefined` and
-    `area_difference_undefined`: the number of images left out of that mean because a mask was empty or the pixel size
-    is not known. A mean over no image is None.
-
-    Raises:
-        InputError: the lengths differ, or an image lacks a metric or has one that is not a finite number (NaN is
-            allowed for surface distances and errors of the area).
-    """
-    if len(per_image) != len(labels):
-        raise InputError(
-            f"received metrics of {len(per_image)} images and {len(labels)} labels: expected one label an image"
-        )
-    for index, image in enumerate(per_image):
-        _check_image(index, image)
-
-    classes = set(labels)
-
-    def group(names: set[str]) -> dict[str, Any]:
-        return _summarise_group([image for image, label in zip(per_image, labels, strict=True) if label in names])
-
-    return {
-        "all": group(classes),
-        "lesion": group(classes - {normal_class}),
-        "normal": group({normal_class}),
-        "per_class": {name: group({name}) for name in sorted(classes)},
     }
 
 
@@ -280,9 +243,9 @@ def _area_difference(counts: _PixelCounts) -> float:
 
 def _distances_of_masks(prediction: Mask, truth: Mask, pixel_size: Sequence[float] | None) -> _Distances | None:
     check_masks(prediction, truth)
-    edges = _edges(prediction, truth)
-    distances = _directed_distances(edges)
-    return distances if pixel_size is None else _in_millimetres(edges, distances, pixel_size)
+    if pixel_size is not None:
+        _check_pixel_size(pixel_size)
+    return _directed_distances(_edges(prediction, truth), pixel_size)
 
 
 def _edges(prediction: Mask, truth: Mask) -> tuple[Mask, Mask] | None:
@@ -308,14 +271,21 @@ def _directed_distances(edges: tuple[Mask, Mask] | None, spacing: Sequence[float
     return get_surface_distance(*there, spacing=spacing), get_surface_distance(*back, spacing=spacing)
 
 
-def _in_millimetres(
-    edges: tuple[Mask, Mask] | None, distances: _Distances | None, pixel_size: Sequence[float]
-) -> _Distances | None:
+def _check_pixel_size(pixel_size: Sequence[float]) -> None:
     if len(pixel_size) != 2 or not all(0 < value < math.inf for value in pixel_size):
         raise InputError(
             f"the pixel size is {tuple(pixel_size)}: expected two numbers above 0, millimetres a pixel "
             "(vertical, horizontal)"
         )
+
+
+def _in_millimetres(
+    edges: tuple[Mask, Mask] | None, distances: _Distances | None, pixel_size: Sequence[float] | None
+) -> _Distances | None:
+    """Give distances again, None where the pixel size is not known."""
+    if pixel_size is None:
+        return None
+    _check_pixel_size(pixel_size)
     if distances is not None and pixel_size[0] == pixel_size[1]:
         # The search for the nearest pixel need not be done again.
         return pixel_size[0] * distances[0], pixel_size[0] * distances[1]
@@ -339,27 +309,3 @@ def _boundary_f1(distances: _Distances | None, counts: _PixelCounts, tolerance: 
         return float(counts.prediction == counts.truth)
     precision, recall = (float(np.mean(one_way <= tolerance)) for one_way in distances)
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
-
-
-def _check_image(index: int, image: Mapping[str, float]) -> None:
-    for key in PER_IMAGE:
-        if key not in image:
-            raise InputError(
-                f"image {index} has no {key!r}: expected what segmentation_metrics gives, received {sorted(image)}"
-            )
-        undefined = key in UNDEFINABLE and math.isnan(image[key])
-        if not (math.isfinite(image[key]) or undefined):
-            raise InputError(f"image {index} has {key} {image[key]}: expected a finite number")
-
-
-def _summarise_group(images: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-    summary: dict[str, Any] = {"n": len(images)}
-    for key in (*OVERLAPS, *UNDEFINABLE):
-        defined = [image[key] for image in images if not math.isnan(image[key])]
-        summary[key] = math.fsum(defined) / len(defined) if defined else None
-        if key in UNDEFINABLE:
-            summary[f"{key}_undefined"] = len(images) - len(defined)
-    summary["detection"] = detection_metrics(
-        [LesionCounts(*(int(image[key]) for key in LESION_COUNTS)) for image in images]
-    )
-    return summary
