@@ -149,9 +149,13 @@ def test_boundary_f1_by_hand():
     # Of the square's edge, shifted by 2, the two sides along the shift stay on the truth's but for their last 2 pixels.
     shape = (300, 400)
     truth, prediction = rectangle(slice(10, 20), slice(10, 20), shape), rectangle(slice(10, 20), slice(12, 22), shape)
-    assert boundary_f1(prediction, truth) == 1  # the diagonal is 500, its 0.75 % are 3.75
     assert boundary_f1(prediction, truth, 2 / 500) == 1  # no farther than the tolerance
     assert boundary_f1(prediction, truth, 0) == pytest.approx(16 / 36)
+    # Without another tolerance, 15 pixels of a diagonal of 2000.
+    large = (1200, 1600)
+    truth, prediction = (rectangle(slice(10, 20), slice(10 + shift, 20 + shift), large) for shift in (0, 15))
+    assert boundary_f1(prediction, truth) == 1
+    assert boundary_f1(np.roll(prediction, 1, axis=1), truth) == pytest.approx(26 / 36)
     with pytest.raises(InputError, match=r"tolerance is -0\.1: expected a fraction of the image's diagonal, 0 or more"):
         boundary_f1(prediction, truth, -0.1)
     with pytest.raises(InputError, match="tolerance is nan"):
