@@ -175,7 +175,8 @@ def test_sensitivity_at_specificity_by_hand():
     assert sensitivity_at_specificity(positive, scores, 1.0) == 0.25
     assert sensitivity_at_specificity(positive, scores, 0.0) == 1.0
     # Each score once among cases and once among others: the points of the curve lie on one line, and none is left out.
-    assert sensitivity_at_specificity(np.tile([False, True], 10), np.repeat(np.arange(10), 2)) == pytest.approx(0.1)
+    pairs, scores_of_pairs = np.tile([False, True], 10), np.repeat(np.arange(10), 2)
+    assert sensitivity_at_specificity(pairs, scores_of_pairs, 0.8) == pytest.approx(0.2)
     # One score for all: nothing lies between all and none.
     assert sensitivity_at_specificity(positive, np.ones(14)) == 0.0
     assert np.isnan(sensitivity_at_specificity(positive[:10], scores[:10]))
