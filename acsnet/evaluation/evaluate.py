@@ -15,9 +15,8 @@ from acsnet.data import Record
 from acsnet.data.images import read_image, read_merged_mask
 from acsnet.evaluation.predictor import Prediction, Predictor
 from acsnet.files import write_csv, write_json
-from acsnet.metrics import classification_metrics, segmentation_metrics, summarise_segmentation
-
-_CASE_METRICS = ("dice", "iou", "hd95", "assd", "precision", "recall")
+from acsnet.metrics import classification_metrics, overall_score, segmentation_metrics, summarise_segmentation
+from acsnet.metrics.segmentation import PER_IMAGE
 
 
 @dataclass(frozen=True)
@@ -25,8 +24,9 @@ class Evaluation:
     """The result of a test.
 
     Attributes:
-        metrics: ``segmentation`` and ``classification`` (None for a task the network does not have) and ``n``; of
-            images of several data sets also ``datasets``, the same of each of them.
+        metrics: ``segmentation`` and ``classification`` (None for a task the network does not have),
+            ``overall_score`` (None without both) and ``n``; of images of several data sets also ``datasets``, the same
+            of each of them.
         cases: a row an image, fit for a CSV file.
     """
 
@@ -42,8 +42,9 @@ class Evaluation:
 def evaluate(predictor: Predictor, records: Sequence[Record], batch_size: int = 8, progress: bool = True) -> Evaluation:
     """Predict every record and compare it with its truth, at the image's own size.
 
-    Surface distances are in pixels; they are undefined where either mask is empty, which leaves their cell empty and
-    their count in ``hd95_undefined`` and ``assd_undefined``.
+    Surface distances are in pixels and, where a record has a pixel size, in millimetres. They are undefined where
+    either mask is empty, errors of the area where the truth is: that leaves their cell empty and their count in
+    ``hd95_undefined`` and the like.
 
     Args:
         predictor: the network.
@@ -79,23 +80,31 @@ def _case(record: Record, truth: npt.NDArray[np.bool_], prediction: Prediction) 
     row: dict[str, Any] = {"image": record.name, "label": record.label, "predicted": prediction.label}
     row |= {f"probability_{name}": value for name, value in (prediction.probabilities or {}).items()}
     if prediction.mask is not None:
-        metrics = segmentation_metrics(prediction.mask, truth)
-        row |= {name: None if math.isnan(metrics[name]) else metrics[name] for name in _CASE_METRICS}
+        metrics = segmentation_metrics(prediction.mask, truth, record.pixel_size)
+        row |= {name: None if math.isnan(value) else value for name, value in metrics.items()}
     # Names are those within a data set.
     return {**row, "dataset": record.dataset}
 
 
 def _summarise(rows: Sequence[Mapping[str, Any]], predictor: Predictor) -> dict[str, Any]:
     names = predictor.card.class_names
-    segmentation = classification = None
+    segmentation = classification = overall = None
     if "dice" in rows[0]:
-        cases = [{name: math.nan if row[name] is None else row[name] for name in _CASE_METRICS} for row in rows]
+        cases = [{name: math.nan if row[name] is None else row[name] for name in PER_IMAGE} for row in rows]
         segmentation = _headline(summarise_segmentation(cases, [row["label"] for row in rows]))
     if rows[0]["predicted"] is not None:
         labels = np.array([names.index(row["label"]) for row in rows])
         probabilities = np.array([[row[f"probability_{name}"] for name in names] for row in rows])
         classification = classification_metrics(labels, probabilities, names)
-    return {"segmentation": segmentation, "classification": classification, "n": len(rows)}
+    if segmentation is not None and classification is not None:
+        dice = segmentation["dice"]
+        overall = overall_score(segmentation["iou"], dice, dice, classification["f1_macro"])
+    return {
+        "segmentation": segmentation,
+        "classification": classification,
+        "overall_score": overall,
+        "n": len(rows),
+    }
 
 
 def _headline(summary: Mapping[str, Any]) -> dict[str, Any]:

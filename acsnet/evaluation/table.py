@@ -3,15 +3,25 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from acsnet.metrics.detection import IOU_THRESHOLD
 from acsnet.text_table import lay_out
 
-_SEGMENTATION = (
-    ("Dice", "dice"),
-    ("IoU", "iou"),
-    ("HD95 [px]", "hd95"),
-    ("ASSD [px]", "assd"),
+_OVERLAPS = (("Dice", "dice"), ("IoU", "iou"))
+_PIXELS = (("HD95 [px]", "hd95"), ("ASSD [px]", "assd"))
+_MILLIMETRES = (("HD95 [mm]", "hd95_mm"), ("ASSD [mm]", "assd_mm"))
+_AREAS_AND_EDGES = (
     ("precision", "precision"),
     ("recall", "recall"),
+    ("boundary F1", "boundary_f1"),
+    ("area error", "area_error"),
+    ("area difference", "area_difference"),
+)
+_DETECTION_COUNTS = (("lesions", "lesions"), ("found", "true_positives"), ("false positives", "false_positives"))
+_DETECTION = (
+    ("sensitivity", "sensitivity"),
+    ("precision", "precision"),
+    ("F1", "f1"),
+    ("false positives an image", "false_positives_per_image"),
 )
 _CLASSIFICATION = (
     ("accuracy", "accuracy"),
@@ -23,6 +33,11 @@ _CLASSIFICATION = (
     ("AUROC (malignant)", "auroc_malignant"),
     ("sensitivity (malignant)", "sensitivity"),
     ("specificity (malignant)", "specificity"),
+    ("sensitivity at 90 % specificity", "sensitivity_at_90_specificity"),
+    ("average precision (macro)", "average_precision_macro"),
+    ("average precision (malignant)", "average_precision_malignant"),
+    ("Brier score", "brier"),
+    ("calibration error", "ece"),
 )
 
 
@@ -30,9 +45,12 @@ def metric_table(metrics: Mapping[str, Any], class_names: Sequence[str]) -> str:
     """Lay out the metrics of :class:`~acsnet.evaluation.Evaluation` for people; undefined figures are dashes."""
     parts = []
     if metrics["segmentation"] is not None:
-        parts.append(_segmentation_table(metrics["segmentation"]))
+        columns = _columns(metrics["segmentation"])
+        parts += [_segmentation_table(columns), _detection_table(columns)]
     if metrics["classification"] is not None:
         parts.append(_classification_table(metrics["classification"], class_names))
+    if metrics["overall_score"] is not None:
+        parts.append(f"overall score (Chung et al. 2024): {_figure(metrics['overall_score'])}")
     if "datasets" in metrics:
         parts.append(_dataset_table(metrics["datasets"]))
     return "\n\n".join(parts)
@@ -48,15 +66,30 @@ def _dataset_table(datasets: Mapping[str, Any]) -> str:
     return lay_out(rows)
 
 
-def _segmentation_table(segmentation: Mapping[str, Any]) -> str:
+def _columns(segmentation: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     columns = {"all": segmentation, "lesion": segmentation["lesion"], "normal": segmentation["normal"]}
     columns |= segmentation["per_class"]
     # With normal cases, the class of that name is the same column again.
-    columns = {name: values for name, values in columns.items() if values["n"]}
+    return {name: values for name, values in columns.items() if values["n"]}
+
+
+def _segmentation_table(columns: Mapping[str, Mapping[str, Any]]) -> str:
+    # Most sets have no pixel sizes: two rows of dashes say nothing then.
+    has_millimetres = columns["all"]["hd95_mm"] is not None
+    figures = (*_OVERLAPS, *_PIXELS, *(_MILLIMETRES if has_millimetres else ()), *_AREAS_AND_EDGES)
     rows = [["segmentation", *columns], ["images", *(str(values["n"]) for values in columns.values())]]
-    rows += [[title, *(_figure(values[key]) for values in columns.values())] for title, key in _SEGMENTATION]
-    undefined = [str(values["hd95_undefined"]) for values in columns.values()]
-    rows.append(["distances undefined", *undefined])
+    rows += [[title, *(_figure(values[key]) for values in columns.values())] for title, key in figures]
+    rows.append(["distances undefined", *(str(values["hd95_undefined"]) for values in columns.values())])
+    if has_millimetres:
+        rows.append(["undefined in mm", *(str(values["hd95_mm_undefined"]) for values in columns.values())])
+    return lay_out(rows)
+
+
+def _detection_table(columns: Mapping[str, Mapping[str, Any]]) -> str:
+    detection = [values["detection"] for values in columns.values()]
+    rows = [[f"detection (IoU {IOU_THRESHOLD})", *columns]]
+    rows += [[title, *(str(values[key]) for values in detection)] for title, key in _DETECTION_COUNTS]
+    rows += [[title, *(_figure(values[key]) for values in detection)] for title, key in _DETECTION]
     return lay_out(rows)
 
 

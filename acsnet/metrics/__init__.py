@@ -1,25 +1,41 @@
-"""What a prediction is worth: of a mask (an image at a time) and of a class (a set of images at a time)."""
+"""What a prediction is worth: of a mask (an image at a time), of lesions and of classes (a set of images at a time)."""
 
-from acsnet.metrics.classification import classification_metrics
+from acsnet.metrics.calibration import brier_score, expected_calibration_error
+from acsnet.metrics.classification import classification_metrics, sensitivity_at_specificity
+from acsnet.metrics.detection import LesionCounts, count_lesions, detection_metrics
+from acsnet.metrics.overall import overall_score
 from acsnet.metrics.segmentation import (
+    area_difference,
+    area_error,
     average_surface_distance,
+    boundary_f1,
     dice_score,
     hausdorff_distance_95,
     iou_score,
     pixel_precision,
     pixel_recall,
     segmentation_metrics,
-    summarise_segmentation,
 )
+from acsnet.metrics.summary import summarise_segmentation
 
 __all__ = [
+    "LesionCounts",
+    "area_difference",
+    "area_error",
     "average_surface_distance",
+    "boundary_f1",
+    "brier_score",
     "classification_metrics",
+    "count_lesions",
+    "detection_metrics",
     "dice_score",
+    "expected_calibration_error",
     "hausdorff_distance_95",
     "iou_score",
+    "overall_score",
     "pixel_precision",
     "pixel_recall",
     "segmentation_metrics",
+    "sensitivity_at_specificity",
     "summarise_segmentation",
 ]

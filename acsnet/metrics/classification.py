@@ -1,5 +1,6 @@
 """Classification metrics of a set of images, by scikit-learn, with what is undefined said aloud."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,10 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from acsnet.errors import InputError
+from acsnet.metrics._classes import check_probabilities
+from acsnet.metrics.calibration import brier_score, expected_calibration_error
 
 POSITIVE_CLASS = "malignant"
-# Probabilities read back from a table with four decimals, or computed in half precision, do not sum to 1 exactly.
-SUM_TOLERANCE = 1e-2
+SPECIFICITY = 0.9
+# Of a class against the rest, by its probability.
+_RANKINGS = ("auroc", "average_precision")
 
 
 def classification_metrics(
@@ -18,13 +22,19 @@ def classification_metrics(
 ) -> dict[str, Any]:
     """Compare predicted class probabilities (N, K) with true class indices (N,); `class_names` has K names.
 
-    The predicted class is the most probable one. The result, fit for JSON, has
+    The predicted class is the most probable one. All figures are in 0 to 1, but `brier`. What is not said to come from
+    elsewhere is as scikit-learn has it. The result, fit for JSON, has
 
     - `n`, `accuracy`, `balanced_accuracy`, `precision_macro`, `recall_macro`, `f1_macro`, `f1_weighted`. Means over
       classes leave out a class without a case; a class with cases that is never predicted has precision and F1 0.
-    - `auroc_macro` (mean of one class versus the rest) and `auroc_malignant`.
+    - `auroc_macro` (mean of one class versus the rest) and `auroc_malignant`; `average_precision_macro` and
+      `average_precision_malignant` likewise (the sum of precisions weighted by the steps in recall, not the area under
+      a trapezoid). They are undefined for a class that has no case, or all.
     - `sensitivity` and `specificity` of "malignant" versus the rest.
-    - `per_class`: `{name: {precision, recall, f1, auroc, support}}`.
+    - `sensitivity_at_90_specificity`: :func:`sensitivity_at_specificity` of the probability of "malignant".
+    - `brier` (0 to 2) and `ece`: :func:`~acsnet.metrics.brier_score` and
+      :func:`~acsnet.metrics.expected_calibration_error`.
+    - `per_class`: `{name: {precision, recall, f1, auroc, average_precision, support}}`.
     - `confusion_matrix`: K lists of K counts, a row a true class, a column a predicted class, in order of
       `class_names`.
     - `notes`: why an entry is None, or what a mean leaves out: `{entry: reason}`.
@@ -33,51 +43,59 @@ def classification_metrics(
         InputError: shapes or names do not fit, a label is out of range, or the probabilities of an image are not in 0
             to 1 with sum 1.
     """
-    truth = np.asarray(labels)
-    scores = np.asarray(probabilities, dtype=np.float64)
-    _check(truth, scores, class_names)
+    if len(set(class_names)) != len(class_names):
+        raise InputError(f"the class names {list(class_names)} repeat: expected one name a class")
+    truth, scores = check_probabilities(labels, probabilities, len(class_names))
     predicted = scores.argmax(axis=1)
     notes: dict[str, str] = {}
     result: dict[str, Any] = {"n": len(truth), "accuracy": float(np.mean(predicted == truth))}
     per_class = _per_class(truth, predicted, scores, class_names)
     result |= _means(per_class, notes)
-    result |= _auroc(per_class, notes)
-    result |= _sensitivity_and_specificity(truth, predicted, class_names, notes)
+    for ranking in _RANKINGS:
+        result |= _mean_and_malignant(ranking, per_class, notes)
+    result |= _of_malignant(truth, predicted, scores, class_names, notes)
+    result |= {"brier": brier_score(truth, scores), "ece": expected_calibration_error(truth, scores)}
     result["per_class"] = per_class
     result["confusion_matrix"] = _confusion_matrix(truth, predicted, len(class_names))
     result["notes"] = notes
     return result
 
 
-def _check(truth: npt.NDArray[Any], scores: npt.NDArray[np.float64], class_names: Sequence[str]) -> None:
-    classes = len(class_names)
-    if len(set(class_names)) != classes:
-        raise InputError(f"the class names {list(class_names)} repeat: expected one name a class")
-    if truth.ndim != 1 or truth.size == 0 or not np.issubdtype(truth.dtype, np.integer):
-        raise InputError(
-            f"the labels are {truth.dtype} of shape {truth.shape}: expected integers of shape (N,), N at least 1"
-        )
-    if scores.shape != (truth.size, classes):
-        raise InputError(
-            f"the probabilities' shape is {scores.shape}: expected {(truth.size, classes)}, "
-            "a row for each label and a column for each class name"
-        )
-    if truth.min() < 0 or truth.max() >= classes:
-        raise InputError(f"the labels range from {truth.min()} to {truth.max()}: expected 0 to {classes - 1}")
-    in_range = ((scores >= 0) & (scores <= 1)).all(axis=1)
-    wrong = np.flatnonzero(~(in_range & (np.abs(scores.sum(axis=1) - 1) <= SUM_TOLERANCE)))
-    if wrong.size:
-        raise InputError(
-            f"the probabilities of image {wrong[0]} are {scores[wrong[0]].tolist()} ({wrong.size} such images): "
-            "expected values in 0 to 1 with sum 1; apply a softmax to logits first"
-        )
+def sensitivity_at_specificity(
+    positive: npt.ArrayLike, scores: npt.ArrayLike, specificity: float = SPECIFICITY
+) -> float:
+    """Give the best sensitivity, 0 to 1, of the thresholds on `scores` (N,) that have at least a specificity.
+
+    Thresholds are those of scikit-learn's ROC curve, one between any two scores; nothing is interpolated between them,
+    so that the figure is one that a reader with that threshold would have had. NaN where `positive` (N,), boolean,
+    has no case or no other.
+
+    Raises:
+        InputError: `positive` is not boolean of rank 1, the scores are not as many finite numbers, or the specificity
+            is not in 0 to 1.
+    """
+    from sklearn.metrics import roc_curve
+
+    truth, values = np.asarray(positive), np.asarray(scores, dtype=np.float64)
+    if truth.ndim != 1 or truth.dtype != np.bool_:
+        raise InputError(f"`positive` is {truth.dtype} of shape {truth.shape}: expected booleans of shape (N,)")
+    if values.shape != truth.shape or not np.isfinite(values).all():
+        raise InputError(f"the scores are of shape {values.shape}: expected {truth.size} finite numbers, one a case")
+    if not 0 <= specificity <= 1:
+        raise InputError(f"the specificity is {specificity}: expected a number in 0 to 1")
+    if truth.all() or not truth.any():
+        return math.nan
+    false_positive_rates, sensitivities, _ = roc_curve(truth, values, drop_intermediate=False)
+    # A threshold that has exactly the specificity must not be lost to rounding.
+    reached = 1 - false_positive_rates >= specificity - 1e-9
+    return float(sensitivities[reached].max())
 
 
 def _per_class(
     truth: npt.NDArray[Any], predicted: npt.NDArray[Any], scores: npt.NDArray[np.float64], class_names: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
     # scikit-learn takes half a second to import: only who asks for metrics pays for it.
-    from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
+    from sklearn.metrics import average_precision_score, precision_recall_fscore_support, roc_auc_score
 
     indices = np.arange(len(class_names))
     columns = precision_recall_fscore_support(truth, predicted, labels=indices, average=None, zero_division=0)
@@ -87,7 +105,8 @@ def _per_class(
         positive = truth == index
         table[name] = {key: float(value) if support else None for key, value in values.items()}
         defined = positive.any() and not positive.all()
-        table[name]["auroc"] = float(roc_auc_score(positive, scores[:, index])) if defined else None
+        for key, ranking in zip(_RANKINGS, (roc_auc_score, average_precision_score), strict=True):
+            table[name][key] = float(ranking(positive, scores[:, index])) if defined else None
         table[name]["support"] = int(support)
     return table
 
@@ -106,35 +125,46 @@ def _means(per_class: dict[str, dict[str, Any]], notes: dict[str, str]) -> dict[
     return means
 
 
-def _auroc(per_class: dict[str, dict[str, Any]], notes: dict[str, str]) -> dict[str, float | None]:
-    values = {name: row["auroc"] for name, row in per_class.items()}
+def _mean_and_malignant(
+    key: str, per_class: dict[str, dict[str, Any]], notes: dict[str, str]
+) -> dict[str, float | None]:
+    values = {name: row[key] for name, row in per_class.items()}
     undefined = [name for name, value in values.items() if value is None]
     macro = None if undefined else float(np.mean(list(values.values())))
     if undefined:
-        notes["auroc_macro"] = f"undefined: {', '.join(undefined)} has no case, or no other class has one"
+        notes[f"{key}_macro"] = f"undefined: {', '.join(undefined)} has no case, or no other class has one"
     if POSITIVE_CLASS not in values:
-        notes["auroc_malignant"] = f"no class is named {POSITIVE_CLASS!r}"
+        notes[f"{key}_malignant"] = f"no class is named {POSITIVE_CLASS!r}"
     elif values[POSITIVE_CLASS] is None:
-        notes["auroc_malignant"] = f"undefined: {POSITIVE_CLASS} has no case, or no other class has one"
-    return {"auroc_macro": macro, "auroc_malignant": values.get(POSITIVE_CLASS)}
+        notes[f"{key}_malignant"] = f"undefined: {POSITIVE_CLASS} has no case, or no other class has one"
+    return {f"{key}_macro": macro, f"{key}_malignant": values.get(POSITIVE_CLASS)}
 
 
-def _sensitivity_and_specificity(
-    truth: npt.NDArray[Any], predicted: npt.NDArray[Any], class_names: Sequence[str], notes: dict[str, str]
+def _of_malignant(
+    truth: npt.NDArray[Any],
+    predicted: npt.NDArray[Any],
+    scores: npt.NDArray[np.float64],
+    class_names: Sequence[str],
+    notes: dict[str, str],
 ) -> dict[str, float | None]:
+    keys = ("sensitivity", "specificity", "sensitivity_at_90_specificity")
     if POSITIVE_CLASS not in class_names:
-        notes |= dict.fromkeys(["sensitivity", "specificity"], f"no class is named {POSITIVE_CLASS!r}")
-        return {"sensitivity": None, "specificity": None}
+        notes |= dict.fromkeys(keys, f"no class is named {POSITIVE_CLASS!r}")
+        return dict.fromkeys(keys)
     index = list(class_names).index(POSITIVE_CLASS)
     positive, called_positive = truth == index, predicted == index
-    if not positive.any():
-        notes["sensitivity"] = f"no case of {POSITIVE_CLASS}"
-    if positive.all():
-        notes["specificity"] = f"every case is {POSITIVE_CLASS}"
-    return {
-        "sensitivity": float(np.mean(called_positive[positive])) if positive.any() else None,
-        "specificity": None if positive.all() else float(np.mean(~called_positive[~positive])),
-    }
+    sensitivity = specificity = at_specificity = None
+    if positive.any():
+        sensitivity = float(np.mean(called_positive[positive]))
+    else:
+        notes["sensitivity"] = notes["sensitivity_at_90_specificity"] = f"no case of {POSITIVE_CLASS}"
+    if not positive.all():
+        specificity = float(np.mean(~called_positive[~positive]))
+    else:
+        notes["specificity"] = notes["sensitivity_at_90_specificity"] = f"every case is {POSITIVE_CLASS}"
+    if sensitivity is not None and specificity is not None:
+        at_specificity = sensitivity_at_specificity(positive, scores[:, index])
+    return dict(zip(keys, (sensitivity, specificity, at_specificity), strict=True))
 
 
 def _confusion_matrix(truth: npt.NDArray[Any], predicted: npt.NDArray[Any], classes: int) -> list[list[int]]:

@@ -1,30 +1,41 @@
-"""Segmentation metrics of one image, and their summary over a test set.
+"""Segmentation metrics of one image.
 
 Masks are boolean numpy arrays (H, W) at the image's original size, lesion True; distances are in pixels of that
-image.
+image, and in millimetres where its pixel size is known.
 
-Overlaps are ratios of pixel counts and are computed here; the edge of a mask and the distances between two edges come
-from MONAI, whose conventions hold: an edge pixel is a mask pixel with a 4-neighbour outside the mask (or outside the
-image), distances are Euclidean.
+Overlaps and areas are ratios of pixel counts and are computed here; the edge of a mask and the distances between two
+edges come from MONAI, whose conventions hold: an edge pixel is a mask pixel with a 4-neighbour outside the mask (or
+outside the image), distances are Euclidean.
 
 Empty masks: the overlaps of an empty prediction on an empty truth are 1, of anything else on an empty truth 0; an
-empty prediction on a lesion has 0. Surface distances are NaN where either mask is empty, and a summary counts them
-apart.
+empty prediction on a lesion has 0; the boundary F1 likewise. Surface distances are NaN where either mask is empty,
+errors of the area where the truth is.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from acsnet.errors import InputError
+from acsnet.metrics._masks import Mask, check_masks, crop_to_foreground
+from acsnet.metrics.detection import LesionCounts, count_lesions
 
-Mask = npt.NDArray[np.bool_]
+OVERLAPS = ("dice", "iou", "precision", "recall", "boundary_f1")
+SURFACE_DISTANCES = ("hd95", "assd", "hd95_mm", "assd_mm")
+AREA_ERRORS = ("area_error", "area_difference")
+LESION_COUNTS = tuple(f"lesion_{name}" for name in LesionCounts._fields)
+# What may be NaN, for the masks or for want of a pixel size.
+UNDEFINABLE = (*SURFACE_DISTANCES, *AREA_ERRORS)
+PER_IMAGE = (*OVERLAPS, *UNDEFINABLE, *LESION_COUNTS)
 
-OVERLAPS = ("dice", "iou", "precision", "recall")
-SURFACE_DISTANCES = ("hd95", "assd")
+# Of the image's diagonal.
+BOUNDARY_TOLERANCE = 0.0075
+
+# Of each edge pixel of the prediction to the truth's edge, and the other way round.
+_Distances = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
 
 class _PixelCounts(NamedTuple):
@@ -34,7 +45,9 @@ class _PixelCounts(NamedTuple):
 
 
 def dice_score(prediction: Mask, truth: Mask) -> float:
-    """Give the Dice coefficient, 2 |P and T| / (|P| + |T|), of two masks (H, W): 0 to 1, empty on empty 1.
+    """Give the Dice coefficient (Dice 1945) of two masks (H, W): 0 to 1, empty on empty 1.
+
+    It is 2 |P and T| / (|P| + |T|), which is the F1 score of the pixels.
 
     Raises:
         InputError: a mask is not boolean of rank 2 or the shapes differ.
@@ -43,7 +56,7 @@ def dice_score(prediction: Mask, truth: Mask) -> float:
 
 
 def iou_score(prediction: Mask, truth: Mask) -> float:
-    """Give the Jaccard index, |P and T| / |P or T|, of two masks (H, W): 0 to 1, empty on empty 1.
+    """Give the Jaccard index (Jaccard 1912), |P and T| / |P or T|, of two masks (H, W): 0 to 1, empty on empty 1.
 
     Raises:
         InputError: a mask is not boolean of rank 2 or the shapes differ.
@@ -73,43 +86,106 @@ def pixel_recall(prediction: Mask, truth: Mask) -> float:
     return _recall(_count_pixels(prediction, truth))
 
 
-def hausdorff_distance_95(prediction: Mask, truth: Mask) -> float:
-    """Give the 95 % Hausdorff distance in pixels of two masks (H, W): NaN where either is empty.
+def hausdorff_distance_95(prediction: Mask, truth: Mask, pixel_size: Sequence[float] | None = None) -> float:
+    """Give the 95 % Hausdorff distance of two masks (H, W): 0 or more, NaN where either is empty.
 
     The 95th percentile (linear interpolation) of the distances from each edge to the other is taken, and the larger
     of the two is the result; that is MONAI's definition. Toolkits that pool both directions before the percentile
     give smaller values.
 
+    Args:
+        prediction: boolean.
+        truth: boolean.
+        pixel_size: millimetres a pixel, (vertical, horizontal): the distance is in millimetres then, else in pixels.
+
+    Raises:
+        InputError: a mask is not boolean of rank 2, the shapes differ, or the pixel size is not two numbers above 0.
+    """
+    return _hausdorff_95(_distances_of_masks(prediction, truth, pixel_size))
+
+
+def average_surface_distance(prediction: Mask, truth: Mask, pixel_size: Sequence[float] | None = None) -> float:
+    """Give the average symmetric surface distance of two masks (H, W): 0 or more, NaN where either is empty.
+
+    It is the mean over the edge pixels of both masks together, each with its distance to the other mask's edge, as in
+    MONAI.
+
+    Args:
+        prediction: boolean.
+        truth: boolean.
+        pixel_size: millimetres a pixel, (vertical, horizontal): the distance is in millimetres then, else in pixels.
+
+    Raises:
+        InputError: a mask is not boolean of rank 2, the shapes differ, or the pixel size is not two numbers above 0.
+    """
+    return _average_distance(_distances_of_masks(prediction, truth, pixel_size))
+
+
+def boundary_f1(prediction: Mask, truth: Mask, tolerance: float = BOUNDARY_TOLERANCE) -> float:
+    """Give the boundary F1 score (Csurka et al. 2013) of two masks (H, W): 0 to 1, empty on empty 1.
+
+    It is the harmonic mean of the share of the prediction's edge pixels that are no farther than the tolerance from the
+    truth's edge, and of the reverse. A mask beside an empty one has 0.
+
+    Args:
+        prediction: boolean.
+        truth: boolean.
+        tolerance: as a fraction of the image's diagonal, 0 or more; 0.75 % is that of the publication.
+
+    Raises:
+        InputError: a mask is not boolean of rank 2, the shapes differ, or the tolerance is not a number of at least 0.
+    """
+    if not 0 <= tolerance < math.inf:
+        raise InputError(f"the tolerance is {tolerance}: expected a fraction of the image's diagonal, 0 or more")
+    counts = _count_pixels(prediction, truth)
+    return _boundary_f1(_directed_distances(_edges(prediction, truth)), counts, tolerance * math.hypot(*truth.shape))
+
+
+def area_error(prediction: Mask, truth: Mask) -> float:
+    """Give the area error ratio of the breast-ultrasound benchmark BUSIS (Zhang et al. 2022) of two masks (H, W).
+
+    It is the area where the masks differ as a share of the lesion's, (|P or T| - |P and T|) / |T|: 0 or more, above 1
+    where more is wrong than there is lesion, NaN on an empty truth.
+
     Raises:
         InputError: a mask is not boolean of rank 2 or the shapes differ.
     """
-    _check_masks(prediction, truth)
-    return _hausdorff_95(_directed_distances(prediction, truth))
+    return _area_error(_count_pixels(prediction, truth))
 
 
-def average_surface_distance(prediction: Mask, truth: Mask) -> float:
-    """Give the average symmetric surface distance in pixels of two masks (H, W): NaN where either is empty.
+def area_difference(prediction: Mask, truth: Mask) -> float:
+    """Give by how much the predicted area is too large, as a share of the lesion's, of two masks (H, W).
 
-    It is the mean over the edge pixels of both masks together, each with its distance to the other mask's edge.
+    It is (|P| - |T|) / |T|, the relative volume difference of Heimann et al. (2009) in two dimensions, with its sign:
+    -1 (nothing predicted) or more, below 0 where the prediction is too small, NaN on an empty truth. It says nothing of
+    where the areas lie.
 
     Raises:
         InputError: a mask is not boolean of rank 2 or the shapes differ.
     """
-    _check_masks(prediction, truth)
-    return _average_distance(_directed_distances(prediction, truth))
+    return _area_difference(_count_pixels(prediction, truth))
 
 
-def segmentation_metrics(prediction: Mask, truth: Mask) -> dict[str, float]:
+def segmentation_metrics(prediction: Mask, truth: Mask, pixel_size: Sequence[float] | None = None) -> dict[str, float]:
     """Give every metric of this module for two masks (H, W), in one pass over the edges.
 
-    The keys are `dice`, `iou`, `hd95`, `assd`, `precision` and `recall`; `hd95` and `assd` are NaN where either mask
-    is empty.
+    The keys are `dice`, `iou`, `hd95`, `assd`, `precision`, `recall`, `boundary_f1`, `area_error`, `area_difference`,
+    `hd95_mm`, `assd_mm`, and `lesion_true_positives`, `lesion_false_positives` and `lesion_false_negatives` of
+    :func:`~acsnet.metrics.count_lesions`. Distances are NaN where either mask is empty, those in millimetres also
+    without a pixel size; errors of the area are NaN on an empty truth.
+
+    Args:
+        prediction: boolean.
+        truth: boolean.
+        pixel_size: millimetres a pixel, (vertical, horizontal), where known.
 
     Raises:
-        InputError: a mask is not boolean of rank 2 or the shapes differ.
+        InputError: a mask is not boolean of rank 2, the shapes differ, or the pixel size is not two numbers above 0.
     """
     counts = _count_pixels(prediction, truth)
-    distances = _directed_distances(prediction, truth)
+    edges = _edges(prediction, truth)
+    distances = _directed_distances(edges)
+    millimetres = _in_millimetres(edges, distances, pixel_size)
     return {
         "dice": _dice(counts),
         "iou": _iou(counts),
@@ -117,60 +193,17 @@ def segmentation_metrics(prediction: Mask, truth: Mask) -> dict[str, float]:
         "assd": _average_distance(distances),
         "precision": _precision(counts),
         "recall": _recall(counts),
+        "boundary_f1": _boundary_f1(distances, counts, BOUNDARY_TOLERANCE * math.hypot(*truth.shape)),
+        "area_error": _area_error(counts),
+        "area_difference": _area_difference(counts),
+        "hd95_mm": _hausdorff_95(millimetres),
+        "assd_mm": _average_distance(millimetres),
+        **dict(zip(LESION_COUNTS, count_lesions(prediction, truth), strict=True)),
     }
-
-
-def summarise_segmentation(
-    per_image: Sequence[Mapping[str, float]], labels: Sequence[str], *, normal_class: str = "normal"
-) -> dict[str, Any]:
-    """Average the metrics of many images: over all, lesion cases, normal cases, and each class.
-
-    `per_image` holds what :func:`segmentation_metrics` gives, an entry an image; further keys are ignored. `labels`
-    holds the true class name of each image. The result, fit for JSON, is `{"all": group, "lesion": group, "normal":
-    group, "per_class": {name: group}}`, with the classes that occur in order of their names. A group has `n`
-    (images), the mean of each metric, and `hd95_undefined` and `assd_undefined`: the number of images left out of
-    that mean because a mask was empty. A mean over no image is None.
-
-    Raises:
-        InputError: the lengths differ, or an image lacks a metric or has one that is not a finite number (NaN is
-            allowed for surface distances).
-    """
-    if len(per_image) != len(labels):
-        raise InputError(
-            f"received metrics of {len(per_image)} images and {len(labels)} labels: expected one label an image"
-        )
-    for index, image in enumerate(per_image):
-        _check_image(index, image)
-
-    classes = set(labels)
-
-    def group(names: set[str]) -> dict[str, Any]:
-        return _summarise_group([image for image, label in zip(per_image, labels, strict=True) if label in names])
-
-    return {
-        "all": group(classes),
-        "lesion": group(classes - {normal_class}),
-        "normal": group({normal_class}),
-        "per_class": {name: group({name}) for name in sorted(classes)},
-    }
-
-
-def _check_masks(prediction: Mask, truth: Mask) -> None:
-    for name, mask in (("prediction", prediction), ("truth", truth)):
-        if mask.ndim != 2 or mask.dtype != np.bool_:
-            raise InputError(
-                f"the {name} is {mask.dtype} of shape {mask.shape}: "
-                "expected a boolean mask (H, W), for example `mask > 0`"
-            )
-    if prediction.shape != truth.shape:
-        raise InputError(
-            f"the prediction's shape is {prediction.shape} and the truth's {truth.shape}: expected the same, "
-            "bring the prediction to the image's original size first"
-        )
 
 
 def _count_pixels(prediction: Mask, truth: Mask) -> _PixelCounts:
-    _check_masks(prediction, truth)
+    check_masks(prediction, truth)
     return _PixelCounts(
         both=int(np.count_nonzero(prediction & truth)),
         prediction=int(np.count_nonzero(prediction)),
@@ -200,54 +233,79 @@ def _recall(counts: _PixelCounts) -> float:
     return _ratio(counts.both, counts.truth, counts)
 
 
-def _directed_distances(prediction: Mask, truth: Mask) -> tuple[npt.NDArray[Any], npt.NDArray[Any]] | None:
-    """Give each edge pixel's distance to the other mask's edge, both ways; None where either mask is empty."""
+def _area_error(counts: _PixelCounts) -> float:
+    return (counts.prediction + counts.truth - 2 * counts.both) / counts.truth if counts.truth else math.nan
+
+
+def _area_difference(counts: _PixelCounts) -> float:
+    return (counts.prediction - counts.truth) / counts.truth if counts.truth else math.nan
+
+
+def _distances_of_masks(prediction: Mask, truth: Mask, pixel_size: Sequence[float] | None) -> _Distances | None:
+    check_masks(prediction, truth)
+    if pixel_size is not None:
+        _check_pixel_size(pixel_size)
+    return _directed_distances(_edges(prediction, truth), pixel_size)
+
+
+def _edges(prediction: Mask, truth: Mask) -> tuple[Mask, Mask] | None:
+    """Give the edges of both masks within the box around both; None where either mask is empty."""
     if not prediction.any() or not truth.any():
         return None
     # Importing MONAI takes seconds: only who asks for a surface distance pays for it.
-    from monai.metrics import get_mask_edges, get_surface_distance
+    from monai.metrics import get_mask_edges
 
-    window = _bounding_box(prediction | truth)
     # The crop changes nothing (outside it both masks are empty, and a mask pixel at its border is an edge pixel either
     # way), but makes small lesions in large images many times faster. MONAI's own crop is slower.
-    prediction_edge, truth_edge = get_mask_edges(prediction[window], truth[window], crop=False)
-    return get_surface_distance(prediction_edge, truth_edge), get_surface_distance(truth_edge, prediction_edge)
+    prediction_edge, truth_edge = get_mask_edges(*crop_to_foreground(prediction, truth), crop=False)
+    return prediction_edge, truth_edge
 
 
-def _bounding_box(mask: Mask) -> tuple[slice, slice]:
-    rows = np.flatnonzero(mask.any(axis=1))
-    columns = np.flatnonzero(mask.any(axis=0))
-    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+def _directed_distances(edges: tuple[Mask, Mask] | None, spacing: Sequence[float] | None = None) -> _Distances | None:
+    """Give each edge pixel's distance to the other mask's edge, both ways; None where either mask is empty."""
+    if edges is None:
+        return None
+    from monai.metrics import get_surface_distance
+
+    there, back = edges, edges[::-1]
+    return get_surface_distance(*there, spacing=spacing), get_surface_distance(*back, spacing=spacing)
 
 
-def _hausdorff_95(distances: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None) -> float:
+def _check_pixel_size(pixel_size: Sequence[float]) -> None:
+    if len(pixel_size) != 2 or not all(0 < value < math.inf for value in pixel_size):
+        raise InputError(
+            f"the pixel size is {tuple(pixel_size)}: expected two numbers above 0, millimetres a pixel "
+            "(vertical, horizontal)"
+        )
+
+
+def _in_millimetres(
+    edges: tuple[Mask, Mask] | None, distances: _Distances | None, pixel_size: Sequence[float] | None
+) -> _Distances | None:
+    """Give distances again, None where the pixel size is not known."""
+    if pixel_size is None:
+        return None
+    _check_pixel_size(pixel_size)
+    if distances is not None and pixel_size[0] == pixel_size[1]:
+        # The search for the nearest pixel need not be done again.
+        return pixel_size[0] * distances[0], pixel_size[0] * distances[1]
+    return _directed_distances(edges, pixel_size)
+
+
+def _hausdorff_95(distances: _Distances | None) -> float:
     if distances is None:
         return math.nan
     return max(float(np.percentile(one_way, 95)) for one_way in distances)
 
 
-def _average_distance(distances: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None) -> float:
+def _average_distance(distances: _Distances | None) -> float:
     if distances is None:
         return math.nan
     return float(np.concatenate(distances).mean(dtype=np.float64))
 
 
-def _check_image(index: int, image: Mapping[str, float]) -> None:
-    for key in (*OVERLAPS, *SURFACE_DISTANCES):
-        if key not in image:
-            raise InputError(
-                f"image {index} has no {key!r}: expected what segmentation_metrics gives, received {sorted(image)}"
-            )
-        undefined = key in SURFACE_DISTANCES and math.isnan(image[key])
-        if not (math.isfinite(image[key]) or undefined):
-            raise InputError(f"image {index} has {key} {image[key]}: expected a finite number")
-
-
-def _summarise_group(images: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-    summary: dict[str, Any] = {"n": len(images)}
-    for key in (*OVERLAPS, *SURFACE_DISTANCES):
-        defined = [image[key] for image in images if not math.isnan(image[key])]
-        summary[key] = math.fsum(defined) / len(defined) if defined else None
-        if key in SURFACE_DISTANCES:
-            summary[f"{key}_undefined"] = len(images) - len(defined)
-    return summary
+def _boundary_f1(distances: _Distances | None, counts: _PixelCounts, tolerance: float) -> float:
+    if distances is None:
+        return float(counts.prediction == counts.truth)
+    precision, recall = (float(np.mean(one_way <= tolerance)) for one_way in distances)
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0

@@ -72,12 +72,54 @@ def test_hand_computed_metrics(predictor: Predictor, records: list[Record]) -> N
     assert segmentation["normal"]["dice"] == pytest.approx(0.5)
     assert segmentation["hd95"] == pytest.approx((0 + 10) / 2)
     assert segmentation["hd95_undefined"] == 3
+    # Half an overlap is an IoU of a third: not enough to have found the lesion.
+    assert segmentation["detection"] == {
+        "lesions": 3,
+        "true_positives": 1,
+        "false_positives": 2,
+        "false_negatives": 2,
+        "sensitivity": 1 / 3,
+        "precision": 1 / 3,
+        "f1": 1 / 3,
+        "false_positives_per_image": 2 / 5,
+    }
+    assert [by_name[name]["lesion_false_positives"] for name in ("right", "half", "invented")] == [0, 1, 1]
+    # As much missed as invented; nothing found; undefined without a lesion.
+    assert [by_name[name]["area_error"] for name in ("right", "half", "missed", "clean")] == [0, 1, 1, None]
+    assert segmentation["area_difference"] == pytest.approx((0 + 0 - 1) / 3)
+    assert (segmentation["area_difference_undefined"], segmentation["normal"]["area_error"]) == (2, None)
     classification = result.metrics["classification"]
     assert classification["accuracy"] == pytest.approx(3 / 5)
     assert classification["confusion_matrix"] == [[1, 0, 0], [0, 1, 1], [1, 0, 1]]
     assert classification["sensitivity"] == 0.5
     assert classification["specificity"] == 1.0
     assert result.metrics["n"] == 5
+    # IoU (1 + 1/3 + 0 + 1 + 0) / 5, F1 2/3 of benign and malignant and 1/2 of normal.
+    expected = ((7 / 15 + 0.5 + 0.5) / 3 + (2 / 3 + 2 / 3 + 1 / 2) / 3) / 2
+    assert result.metrics["overall_score"] == pytest.approx(expected)
+
+
+def test_millimetres_where_the_pixel_size_is_known(predictor: Predictor, records: list[Record]) -> None:
+    """Rows are half as far apart as columns; the pixel size of one image is not known."""
+    sized = [replace(record, pixel_size=(0.1, 0.2)) for record in records if record.name != "right"]
+    result = evaluate(predictor, [*sized, *(record for record in records if record.name == "right")], progress=False)
+    by_name = {row["image"]: row for row in result.cases}
+    assert (by_name["half"]["hd95"], by_name["half"]["hd95_mm"]) == (10, pytest.approx(1.0))
+    assert (by_name["right"]["hd95"], by_name["right"]["hd95_mm"], by_name["missed"]["hd95_mm"]) == (0, None, None)
+    segmentation = result.metrics["segmentation"]
+    assert (segmentation["hd95_mm"], segmentation["hd95_mm_undefined"]) == (pytest.approx(1.0), 4)
+    assert (segmentation["per_class"]["benign"]["assd_mm"], segmentation["hd95_undefined"]) == (None, 3)
+    table = metric_table(result.metrics, CLASSES)
+    assert "HD95 [mm]             1.000   1.000       -       -      1.000" in table
+    assert "undefined in mm           4       2       2       1          1" in table
+
+
+def test_one_task_alone_has_no_overall_score(predictor: Predictor, records: list[Record]) -> None:
+    predictor.model.forward = lambda images: acsnet.MultiTaskOutput(Oracle().forward(images).mask, None)  # type: ignore
+    result = evaluate(predictor, records, progress=False)
+    assert result.metrics["segmentation"]["dice"] == 0.5
+    assert (result.metrics["classification"], result.metrics["overall_score"]) == (None, None)
+    assert "overall score" not in metric_table(result.metrics, CLASSES)
 
 
 def test_files_and_table(predictor: Predictor, records: list[Record], tmp_path: Path) -> None:
@@ -86,11 +128,19 @@ def test_files_and_table(predictor: Predictor, records: list[Record], tmp_path: 
     assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == {**result.metrics, "checkpoint": "x"}
     lines = (tmp_path / "out" / "cases.csv").read_text().splitlines()
     probabilities = "probability_benign,probability_malignant,probability_normal"
-    assert lines[0] == f"image,label,predicted,{probabilities},dice,iou,hd95,assd,precision,recall,dataset"
+    more = "boundary_f1,area_error,area_difference,hd95_mm,assd_mm"
+    lesions = "lesion_true_positives,lesion_false_positives,lesion_false_negatives"
+    assert lines[0] == (
+        f"image,label,predicted,{probabilities},dice,iou,hd95,assd,precision,recall,{more},{lesions},dataset"
+    )
     assert len(lines) == 6
     table = metric_table(result.metrics, CLASSES)
-    assert "Dice                 0.500   0.500   0.500   1.000      0.250" in table
-    assert "accuracy                 0.600" in table
+    assert "Dice                  0.500   0.500   0.500   1.000      0.250" in table
+    assert "accuracy                         0.600" in table
+    assert "found                         1       1       0       1          0" in table
+    assert "false positives an image  0.400   0.333   0.500   0.000      0.500" in table
+    assert f"overall score (Chung et al. 2024): {result.metrics['overall_score']:.3f}" in table
+    assert "[mm]" not in table
     assert "malignant               0          1       1" in table
 
 
@@ -126,6 +176,7 @@ def test_a_set_without_normal_cases(predictor: Predictor, records: list[Record],
         "recall": None,
         "f1": None,
         "auroc": None,
+        "average_precision": None,
         "support": 0,
     }
     assert classification["confusion_matrix"][2] == [0, 0, 0]
@@ -137,6 +188,7 @@ def test_a_set_without_normal_cases(predictor: Predictor, records: list[Record],
         "f1_macro",
         "balanced_accuracy",
         "auroc_macro",
+        "average_precision_macro",
     }
     result.write(tmp_path, {})
     assert "balanced_accuracy: no case of normal: left out" in metric_table(result.metrics, CLASSES)
@@ -147,7 +199,7 @@ def test_class_without_cases_is_a_note_not_a_zero(predictor: Predictor, records:
     classification = result.metrics["classification"]
     assert classification["auroc_malignant"] is None
     assert "malignant" in classification["notes"]["auroc_malignant"]
-    assert "AUROC (malignant)            -" in metric_table(result.metrics, CLASSES)
+    assert "AUROC (malignant)                    -" in metric_table(result.metrics, CLASSES)
 
 
 def test_written_files_are_strict_json(tmp_path: Path) -> None:

@@ -7,8 +7,14 @@ import pytest
 from sklearn import metrics as sk
 
 from acsnet.errors import InputError
-from acsnet.metrics import classification_metrics
+from acsnet.metrics import (
+    brier_score,
+    classification_metrics,
+    expected_calibration_error,
+    sensitivity_at_specificity,
+)
 
+CLASS_FIGURES = ["precision", "recall", "f1", "auroc", "average_precision"]
 NAMES = ["benign", "malignant", "normal"]
 
 
@@ -21,6 +27,16 @@ def random_case(images=120, classes=3, seed=0):
 
 def one_hot(predicted, classes=3):
     return np.eye(classes)[predicted]
+
+
+def brute_force_sensitivity(positive, scores, specificity):
+    """Every threshold in turn."""
+    reached = [
+        np.mean(scores[positive] >= threshold)
+        for threshold in [*scores, np.inf]
+        if np.mean(scores[~positive] < threshold) >= specificity
+    ]
+    return max(reached)
 
 
 def test_means_equal_scikit_learn():
@@ -39,6 +55,11 @@ def test_means_equal_scikit_learn():
         "auroc_malignant": sk.roc_auc_score(labels == 1, probabilities[:, 1]),
         "sensitivity": sk.recall_score(labels == 1, predicted == 1),
         "specificity": sk.recall_score(labels != 1, predicted != 1),
+        "average_precision_macro": sk.average_precision_score(np.eye(3)[labels], probabilities, average="macro"),
+        "average_precision_malignant": sk.average_precision_score(labels == 1, probabilities[:, 1]),
+        "sensitivity_at_90_specificity": brute_force_sensitivity(labels == 1, probabilities[:, 1], 0.9),
+        "brier": brier_score(labels, probabilities),
+        "ece": expected_calibration_error(labels, probabilities),
     }
     assert {key: result[key] for key in expected} == pytest.approx(expected)
     assert result["confusion_matrix"] == sk.confusion_matrix(labels, predicted).tolist()
@@ -55,7 +76,11 @@ def test_by_hand():
     assert result["specificity"] == pytest.approx(4 / 5)
     assert result["balanced_accuracy"] == pytest.approx((1 / 2 + 2 / 3 + 1) / 3)
     benign = result["per_class"]["benign"]
-    assert benign == pytest.approx({"precision": 2 / 3, "recall": 0.5, "f1": 4 / 7, "auroc": 0.625, "support": 4})
+    # At the one threshold 2 of 3 are benign, and half of the benign; then all 8 are taken, 4 of them benign.
+    figures = {"precision": 2 / 3, "recall": 0.5, "f1": 4 / 7, "auroc": 0.625}
+    assert benign == pytest.approx(figures | {"average_precision": 0.5 * 2 / 3 + 0.5 * 4 / 8, "support": 4})
+    # 1 of 5 others is called malignant: no threshold but the highest has a specificity of 0.9.
+    assert result["sensitivity_at_90_specificity"] == 0
     assert [row["support"] for row in result["per_class"].values()] == [4, 3, 1]
 
 
@@ -88,10 +113,13 @@ def test_an_absent_class_is_noted_and_left_out():
     expected = sk.f1_score(labels[kept], predicted, labels=[0, 1], average="macro")
     assert result["f1_macro"] == pytest.approx(expected)
     assert result["f1_weighted"] == pytest.approx(sk.f1_score(labels[kept], predicted, average="weighted"))
-    assert result["per_class"]["normal"] == dict.fromkeys(["precision", "recall", "f1", "auroc"]) | {"support": 0}
+    assert result["per_class"]["normal"] == dict.fromkeys(CLASS_FIGURES) | {"support": 0}
     assert result["auroc_macro"] is None
     assert result["auroc_malignant"] is not None
     assert "normal has no case" in result["notes"]["auroc_macro"]
+    assert result["average_precision_macro"] is None
+    assert result["average_precision_malignant"] is not None
+    assert "normal has no case" in result["notes"]["average_precision_macro"]
     assert result["notes"]["f1_macro"] == "no case of normal: left out"
     assert "f1_weighted" not in result["notes"]
 
@@ -105,13 +133,19 @@ def test_a_single_class(label, undefined, defined):
     assert result[undefined] is None
     assert result[defined] == 0.5
     assert result["auroc_malignant"] is None
-    assert {undefined, "auroc_malignant", "auroc_macro"} <= set(result["notes"])
+    for entry in ("auroc_malignant", "auroc_macro", "average_precision_malignant", "average_precision_macro"):
+        assert result[entry] is None
+        assert "has no case, or no other class has one" in result["notes"][entry]
+    reason = "every case is malignant" if label == 1 else "no case of malignant"
+    assert result["notes"][undefined] == result["notes"]["sensitivity_at_90_specificity"] == reason
+    assert result["sensitivity_at_90_specificity"] is None
     assert defined not in result["notes"]
 
 
 def test_without_a_malignant_class():
     result = classification_metrics(*random_case(classes=2), ["lesion", "normal"])
-    for entry in ("auroc_malignant", "sensitivity", "specificity"):
+    entries = ("auroc_malignant", "average_precision_malignant", "sensitivity", "specificity")
+    for entry in (*entries, "sensitivity_at_90_specificity"):
         assert result[entry] is None
         assert result["notes"][entry] == "no class is named 'malignant'"
     assert result["auroc_macro"] is not None
@@ -119,13 +153,49 @@ def test_without_a_malignant_class():
 
 def test_a_class_that_is_never_predicted_has_precision_zero():
     result = classification_metrics([0, 1, 2], one_hot([0, 0, 2]), NAMES)
-    assert result["per_class"]["malignant"] | {"auroc": None} == {
-        "precision": 0.0,
-        "recall": 0.0,
-        "f1": 0.0,
-        "auroc": None,
-        "support": 1,
-    }
+    row = result["per_class"]["malignant"]
+    assert [row[key] for key in ("precision", "recall", "f1", "support")] == [0, 0, 0, 1]
+
+
+@pytest.mark.parametrize("specificity", [0.0, 0.5, 0.7, 0.9, 0.95, 1.0])
+@pytest.mark.parametrize("decimals", [1, 12])  # with and without ties
+def test_sensitivity_at_specificity_equals_every_threshold_in_turn(specificity, decimals):
+    labels, probabilities = random_case(images=200)
+    positive, scores = labels == 1, probabilities[:, 1].round(decimals)
+    expected = brute_force_sensitivity(positive, scores, specificity)
+    assert sensitivity_at_specificity(positive, scores, specificity) == pytest.approx(expected)
+
+
+def test_sensitivity_at_specificity_by_hand():
+    others, cases = np.arange(10) / 10, np.array([0.95, 0.85, 0.75, 0.05])
+    positive, scores = np.repeat([False, True], [10, 4]), np.concatenate([others, cases])
+    # From 0.85 on, 9 of 10 others are below and 2 of 4 cases above; one more would cost another of the others.
+    assert sensitivity_at_specificity(positive, scores) == 0.5
+    assert sensitivity_at_specificity(positive, scores, 0.8) == 0.75
+    assert sensitivity_at_specificity(positive, scores, 1.0) == 0.25
+    assert sensitivity_at_specificity(positive, scores, 0.0) == 1.0
+    # Each score once among cases and once among others: the points of the curve lie on one line, and none is left out.
+    pairs, scores_of_pairs = np.tile([False, True], 10), np.repeat(np.arange(10), 2)
+    assert sensitivity_at_specificity(pairs, scores_of_pairs, 0.8) == pytest.approx(0.2)
+    # One score for all: nothing lies between all and none.
+    assert sensitivity_at_specificity(positive, np.ones(14)) == 0.0
+    assert np.isnan(sensitivity_at_specificity(positive[:10], scores[:10]))
+    assert np.isnan(sensitivity_at_specificity(positive[10:], scores[10:]))
+
+
+@pytest.mark.parametrize(
+    ("positive", "scores", "specificity", "match"),
+    [
+        ([0, 1], [0.1, 0.2], 0.9, r"`positive` is int64 of shape \(2,\): expected booleans of shape \(N,\)"),
+        ([[True, False]], [0.1, 0.2], 0.9, r"`positive` is bool of shape \(1, 2\)"),
+        ([True, False], [0.1], 0.9, r"scores are of shape \(1,\): expected 2 finite numbers, one a case"),
+        ([True, False], [0.1, np.nan], 0.9, "expected 2 finite numbers"),
+        ([True, False], [0.1, 0.2], 90, "specificity is 90: expected a number in 0 to 1"),
+    ],
+)
+def test_wrong_input_of_a_ranking_is_refused(positive, scores, specificity, match):
+    with pytest.raises(InputError, match=match):
+        sensitivity_at_specificity(positive, scores, specificity)
 
 
 @pytest.mark.parametrize(

@@ -1,30 +1,34 @@
 """Segmentation metrics against MONAI's public functions, a brute-force search over edges, and cases done by hand."""
 
-import json
 import math
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 import torch
 from monai.metrics import compute_average_surface_distance, compute_dice, compute_hausdorff_distance, compute_iou
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 from scipy.spatial.distance import cdist
 
 from acsnet.errors import InputError
 from acsnet.metrics import (
+    area_difference,
+    area_error,
     average_surface_distance,
+    boundary_f1,
+    count_lesions,
     dice_score,
     hausdorff_distance_95,
     iou_score,
     pixel_precision,
     pixel_recall,
     segmentation_metrics,
-    summarise_segmentation,
 )
 
-KEYS = ["dice", "iou", "hd95", "assd", "precision", "recall"]
+DISTANCES = ("hd95", "assd", "hd95_mm", "assd_mm")
+AREA_ERRORS = ("area_error", "area_difference")
 FUNCTIONS = {
     "dice": dice_score,
     "iou": iou_score,
@@ -32,7 +36,12 @@ FUNCTIONS = {
     "assd": average_surface_distance,
     "precision": pixel_precision,
     "recall": pixel_recall,
+    "boundary_f1": boundary_f1,
+    "area_error": area_error,
+    "area_difference": area_difference,
 }
+OVERLAPS = ("dice", "iou", "precision", "recall", "boundary_f1")
+LESIONS = ["lesion_true_positives", "lesion_false_positives", "lesion_false_negatives"]
 
 
 def blobs(seed, shape=(48, 61)):
@@ -93,11 +102,97 @@ def test_equals_monai_on_the_whole_image(name):
     )
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("pixel_size", [(0.08, 0.08), (0.05, 0.12)])
+@pytest.mark.parametrize("name", PAIRS)
+def test_millimetres_equal_monai_with_a_spacing(name, pixel_size):
+    prediction, truth = (torch.from_numpy(mask)[None, None].float() for mask in PAIRS[name])
+    options = {"include_background": True, "spacing": pixel_size}
+    expected = {
+        "hd95": compute_hausdorff_distance(prediction, truth, percentile=95, **options),
+        "assd": compute_average_surface_distance(prediction, truth, symmetric=True, **options),
+    }
+    metrics = segmentation_metrics(*PAIRS[name], pixel_size)
+    for key, value in expected.items():
+        assert metrics[f"{key}_mm"] == pytest.approx(float(value), abs=1e-5)
+        assert FUNCTIONS[key](*PAIRS[name], pixel_size) == pytest.approx(metrics[f"{key}_mm"])
+        assert FUNCTIONS[key](*PAIRS[name]) == metrics[key]
+
+
+def test_millimetres_by_hand():
+    # 3 pixels down at 0.5 mm, 4 to the right at 0.25 mm.
+    pair = (rectangle(7, 9), rectangle(4, 5))
+    assert hausdorff_distance_95(*pair) == 5
+    assert hausdorff_distance_95(*pair, (0.5, 0.25)) == pytest.approx(math.hypot(1.5, 1))
+    assert segmentation_metrics(*pair, (2, 2))["assd_mm"] == 10
+
+
+def brute_force_boundary_f1(prediction, truth, tolerance):
+    """After DAVIS (Perazzi et al. 2016): each edge, and the disc of the tolerance around each pixel of the other's."""
+    edges = [edge_points(mask) for mask in (prediction, truth)]
+    near = []
+    for own, other in (edges, edges[::-1]):
+        widened = np.ones(truth.shape, dtype=bool)
+        widened[tuple(other.T)] = False
+        near.append(np.mean(distance_transform_edt(widened)[tuple(own.T)] <= tolerance))
+    return 2 * near[0] * near[1] / sum(near) if sum(near) else 0
+
+
+@pytest.mark.parametrize("tolerance", [0.0, 0.0075, 0.03, 0.2])
+@pytest.mark.parametrize("name", PAIRS)
+def test_boundary_f1_equals_a_distance_transform(name, tolerance):
+    expected = brute_force_boundary_f1(*PAIRS[name], tolerance * math.hypot(*PAIRS[name][0].shape))
+    assert boundary_f1(*PAIRS[name], tolerance) == pytest.approx(expected)
+
+
+def test_boundary_f1_by_hand():
+    # Of the square's edge, shifted by 2, the two sides along the shift stay on the truth's but for their last 2 pixels.
+    shape = (300, 400)
+    truth, prediction = rectangle(slice(10, 20), slice(10, 20), shape), rectangle(slice(10, 20), slice(12, 22), shape)
+    assert boundary_f1(prediction, truth, 2 / 500) == 1  # no farther than the tolerance
+    assert boundary_f1(prediction, truth, 0) == pytest.approx(16 / 36)
+    # Without another tolerance, 15 pixels of a diagonal of 2000.
+    large = (1200, 1600)
+    truth, prediction = (rectangle(slice(10, 20), slice(10 + shift, 20 + shift), large) for shift in (0, 15))
+    assert boundary_f1(prediction, truth) == 1
+    assert boundary_f1(np.roll(prediction, 1, axis=1), truth) == pytest.approx(26 / 36)
+    with pytest.raises(InputError, match=r"tolerance is -0\.1: expected a fraction of the image's diagonal, 0 or more"):
+        boundary_f1(prediction, truth, -0.1)
+    with pytest.raises(InputError, match="tolerance is nan"):
+        boundary_f1(prediction, truth, math.nan)
+
+
+def test_area_errors_by_hand():
+    truth = rectangle(slice(10, 20), slice(10, 20))
+    # 50 pixels missed and 50 invented; half missed; three times as much invented.
+    shifted, half, large = (slice(10, 20), slice(15, 25)), (slice(10, 15), slice(10, 20)), (slice(0, 20), slice(0, 20))
+    for area, error, difference in ((shifted, 1.0, 0.0), (half, 0.5, -0.5), (large, 3.0, 3.0)):
+        prediction = rectangle(*area)
+        assert (area_error(prediction, truth), area_difference(prediction, truth)) == (error, difference)
+
+
 @pytest.mark.parametrize("padding", [((0, 0), (0, 37)), ((11, 0), (0, 0)), ((25, 64), (9, 3))])
 def test_background_around_both_masks_changes_nothing(padding):
-    # What is cropped away is background: adding some must not move any metric.
+    # What is cropped away is background: adding some must not move any metric but the one that asks for the diagonal.
     for pair in PAIRS.values():
-        assert segmentation_metrics(*(np.pad(mask, padding) for mask in pair)) == segmentation_metrics(*pair)
+        padded, plain = (
+            segmentation_metrics(*(np.pad(mask, padding) for mask in pair), (1, 2)),
+            segmentation_metrics(*pair, (1, 2)),
+        )
+        assert padded | {"boundary_f1": 0} == plain | {"boundary_f1": 0}
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (2, 2)])
+def test_narrow_images(shape):
+    full, corner = np.ones(shape, dtype=bool), np.zeros(shape, dtype=bool)
+    corner[-1, -1] = True
+    metrics = segmentation_metrics(full, full, (1, 1))
+    assert [metrics[key] for key in (*OVERLAPS, *LESIONS)] == [1, 1, 1, 1, 1, 1, 0, 0]
+    assert [metrics[key] for key in (*DISTANCES, *AREA_ERRORS)] == [0, 0, 0, 0, 0, 0]
+    metrics = segmentation_metrics(full, corner)
+    assert (metrics["recall"], metrics["precision"]) == (1, 1 / full.size)
+    assert metrics["hd95"] == pytest.approx(brute_force(full, corner)[0])
+    assert segmentation_metrics(~full, ~full)["dice"] == 1
 
 
 def test_shifted_square_by_hand():
@@ -116,8 +211,11 @@ def test_precision_and_recall_tell_the_two_errors_apart():
 
 def test_one_pass_equals_single_functions():
     metrics = segmentation_metrics(*PAIRS["blobs"])
-    assert list(metrics) == KEYS
-    assert metrics == {key: function(*PAIRS["blobs"]) for key, function in FUNCTIONS.items()}
+    assert list(metrics) == [*FUNCTIONS, "hd95_mm", "assd_mm", *LESIONS]
+    assert {key: metrics[key] for key in FUNCTIONS} == {key: f(*PAIRS["blobs"]) for key, f in FUNCTIONS.items()}
+    assert [metrics[key] for key in LESIONS] == [*count_lesions(*PAIRS["blobs"])]
+    assert math.isnan(metrics["hd95_mm"])
+    assert math.isnan(metrics["assd_mm"])
 
 
 @pytest.mark.parametrize(
@@ -126,11 +224,24 @@ def test_one_pass_equals_single_functions():
 def test_empty_masks(prediction_empty, truth_empty, overlap):
     empty, full = rectangle(slice(0), slice(0)), rectangle(slice(3, 9), slice(3, 9))
     pair = (empty if prediction_empty else full, empty if truth_empty else full)
+    metrics = segmentation_metrics(*pair, (0.1, 0.1))
+    undefined = {*DISTANCES, *(AREA_ERRORS if truth_empty else ())}
+    assert {key for key, value in metrics.items() if math.isnan(value)} == undefined
+    assert {metrics[key] for key in OVERLAPS} == {overlap}
+    assert [metrics[key] for key in LESIONS] == [0, int(not prediction_empty), int(not truth_empty)]
     for key, function in FUNCTIONS.items():
-        if key in ("hd95", "assd"):
-            assert math.isnan(function(*pair))
-        else:
-            assert function(*pair) == overlap
+        assert function(*pair) == pytest.approx(metrics[key], nan_ok=True)
+    if not truth_empty:
+        assert (metrics["area_error"], metrics["area_difference"]) == (1, -1)
+
+
+@pytest.mark.parametrize("pixel_size", [(0, 1), (1,), (1, math.inf), (math.nan, 1)])
+def test_wrong_pixel_sizes_are_refused(pixel_size):
+    message = r"pixel size is \(.*\): expected two numbers above 0, millimetres a pixel \(vertical, horizontal\)"
+    for function in (segmentation_metrics, hausdorff_distance_95, average_surface_distance):
+        for pair in (PAIRS["blobs"], (rectangle(slice(0), slice(0)), rectangle(slice(0), slice(0)))):
+            with pytest.raises(InputError, match=message):
+                function(*pair, pixel_size)
 
 
 @pytest.mark.parametrize("function", [*FUNCTIONS.values(), segmentation_metrics])
@@ -144,49 +255,16 @@ def test_wrong_masks_are_refused(function):
         function(mask, mask[1:])
 
 
-def image(value, distance):
-    return {"dice": value, "iou": value / 2, "hd95": distance, "assd": distance, "precision": 1.0, "recall": value}
-
-
-def test_summary_by_hand():
-    nan = math.nan
-    per_image = [image(0.8, 4.0), image(0.6, 2.0), image(0.0, nan), image(1.0, nan), image(0.0, nan)]
-    summary = summarise_segmentation(per_image, ["benign", "malignant", "malignant", "normal", "normal"])
-    assert list(summary) == ["all", "lesion", "normal", "per_class"]
-    assert summary["all"]["n"] == 5
-    assert summary["all"]["dice"] == pytest.approx(0.48)
-    assert (summary["all"]["hd95"], summary["all"]["hd95_undefined"]) == (3.0, 3)
-    assert (summary["lesion"]["n"], summary["lesion"]["assd_undefined"]) == (3, 1)
-    assert summary["lesion"]["dice"] == pytest.approx(1.4 / 3)
-    assert (summary["normal"]["dice"], summary["normal"]["hd95"], summary["normal"]["hd95_undefined"]) == (0.5, None, 2)
-    assert list(summary["per_class"]) == ["benign", "malignant", "normal"]
-    assert summary["per_class"]["malignant"]["recall"] == pytest.approx(0.3)
-    assert json.loads(json.dumps(summary, allow_nan=False)) == summary
-
-
-def test_summary_without_normal_cases_has_none():
-    summary = summarise_segmentation([image(0.5, 1.0)], ["benign"])
-    assert summary["normal"]["n"] == 0
-    assert summary["normal"]["dice"] is None
-    assert summary["lesion"] == summary["all"] == summary["per_class"]["benign"]
-
-
-def test_summary_with_another_name_for_normal():
-    summary = summarise_segmentation(
-        [image(0.5, 1.0), image(1.0, math.nan)], ["benign", "healthy"], normal_class="healthy"
-    )
-    assert (summary["lesion"]["n"], summary["normal"]["n"]) == (1, 1)
-
-
-def test_wrong_summaries_are_refused():
-    with pytest.raises(InputError, match="metrics of 1 images and 2 labels"):
-        summarise_segmentation([image(0.5, 1.0)], ["benign", "normal"])
-    with pytest.raises(InputError, match=r"image 0 has no 'iou': .* received \['dice'\]"):
-        summarise_segmentation([{"dice": 1.0}], ["benign"])
-    with pytest.raises(InputError, match="image 1 has dice nan: expected a finite number"):
-        summarise_segmentation([image(0.5, 1.0), image(math.nan, 1.0)], ["benign", "benign"])
-    with pytest.raises(InputError, match="image 0 has hd95 inf"):
-        summarise_segmentation([image(0.5, math.inf)], ["benign"])
+def test_an_image_takes_less_than_25_milliseconds():
+    rows, columns = np.mgrid[:512, :512]
+    truth = ((rows - 250) / 65) ** 2 + ((columns - 250) / 90) ** 2 < 1
+    prediction = np.roll(truth, (9, 5), axis=(0, 1)) | (rows + columns < 40)
+    times = []
+    for _ in range(6):
+        start = time.process_time()
+        segmentation_metrics(prediction, truth, (0.07, 0.08))
+        times.append(time.process_time() - start)
+    assert min(times) < 0.025
 
 
 def test_importing_leaves_the_heavy_libraries_out():
