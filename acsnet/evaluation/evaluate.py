@@ -82,7 +82,7 @@ def _case(record: Record, truth: npt.NDArray[np.bool_], prediction: Prediction) 
         metrics = segmentation_metrics(prediction.mask, truth)
         row |= {name: None if math.isnan(metrics[name]) else metrics[name] for name in _CASE_METRICS}
     # Names are those within a data set.
-    return {**row, "dataset": record.dataset}
+    return {**row, "dataset": record.dataset, "group": record.group}
 
 
 def _summarise(rows: Sequence[Mapping[str, Any]], predictor: Predictor) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def test_files_and_table(predictor: Predictor, records: list[Record], tmp_path: 
     assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == {**result.metrics, "checkpoint": "x"}
     lines = (tmp_path / "out" / "cases.csv").read_text().splitlines()
     probabilities = "probability_benign,probability_malignant,probability_normal"
-    assert lines[0] == f"image,label,predicted,{probabilities},dice,iou,hd95,assd,precision,recall,dataset"
+    assert lines[0] == f"image,label,predicted,{probabilities},dice,iou,hd95,assd,precision,recall,dataset,group"
     assert len(lines) == 6
     table = metric_table(result.metrics, CLASSES)
     assert "Dice                 0.500   0.500   0.500   1.000      0.250" in table
