@@ -38,7 +38,7 @@ class NetworkEstimates:
 
 
 @dataclass(frozen=True)
-class TestedPair:
+class NetworkPair:
     """Two networks tested against each other in one measure.
 
     Attributes:
@@ -73,7 +73,7 @@ class Comparison:
     """
 
     networks: tuple[NetworkEstimates, ...]
-    pairs: tuple[TestedPair, ...]
+    pairs: tuple[NetworkPair, ...]
     reference: str | None
     level: float
     images: int
@@ -164,12 +164,12 @@ def _test_pairs(
     measure: Measure,
     resampled: Mapping[tuple[str, str], Resampled],
     level: float,
-) -> list[TestedPair]:
+) -> list[NetworkPair]:
     """Test every pair in one measure, and correct for their number."""
     tests = [_test(measure, first, second) for first, second in pairs]
     adjusted = holm([test.p_value for test in tests])
     return [
-        TestedPair(
+        NetworkPair(
             first=first.name,
             second=second.name,
             measure=key,

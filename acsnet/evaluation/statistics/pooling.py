@@ -62,6 +62,24 @@ def pool_folds(runs: Sequence[RunResult]) -> RunResult:
     )
 
 
+def leave_out_incomplete(runs: Sequence[RunResult]) -> tuple[list[RunResult], list[str]]:
+    """Leave out the networks that lack a fold, so that the others can still be compared.
+
+    Returns:
+        The runs of the networks tested on every split that any of them was tested on, and a line for each other.
+    """
+    tested: dict[str, set[str | None]] = {}
+    for run in runs:
+        tested.setdefault(run.name, set()).update(run.split_hashes)
+    splits = set[str | None]().union(*tested.values())
+    lacking = {name: sorted(map(_split, splits - own)) for name, own in tested.items() if own != splits}
+    problems = [
+        f"{name} was not tested on {len(missing)} of {len(splits)} splits ({name_first(missing)}): it is left out"
+        for name, missing in lacking.items()
+    ]
+    return [run for run in runs if run.name not in lacking], problems
+
+
 def check_comparable(runs: Sequence[RunResult]) -> None:
     """Check that networks were tested on the same images under the same protocol, each beside the first.
 
@@ -120,7 +138,7 @@ def _difference(first: RunResult, second: RunResult) -> str:
 def _of_hashes(first: RunResult, second: RunResult) -> str:
     if first.split_hashes == second.split_hashes:
         return ""
-    one, other = ("/".join(value or "none" for value in run.split_hashes) for run in (first, second))
+    one, other = ("/".join(map(_split, run.split_hashes)) for run in (first, second))
     return f"split hashes are {one} and {other}; "
 
 
@@ -131,6 +149,10 @@ def _of_images(first: RunResult, second: RunResult) -> str:
         if only:
             parts.append(f"only in {run.name}: {name_first(only)}")
     return "; ".join(parts)
+
+
+def _split(value: str | None) -> str:
+    return value or "no split"
 
 
 def _measured(run: RunResult) -> str:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 
-from acsnet.evaluation.statistics.compare import Comparison, TestedPair
+from acsnet.evaluation.statistics.compare import Comparison, NetworkPair
 from acsnet.evaluation.statistics.folds import FoldSummary
 from acsnet.evaluation.statistics.measures import MEASURES
 from acsnet.evaluation.statistics.results import Interval
@@ -64,7 +64,7 @@ def _reasons(comparison: Comparison) -> Iterator[str]:
             yield f"{_title(pair)}: {pair.test.reason}"
 
 
-def _title(pair: TestedPair) -> str:
+def _title(pair: NetworkPair) -> str:
     measure = MEASURES[pair.measure]
     return f"{measure.test_title} ({measure.title}), {pair.first} - {pair.second}"
 

@@ -43,8 +43,8 @@ def _metrics(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-@pytest.fixture
-def write_run(tmp_path: Path) -> Callable[..., Path]:
+@pytest.fixture(scope="session")
+def write_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Write the test of a made-up network: its folder."""
 
     def write(
@@ -58,7 +58,7 @@ def write_run(tmp_path: Path) -> Callable[..., Path]:
     ) -> Path:
         rows = _cases(labels, [f"fold {fold} ({index}).png" for index in range(len(labels))], seed, skill)
         change(rows)
-        folder = tmp_path / f"{name}_{fold}"
+        folder = tmp_path_factory.mktemp("runs") / f"{name}_{fold}"
         about = {
             "model": name,
             "class_names": list(CLASSES),
@@ -72,7 +72,7 @@ def write_run(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_run(write_run: Callable[..., Path]) -> RunMaker:
     """The result of a made-up network's test, written and read."""
 

@@ -23,9 +23,8 @@ OVARIAN_CANCER = """
 def by_definition(positive: npt.NDArray, scores: npt.NDArray) -> tuple[npt.NDArray, npt.NDArray]:
     """Every pair of a positive and a negative image, one by one: DeLong et al., equations 1, 4 and 5."""
     of_class, others = scores[:, positive], scores[:, ~positive]
-    wins = np.array(
-        [[[1.0 if x > y else 0.5 if x == y else 0.0 for y in ys] for x in xs] for xs, ys in zip(of_class, others)]
-    )
+    networks = zip(of_class, others, strict=True)
+    wins = np.array([[[1.0 if x > y else 0.5 if x == y else 0.0 for y in ys] for x in xs] for xs, ys in networks])
     covariance = np.cov(wins.mean(axis=2)) / of_class.shape[1] + np.cov(wins.mean(axis=1)) / others.shape[1]
     return wins.mean(axis=(1, 2)), covariance
 

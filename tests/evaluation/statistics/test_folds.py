@@ -26,7 +26,9 @@ def test_what_a_fold_lacks_is_counted(lacking: dict) -> None:
 
 
 def test_one_fold_has_no_deviation() -> None:
-    assert summarise_folds([{"dice": 0.8}])["dice"] == FoldSummary(0.8, None, 1, 0, "one fold has no standard deviation")
+    assert summarise_folds([{"dice": 0.8}])["dice"] == FoldSummary(
+        0.8, None, 1, 0, "one fold has no standard deviation"
+    )
     summary = summarise_folds([{"dice": 0.8}, {"dice": None}])["dice"]
     assert summary.deviation is None
     assert summary.reason == "undefined in fold 2 of 2; one fold has no standard deviation"
