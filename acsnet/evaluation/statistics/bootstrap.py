@@ -4,6 +4,9 @@ Images of one group (copies of a scan, images of a patient) resemble each other:
 independent makes intervals too narrow. So whole groups are drawn, with replacement, as many as there are: the cluster
 bootstrap (Field and Welsh 2007, Journal of the Royal Statistical Society B 69, 369-390). Intervals lie between
 percentiles of the resamples (Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 13).
+
+scipy.stats.bootstrap draws single images and draws anew for every statistic; here the draws are those of groups, and
+the same for every statistic, so that differences of networks are paired.
 """
 
 import math

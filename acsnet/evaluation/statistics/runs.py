@@ -137,6 +137,9 @@ def _read_facts(path: Path) -> dict[str, Any]:
     missing = [key for key, types in _PROVENANCE.items() if not isinstance(facts.get(key, ...), types)]
     if missing:
         raise RunError(f"{path} has no {', '.join(missing)}, or of the wrong type: {_AGAIN}")
+    names = facts["class_names"]
+    if not names or not all(isinstance(name, str) for name in names) or len({*names}) != len(names):
+        raise RunError(f"{path} has the class_names {names}, expected one name a class: {_AGAIN}")
     return facts
 
 

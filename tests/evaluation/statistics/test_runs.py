@@ -121,6 +121,13 @@ def test_a_broken_metrics_file(write_run: FolderMaker) -> None:
         read_run(folder)
 
 
+@pytest.mark.parametrize("names", [[], ["benign", "benign", "normal"], ["benign", 1, 2]], ids=str)
+def test_broken_class_names(write_run: FolderMaker, names: list) -> None:
+    folder = write_run(class_names=names)
+    with pytest.raises(RunError, match=r"has the class_names \[.*\], expected one name a class: test the checkpoint"):
+        read_run(folder)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "match"),
     [
