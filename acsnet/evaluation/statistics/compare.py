@@ -196,10 +196,7 @@ def _notes(networks: Sequence[RunResult]) -> Iterator[str]:
     sizes = Counter(first.groups)
     together = sum(size for size in sizes.values() if size > 1)
     if together:
-        yield (
-            f"{together} of {len(first.images)} images share a group with another: intervals allow for it, the tests "
-            "take all images as independent"
-        )
+        yield f"{together} of {len(first.images)} images share a group with another: intervals and tests allow for it"
     pooled = [network.name for network in networks if len(network.folders) > 1]
     if pooled:
         yield f"folds are pooled ({', '.join(pooled)}): AUROC also orders images of different folds"

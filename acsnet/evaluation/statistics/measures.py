@@ -75,7 +75,8 @@ def _score(run: RunResult) -> FloatArray:
 def _wilcoxon(first: RunResult, second: RunResult) -> PairedTest:
     # Of a set with few lesions and many normal cases, the images left out are no missing values.
     lesions = ~_is_normal(first)
-    return wilcoxon_test(first.measures["dice"][lesions], second.measures["dice"][lesions])
+    groups = np.array(first.groups)[lesions]
+    return wilcoxon_test(first.measures["dice"][lesions], second.measures["dice"][lesions], groups.tolist())
 
 
 MEASURES: Mapping[str, Measure] = {
@@ -109,7 +110,7 @@ MEASURES: Mapping[str, Measure] = {
         missing=_no_classes,
         statistic=lambda run: mean_of(_right(run)),
         test_title="McNemar",
-        test=lambda first, second: mcnemar_test(_right(first), _right(second)),
+        test=lambda first, second: mcnemar_test(_right(first), _right(second), first.groups),
     ),
     "f1_macro": Measure(
         title="F1 (macro)",
@@ -125,6 +126,6 @@ MEASURES: Mapping[str, Measure] = {
         missing=_no_score,
         statistic=lambda run: auroc_of(_positive(run), _score(run)),
         test_title="DeLong",
-        test=lambda first, second: delong_test(_positive(first), _score(first), _score(second)),
+        test=lambda first, second: delong_test(_positive(first), _score(first), _score(second), first.groups),
     ),
 }

@@ -38,6 +38,7 @@ class PairedTest:
         n: the images compared.
         left_out: images without a value for one of the two.
         reason: why a figure is NaN, or why there was nothing to test; else "".
+        by_group: whether groups of images, rather than images, were taken as independent.
     """
 
     difference: float
@@ -46,3 +47,4 @@ class PairedTest:
     n: int
     left_out: int
     reason: str
+    by_group: bool = False

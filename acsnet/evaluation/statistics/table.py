@@ -44,7 +44,7 @@ def _tests(comparison: Comparison) -> str:
             f"{pair.first} - {pair.second}",
             MEASURES[pair.measure].title,
             _interval(pair.difference),
-            MEASURES[pair.measure].test_title,
+            MEASURES[pair.measure].test_title + (" by group" if pair.test.by_group else ""),
             str(pair.test.n),
             _p_value(pair.test.p_value),
             _p_value(pair.adjusted_p),

@@ -18,6 +18,8 @@ from acsnet.evaluation.statistics import (
     comparison_table,
     delong_test,
     holm,
+    mcnemar_test,
+    wilcoxon_test,
 )
 
 RunMaker = Callable[..., RunResult]
@@ -97,28 +99,33 @@ def test_every_pair_is_tested_and_corrected_measure_by_measure(comparison: Compa
     assert comparison.pairs[3].difference.estimate == pytest.approx(estimates["unet"] - estimates["acsnet"])
 
 
-def test_the_tests_are_of_what_they_say(runs: list[RunResult], comparison: Comparison) -> None:
-    by_measure = {
-        pair.measure: pair.test for pair in comparison.pairs if (pair.first, pair.second) == ("unet", "acsnet")
-    }
-    unet, acsnet = runs[:2], runs[2:4]
+@pytest.mark.parametrize("grouped", [False, True])
+def test_the_tests_are_of_what_they_say(runs: list[RunResult], grouped: bool) -> None:
+    tested = runs[:4] if grouped else [replace(run, groups=tuple(map("/".join, run.images))) for run in runs[:4]]
+    wilcoxon, mcnemar, delong = (pair.test for pair in compare(tested, resamples=50).pairs)
+    unet, acsnet = tested[:2], tested[2:]
 
     def joined(folds: list[RunResult], column: Callable[[RunResult], Any]) -> Any:
         return np.concatenate([np.asarray(column(run)) for run in folds])
 
-    labels = joined(unet, lambda run: run.labels)
-    dice = [joined(folds, lambda run: run.measures["dice"])[labels != "normal"] for folds in (unet, acsnet)]
-    assert by_measure["dice_lesion"].p_value == pytest.approx(stats.wilcoxon(*dice, zero_method="pratt").pvalue)
-    assert (by_measure["dice_lesion"].n, by_measure["dice_lesion"].left_out) == (40, 0)
+    labels, groups = joined(unet, lambda run: run.labels), joined(unet, lambda run: run.groups)
+    lesion = labels != "normal"
+    dice = [joined(folds, lambda run: run.measures["dice"])[lesion] for folds in (unet, acsnet)]
     right = [joined(folds, lambda run: run.predicted) == labels for folds in (unet, acsnet)]
-    only = [int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())]
-    assert by_measure["accuracy"].p_value == pytest.approx(stats.binomtest(only[0], sum(only)).pvalue)
     scores = [joined(folds, lambda run: run.probabilities[:, 1]) for folds in (unet, acsnet)]
-    expected = delong_test(labels == "malignant", *scores)
-    assert by_measure["auroc_malignant"].p_value == pytest.approx(expected.p_value)
-    # The better network is found to be better.
-    assert by_measure["accuracy"].p_value < 0.01
-    assert by_measure["accuracy"].difference < 0
+    assert {wilcoxon.by_group, mcnemar.by_group, delong.by_group} == {grouped}
+    assert delong.p_value == pytest.approx(delong_test(labels == "malignant", *scores, groups.tolist()).p_value)
+    assert (wilcoxon.n, wilcoxon.left_out) == (40, 0)
+    if grouped:
+        assert wilcoxon.p_value == pytest.approx(wilcoxon_test(*dice, groups[lesion].tolist()).p_value)
+        assert mcnemar.p_value == pytest.approx(mcnemar_test(*right, groups.tolist()).p_value)
+    else:
+        only = [int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())]
+        assert wilcoxon.p_value == pytest.approx(stats.wilcoxon(*dice, zero_method="pratt").pvalue)
+        assert mcnemar.p_value == pytest.approx(stats.binomtest(only[0], sum(only)).pvalue)
+        # The better network is found to be better.
+        assert mcnemar.p_value < 0.01
+    assert mcnemar.difference < 0
 
 
 def test_against_a_reference(runs: list[RunResult]) -> None:
@@ -140,15 +147,13 @@ def test_a_class_without_a_case(make_run: RunMaker) -> None:
     assert test.measure == "auroc_malignant"
     assert math.isnan(test.test.p_value)
     assert math.isnan(test.adjusted_p)
-    assert test.test.reason == "needs two images of the class and two of the others, has 0 and 20"
+    assert test.test.reason == "needs images of the class, and of the others, of two groups each, has 0 and 20"
     assert test.difference.reason == auroc.reason
     assert not math.isnan(comparison.pairs[0].adjusted_p)
     assert "no image is malignant: what needs one is undefined or leaves the class out" in comparison.notes
     lines = comparison_table(comparison).splitlines()
     assert "AUROC (malignant), a: needs a malignant case and one of another class" in lines
-    assert (
-        "DeLong (AUROC (malignant)), a - b: needs two images of the class and two of the others, has 0 and 20" in lines
-    )
+    assert f"DeLong (AUROC (malignant)), a - b: {test.test.reason}" in lines
 
 
 def test_only_normal_cases(make_run: RunMaker) -> None:
@@ -183,7 +188,7 @@ def test_without_a_class_malignant(make_run: RunMaker) -> None:
 
 def test_what_a_reader_must_know(comparison: Comparison) -> None:
     assert comparison.notes == (
-        "60 of 60 images share a group with another: intervals allow for it, the tests take all images as independent",
+        "60 of 60 images share a group with another: intervals and tests allow for it",
         "folds are pooled (unet, acsnet, unetpp): AUROC also orders images of different folds",
     )
 
@@ -201,7 +206,7 @@ def test_the_table(comparison: Comparison) -> None:
     pair: NetworkPair = comparison.pairs[3]
     line = tests.splitlines()[5]
     assert line.startswith("unet - acsnet")
-    assert "McNemar" in line
+    assert "McNemar by group" in line
     assert line.endswith("  < 0.001" if pair.adjusted_p < 0.001 else f"  {pair.adjusted_p:.3f}")
     assert notes.splitlines() == list(comparison.notes)
 

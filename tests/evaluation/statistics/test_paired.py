@@ -90,6 +90,60 @@ def test_mcnemar_keeps_its_level() -> None:
     assert all(np.mean(p_values < level) < level + 0.03 for level in (0.1, 0.2, 0.5))
 
 
+def test_wilcoxon_by_group_by_hand() -> None:
+    """Signed ranks 1, 2, -3, 4, 5 in groups of 2, 1 and 2: the sums are 3, -3, 9, and z 9 / sqrt(9 + 9 + 81)."""
+    first = np.array([0.5, 0.6, 0.2, 0.8, 0.9])
+    second = first - np.array([0.1, 0.2, -0.3, 0.4, 0.5])
+    result = wilcoxon_test(first, second, ["a", "a", "b", "c", "c"])
+    assert result.statistic == pytest.approx(9 / math.sqrt(99))
+    assert result.p_value == pytest.approx(2 * stats.norm.sf(9 / math.sqrt(99)))
+    assert result.by_group
+    alone = wilcoxon_test(first, second, list("abcde"))
+    assert alone == wilcoxon_test(first, second)
+    assert not alone.by_group
+
+
+def test_by_group_wilcoxon_has_the_variance_of_scipy_where_all_but_two_are_alone() -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.random(200).round(1), rng.random(200).round(1)
+    # The two of the one group are equal, and stand on neither side.
+    first[:2] = second[:2]
+    result = wilcoxon_test(first, second, ["0", *map(str, range(199))])
+    expected = stats.wilcoxon(first, second, zero_method="pratt", method="approx")
+    assert result.by_group
+    assert result.p_value == pytest.approx(expected.pvalue, abs=2e-3)
+
+
+def test_mcnemar_by_group_by_hand() -> None:
+    """The first is right where the second is not on 2, 0 and 1 images of the groups, and wrong so on 0, 1 and 0."""
+    first, second = [1, 1, 0, 1, 1], [0, 0, 1, 0, 1]
+    result = mcnemar_test(first, second, ["a", "a", "b", "c", "c"])
+    assert result.statistic == pytest.approx(2 / math.sqrt(4 + 1 + 1))
+    assert result.p_value == pytest.approx(2 * stats.norm.sf(2 / math.sqrt(6)))
+    assert (result.difference, result.by_group) == (pytest.approx(0.4), True)
+    # Groups in which the two make up for each other tell of no difference.
+    assert mcnemar_test([1, 0], [0, 1], ["a", "a"]).p_value == 1
+
+
+@pytest.mark.parametrize("test", [wilcoxon_test, mcnemar_test])
+def test_groups_keep_the_level_where_images_taken_as_independent_do_not(test) -> None:
+    rng = np.random.default_rng(1)
+    numbers = np.repeat(np.arange(50), 4)
+    by_group, by_image = [], []
+    for _ in range(400):
+        values = rng.normal(size=(2, 50))[:, numbers] + 0.4 * rng.normal(size=(2, 200))
+        pair = values if test is wilcoxon_test else values > 0
+        by_group.append(test(*pair, [*map(str, numbers)]).p_value < 0.05)
+        by_image.append(test(*pair).p_value < 0.05)
+    assert 0.025 < np.mean(by_group) < 0.08
+    assert np.mean(by_image) > 0.15
+
+
+def test_groups_of_other_images_are_refused() -> None:
+    with pytest.raises(InputError, match="received 2 images and the groups of 3: expected one an image"):
+        wilcoxon_test([1, 0], [0, 1], ["a", "b", "c"])
+
+
 @pytest.mark.parametrize("test", [wilcoxon_test, mcnemar_test])
 @pytest.mark.parametrize(
     ("first", "second", "match"),
