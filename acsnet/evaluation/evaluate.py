@@ -83,7 +83,7 @@ def _case(record: Record, truth: npt.NDArray[np.bool_], prediction: Prediction) 
         metrics = segmentation_metrics(prediction.mask, truth, record.pixel_size)
         row |= {name: None if math.isnan(value) else value for name, value in metrics.items()}
     # Names are those within a data set.
-    return {**row, "dataset": record.dataset}
+    return {**row, "dataset": record.dataset, "group": record.group}
 
 
 def _summarise(rows: Sequence[Mapping[str, Any]], predictor: Predictor) -> dict[str, Any]:

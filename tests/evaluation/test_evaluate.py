@@ -131,7 +131,7 @@ def test_files_and_table(predictor: Predictor, records: list[Record], tmp_path: 
     more = "boundary_f1,area_error,area_difference,hd95_mm,assd_mm"
     lesions = "lesion_true_positives,lesion_false_positives,lesion_false_negatives"
     assert lines[0] == (
-        f"image,label,predicted,{probabilities},dice,iou,hd95,assd,precision,recall,{more},{lesions},dataset"
+        f"image,label,predicted,{probabilities},dice,iou,hd95,assd,precision,recall,{more},{lesions},dataset,group"
     )
     assert len(lines) == 6
     table = metric_table(result.metrics, CLASSES)

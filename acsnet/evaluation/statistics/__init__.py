@@ -1,0 +1,50 @@
+"""What differences between networks are worth: intervals, paired tests, corrections, and what cannot be compared."""
+
+from acsnet.evaluation.statistics.bootstrap import BootstrapInterval, ClusterBootstrap, Resampled, bootstrap_mean
+from acsnet.evaluation.statistics.compare import Comparison, NetworkEstimates, NetworkPair, compare
+from acsnet.evaluation.statistics.delong import auroc_covariance, delong_interval, delong_test
+from acsnet.evaluation.statistics.folds import FoldSummary, summarise_folds
+from acsnet.evaluation.statistics.holm import holm
+from acsnet.evaluation.statistics.measures import MEASURES, Measure
+from acsnet.evaluation.statistics.paired import mcnemar_test, wilcoxon_test
+from acsnet.evaluation.statistics.pooling import check_comparable, leave_out_incomplete, pool_folds, pool_networks
+from acsnet.evaluation.statistics.results import Interval, PairedTest
+from acsnet.evaluation.statistics.runs import RunResult, read_run, read_runs
+from acsnet.evaluation.statistics.statistic import Statistic, auroc_of, figure_of, macro_f1_of, mean_of
+from acsnet.evaluation.statistics.table import comparison_table
+
+__all__ = [
+    "MEASURES",
+    "BootstrapInterval",
+    "ClusterBootstrap",
+    "Comparison",
+    "FoldSummary",
+    "Interval",
+    "Measure",
+    "NetworkEstimates",
+    "NetworkPair",
+    "PairedTest",
+    "Resampled",
+    "RunResult",
+    "Statistic",
+    "auroc_covariance",
+    "auroc_of",
+    "bootstrap_mean",
+    "check_comparable",
+    "compare",
+    "comparison_table",
+    "delong_interval",
+    "delong_test",
+    "figure_of",
+    "holm",
+    "leave_out_incomplete",
+    "macro_f1_of",
+    "mcnemar_test",
+    "mean_of",
+    "pool_folds",
+    "pool_networks",
+    "read_run",
+    "read_runs",
+    "summarise_folds",
+    "wilcoxon_test",
+]

@@ -1,0 +1,131 @@
+"""The figures in which networks are compared, each with the test of two networks where there is one."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from acsnet.data.verify import NORMAL
+from acsnet.evaluation.statistics.delong import delong_test
+from acsnet.evaluation.statistics.paired import mcnemar_test, wilcoxon_test
+from acsnet.evaluation.statistics.results import BoolArray, FloatArray, PairedTest
+from acsnet.evaluation.statistics.runs import RunResult
+from acsnet.evaluation.statistics.statistic import Statistic, auroc_of, macro_f1_of, mean_of
+from acsnet.metrics.classification import POSITIVE_CLASS
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One figure of a network's images.
+
+    Attributes:
+        title: for people.
+        metric: its dotted name in ``metrics.json``.
+        needs: of which images there must be some.
+        missing: why a result cannot have the figure, or "".
+        statistic: the figure, of a result that can.
+        test_title: the test of two networks, for people; "" where there is none.
+        test: the test, of two results that can.
+    """
+
+    title: str
+    metric: str
+    needs: str
+    missing: Callable[[RunResult], str]
+    statistic: Callable[[RunResult], Statistic]
+    test_title: str = ""
+    test: Callable[[RunResult, RunResult], PairedTest] | None = None
+
+
+def _no_masks(run: RunResult) -> str:
+    return "" if "dice" in run.measures else f"{run.name} gives no masks"
+
+
+def _no_classes(run: RunResult) -> str:
+    return f"{run.name} gives no classes" if run.predicted is None else ""
+
+
+def _no_score(run: RunResult) -> str:
+    unknown = "" if POSITIVE_CLASS in run.class_names else f"no class is named {POSITIVE_CLASS!r}"
+    return _no_classes(run) or unknown
+
+
+def _is_normal(run: RunResult) -> BoolArray:
+    return np.array(run.labels) == NORMAL
+
+
+def _of_lesions(run: RunResult, name: str) -> FloatArray:
+    return np.where(_is_normal(run), math.nan, run.measures[name])
+
+
+def _right(run: RunResult) -> BoolArray:
+    return np.array(run.labels) == np.array(run.predicted)
+
+
+def _positive(run: RunResult) -> BoolArray:
+    return np.array(run.labels) == POSITIVE_CLASS
+
+
+def _score(run: RunResult) -> FloatArray:
+    assert run.probabilities is not None  # the figures that need it are of results that have it
+    return run.probabilities[:, run.class_names.index(POSITIVE_CLASS)]
+
+
+def _wilcoxon(first: RunResult, second: RunResult) -> PairedTest:
+    # Of a set with few lesions and many normal cases, the images left out are no missing values.
+    lesions = ~_is_normal(first)
+    groups = np.array(first.groups)[lesions]
+    return wilcoxon_test(first.measures["dice"][lesions], second.measures["dice"][lesions], groups.tolist())
+
+
+MEASURES: Mapping[str, Measure] = {
+    "dice_lesion": Measure(
+        title="Dice (lesions)",
+        metric="segmentation.lesion.dice",
+        needs="a lesion",
+        missing=_no_masks,
+        statistic=lambda run: mean_of(_of_lesions(run, "dice")),
+        test_title="Wilcoxon",
+        test=_wilcoxon,
+    ),
+    "iou_lesion": Measure(
+        title="IoU (lesions)",
+        metric="segmentation.lesion.iou",
+        needs="a lesion",
+        missing=_no_masks,
+        statistic=lambda run: mean_of(_of_lesions(run, "iou")),
+    ),
+    "dice_normal": Measure(
+        title="Dice (normal)",
+        metric="segmentation.normal.dice",
+        needs="a normal case",
+        missing=_no_masks,
+        statistic=lambda run: mean_of(np.where(_is_normal(run), run.measures["dice"], math.nan)),
+    ),
+    "accuracy": Measure(
+        title="accuracy",
+        metric="classification.accuracy",
+        needs="an image",
+        missing=_no_classes,
+        statistic=lambda run: mean_of(_right(run)),
+        test_title="McNemar",
+        test=lambda first, second: mcnemar_test(_right(first), _right(second), first.groups),
+    ),
+    "f1_macro": Measure(
+        title="F1 (macro)",
+        metric="classification.f1_macro",
+        needs="an image",
+        missing=_no_classes,
+        statistic=lambda run: macro_f1_of(run.labels, run.predicted or ()),
+    ),
+    "auroc_malignant": Measure(
+        title=f"AUROC ({POSITIVE_CLASS})",
+        metric="classification.auroc_malignant",
+        needs=f"a {POSITIVE_CLASS} case and one of another class",
+        missing=_no_score,
+        statistic=lambda run: auroc_of(_positive(run), _score(run)),
+        test_title="DeLong",
+        test=lambda first, second: delong_test(_positive(first), _score(first), _score(second), first.groups),
+    ),
+}

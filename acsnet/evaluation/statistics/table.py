@@ -1,0 +1,90 @@
+"""A comparison as tables for the terminal."""
+
+import math
+from collections.abc import Iterator
+
+from acsnet.evaluation.statistics.compare import Comparison, NetworkPair
+from acsnet.evaluation.statistics.folds import FoldSummary
+from acsnet.evaluation.statistics.measures import MEASURES
+from acsnet.evaluation.statistics.results import Interval
+from acsnet.text_table import lay_out
+
+
+def comparison_table(comparison: Comparison) -> str:
+    """Lay out a comparison for people: estimates, folds, tests, and what to know; undefined figures are dashes."""
+    parts = [_estimates(comparison)]
+    if any(network.runs > 1 for network in comparison.networks):
+        parts.append(_folds(comparison))
+    if comparison.pairs:
+        parts.append(_tests(comparison))
+    notes = [*comparison.notes, *dict.fromkeys(_reasons(comparison))]
+    return "\n\n".join([*parts, *(["\n".join(notes)] if notes else [])])
+
+
+def _estimates(comparison: Comparison) -> str:
+    rows = [[f"{comparison.level:.0%} intervals", *(measure.title for measure in MEASURES.values())]]
+    rows += [
+        [network.name, *(_interval(network.estimates[key]) for key in MEASURES)] for network in comparison.networks
+    ]
+    return lay_out(rows)
+
+
+def _folds(comparison: Comparison) -> str:
+    rows = [["mean ± deviation over folds", "folds", *(measure.title for measure in MEASURES.values())]]
+    for network in comparison.networks:
+        figures = (_spread(network.folds.get(measure.metric)) for measure in MEASURES.values())
+        rows.append([network.name, str(network.runs), *figures])
+    return lay_out(rows)
+
+
+def _tests(comparison: Comparison) -> str:
+    rows = [["pair", "measure", "difference", "test", "images", "p", "p (Holm)"]]
+    rows += [
+        [
+            f"{pair.first} - {pair.second}",
+            MEASURES[pair.measure].title,
+            _interval(pair.difference),
+            MEASURES[pair.measure].test_title + (" by group" if pair.test.by_group else ""),
+            str(pair.test.n),
+            _p_value(pair.test.p_value),
+            _p_value(pair.adjusted_p),
+        ]
+        for pair in comparison.pairs
+    ]
+    return lay_out(rows)
+
+
+def _reasons(comparison: Comparison) -> Iterator[str]:
+    for network in comparison.networks:
+        for key, interval in network.estimates.items():
+            if interval.reason:
+                yield f"{MEASURES[key].title}, {network.name}: {interval.reason}"
+    for pair in comparison.pairs:
+        if pair.test.reason:
+            yield f"{_title(pair)}: {pair.test.reason}"
+
+
+def _title(pair: NetworkPair) -> str:
+    measure = MEASURES[pair.measure]
+    return f"{measure.test_title} ({measure.title}), {pair.first} - {pair.second}"
+
+
+def _interval(interval: Interval) -> str:
+    if math.isnan(interval.estimate):
+        return "-"
+    bounds = "-" if math.isnan(interval.low) else f"{interval.low:.3f}, {interval.high:.3f}"
+    return f"{interval.estimate:.3f} [{bounds}]"
+
+
+def _spread(summary: FoldSummary | None) -> str:
+    if summary is None or summary.mean is None:
+        return "-"
+    deviation = "-" if summary.deviation is None else f"{summary.deviation:.3f}"
+    missing = f" ({summary.folds})" if summary.undefined else ""
+    return f"{summary.mean:.3f} ± {deviation}{missing}"
+
+
+def _p_value(value: float) -> str:
+    if math.isnan(value):
+        return "-"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
