@@ -188,7 +188,7 @@ def test_planted_among_phantoms(name: str, few_phantoms: list[UInt8Array]) -> No
 
 @pytest.fixture(scope="module")
 def many_phantoms() -> list[UInt8Array]:
-    return _phantoms(200)
+    return _phantoms(100)
 
 
 @pytest.mark.slow
@@ -199,11 +199,11 @@ def test_planted_among_many_phantoms(name: str, many_phantoms: list[UInt8Array])
 
 @pytest.fixture(scope="module")
 def real_images(busi_root: Path) -> list[UInt8Array]:
-    """200 real images of each of which nothing else is found among all."""
+    """100 real images of each of which nothing else is found among all."""
     images = [read_image(record.image) for record in read_busi(busi_root)]
     known = {number for pair in _search(images) for number in (pair.first, pair.second)}
     alone = [image for number, image in enumerate(images) if number not in known]
-    return [alone[index] for index in np.random.default_rng(0).permutation(len(alone))[:200]]
+    return [alone[index] for index in np.random.default_rng(0).permutation(len(alone))[:100]]
 
 
 @pytest.mark.slow
