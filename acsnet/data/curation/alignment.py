@@ -9,6 +9,7 @@ import numpy.typing as npt
 from acsnet.data.curation.description import Description
 from acsnet.data.curation.similarity import similarity_within
 from acsnet.data.images import BoolArray, UInt8Array
+from acsnet.metrics import dice_score
 
 # A feature's nearest neighbour counts where it is clearly nearer than the second nearest (Lowe 2004).
 _RATIO = 0.85
@@ -140,6 +141,4 @@ def _mask_dice(below: Description, above: Description, transform: Transform, see
         return None
     flags = cv2.WARP_INVERSE_MAP | cv2.INTER_NEAREST
     laid = cv2.warpAffine(above.mask.astype(np.uint8), transform, seen.shape[::-1], flags=flags) > 0
-    mask = below.mask & seen
-    total = int(mask.sum()) + int(laid.sum())
-    return 2 * int((mask & laid).sum()) / total if total else 1.0
+    return dice_score(laid, below.mask & seen)

@@ -46,7 +46,7 @@ def curate(records: Sequence[Record], policy: Policy = "keep-one", progress: boo
         pairs=pairs,
         policy=policy,
         kept=tuple(choose(policy, examined, copies, pairs)),
-        leak={share: expected_leak(copies, share) for share in _TEST_SHARES},
+        leak={share: expected_leak(copies, share) for share in _TEST_SHARES if round(share * len(records)) > 0},
     )
 
 
