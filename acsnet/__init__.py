@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from acsnet import layers, losses, metrics, models, ops
 from acsnet.errors import AcsnetError
-from acsnet.models import MultiTaskModel, MultiTaskOutput
-from acsnet.registry import create_model, list_models, load_model, register_model
+from acsnet.models import MultiTaskModel, MultiTaskOutput, load_model
+from acsnet.registry import create_model, list_models, register_model
 from acsnet.version import __version__
 
 if TYPE_CHECKING:

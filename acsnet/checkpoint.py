@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
@@ -25,6 +25,8 @@ class CheckpointCard(BaseModel):
 
     Attributes:
         model: the network's name in the registry.
+        members: how many networks of that name and these arguments the file holds; several are an ensemble
+            (``acsnet.models.Ensemble``).
         arguments: everything else that ``acsnet.create_model`` was given, but for the encoder's weights.
         class_names: the classes in the order of the logits.
         input_size: (height, width) that images are resized to.
@@ -42,6 +44,7 @@ class CheckpointCard(BaseModel):
 
     format: Literal[1] = 1
     model: str
+    members: int = Field(default=1, ge=1)
     arguments: dict[str, Any]
     class_names: tuple[str, ...]
     input_size: tuple[int, int]

@@ -302,6 +302,20 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     return build_config(_read_with_bases(path, ()), overrides, str(path))
 
 
+def load_configs(paths: Sequence[Path], overrides: Sequence[str] = ()) -> dict[str, Config]:
+    """Read several configuration files, each named by its file without suffix; see :func:`load_config`.
+
+    Raises:
+        ConfigError: see the module; and for two files of one name.
+    """
+    configs: dict[str, Config] = {}
+    for path in paths:
+        if path.stem in configs:
+            raise ConfigError(f"{path} is a second configuration named {path.stem}: rename one of the files")
+        configs[path.stem] = load_config(path, overrides)
+    return configs
+
+
 def build_config(content: Mapping[str, Any], overrides: Sequence[str], source: str) -> Config:
     """Validate a configuration that is already read; ``source`` names it in messages.
 

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from acsnet.checkpoint import load_weights, read_card
-from acsnet.errors import CheckpointError, InputError, UnknownNameError
+from acsnet.checkpoint import load_weights
+from acsnet.errors import InputError, UnknownNameError
 
 T = TypeVar("T")
 TASKS = ("segmentation", "classification")
@@ -160,25 +160,3 @@ def check_contract(num_classes: int, in_channels: int, tasks: Sequence[str]) -> 
         raise InputError(f"tasks is {tasks!r}: give a sequence of one or two of {', '.join(TASKS)}")
     for task in tasks:
         look_up("task", task, dict.fromkeys(TASKS), "")
-
-
-def load_model(path: str | Path) -> nn.Module:
-    """Rebuild a network from a checkpoint alone, in evaluation mode.
-
-    Args:
-        path: a ``.safetensors`` file written by training.
-
-    Returns:
-        The network, with the checkpoint's :class:`~acsnet.checkpoint.CheckpointCard` as its attribute ``card``.
-
-    Raises:
-        CheckpointError: for a file that is missing, truncated, not safetensors, without a card, or that does not fit,
-            and for a card whose network this version of the package cannot build.
-    """
-    card = read_card(Path(path))
-    try:
-        model = create_model(card.model, num_classes=len(card.class_names), checkpoint=path, **card.arguments)
-    except (InputError, UnknownNameError, TypeError) as error:
-        raise CheckpointError(f"{path}: the network of its card cannot be built: {error}") from error
-    model.card = card  # type: ignore[assignment]
-    return model.eval()

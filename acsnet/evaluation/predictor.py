@@ -16,7 +16,7 @@ from acsnet.data.verify import NORMAL
 from acsnet.errors import InputError
 from acsnet.evaluation.inference import prepare_for_inference
 from acsnet.layers import PredictionRefining
-from acsnet.registry import load_model
+from acsnet.models import load_model
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

@@ -2,6 +2,8 @@
 
 from acsnet.models.acsnet import ACSNet
 from acsnet.models.base import MultiTaskModel, MultiTaskOutput
+from acsnet.models.ensemble import Ensemble
+from acsnet.models.loading import load_model
 from acsnet.models.nnunet import NNUNet
 from acsnet.models.pairs import EncoderDecoder
 from acsnet.models.unet import GatedUNet, UNet
@@ -10,6 +12,7 @@ from acsnet.models.unetpp import RefinedUNetPlusPlus, UNetPlusPlus
 __all__ = [
     "ACSNet",
     "EncoderDecoder",
+    "Ensemble",
     "GatedUNet",
     "MultiTaskModel",
     "MultiTaskOutput",
@@ -17,4 +20,5 @@ __all__ = [
     "RefinedUNetPlusPlus",
     "UNet",
     "UNetPlusPlus",
+    "load_model",
 ]

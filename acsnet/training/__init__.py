@@ -1,8 +1,9 @@
 """Training: loop, optimiser and schedule, run folder."""
 
 from acsnet.training.environment import describe_environment
+from acsnet.training.inputs import prepare_training
 from acsnet.training.memory import keep_freed_memory, peak_memory_mb
 from acsnet.training.run_folder import RunFolder
 from acsnet.training.trainer import Trainer
 
-__all__ = ["RunFolder", "Trainer", "describe_environment", "keep_freed_memory", "peak_memory_mb"]
+__all__ = ["RunFolder", "Trainer", "describe_environment", "keep_freed_memory", "peak_memory_mb", "prepare_training"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from accelerate.utils import set_seed
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -36,7 +37,10 @@ from acsnet.losses import (
     class_weights_from_counts,
     focal_alpha_from_counts,
 )
+from acsnet.models.base import check_size
 from acsnet.registry import create_model, model_entry
+from acsnet.training.selection import SelectionFormula
+from acsnet.training.validation import metric_names
 
 logger = logging.getLogger(__name__)
 
@@ -79,8 +83,52 @@ class Loaders:
     sampler: SeededSampler
 
 
-def load_training_data(config: Config, progress: bool) -> TrainingData:
-    """Read, verify and split the data, and build the augmentation.
+@dataclass(frozen=True)
+class PreparedTraining:
+    """What a training begins with, checked: nothing in the configuration or the data keeps it from starting.
+
+    Attributes:
+        formula: which epoch is the best.
+        network: with its first weights.
+        data: records and parts.
+        loss: of the tasks that the network has.
+    """
+
+    formula: SelectionFormula
+    network: nn.Module
+    data: TrainingData
+    loss: MultiTaskLoss
+
+
+def prepare_training(
+    config: Config, progress: bool = True, records: Sequence[Record] | None = None
+) -> PreparedTraining:
+    """Build and check what a training begins with; the network's weights are those of ``training.seed``.
+
+    Args:
+        config: of the training.
+        progress: show progress bars.
+        records: of its data, where they were read before.
+
+    Raises:
+        AcsnetError: for anything that would keep the training from starting.
+    """
+    formula = SelectionFormula(config.training.selection, metric_names(config.model.tasks))
+    set_seed(config.training.seed)
+    network = build_network(config)
+    check_size(config.data.image_size, getattr(network, "divisor", 1))
+    data = load_training_data(config, load_records(config.data, progress) if records is None else records)
+    if config.training.batch_size > len(data.drawn):
+        raise ConfigError(
+            f"training.batch_size is {config.training.batch_size}, but the training part has {len(data.drawn)} images: "
+            "lower it"
+        )
+    loss = build_multi_task_loss(config.loss, config.model.tasks, data.class_counts(config.data.classes))
+    return PreparedTraining(formula, network, data, loss)
+
+
+def load_training_data(config: Config, records: Sequence[Record]) -> TrainingData:
+    """Split verified records, and build the augmentation.
 
     Raises:
         DataError: for data that cannot be used, or a class without training images.
@@ -89,7 +137,6 @@ def load_training_data(config: Config, progress: bool) -> TrainingData:
     augmentation = None
     if config.augmentation:
         augmentation = Augmentation(config.augmentation, config.data.image_size, config.model.in_channels)
-    records = load_records(config.data, progress)
     split = split_records(records, config.data.folds)
     counts = Counter(record.label for record in split.train)
     missing = [label for label in config.data.classes if label not in counts]
@@ -117,11 +164,7 @@ def log_split(split: Split, config: DataConfig) -> None:
 
 
 def build_loaders(config: Config, data: TrainingData, progress: bool) -> Loaders:
-    """Decode the images into the cache where they are not, and build the loaders.
-
-    Raises:
-        ConfigError: where an epoch has fewer images than a batch.
-    """
+    """Decode the images into the cache where they are not, and build the loaders."""
     settings = config.data
     cache = ImageCache(data.records, settings.image_size, config.model.in_channels, settings.cache, progress)
     positions = {record.image: index for index, record in enumerate(data.records)}
@@ -131,10 +174,6 @@ def build_loaders(config: Config, data: TrainingData, progress: bool) -> Loaders
         return CachedDataset(cache, [positions[record.image] for record in part], labels, augmentation)
 
     batch_size = config.training.batch_size
-    if batch_size > len(data.drawn):
-        raise ConfigError(
-            f"training.batch_size is {batch_size}, but the training part has {len(data.drawn)} images: lower it"
-        )
     sampler = SeededSampler(len(data.drawn), config.training.seed, shuffle=True)
     train = build_loader(dataset(data.drawn, data.augmentation), sampler, batch_size, settings.workers, drop_last=True)
     val_dataset = dataset(data.split.val, None)

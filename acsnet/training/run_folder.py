@@ -13,6 +13,11 @@ from acsnet.errors import RunError
 from acsnet.files import whole_file, write_csv, write_json, write_text
 
 
+def _is_seen(path: Path) -> bool:
+    # A process killed while it wrote a file leaves a hidden one.
+    return not path.name.startswith(".")
+
+
 class RunFolder:
     """``config.yaml``, ``environment.json``, ``history.csv``, ``tensorboard/``, ``last.pt`` and ``best.safetensors``.
 
@@ -35,7 +40,7 @@ class RunFolder:
         Raises:
             RunError: where the folder exists and is not empty.
         """
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        if self.path.exists() and (not self.path.is_dir() or any(map(_is_seen, self.path.iterdir()))):
             raise RunError(
                 f"{self.path} exists already and is never overwritten: go on with it by --resume, or choose another "
                 "folder by --work-dir"

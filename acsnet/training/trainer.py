@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +19,15 @@ from acsnet.config import Config
 from acsnet.data import Sample
 from acsnet.data.images import to_network_input
 from acsnet.errors import ConfigError, RunError
-from acsnet.models.base import MultiTaskOutput, check_size
+from acsnet.models.base import MultiTaskOutput
 from acsnet.training.environment import describe_environment
-from acsnet.training.inputs import (
-    build_loaders,
-    build_multi_task_loss,
-    build_network,
-    load_training_data,
-    log_split,
-    network_arguments,
-)
+from acsnet.training.inputs import build_loaders, log_split, network_arguments, prepare_training
 from acsnet.training.memory import keep_freed_memory, peak_memory_mb
 from acsnet.training.optimization import Schedule, build_optimizer
 from acsnet.training.precision import accelerate_name, resolve_precision
 from acsnet.training.progress import Reporter, case_picture
 from acsnet.training.run_folder import RunFolder
-from acsnet.training.selection import SelectionFormula
-from acsnet.training.validation import classification_summary, metric_names, overlap, segmentation_summary
+from acsnet.training.validation import classification_summary, overlap, segmentation_summary
 
 logger = logging.getLogger(__name__)
 
@@ -68,16 +61,12 @@ class Trainer:
             self.folder.check_new()
         self.accelerator = _build_accelerator(config)
         self._progress = progress and self.accelerator.is_main_process
-        self.formula = SelectionFormula(config.training.selection, metric_names(config.model.tasks))
-        set_seed(config.training.seed)
-        network = build_network(config)
-        check_size(config.data.image_size, getattr(network, "divisor", 1))
-        self.data = load_training_data(config, self._progress)
-        class_counts = self.data.class_counts(config.data.classes)
-        self.loss = build_multi_task_loss(config.loss, config.model.tasks, class_counts).to(self.accelerator.device)
+        prepared = prepare_training(config, self._progress)
+        self.formula, self.data = prepared.formula, prepared.data
+        self.loss = prepared.loss.to(self.accelerator.device)
         with self.accelerator.main_process_first():
             self.loaders = build_loaders(config, self.data, self._progress)
-        self._prepare(network)
+        self._prepare(prepared.network)
         self.epoch = 0
         self.steps = 0
         self.best_score: float | None = None
@@ -108,20 +97,25 @@ class Trainer:
         """The network that is validated and saved: the moving average where there is one."""
         return self.network if self.ema is None else self.ema.module
 
-    def fit(self) -> Path:
+    def fit(self, on_epoch: Callable[[Mapping[str, Any]], None] | None = None) -> Path:
         """Train to the last epoch, or until no better one comes; return the best checkpoint.
+
+        Args:
+            on_epoch: is given the row of each epoch, as in ``history.csv``, in every process before it is saved. What
+                it raises ends the training as it was after the epoch before.
 
         Raises:
             RunError: where the loss is not finite any more.
             DiskFullError: where there is no space left.
         """
-        if not self._resume:
+        # A run that was killed while its folder was made has its configuration and no more.
+        if not self.folder.environment.is_file():
             self._start_folder()
         epochs = self.config.training.epochs
         reporter = Reporter(self.folder, self.epoch, epochs, self.accelerator.is_main_process, self._progress)
         try:
             while self.epoch < epochs and not self._has_stalled():
-                self._run_epoch(reporter)
+                self._run_epoch(reporter, on_epoch)
         finally:
             reporter.close()
         self.accelerator.wait_for_everyone()
@@ -143,7 +137,7 @@ class Trainer:
             logger.info("stopped after epoch %d: no better one for %d epochs", self.epoch, self.epochs_without_better)
         return stalled
 
-    def _run_epoch(self, reporter: Reporter) -> None:
+    def _run_epoch(self, reporter: Reporter, on_epoch: Callable[[Mapping[str, Any]], None] | None) -> None:
         started = time.monotonic()
         row: dict[str, Any] = {"epoch": self.epoch + 1, "learning_rate": self.optimizer.param_groups[0]["lr"]}
         row |= self._train(reporter)
@@ -152,6 +146,8 @@ class Trainer:
             {name.removeprefix("val_"): v for name, v in row.items() if name.startswith("val_")}
         )
         row |= {"seconds": time.monotonic() - started, "peak_memory_mb": peak_memory_mb(self.accelerator.device)}
+        if on_epoch is not None:
+            on_epoch(row)
         self.epoch += 1
         self.schedule.step(self.epoch, row["score"])
         improved = self.best_score is None or row["score"] > self.best_score

@@ -1,0 +1,166 @@
+"""All folds of all configurations as jobs: a training each, and a test of what it has not seen."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from acsnet.config import Config, DataConfig
+from acsnet.data import Record, load_records
+from acsnet.errors import AcsnetError
+from acsnet.evaluation.crossval.ensembling import save_ensemble
+from acsnet.evaluation.crossval.plan import Plan, extend_plan, plan_lock, read_plan, write_plan
+from acsnet.evaluation.jobs import DEFAULT_HEARTBEAT, Claim, JobQueue, open_storage, work
+from acsnet.evaluation.protocol import run_test
+from acsnet.evaluation.statistics import (
+    MEASURES,
+    compare,
+    comparison_table,
+    leave_out_incomplete,
+    read_run,
+    summarise_folds,
+)
+from acsnet.training import RunFolder, Trainer, prepare_training
+
+logger = logging.getLogger(__name__)
+
+QUEUE_FILE = "queue.sqlite3"
+_CARD_METRICS = frozenset(measure.metric for measure in MEASURES.values())
+
+
+class CrossValidation:
+    """A cross-validation in a folder; the same in another process is one more worker.
+
+    Below the folder, ``NAME/foldK`` is the run folder of a training with its test in ``test``, where every image is
+    predicted by the training that has not seen it. Configurations that differ in nothing but ``evaluation`` share
+    their trainings. ``NAME/ensemble.safetensors`` holds all folds of a configuration as one model.
+
+    Args:
+        work_dir: the folder, which all workers see.
+        configs: by name; all with the same number of folds.
+        storage: address of the database of jobs; by default SQLite in the folder, for the workers of one machine.
+        heartbeat: seconds between two signs of life of a worker; see :func:`~acsnet.evaluation.jobs.open_storage`.
+        progress: show progress bars.
+
+    Raises:
+        AcsnetError: for anything that would keep a job from starting.
+    """
+
+    def __init__(
+        self,
+        work_dir: Path,
+        configs: Mapping[str, Config],
+        storage: str | None = None,
+        heartbeat: int = DEFAULT_HEARTBEAT,
+        progress: bool = True,
+    ) -> None:
+        self.work_dir = work_dir
+        self._progress = progress
+        with plan_lock(work_dir):
+            plan, added = extend_plan(work_dir, configs)
+            self._check(plan, added)
+            # SQLite wants a path from the root, or takes it from wherever the process is.
+            database = open_storage(storage or f"sqlite:///{work_dir.resolve() / QUEUE_FILE}", heartbeat)
+            self._queue = JobQueue(database, plan.study)
+            write_plan(work_dir, plan)
+
+    @property
+    def plan(self) -> Plan:
+        """As it is by now: other workers may have added configurations."""
+        return read_plan(self.work_dir)
+
+    def run(self) -> dict[str, str]:
+        """Work until every job is done, then write the ensembles that are not there.
+
+        Returns:
+            Why jobs failed, of those that did.
+        """
+        plan = self.plan
+        failures = work(self._queue, self._ready, self._do)
+        for name in plan.configurations:
+            folds = [self._run(plan.configurations[name].training, fold).best for fold in range(plan.folds)]
+            tests = [self.test_folder(name, fold) for fold in range(plan.folds)]
+            ensemble = self.work_dir / name / "ensemble.safetensors"
+            if not ensemble.exists() and not any(_job(name, fold) in failures for fold in range(plan.folds)):
+                save_ensemble(ensemble, folds, _mean_metrics(tests), plan.config(name, 0).to_dict())
+        return failures
+
+    def table(self) -> str:
+        """The configurations side by side, without those that lack a fold; see :func:`~acsnet.evaluation.statistics.compare`."""
+        plan = self.plan
+        runs, problems = [], []
+        for name in plan.configurations:
+            for fold in range(plan.folds):
+                try:
+                    runs.append(read_run(self.test_folder(name, fold), name))
+                except AcsnetError as error:
+                    problems.append(str(error))
+        runs, incomplete = leave_out_incomplete(runs)
+        tables = [comparison_table(compare(runs))] if runs else []
+        return "\n\n".join([*tables, *problems, *incomplete])
+
+    def test_folder(self, name: str, fold: int) -> Path:
+        """Where the test of one fold of a configuration is."""
+        return self.work_dir / name / f"fold{fold}" / "test"
+
+    def _run(self, training: str, fold: int) -> RunFolder:
+        return RunFolder(self.work_dir / training / f"fold{fold}")
+
+    def _check(self, plan: Plan, names: list[str]) -> None:
+        """Check that every fold of new configurations can be trained."""
+        records: dict[str, list[Record]] = {}
+        for name in names:
+            for fold in range(plan.folds):
+                config = plan.config(name, fold)
+                data = _without_folds(config.data)
+                if data not in records:
+                    records[data] = load_records(config.data, self._progress)
+                prepare_training(config, self._progress, records[data])
+
+    def _ready(self, done: set[str]) -> list[str]:
+        """The jobs whose training is theirs, or is done; fold by fold, so that early results can be compared."""
+        plan = self.plan
+        return [
+            _job(name, fold)
+            for fold in range(plan.folds)
+            for name, planned in plan.configurations.items()
+            if planned.training == name or _job(planned.training, fold) in done
+        ]
+
+    def _do(self, job: str, claim: Claim) -> None:
+        name, fold = _parse(job)
+        plan = self.plan
+        logger.info("%s (%d of %d jobs are done)", job, len(self._queue.done()), plan.folds * len(plan.configurations))
+        config = plan.config(name, fold)
+        training = plan.configurations[name].training
+        run = self._run(training, fold)
+        if training == name:
+            trainer = Trainer(config, run.path, resume=run.config.is_file(), progress=self._progress)
+            trainer.fit(on_epoch=lambda _: claim.check())
+        folder = self.test_folder(name, fold)
+        result, provenance = run_test(run.best, config, self._progress)
+        claim.check()
+        result.write(folder, provenance)
+
+
+def _job(name: str, fold: int) -> str:
+    return f"{name}/fold{fold}"
+
+
+def _parse(job: str) -> tuple[str, int]:
+    name, _, fold = job.rpartition("/fold")
+    return name, int(fold)
+
+
+def _without_folds(data: DataConfig) -> str:
+    return data.model_dump_json(exclude={"folds"})
+
+
+def _mean_metrics(tests: Sequence[Path]) -> dict[str, Any]:
+    """The figures for an ensemble's card: the ensemble itself has trained on all images, and can be tested on none."""
+    summary = summarise_folds([read_run(test).metrics[0] for test in tests])
+    means = {name: fold.mean for name, fold in summary.items() if name in _CARD_METRICS}
+    return {
+        "protocol": f"mean over {len(tests)} folds, each tested on images it has not seen; not the ensemble",
+        **means,
+    }

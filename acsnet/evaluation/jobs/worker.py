@@ -1,0 +1,49 @@
+"""A worker: takes jobs until all are done."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from acsnet.evaluation.jobs.queue import Claim, JobQueue
+
+logger = logging.getLogger(__name__)
+
+# How often a worker without a job of its own looks whether one of the others has died.
+_POLL_SECONDS = 2.0
+
+
+def work(
+    queue: JobQueue, ready: Callable[[set[str]], Sequence[str]], do: Callable[[str, Claim], None]
+) -> dict[str, str]:
+    """Take jobs until none is left, waiting for those of other workers, whose jobs are taken over where they die.
+
+    Any number of workers may do this at the same time, and each may end at any time: a job is done once.
+
+    Args:
+        queue: the jobs.
+        ready: the jobs that can be done once some are, of whose names it is given the set; in the order in which they
+            are to be done.
+        do: does a job, see :meth:`JobQueue.take`.
+
+    Returns:
+        Why jobs failed, of those that did. Jobs that had failed before are tried once more.
+    """
+    queue.requeue_lost()
+    queue.add(ready(queue.done()))
+    is_waiting = False
+    while True:
+        states = queue.states()
+        queue.add(job for job in ready(queue.done()) if job not in states)
+        states = queue.states()
+        if "waiting" in states.values():
+            is_waiting = False
+            queue.take(do)
+        elif "running" in states.values():
+            if not is_waiting:
+                running = [job for job, state in states.items() if state == "running"]
+                logger.info("waiting for other workers at %s", ", ".join(running))
+            is_waiting = True
+            time.sleep(_POLL_SECONDS)
+            queue.requeue_lost()
+        else:
+            return queue.errors()
