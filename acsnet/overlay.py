@@ -1,4 +1,4 @@
-"""Pictures of an image with the contours of masks, boxes and captions."""
+"""Pictures of an image with the contours of masks, boxes, heat maps and captions."""
 
 from collections.abc import Sequence
 
@@ -6,11 +6,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from acsnet.errors import InputError
+
 TRUTH_COLOUR = (0, 220, 0)
 PREDICTION_COLOUR = (255, 60, 60)
 # Beside that of the truth, for eyes that do not tell red from green.
 SECOND_COLOUR = (90, 170, 255)
 BOX_COLOUR = (255, 190, 0)
+# Of a pixel of the greatest heat: the image is seen through it.
+HEAT_OPACITY = 0.8
 
 
 def draw_contours(
@@ -38,6 +42,24 @@ def draw_boxes(
         opposite = (min(width - 1, round(right)), min(height - 1, round(bottom)))
         cv2.rectangle(picture, corner, opposite, colour, thickness)
     return picture
+
+
+def draw_heat(image: npt.NDArray[np.uint8], heat: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
+    """Return a copy of an RGB image (H, W, 3) under a heat map (H, W), brighter and less transparent where hotter.
+
+    Colours are those of the perceptually uniform map "inferno"; where the heat is 0 the image is as it was.
+
+    Raises:
+        InputError: for a heat map of another size, or with values that are not in 0..1.
+    """
+    if heat.shape != image.shape[:2]:
+        raise InputError(f"the heat map's shape is {heat.shape} and the image's {image.shape[:2]}: expected the same")
+    if not ((heat >= 0) & (heat <= 1)).all():
+        raise InputError(f"the heat map has values from {heat.min()} to {heat.max()}: expected 0 to 1")
+    levels = np.rint(heat * 255).astype(np.uint8)
+    colours = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+    opacity = HEAT_OPACITY * heat.astype(np.float32)[:, :, None]
+    return np.rint(image * (1 - opacity) + colours * opacity).astype(np.uint8)
 
 
 def add_caption(image: npt.NDArray[np.uint8], text: str) -> npt.NDArray[np.uint8]:

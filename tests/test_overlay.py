@@ -2,14 +2,17 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from acsnet.errors import InputError
 from acsnet.overlay import (
     BOX_COLOUR,
+    HEAT_OPACITY,
     PREDICTION_COLOUR,
     SECOND_COLOUR,
     TRUTH_COLOUR,
     add_caption,
     draw_boxes,
     draw_contours,
+    draw_heat,
 )
 
 COLOUR = (10, 20, 30)
@@ -111,3 +114,35 @@ def test_a_box_at_the_border_stays_in_the_image() -> None:
 
 def test_no_box_draws_nothing() -> None:
     assert not painted(draw_boxes(np.zeros((8, 10, 3), np.uint8), [], COLOUR)).any()
+
+
+def test_heat_is_laid_over_the_image() -> None:
+    """No heat changes nothing; the colour is the map's, and the image's share what its opacity leaves."""
+    image = np.full((2, 3, 3), 100, np.uint8)
+    heat = np.array([[0.0, 0.5, 1.0], [0.0, 0.0, 0.0]])
+    picture = draw_heat(image, heat)
+    assert (picture.shape, picture.dtype) == ((2, 3, 3), np.uint8)
+    assert (picture[heat == 0] == 100).all()
+    # Matplotlib's inferno at 128 of 255 and at its end, by its published table.
+    for position, colour, value in (((0, 1), (188, 55, 84), 0.5), ((0, 2), (252, 255, 164), 1.0)):
+        share = HEAT_OPACITY * value
+        np.testing.assert_allclose(picture[position], (1 - share) * 100 + share * np.array(colour), atol=1.5)
+    assert (image == 100).all()
+
+
+def test_hotter_is_brighter_than_a_black_image() -> None:
+    picture = draw_heat(np.zeros((1, 256, 3), np.uint8), np.linspace(0, 1, 256, dtype=np.float32)[None])
+    brightness = picture.astype(int).sum(axis=2)[0]
+    assert (np.diff(brightness) >= -2).all(), "but for rounding"
+    assert brightness[-1] > 500
+
+
+def test_heat_that_does_not_fit_is_refused() -> None:
+    image = np.zeros((4, 5, 3), np.uint8)
+    with pytest.raises(
+        InputError, match=r"the heat map's shape is \(5, 4\) and the image's \(4, 5\): expected the same"
+    ):
+        draw_heat(image, np.zeros((5, 4)))
+    for wrong in (1.5, -0.5, np.nan):
+        with pytest.raises(InputError, match=r"the heat map has values from .* to .*: expected 0 to 1"):
+            draw_heat(image, np.full((4, 5), wrong))

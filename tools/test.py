@@ -27,13 +27,16 @@ def main() -> None:
         help="override a key, as in data.root=FOLDER or data.split=all; may be repeated",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: test/ beside the checkpoint)")
+    parser.add_argument(
+        "--keep-predictions", action="store_true", help="also write masks/ and probabilities/, a picture an image each"
+    )
     arguments = parser.parse_args()
 
     from acsnet.evaluation import metric_table, resolve_test_config, run_test
 
     config = resolve_test_config(arguments.checkpoint, arguments.config, arguments.overrides)
-    result, provenance = run_test(arguments.checkpoint, config)
     folder = arguments.out or arguments.checkpoint.parent / "test"
+    result, provenance = run_test(arguments.checkpoint, config, keep=folder if arguments.keep_predictions else None)
     result.write(folder, provenance)
     print(metric_table(result.metrics, provenance["class_names"]))
     print(f"\n{result.metrics['n']} images ({provenance['part']}); {folder}/metrics.json, {folder}/cases.csv")

@@ -2,6 +2,7 @@
 
 from acsnet.evaluation.evaluate import Evaluation, evaluate
 from acsnet.evaluation.inference import prepare_for_inference
+from acsnet.evaluation.kept import mask_path, probability_path
 from acsnet.evaluation.predict_files import draw_prediction, find_images, predict_files
 from acsnet.evaluation.predictor import Prediction, Predictor
 from acsnet.evaluation.protocol import resolve_test_config, run_test
@@ -14,9 +15,11 @@ __all__ = [
     "draw_prediction",
     "evaluate",
     "find_images",
+    "mask_path",
     "metric_table",
     "predict_files",
     "prepare_for_inference",
+    "probability_path",
     "resolve_test_config",
     "run_test",
 ]

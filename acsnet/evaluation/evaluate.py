@@ -1,9 +1,11 @@
 """Testing a network on records: metrics over all images, and a row an image."""
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from tqdm.auto import tqdm
 
 from acsnet.data import Record
 from acsnet.data.images import read_image, read_merged_mask
+from acsnet.evaluation.kept import check_kept_names, keep_prediction
 from acsnet.evaluation.predictor import Prediction, Predictor
 from acsnet.files import write_csv, write_json
 from acsnet.metrics import classification_metrics, overall_score, segmentation_metrics, summarise_segmentation
@@ -28,10 +31,12 @@ class Evaluation:
             ``overall_score`` (None without both) and ``n``; of images of several data sets also ``datasets``, the same
             of each of them.
         cases: a row an image, fit for a CSV file.
+        seconds_per_image: that predicting took, reading and measuring left out: the median over batches.
     """
 
     metrics: dict[str, Any]
     cases: list[dict[str, Any]]
+    seconds_per_image: float
 
     def write(self, folder: Path, provenance: Mapping[str, Any]) -> None:
         """Write ``metrics.json`` (with ``provenance`` beside the metrics) and ``cases.csv``, whole or not at all."""
@@ -39,7 +44,13 @@ class Evaluation:
         write_csv(folder / "cases.csv", self.cases)
 
 
-def evaluate(predictor: Predictor, records: Sequence[Record], batch_size: int = 8, progress: bool = True) -> Evaluation:
+def evaluate(
+    predictor: Predictor,
+    records: Sequence[Record],
+    batch_size: int = 8,
+    progress: bool = True,
+    keep: Path | None = None,
+) -> Evaluation:
     """Predict every record and compare it with its truth, at the image's own size.
 
     Surface distances are in pixels and, where a record has a pixel size, in millimetres. They are undefined where
@@ -51,7 +62,17 @@ def evaluate(predictor: Predictor, records: Sequence[Record], batch_size: int = 
         records: whose labels are among the network's classes.
         batch_size: images a forward pass.
         progress: show a progress bar.
+        keep: a folder to write each image's mask and mask probability into, one by one; see
+            :mod:`acsnet.evaluation.kept`.
+
+    Raises:
+        DataError: where the kept predictions of two records would have the same name.
+        DiskFullError: where there is no space left for them.
     """
+    if keep is not None:
+        check_kept_names(records)
+    case = partial(_case, keep=keep)
+    seconds: list[float] = []
     rows: list[dict[str, Any]] = []
     with (
         ThreadPoolExecutor() as pool,
@@ -60,15 +81,17 @@ def evaluate(predictor: Predictor, records: Sequence[Record], batch_size: int = 
         for start in range(0, len(records), batch_size):
             chunk = records[start : start + batch_size]
             images, masks = zip(*pool.map(_read, chunk), strict=True)
+            started = time.perf_counter()
             predictions = predictor.predict(images)
-            rows += pool.map(_case, chunk, masks, predictions)
+            seconds.append((time.perf_counter() - started) / len(chunk))
+            rows += pool.map(case, chunk, masks, predictions)
             bar.update(len(chunk))
     metrics = _summarise(rows, predictor)
     datasets = sorted({record.dataset for record in records})
     if len(datasets) > 1:
         by_dataset = {name: [row for row in rows if row["dataset"] == name] for name in datasets}
         metrics["datasets"] = {name: _summarise(some, predictor) for name, some in by_dataset.items()}
-    return Evaluation(metrics, rows)
+    return Evaluation(metrics, rows, float(np.median(seconds)))
 
 
 def _read(record: Record) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
@@ -76,7 +99,9 @@ def _read(record: Record) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]
     return image, read_merged_mask(record.masks, image.shape[:2])
 
 
-def _case(record: Record, truth: npt.NDArray[np.bool_], prediction: Prediction) -> dict[str, Any]:
+def _case(record: Record, truth: npt.NDArray[np.bool_], prediction: Prediction, keep: Path | None) -> dict[str, Any]:
+    if keep is not None:
+        keep_prediction(keep, record, prediction)
     row: dict[str, Any] = {"image": record.name, "label": record.label, "predicted": prediction.label}
     row |= {f"probability_{name}": value for name, value in (prediction.probabilities or {}).items()}
     if prediction.mask is not None:

@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from tqdm.auto import tqdm
@@ -16,8 +15,9 @@ from acsnet.data.frames import file_of, split_frame
 from acsnet.data.images import IMAGE_SUFFIXES, read_image
 from acsnet.data.listing import is_mask, problem_list
 from acsnet.errors import DataError
+from acsnet.evaluation.kept import result_name
 from acsnet.evaluation.predictor import Prediction, Predictor
-from acsnet.files import whole_file, write_csv
+from acsnet.files import write_csv, write_png
 from acsnet.overlay import PREDICTION_COLOUR, add_caption, draw_contours
 
 
@@ -39,11 +39,11 @@ def find_images(inputs: Sequence[Path]) -> list[tuple[Path, Path]]:
             inside = [file for file in sorted(path.rglob("*")) if _is_image(file)]
             if not inside:
                 raise DataError(f"{path} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
-            found += [(file, _result(file.relative_to(path))) for one in inside for file in _frames(one)]
+            found += [(file, result_name(file.relative_to(path))) for one in inside for file in _frames(one)]
         elif not file_of(path).exists():
             raise DataError(f"there is no image {path}")
         else:
-            found += [(file, _result(Path(file.name))) for file in _frames(path)]
+            found += [(file, result_name(Path(file.name))) for file in _frames(path)]
     sources: dict[Path, Path] = {}
     for file, name in found:
         if sources.setdefault(name, file) != file:
@@ -60,12 +60,6 @@ def _frames(path: Path) -> list[Path]:
         # Told with all else that cannot be read.
         return [path]
     return [path.with_name(f"{path.name}#{frame}") for frame in range(count)] if count > 1 else [path]
-
-
-def _result(path: Path) -> Path:
-    """Where the results of an image go: its path without suffix, and with the frame where there is one."""
-    file, frame = split_frame(path)
-    return file.with_suffix("") if frame is None else file.with_name(f"{file.stem}_{frame}")
 
 
 def _is_image(path: Path) -> bool:
@@ -115,8 +109,8 @@ def _problem(path: Path) -> str | None:
 
 def _write(folder: Path, name: Path, image: npt.NDArray[np.uint8], prediction: Prediction) -> None:
     if prediction.mask is not None:
-        _write_png(folder / "masks" / f"{name}.png", prediction.mask.astype(np.uint8) * 255)
-    _write_png(folder / "overlays" / f"{name}.png", draw_prediction(image, prediction))
+        write_png(folder / "masks" / f"{name}.png", prediction.mask.astype(np.uint8) * np.uint8(255))
+    write_png(folder / "overlays" / f"{name}.png", draw_prediction(image, prediction))
 
 
 def draw_prediction(image: npt.NDArray[np.uint8], prediction: Prediction) -> npt.NDArray[np.uint8]:
@@ -125,12 +119,6 @@ def draw_prediction(image: npt.NDArray[np.uint8], prediction: Prediction) -> npt
     if prediction.label is None or prediction.probabilities is None:
         return picture
     return add_caption(picture, f"{prediction.label} {prediction.probabilities[prediction.label]:.2f}")
-
-
-def _write_png(path: Path, picture: npt.NDArray[np.uint8]) -> None:
-    encoded = cv2.imencode(".png", picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1]
-    with whole_file(path) as temporary:
-        temporary.write_bytes(encoded.tobytes())
 
 
 def _row(path: Path, prediction: Prediction) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from acsnet.checkpoint import CheckpointCard, read_card
 from acsnet.config import Config, build_config, load_config
 from acsnet.data import Record, dataset_hash, load_records, split_records
+from acsnet.data.transfer import file_sha256
 from acsnet.errors import ConfigError
 from acsnet.evaluation.evaluate import Evaluation, evaluate
 from acsnet.evaluation.predictor import Predictor
@@ -43,8 +44,16 @@ def resolve_test_config(checkpoint: Path, config: Path | None, overrides: Sequen
     return resolved
 
 
-def run_test(checkpoint: Path, config: Config, progress: bool = True) -> tuple[Evaluation, dict[str, Any]]:
+def run_test(
+    checkpoint: Path, config: Config, progress: bool = True, keep: Path | None = None
+) -> tuple[Evaluation, dict[str, Any]]:
     """Test a checkpoint on the configured part of the configured data.
+
+    Args:
+        checkpoint: a ``.safetensors`` file.
+        config: from :func:`resolve_test_config`.
+        progress: show progress bars.
+        keep: the folder in which predictions are kept, if any; see :mod:`acsnet.evaluation.kept`.
 
     Returns:
         The result, and its provenance: checkpoint, protocol, data and split, with their hashes.
@@ -57,17 +66,22 @@ def run_test(checkpoint: Path, config: Config, progress: bool = True) -> tuple[E
     predictor = Predictor.from_checkpoint(checkpoint, threshold=settings.threshold, refining=refining)
     records = load_records(config.data, progress)
     tested, split_hash = _tested_part(records, config, predictor.card)
-    result = evaluate(predictor, tested, settings.batch_size, progress)
+    result = evaluate(predictor, tested, settings.batch_size, progress, keep)
     provenance = {
         "checkpoint": checkpoint.name,
+        "checkpoint_sha256": file_sha256(checkpoint),
         "model": predictor.card.model,
+        "parameters": sum(parameter.numel() for parameter in predictor.model.parameters()),
         "class_names": list(predictor.card.class_names),
         "part": config.data.split,
         "dataset_sizes": dict(Counter(record.dataset for record in tested)),
         "class_map": config.data.class_map,
         "protocol": "each image at its original size, then the mean over images",
+        "evaluation": settings.model_dump(mode="json"),
         "threshold": predictor.threshold,
-        "refining": refining,
+        "threshold_source": "configuration",
+        "seconds_per_image": result.seconds_per_image,
+        "predictions_kept": keep is not None,
         "dataset_hash": dataset_hash(tested),
         "folds": None if split_hash is None else config.data.folds.model_dump(),
         "split_hash": split_hash,

@@ -1,4 +1,5 @@
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import torch
 import acsnet
 from acsnet.checkpoint import CheckpointCard
 from acsnet.data import Record, read_busi
-from acsnet.evaluation import Predictor, evaluate, metric_table
+from acsnet.errors import DataError
+from acsnet.evaluation import Predictor, evaluate, mask_path, metric_table, probability_path
 from acsnet.evaluation.evaluate import Evaluation
 
 CLASSES = ("benign", "malignant", "normal")
@@ -144,6 +146,54 @@ def test_files_and_table(predictor: Predictor, records: list[Record], tmp_path: 
     assert "malignant               0          1       1" in table
 
 
+def test_predictions_are_kept(predictor: Predictor, records: list[Record], tmp_path: Path) -> None:
+    result = evaluate(predictor, records, batch_size=2, progress=False, keep=tmp_path / "out")
+    assert result.cases == evaluate(predictor, records, progress=False).cases
+    files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert len(files) == 2 * len(records), "and nothing half-written"
+    for record in records:
+        kept = cv2.imread(str(mask_path(tmp_path / "out", "busi", record.name)), cv2.IMREAD_UNCHANGED)
+        probability = cv2.imread(str(probability_path(tmp_path / "out", "busi", record.name)), cv2.IMREAD_UNCHANGED)
+        # The oracle sees white, and is certain.
+        seen = cv2.imread(str(record.image), cv2.IMREAD_GRAYSCALE)
+        assert np.array_equal(kept, np.where(seen == 255, 255, 0))
+        assert np.array_equal(kept, probability)
+
+
+def test_predictions_are_written_as_the_test_goes_on(
+    predictor: Predictor, records: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was predicted is on the disk when the next batch is: not all are held in memory."""
+    written = []
+    predict = predictor.predict
+
+    def watch(images: list) -> list:
+        written.append(len(list(tmp_path.glob("out/masks/busi/*.png"))))
+        return predict(images)
+
+    monkeypatch.setattr(predictor, "predict", watch)
+    evaluate(predictor, records, batch_size=2, progress=False, keep=tmp_path / "out")
+    assert written == [0, 2, 4]
+
+
+def test_predictions_of_one_name_are_refused_before_predicting(
+    predictor: Predictor, records: list[Record], tmp_path: Path
+) -> None:
+    twice = [replace(records[0], name="a.png"), replace(records[1], name="a.jpg")]
+    with pytest.raises(DataError, match=r"a\.png and a\.jpg of busi would both be kept as masks/busi/a\.png"):
+        evaluate(predictor, twice, progress=False, keep=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_seconds_are_those_of_predicting_an_image(
+    predictor: Predictor, records: list[Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches of 2, 2 and 1 that take 1, 3 and 5 seconds: 0.5, 1.5 and 5 an image."""
+    ticks = iter([0.0, 1.0, 10.0, 13.0, 20.0, 25.0])
+    monkeypatch.setattr(time, "perf_counter", lambda: next(ticks))
+    assert evaluate(predictor, records, batch_size=2, progress=False).seconds_per_image == 1.5
+
+
 def test_each_of_several_data_sets(predictor: Predictor, records: list[Record]) -> None:
     """Two sets, one of them without normal cases; names are those within a set."""
     here = [replace(record, dataset="here") for record in records]
@@ -204,7 +254,7 @@ def test_class_without_cases_is_a_note_not_a_zero(predictor: Predictor, records:
 
 def test_written_files_are_strict_json(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="Out of range float values are not JSON compliant"):
-        Evaluation({"n": float("nan")}, [{"image": "x"}]).write(tmp_path, {})
+        Evaluation({"n": float("nan")}, [{"image": "x"}], 0.1).write(tmp_path, {})
     assert not list(tmp_path.iterdir())
 
 

@@ -20,9 +20,12 @@ import pytest
 import torch
 import yaml
 
+import acsnet
 from acsnet.checkpoint import read_card
+from acsnet.config import EvaluationConfig
 from acsnet.data import dataset_entry
 from acsnet.data.sets import RemoteFile, entry
+from acsnet.evaluation import mask_path, probability_path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 Invoke = Callable[..., tuple[int, str, str]]
@@ -106,6 +109,33 @@ def write_records(path: Path, root: Path, dataset: str, labels: dict[str, str]) 
         writer.writeheader()
         writer.writerows(rows)
     return path
+
+
+def test_test_keeps_predictions_and_says_what_it_did(invoke: Invoke, trained_run: Path, tmp_path: Path) -> None:
+    checkpoint = trained_run / "best.safetensors"
+    arguments = ["--set", "evaluation.threshold=0.4", "--out", tmp_path / "out"]
+    status, _, errors = invoke("test", "--checkpoint", checkpoint, *arguments, "--keep-predictions")
+    assert status == 0, errors
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["checkpoint_sha256"] == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    assert metrics["parameters"] == sum(p.numel() for p in acsnet.load_model(checkpoint).parameters())
+    assert metrics["seconds_per_image"] > 0
+    assert (metrics["threshold"], metrics["threshold_source"]) == (0.4, "configuration")
+    assert metrics["evaluation"] == EvaluationConfig(threshold=0.4).model_dump(mode="json")
+    assert metrics["predictions_kept"]
+    for row in read_rows(tmp_path / "out" / "cases.csv"):
+        image = cv2.imread(str(trained_root(trained_run) / row["image"]), cv2.IMREAD_GRAYSCALE)
+        for path in (mask_path, probability_path):
+            kept = cv2.imread(str(path(tmp_path / "out", row["dataset"], row["image"])), cv2.IMREAD_UNCHANGED)
+            assert kept.shape == image.shape
+    status, _, _ = invoke("test", "--checkpoint", checkpoint, "--out", tmp_path / "bare")
+    assert status == 0
+    assert {path.name for path in (tmp_path / "bare").iterdir()} == {"metrics.json", "cases.csv"}
+    assert not json.loads((tmp_path / "bare" / "metrics.json").read_text())["predictions_kept"]
+
+
+def trained_root(run: Path) -> Path:
+    return Path(yaml.safe_load((run / "config.yaml").read_text())["data"]["root"])
 
 
 def test_external_test_on_a_set_without_normal_cases(

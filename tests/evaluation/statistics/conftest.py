@@ -68,7 +68,7 @@ def write_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
             "dataset_hash": f"data{fold}",
             "split_hash": f"split{fold}",
         }
-        Evaluation(_metrics(rows), rows).write(folder, {**about, **provenance})
+        Evaluation(_metrics(rows), rows, 0.1).write(folder, {**about, **provenance})
         return folder
 
     return write
