@@ -138,7 +138,7 @@ class CrossValidation:
             trainer = Trainer(config, run.path, resume=run.config.is_file(), progress=self._progress)
             trainer.fit(on_epoch=lambda _: claim.check())
         folder = self.test_folder(name, fold)
-        result, provenance = run_test(run.best, config, self._progress)
+        result, provenance = run_test(run.best, config, self._progress, keep=folder)
         claim.check()
         result.write(folder, provenance)
 
