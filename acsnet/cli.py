@@ -1,5 +1,6 @@
 """What every command-line tool shares: logging, and errors as one line with exit status 2."""
 
+import argparse
 import logging
 import os
 import sys
@@ -32,6 +33,32 @@ def run(main: Callable[[], None]) -> int:
         sys.stderr.write("interrupted\n")
         return 130
     return 0
+
+
+def add_job_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what tools have in common whose jobs are shared by workers."""
+    parser.add_argument("--work-dir", type=Path, required=True, metavar="DIR", help="the folder of all runs")
+    parser.add_argument(
+        "--storage",
+        metavar="URL",
+        help="the database of jobs, as postgresql+psycopg://USER@HOST/DATABASE for several machines (default: SQLite "
+        "in DIR, for one machine)",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help="override a key of every configuration, as in training.epochs=40; may be repeated",
+    )
+    parser.add_argument(
+        "--heartbeat",
+        type=int,
+        default=15,
+        metavar="SECONDS",
+        help="between two signs of life of a worker; one silent for six times as long is taken for dead (default: 15)",
+    )
 
 
 def _fail(message: str) -> int:

@@ -5,11 +5,9 @@ Every mistake is one :class:`~acsnet.errors.ConfigError` with file, dotted key, 
 spelling.
 """
 
-import difflib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
@@ -27,6 +25,7 @@ from pydantic import (
 )
 
 from acsnet.errors import ConfigError
+from acsnet.yaml_files import YAML_ERRORS, StrictLoader, explain, read_yaml
 
 Task = Literal["segmentation", "classification"]
 Part = Literal["train", "val", "test", "all"]
@@ -333,7 +332,7 @@ def build_config(content: Mapping[str, Any], overrides: Sequence[str], source: s
         return Config.model_validate(merged)
     except ValidationError as error:
         origin = f"{source} with --set {' '.join(overrides)}" if overrides else source
-        raise ConfigError(f"{origin}: {'; '.join(_explain(error))}") from error
+        raise ConfigError(f"{origin}: {'; '.join(explain(error, Config))}") from error
 
 
 def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -356,7 +355,7 @@ def _read_with_bases(path: Path, children: tuple[Path, ...]) -> dict[str, Any]:
     if resolved in children:
         chain = " -> ".join(child.name for child in (*children, resolved))
         raise ConfigError(f"{path}: base files form a circle: {chain}")
-    content = _read_yaml(path)
+    content = read_yaml(path)
     base = content.pop("base", None)
     if base is None:
         return content
@@ -365,58 +364,13 @@ def _read_with_bases(path: Path, children: tuple[Path, ...]) -> dict[str, Any]:
     return _merge(_read_with_bases(path.parent / base, (*children, resolved)), content)
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        near = difflib.get_close_matches(path.name, [file.name for file in path.parent.glob("*.yaml")], n=1)
-        guess = f"; did you mean {path.parent / near[0]}?" if near else ""
-        raise ConfigError(f"there is no configuration file {path}{guess}") from None
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
-    except _YAML_ERRORS as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    if content is None:
-        content = {}
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise ConfigError(f"{path}: expected sections such as 'model:' and 'data:' at the top")
-    return content
-
-
-# Values that only look like a date or a number, and bytes that are no text, are ValueErrors.
-_YAML_ERRORS = (yaml.YAMLError, ValueError)
-_MERGE_TAG = "tag:yaml.org,2002:merge"
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """YAML as people write it: a key given twice is an error, and 1e-4 is a number."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        # A merge key (<<: *other) stands for the keys of others: it is no key itself, and may be overridden.
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != _MERGE_TAG]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-def _number(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> float:
-    return float(loader.construct_scalar(node))
-
-
-# YAML 1.1 wants a dot and a sign in exponents (1.0e-4); without this, 1e-4 and 1.5e3 would be strings.
-_EXPONENT = re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
-_StrictLoader.add_implicit_resolver("!exponent", _EXPONENT, list("-+.0123456789"))
-_StrictLoader.add_constructor("!exponent", _number)
-
-
 def _parse_override(override: str) -> dict[str, Any]:
     key, equals, text = override.partition("=")
     if not equals or not all(key.split(".")):
         raise ConfigError(f"--set {override}: expected KEY=VALUE with a dotted key, as in --set training.epochs=40")
     try:
-        value = yaml.load(text, Loader=_StrictLoader)
-    except _YAML_ERRORS as error:
+        value = yaml.load(text, Loader=StrictLoader)
+    except YAML_ERRORS as error:
         raise ConfigError(f"--set {override}: the value is not YAML: {' '.join(str(error).split())}") from error
     for part in reversed(key.split(".")):
         value = {part: value}
@@ -445,52 +399,3 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
         old = merged.get(key)
         merged[key] = _merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
     return merged
-
-
-def _explain(error: ValidationError) -> list[str]:
-    entries = error.errors()
-    # A list whose items are all wrong is reported as too short beside its items.
-    parents = {entry["loc"][:depth] for entry in entries for depth in range(len(entry["loc"]))}
-    entries = [entry for entry in entries if entry["type"] != "too_short" or entry["loc"] not in parents]
-    return [_explain_one(entry["loc"], entry["type"], entry["msg"], entry["input"]) for entry in entries]
-
-
-# Where pydantic's words name classes of Python instead of what to write.
-_EXPECTED = {
-    "model_type": "expected a section of keys and values",
-    "tuple_type": "expected a list, as in [1, 2]",
-    "dict_type": "expected keys and values, as in {key: value}",
-    "path_type": "expected a path",
-    "string_type": "expected text",
-}
-
-
-def _explain_one(location: tuple[int | str, ...], kind: str, message: str, value: Any) -> str:
-    key = ".".join(str(part) for part in location)
-    if kind == "extra_forbidden":
-        known = _known_keys(location[:-1])
-        near = difflib.get_close_matches(str(location[-1]), known, n=1)
-        guess = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-        return f"unknown key {key!r}: {guess}"
-    if kind == "missing":
-        return f"{key} is missing"
-    if kind == "literal_error" and isinstance(value, str):
-        choices = message.removeprefix("Input should be ").replace("'", "").replace(" or ", ", ").split(", ")
-        near = difflib.get_close_matches(value.lower(), choices, n=1)
-        message += f"; did you mean {near[0]!r}?" if near else ""
-    message = _EXPECTED.get(kind, message).removeprefix("Value error, ").replace("Input should be", "expected")
-    message = message.replace("Tuple should have", "expected").replace(" after validation", "")
-    if kind == "value_error":
-        # A check of the whole configuration has no key of its own; its message names those it is about.
-        return f"{key}: {message}" if key else message
-    return f"{key} is {value!r}: {message}"
-
-
-def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    section: Any = Config
-    for part in location:
-        if isinstance(part, int):
-            continue
-        section = section.model_fields[part].annotation
-        section = next((arg for arg in get_args(section) if isinstance(arg, type)), section)
-    return list(section.model_fields)

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from acsnet.cli import run
+from acsnet.cli import add_job_arguments, run
 
 
 def main() -> None:
@@ -13,28 +13,7 @@ def main() -> None:
         "that sees the folder, is one more worker; after an interruption it goes on."
     )
     parser.add_argument("configs", nargs="+", type=Path, metavar="CONFIG", help="YAML files; each is named by its file")
-    parser.add_argument("--work-dir", type=Path, required=True, metavar="DIR", help="the folder of all runs")
-    parser.add_argument(
-        "--storage",
-        metavar="URL",
-        help="the database of jobs, as postgresql+psycopg://USER@HOST/DATABASE for several machines (default: SQLite "
-        "in DIR, for one machine)",
-    )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="overrides",
-        help="override a key of all configurations, as in training.epochs=40; may be repeated",
-    )
-    parser.add_argument(
-        "--heartbeat",
-        type=int,
-        default=15,
-        metavar="SECONDS",
-        help="between two signs of life; a worker silent for six times as long is taken for dead (default: 15)",
-    )
+    add_job_arguments(parser)
     arguments = parser.parse_args()
 
     from acsnet.config import load_configs

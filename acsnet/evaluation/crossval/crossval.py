@@ -9,8 +9,8 @@ from acsnet.config import Config, DataConfig
 from acsnet.data import Record, load_records
 from acsnet.errors import AcsnetError
 from acsnet.evaluation.crossval.ensembling import save_ensemble
-from acsnet.evaluation.crossval.plan import Plan, extend_plan, plan_lock, read_plan, write_plan
-from acsnet.evaluation.jobs import DEFAULT_HEARTBEAT, Claim, JobQueue, open_storage, work
+from acsnet.evaluation.crossval.plan import Plan, extend_plan, read_plan, write_plan
+from acsnet.evaluation.jobs import DEFAULT_HEARTBEAT, Claim, JobQueue, lock_folder, open_storage, own_storage, work
 from acsnet.evaluation.protocol import run_test
 from acsnet.evaluation.statistics import (
     MEASURES,
@@ -24,7 +24,6 @@ from acsnet.training import RunFolder, Trainer, prepare_training
 
 logger = logging.getLogger(__name__)
 
-QUEUE_FILE = "queue.sqlite3"
 _CARD_METRICS = frozenset(measure.metric for measure in MEASURES.values())
 
 
@@ -56,12 +55,10 @@ class CrossValidation:
     ) -> None:
         self.work_dir = work_dir
         self._progress = progress
-        with plan_lock(work_dir):
+        with lock_folder(work_dir):
             plan, added = extend_plan(work_dir, configs)
             self._check(plan, added)
-            # SQLite wants a path from the root, or takes it from wherever the process is.
-            database = open_storage(storage or f"sqlite:///{work_dir.resolve() / QUEUE_FILE}", heartbeat)
-            self._queue = JobQueue(database, plan.study)
+            self._queue = JobQueue(open_storage(storage or own_storage(work_dir), heartbeat), plan.study)
             write_plan(work_dir, plan)
 
     @property
@@ -86,7 +83,7 @@ class CrossValidation:
         return failures
 
     def table(self) -> str:
-        """The configurations side by side, without those that lack a fold; see :func:`~acsnet.evaluation.statistics.compare`."""
+        """The configurations side by side (:func:`~acsnet.evaluation.statistics.compare`), for the terminal."""
         plan = self.plan
         runs, problems = [], []
         for name in plan.configurations:
@@ -117,17 +114,17 @@ class CrossValidation:
                     records[data] = load_records(config.data, self._progress)
                 prepare_training(config, self._progress, records[data])
 
-    def _ready(self, done: set[str]) -> list[str]:
+    def _ready(self, done: set[str]) -> dict[str, dict[str, Any]]:
         """The jobs whose training is theirs, or is done; fold by fold, so that early results can be compared."""
         plan = self.plan
-        return [
-            _job(name, fold)
+        return {
+            _job(name, fold): {}
             for fold in range(plan.folds)
             for name, planned in plan.configurations.items()
             if planned.training == name or _job(planned.training, fold) in done
-        ]
+        }
 
-    def _do(self, job: str, claim: Claim) -> None:
+    def _do(self, job: str, claim: Claim) -> float:
         name, fold = _parse(job)
         plan = self.plan
         logger.info("%s (%d of %d jobs are done)", job, len(self._queue.done()), plan.folds * len(plan.configurations))
@@ -141,6 +138,8 @@ class CrossValidation:
         result, provenance = run_test(run.best, config, self._progress, keep=folder)
         claim.check()
         result.write(folder, provenance)
+        # The queue wants a score, which only searches have.
+        return 0.0
 
 
 def _job(name: str, fold: int) -> str:

@@ -1,19 +1,17 @@
 """What a cross-validation consists of: the file ``crossval.json`` in its folder, the same for all workers."""
 
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from acsnet.config import Config, build_config, changed_keys
 from acsnet.errors import ConfigError, RunError
+from acsnet.evaluation.jobs import check_free, new_study
 from acsnet.files import write_text
 
 PLAN_FILE = "crossval.json"
-_LOCK_FILE = ".crossval.lock"
 # How a change of the tested fold is told of: each job has its own.
 _FOLD = "data.folds.index "
 
@@ -58,7 +56,7 @@ def extend_plan(work_dir: Path, configs: Mapping[str, Config]) -> tuple[Plan, li
     """Plan a cross-validation in a folder, or add to the one that is planned there; nothing is written.
 
     Args:
-        work_dir: the folder; to be called with its :func:`plan_lock`.
+        work_dir: the folder, locked (:func:`~acsnet.evaluation.jobs.lock_folder`).
         configs: by name.
 
     Returns:
@@ -76,18 +74,6 @@ def extend_plan(work_dir: Path, configs: Mapping[str, Config]) -> tuple[Plan, li
         else:
             _check_unchanged(work_dir, name, plan.configurations[name].config, config)
     return plan, added
-
-
-def plan_lock(work_dir: Path) -> FileLock:
-    """The lock of a folder, made where it is missing: workers that start at the same time plan one after the other.
-
-    Raises:
-        RunError: where there is a file of that name.
-    """
-    if work_dir.exists() and not work_dir.is_dir():
-        raise RunError(f"{work_dir} is a file: choose a folder by --work-dir")
-    work_dir.mkdir(parents=True, exist_ok=True)
-    return FileLock(work_dir / _LOCK_FILE)
 
 
 def write_plan(work_dir: Path, plan: Plan) -> None:
@@ -112,10 +98,8 @@ def read_plan(work_dir: Path) -> Plan:
 
 
 def _new_plan(work_dir: Path) -> Plan:
-    if any(not path.name.startswith(".") for path in work_dir.iterdir()):
-        raise RunError(f"{work_dir} exists already and holds no cross-validation: choose another folder by --work-dir")
-    # No two cross-validations may share a queue, whatever their folders are called on the machines of their workers.
-    return Plan(study=f"crossval-{uuid.uuid4().hex}", folds=0, configurations={})
+    check_free(work_dir, "cross-validation")
+    return Plan(study=new_study("crossval"), folds=0, configurations={})
 
 
 def _check_unchanged(work_dir: Path, name: str, old: Mapping[str, Any], config: Config) -> None:

@@ -1,18 +1,20 @@
 """The queue of jobs: a study of Optuna, of which each trial is an attempt at a job.
 
 Optuna hands a waiting trial to one worker, keeps a sign of life of it while it runs, and queues it again where that
-ends. What is added here is that a trial has the name of a job, and that a job has one living trial at most.
+ends. What is added here is that a trial has the name of a job, and that of a job one trial counts.
 """
 
 import logging
 import warnings
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 from acsnet.errors import AcsnetError
 
 if TYPE_CHECKING:
     from optuna import Trial
+    from optuna.pruners import BasePruner
+    from optuna.samplers import BaseSampler
     from optuna.storages import RDBStorage
     from optuna.trial import FrozenTrial
 
@@ -21,12 +23,15 @@ logger = logging.getLogger(__name__)
 JobState = Literal["waiting", "running", "done", "failed"]
 _JOB = "job"
 _ERROR = "error"
-# Optuna's trials end with a value; a job has none.
-_DONE = 1.0
+_DONE = frozenset({"COMPLETE", "PRUNED"})
 
 
 class JobTakenOver(Exception):
     """Another worker has taken this job over: this one was silent for too long."""
+
+
+class _NoJob(Exception):
+    """Nothing to do for this attempt."""
 
 
 class Claim:
@@ -34,7 +39,7 @@ class Claim:
 
     Args:
         storage: the database.
-        trial: the attempt.
+        trial: the attempt, of which a search asks its parameters.
     """
 
     def __init__(self, storage: "RDBStorage", trial: "Trial") -> None:
@@ -57,13 +62,27 @@ class JobQueue:
     Args:
         storage: see :func:`~acsnet.evaluation.jobs.storage.open_storage`.
         study: name of the queue in it; created where there is none.
+        sampler, pruner: Optuna's, for jobs of a search.
     """
 
-    def __init__(self, storage: "RDBStorage", study: str) -> None:
+    def __init__(
+        self,
+        storage: "RDBStorage",
+        study: str,
+        sampler: "BaseSampler | None" = None,
+        pruner: "BasePruner | None" = None,
+    ) -> None:
         import optuna
 
         self._storage = storage
-        self._study = optuna.create_study(storage=storage, study_name=study, direction="maximize", load_if_exists=True)
+        self._study = optuna.create_study(
+            storage=storage,
+            study_name=study,
+            direction="maximize",
+            sampler=sampler,
+            pruner=pruner or optuna.pruners.NopPruner(),
+            load_if_exists=True,
+        )
 
     def states(self) -> dict[str, JobState]:
         """The state of every job that was ever added; ``failed`` where its last attempt ended in an error."""
@@ -78,12 +97,25 @@ class JobQueue:
         failed = {job: trials[-1] for job, trials in self._attempts().items() if _state(trials) == "failed"}
         return {job: trial.user_attrs.get(_ERROR, "interrupted") for job, trial in failed.items()}
 
-    def add(self, jobs: Iterable[str]) -> None:
-        """Have jobs wait in line; those that wait, run or are done already stay as they are."""
+    def results(self) -> dict[str, "FrozenTrial"]:
+        """The attempt that counts of each job that is done."""
+        return {
+            job: next(trial for trial in trials if trial.state.name in _DONE)
+            for job, trials in self._attempts().items()
+            if _state(trials) == "done"
+        }
+
+    def add(self, jobs: Mapping[str, Mapping[str, Any]]) -> None:
+        """Have jobs wait in line; those that wait, run or are done already stay as they are.
+
+        Args:
+            jobs: by name, in order; with the parameters that are fixed for an attempt, where the job is one of a
+                search.
+        """
         states = self.states()
-        for job in jobs:
+        for job, parameters in jobs.items():
             if states.get(job, "failed") == "failed":
-                self._study.enqueue_trial({}, user_attrs={_JOB: job})
+                self._study.enqueue_trial(dict(parameters), user_attrs={_JOB: job})
 
     def requeue_lost(self) -> None:
         """Have the jobs wait again whose workers died."""
@@ -93,12 +125,13 @@ class JobQueue:
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             optuna.storages.fail_stale_trials(self._study)
 
-    def take(self, do: Callable[[str, Claim], None]) -> None:
+    def take(self, do: Callable[[str, Claim], float]) -> None:
         """Take the first job that waits, if there is one, and do it.
 
         Args:
-            do: is given the job's name and the claim on it. An :class:`AcsnetError` is kept as the reason why the job
-                failed; anything else that it raises is raised here too.
+            do: is given the job's name and the claim on it, and returns the job's score, which is no NaN. An
+                :class:`AcsnetError` is kept as the reason why the job failed; Optuna's ``TrialPruned`` ends it as
+                done; anything else that it raises is raised here too.
         """
         # A worker may die between its claim and its first sign of life: one given before keeps the job from being held
         # for ever by a worker that never was.
@@ -109,33 +142,30 @@ class JobQueue:
 
         def objective(trial: "Trial") -> float:
             nonlocal taken_over
-            from optuna import TrialPruned
-
             job = trial.user_attrs.get(_JOB)
-            if job is None or not self._is_owner(job, trial.number):
-                # Others were quicker, or two workers queued one lost job.
-                raise TrialPruned
+            if job is None or not self._counts(job, trial.number):
+                # Others were quicker, or two workers queued the job of a third that died.
+                raise _NoJob
             try:
-                do(job, Claim(self._storage, trial))
+                return do(job, Claim(self._storage, trial))
             except AcsnetError as error:
                 trial.set_user_attr(_ERROR, str(error))
                 raise
             except JobTakenOver:
                 taken_over = True
                 raise
-            return _DONE
 
         try:
-            self._study.optimize(objective, n_trials=1, catch=(AcsnetError,))
+            self._study.optimize(objective, n_trials=1, catch=(AcsnetError, _NoJob))
         except Exception:
             # Optuna cannot close an attempt that others have closed, and says so in one way or another.
             if not taken_over:
                 raise
             logger.warning("another worker has taken the job over: this one was silent for too long")
 
-    def _is_owner(self, job: str, number: int) -> bool:
+    def _counts(self, job: str, number: int) -> bool:
         """Whether an attempt is the first of its job that has not failed."""
-        return number == min(t.number for t in self._attempts()[job] if t.state.name not in ("FAIL", "PRUNED"))
+        return number == min(trial.number for trial in self._attempts()[job] if trial.state.name != "FAIL")
 
     def _attempts(self) -> dict[str, list["FrozenTrial"]]:
         """The attempts at each job, in order."""
@@ -151,7 +181,7 @@ class JobQueue:
 
 def _state(trials: list["FrozenTrial"]) -> JobState:
     states = {trial.state.name for trial in trials}
-    if "COMPLETE" in states:
+    if states & _DONE:
         return "done"
     if "RUNNING" in states:
         return "running"

@@ -45,7 +45,9 @@ def open_storage(url: str, heartbeat: int = DEFAULT_HEARTBEAT) -> "RDBStorage":
                 engine_kwargs={"connect_args": {"timeout": _SQLITE_TIMEOUT_SECONDS}} if is_sqlite else {},
                 heartbeat_interval=heartbeat,
                 grace_period=_MISSED_HEARTBEATS * heartbeat,
-                heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(),
+                heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(
+                    inherit_intermediate_values=True
+                ),
             )
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
         raise RunError(

@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from acsnet.evaluation.jobs.queue import Claim, JobQueue
 
@@ -13,7 +14,7 @@ _POLL_SECONDS = 2.0
 
 
 def work(
-    queue: JobQueue, ready: Callable[[set[str]], Sequence[str]], do: Callable[[str, Claim], None]
+    queue: JobQueue, ready: Callable[[set[str]], Mapping[str, Mapping[str, Any]]], do: Callable[[str, Claim], float]
 ) -> dict[str, str]:
     """Take jobs until none is left, waiting for those of other workers, whose jobs are taken over where they die.
 
@@ -21,8 +22,7 @@ def work(
 
     Args:
         queue: the jobs.
-        ready: the jobs that can be done once some are, of whose names it is given the set; in the order in which they
-            are to be done.
+        ready: the jobs that can be done once some are, of whose names it is given the set; see :meth:`JobQueue.add`.
         do: does a job, see :meth:`JobQueue.take`.
 
     Returns:
@@ -33,7 +33,7 @@ def work(
     is_waiting = False
     while True:
         states = queue.states()
-        queue.add(job for job in ready(queue.done()) if job not in states)
+        queue.add({job: fixed for job, fixed in ready(queue.done()).items() if job not in states})
         states = queue.states()
         if "waiting" in states.values():
             is_waiting = False

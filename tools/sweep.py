@@ -1,0 +1,36 @@
+"""Search: python tools/sweep.py CONFIG --search FILE --work-dir DIR [--storage URL] [--set KEY=VALUE ...]."""
+
+import argparse
+from pathlib import Path
+
+from acsnet.cli import add_job_arguments, run
+
+
+def main() -> None:
+    """Parse the command line, work until all trials are done, print the best and write the page."""
+    parser = argparse.ArgumentParser(
+        description="Search for the values of a configuration that score best on the validation part. The same command "
+        "again, here or on another machine that sees the folder, is one more worker; after an interruption it goes on."
+    )
+    parser.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file")
+    parser.add_argument("--search", type=Path, required=True, metavar="FILE", help="as configs/searches/lambda.yaml")
+    add_job_arguments(parser)
+    arguments = parser.parse_args()
+
+    from acsnet.config import load_config
+    from acsnet.errors import RunError
+    from acsnet.evaluation.sweep import Sweep, load_search, result_table, write_sweep
+
+    config, search = load_config(arguments.config, arguments.overrides), load_search(arguments.search)
+    sweep = Sweep(arguments.work_dir, config, search, arguments.storage, arguments.heartbeat)
+    failures = sweep.run()
+    page = write_sweep(sweep, failures)
+    print(result_table(sweep.results()))
+    if page is not None:
+        print(f"\n{page}; the best configuration: {arguments.work_dir}/best.yaml")
+    if failures:
+        raise RunError("; ".join(f"{job} failed: {reason}" for job, reason in failures.items()))
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main))
