@@ -6,6 +6,7 @@ import torch
 
 import acsnet
 from acsnet.checkpoint import CheckpointCard
+from acsnet.config import EvaluationConfig
 from acsnet.data.images import read_image
 from acsnet.errors import InputError
 from acsnet.evaluation import Predictor
@@ -71,7 +72,7 @@ def test_threshold_cuts_the_probability() -> None:
     image = half_bright(32, 32)
     image[:, :16] = 129  # a probability a little above one half
     loose = Predictor(BrightIsLesion(), make_card())(image)
-    strict = Predictor(BrightIsLesion(), make_card(), threshold=0.95)(image)
+    strict = Predictor(BrightIsLesion(), make_card(), evaluation=EvaluationConfig(threshold=0.95))(image)
     assert loose.mask is not None
     assert strict.mask is not None
     assert loose.mask.all()
@@ -104,12 +105,12 @@ class SaysNormal(torch.nn.Module):
 @pytest.mark.parametrize("by", ["card", "argument"])
 def test_refining_makes_mask_and_class_agree(by: str) -> None:
     """Dark: a mask but normal. Bright: malignant but no mask."""
-    directions = {"empty_mask_for_normal": True, "normal_for_empty_mask": True}
+    both = EvaluationConfig(refining={"empty_mask_for_normal": True, "normal_for_empty_mask": True})
     dark, bright = np.zeros((40, 40, 3), np.uint8), np.full((40, 40, 3), 255, np.uint8)
-    card = make_card(refining=directions) if by == "card" else make_card()
-    refined = Predictor(SaysNormal(), card, refining=None if by == "card" else directions)
-    plain = Predictor(SaysNormal(), card, refining=dict.fromkeys(directions, False))
-    one_way = Predictor(SaysNormal(), card, refining={**directions, "normal_for_empty_mask": False})
+    card = make_card(config={"evaluation": both.model_dump()}) if by == "card" else make_card()
+    refined = Predictor(SaysNormal(), card, evaluation=None if by == "card" else both)
+    plain = Predictor(SaysNormal(), card, evaluation=EvaluationConfig())
+    one_way = Predictor(SaysNormal(), card, evaluation=EvaluationConfig(refining={"empty_mask_for_normal": True}))
     before, after, half = (p.predict([dark, bright]) for p in (plain, refined, one_way))
     assert [(p.mask.all(), p.label) for p in before] == [(True, "normal"), (False, "malignant")]
     assert [(p.mask.any(), p.label) for p in after] == [(False, "normal"), (False, "normal")]
