@@ -5,7 +5,7 @@ Nothing here ever unpickles. The header's metadata holds one key, ``acsnet``, wh
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -13,11 +13,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
+from acsnet.config import EvaluationConfig
 from acsnet.errors import CheckpointError
 from acsnet.files import whole_file
 from acsnet.version import __version__
 
 _KEY = "acsnet"
+_Kind = TypeVar("_Kind", bound=BaseModel)
+# What the first cards had beside their configuration, which says the same.
+_SAID_BY_THE_CONFIGURATION = ("threshold", "refining")
 
 
 class CheckpointCard(BaseModel):
@@ -31,12 +35,10 @@ class CheckpointCard(BaseModel):
         class_names: the classes in the order of the logits.
         input_size: (height, width) that images are resized to.
         mean, std: of the normalisation ``(pixel / 255 - mean) / std``, one value a channel.
-        threshold: mask probability from which a pixel is foreground.
-        refining: which directions of prediction refining are on; see ``acsnet.layers.PredictionRefining``.
         metrics: measured figures, and under ``protocol`` how and on what they were measured.
         dataset: name, number of images and hash of the data it was trained on.
         split_hash: hash of the split into training, validation and test parts.
-        config: the resolved configuration of its training, without paths.
+        config: the resolved configuration of its training, without paths; its threshold is a number.
         code_version: the version of this package that wrote it.
     """
 
@@ -50,13 +52,16 @@ class CheckpointCard(BaseModel):
     input_size: tuple[int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    threshold: float = 0.5
-    refining: dict[str, bool] = {}
     metrics: dict[str, Any] = {}
     dataset: dict[str, Any] = {}
     split_hash: str | None = None
     config: dict[str, Any] = {}
     code_version: str = __version__
+
+    @property
+    def evaluation(self) -> EvaluationConfig:
+        """How to predict by default: as the configuration of the training says."""
+        return EvaluationConfig.model_validate(self.config.get("evaluation", {}))
 
 
 def save_checkpoint(path: Path, state_dict: dict[str, torch.Tensor], card: CheckpointCard) -> None:
@@ -89,11 +94,17 @@ def read_card(path: Path) -> CheckpointCard:
         raise CheckpointError(
             f"{path} has checkpoint format {content.get('format')!r}, this version of acsnet reads 1: upgrade acsnet"
         )
+    card = _validate(CheckpointCard, {k: v for k, v in content.items() if k not in _SAID_BY_THE_CONFIGURATION}, path)
+    _validate(EvaluationConfig, card.config.get("evaluation", {}), path, "config.evaluation.")
+    return card
+
+
+def _validate(kind: type[_Kind], content: Any, path: Path, prefix: str = "") -> _Kind:
     try:
-        return CheckpointCard.model_validate(content)
+        return kind.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = prefix + ".".join(str(part) for part in first["loc"])
         raise CheckpointError(f"{path}: the card's entry {where!r} cannot be used: {first['msg']}") from error
 
 

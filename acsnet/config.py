@@ -36,6 +36,8 @@ Fraction = Annotated[Real, Field(ge=0, le=1)]
 # A path in which ~ stands for the home folder, as in a shell.
 UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
 PositiveInt = Annotated[Whole, Field(ge=1)]
+PositiveReal = Annotated[Real, Field(gt=0)]
+Flag = Annotated[bool, Strict()]
 
 
 def _one_or_several(value: Any) -> Any:
@@ -80,7 +82,7 @@ class FoldsConfig(Section):
     index: Annotated[Whole, Field(ge=0)] = 0
     test: Annotated[Real, Field(gt=0, le=0.5)] | None = None
     validation: Annotated[Real, Field(gt=0, le=0.5)] = 0.125
-    grouped: Annotated[bool, Strict()] = True
+    grouped: Flag = True
     seed: Whole = 0
 
     @model_validator(mode="before")
@@ -239,11 +241,54 @@ class RefiningConfig(Section):
     normal_for_empty_mask: bool = False
 
 
+class ViewsConfig(Section):
+    """Test-time augmentation: the views that are averaged, each combination of flips and ``scales`` of the input."""
+
+    horizontal_flip: Flag = False
+    vertical_flip: Flag = False
+    scales: Annotated[tuple[PositiveReal, ...], Field(min_length=1)] = (1.0,)
+
+    @field_validator("scales")
+    @classmethod
+    def _each_once(cls, scales: tuple[float, ...]) -> tuple[float, ...]:
+        if len(set(scales)) != len(scales):
+            raise ValueError(f"scales is {list(scales)}: name each scale once")
+        return scales
+
+
+class PostprocessingConfig(Section):
+    """What is done to a mask once it is cut, in this order.
+
+    Pieces smaller than ``minimum_area``, a share of the image's area, go; of the rest only the largest is kept; holes
+    are filled.
+    """
+
+    minimum_area: Annotated[Real, Field(ge=0, lt=1)] = 0.0
+    largest_component: Flag = False
+    fill_holes: Flag = False
+
+
+CHOSEN_ON_VALIDATION = "validation"
+
+
+def _number_or_word(value: Any) -> Any:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value != CHOSEN_ON_VALIDATION and not (is_number and 0 < value < 1):
+        raise ValueError(f"{value!r} is neither a number above 0 and below 1 nor the word {CHOSEN_ON_VALIDATION!r}")
+    return value
+
+
 class EvaluationConfig(Section):
-    """Testing and predicting: images a batch, the mask probability from which a pixel is foreground, refining."""
+    """Testing and predicting, in the order in which it is done; ``batch_size`` is how many images at once.
+
+    A pixel is foreground from a mask probability of ``threshold`` on; ``validation`` has a test choose it on the
+    validation part.
+    """
 
     batch_size: PositiveInt = 8
-    threshold: Annotated[Real, Field(gt=0, lt=1)] = 0.5
+    test_time_augmentation: ViewsConfig = ViewsConfig()
+    threshold: Annotated[float | Literal["validation"], BeforeValidator(_number_or_word)] = 0.5
+    postprocessing: PostprocessingConfig = PostprocessingConfig()
     refining: RefiningConfig = RefiningConfig()
 
 
@@ -273,6 +318,18 @@ class Config(Section):
                 "evaluation.refining needs both tasks and a class 'normal' in data.classes: set both of its directions "
                 "to false, or give it what it needs"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _masks_where_they_are_needed(self) -> "Config":
+        settings = self.evaluation
+        asked = (
+            ("postprocessing", settings.postprocessing != PostprocessingConfig()),
+            ("threshold: validation", settings.threshold == CHOSEN_ON_VALIDATION),
+        )
+        for key, is_on in asked:
+            if is_on and "segmentation" not in self.model.tasks:
+                raise ValueError(f"evaluation.{key} needs masks: add segmentation to model.tasks, or leave it out")
         return self
 
     def to_dict(self) -> dict[str, Any]:

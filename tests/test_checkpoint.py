@@ -12,6 +12,7 @@ from torch import nn
 
 from acsnet import create_model, load_model
 from acsnet.checkpoint import CheckpointCard, load_weights, read_card, read_weights, save_checkpoint
+from acsnet.config import EvaluationConfig
 from acsnet.errors import CheckpointError
 from acsnet.files import DiskFullError
 from acsnet.version import __version__
@@ -24,11 +25,10 @@ CARD: dict[str, Any] = {
     "input_size": (64, 96),
     "mean": (0.33,),
     "std": (0.204,),
-    "threshold": 0.4,
     "metrics": {"dice": 0.7612345678901234, "hd95": None, "protocol": "größer als nichts"},
     "dataset": {"name": "phantoms", "n": 36},
     "split_hash": "abc",
-    "config": {"training": {"epochs": 2}},
+    "config": {"training": {"epochs": 2}, "evaluation": {"threshold": 0.4, "postprocessing": {"fill_holes": True}}},
 }
 OPENERS: list[Callable[[Path], Any]] = [read_card, read_weights, load_model]
 
@@ -84,6 +84,18 @@ def test_the_card_comes_back(checkpoint: Path) -> None:
     assert card == CheckpointCard(**CARD)
     assert card.metrics == CARD["metrics"]
     assert (card.format, card.code_version) == (1, __version__)
+
+
+def test_a_card_predicts_as_its_training_was_configured(checkpoint: Path) -> None:
+    assert read_card(checkpoint).evaluation == EvaluationConfig(threshold=0.4, postprocessing={"fill_holes": True})
+    assert CheckpointCard(**{**CARD, "config": {}}).evaluation == EvaluationConfig()
+
+
+def test_the_first_cards_said_twice_how_to_predict(tmp_path: Path) -> None:
+    """What their configuration says holds, and is the same."""
+    card = {**CARD, "format": 1, "threshold": 0.4, "refining": {"empty_mask_for_normal": False}}
+    path = write_with_metadata(tmp_path / "first.safetensors", {"acsnet": json.dumps(card)})
+    assert read_card(path) == CheckpointCard(**CARD)
 
 
 def test_the_card_is_json_in_the_header(checkpoint: Path) -> None:
@@ -221,6 +233,10 @@ def test_a_file_without_a_card(tmp_path: Path, metadata: dict[str, str] | None) 
         (json.dumps({**CARD, "format": 1, "model": 3}), "the card's entry 'model' cannot be used: .*valid string"),
         (json.dumps({**CARD, "format": 1, "std": ["a"]}), r"the card's entry 'std\.0' cannot be used: .*valid number"),
         (json.dumps({**CARD, "format": 1, "more": 1}), "the card's entry 'more' cannot be used: Extra inputs"),
+        (
+            json.dumps({**CARD, "format": 1, "config": {"evaluation": {"postprocessing": {"holes": True}}}}),
+            r"the card's entry 'config\.evaluation\.postprocessing\.holes' cannot be used: Extra inputs",
+        ),
         (json.dumps({"format": 1, "model": "acsnet"}), "the card's entry 'arguments' cannot be used: Field required"),
     ],
 )

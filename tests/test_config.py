@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -152,7 +153,36 @@ def test_a_parent_that_is_no_path(write: Write, base: str) -> None:
         ("model: {name: a, arguments: 3}", "model.arguments is 3: expected keys and values, as in {key: value}"),
         (MODEL + "training: {channels_last: maybe}", "training.channels_last is 'maybe': expected a valid boolean"),
         (MODEL + "training: {epochs: 0}", "training.epochs is 0: expected greater than or equal to 1"),
-        (MODEL + "evaluation: {threshold: 1}", "evaluation.threshold is 1: expected less than 1"),
+        (
+            MODEL + "evaluation: {threshold: 1}",
+            "evaluation.threshold: 1 is neither a number above 0 and below 1 nor the word",
+        ),
+        (MODEL + "evaluation: {threshold: true}", "evaluation.threshold: True is neither a number above 0 and below"),
+        (MODEL + "evaluation: {threshold: validaton}", "evaluation.threshold: 'validaton' is neither a number"),
+        (
+            MODEL + "evaluation: {test_time_augmentation: {scales: [1, 0]}}",
+            "evaluation.test_time_augmentation.scales.1 is 0: expected greater than 0",
+        ),
+        (
+            MODEL + "evaluation: {test_time_augmentation: {scales: []}}",
+            "evaluation.test_time_augmentation.scales is []: expected at least 1 item",
+        ),
+        (
+            MODEL + "evaluation: {test_time_augmentation: {scales: 1.5}}",
+            "evaluation.test_time_augmentation.scales is 1.5: expected a list, as in [1, 2]",
+        ),
+        (
+            MODEL + "evaluation: {test_time_augmentation: {scales: [1, 1.5, 1.0]}}",
+            "evaluation.test_time_augmentation.scales: scales is [1.0, 1.5, 1.0]: name each scale once",
+        ),
+        (
+            MODEL + "evaluation: {test_time_augmentation: {horizontal: true}}",
+            "unknown key 'evaluation.test_time_augmentation.horizontal': did you mean 'horizontal_flip'?",
+        ),
+        (
+            MODEL + "evaluation: {postprocessing: {minimum_area: 1}}",
+            "evaluation.postprocessing.minimum_area is 1: expected less than 1",
+        ),
         (MODEL + "data: {std: [0]}", "data.std.0 is 0: expected greater than 0"),
         (MODEL + "optimizer: {learning_rate: .inf}", "optimizer.learning_rate is inf: expected a finite number"),
         (MODEL + "data: {mean: [.nan]}", "data.mean.0 is nan: expected a finite number"),
@@ -492,6 +522,30 @@ def test_refining_needs_both_tasks_and_a_normal_class(write: Write) -> None:
         text = "\n".join([*([] if "model" in more else ["model: {name: a}"]), more, refining])
         with pytest.raises(ConfigError, match=r"yaml: evaluation\.refining needs both tasks and a class 'normal'"):
             load_config(write(text))
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "named"),
+    [
+        ("{postprocessing: {fill_holes: true}}", r"evaluation\.postprocessing needs masks"),
+        ("{postprocessing: {minimum_area: 0.01}}", r"evaluation\.postprocessing needs masks"),
+        ("{threshold: validation}", r"evaluation\.threshold: validation needs masks"),
+    ],
+)
+def test_what_is_done_to_masks_needs_masks(write: Write, evaluation: str, named: str) -> None:
+    text = f"model: {{name: a, tasks: [classification]}}\nevaluation: {evaluation}"
+    with pytest.raises(ConfigError, match=rf"yaml: {named}: add segmentation to model\.tasks, or leave it out"):
+        load_config(write(text))
+    assert load_config(write(f"model: {{name: a}}\nevaluation: {evaluation}"))
+    assert load_config(write("model: {name: a, tasks: [classification]}\nevaluation: {threshold: 0.4}"))
+
+
+def test_evaluation_comes_back_from_plain_values(write: Write) -> None:
+    text = "{threshold: validation, test_time_augmentation: {horizontal_flip: true, scales: [0.75, 1, 1.25]}}"
+    config = load_config(write(f"model: {{name: a}}\nevaluation: {text}"))
+    assert config.evaluation.threshold == "validation"
+    assert Config.model_validate(json.loads(json.dumps(config.to_dict()))) == config
+    assert Config.model_validate(yaml.safe_load(config.to_yaml())) == config
 
 
 def test_a_tilde_is_the_home_folder(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:

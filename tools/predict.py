@@ -13,15 +13,29 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, required=True, metavar="FILE", help="a .safetensors file")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to write")
     parser.add_argument("--threshold", type=float, help="mask probability of foreground (default: the checkpoint's)")
+    parser.add_argument("--tta", action="store_true", help="average over the image and its mirror image")
+    parser.add_argument(
+        "--uncertainty",
+        action="store_true",
+        help="also write uncertainty/, heat maps over the images: needs --tta or an ensemble",
+    )
     arguments = parser.parse_args()
     if arguments.threshold is not None and not 0 < arguments.threshold < 1:
         parser.error(f"--threshold is {arguments.threshold}: it has to lie between 0 and 1")
 
+    from acsnet.checkpoint import read_card
     from acsnet.evaluation import Predictor, predict_files
 
-    predictor = Predictor.from_checkpoint(arguments.checkpoint, threshold=arguments.threshold)
-    table = predict_files(predictor, arguments.inputs, arguments.out)
-    print(f"{table}; overlays in {arguments.out}/overlays, masks in {arguments.out}/masks")
+    evaluation = read_card(arguments.checkpoint).evaluation
+    if arguments.threshold is not None:
+        evaluation = evaluation.model_copy(update={"threshold": arguments.threshold})
+    if arguments.tta:
+        views = evaluation.test_time_augmentation.model_copy(update={"horizontal_flip": True})
+        evaluation = evaluation.model_copy(update={"test_time_augmentation": views})
+    predictor = Predictor.from_checkpoint(arguments.checkpoint, evaluation=evaluation)
+    table = predict_files(predictor, arguments.inputs, arguments.out, uncertainty=arguments.uncertainty)
+    maps = f", uncertainty in {arguments.out}/uncertainty" if arguments.uncertainty else ""
+    print(f"{table}; overlays in {arguments.out}/overlays, masks in {arguments.out}/masks{maps}")
 
 
 if __name__ == "__main__":

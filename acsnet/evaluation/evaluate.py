@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tqdm.auto import tqdm
 
 from acsnet.data import Record
-from acsnet.data.images import read_image, read_merged_mask
+from acsnet.evaluation.decision import Prediction
 from acsnet.evaluation.kept import check_kept_names, keep_prediction
-from acsnet.evaluation.predictor import Prediction, Predictor
+from acsnet.evaluation.predictor import Predictor
+from acsnet.evaluation.reading import read_batches
 from acsnet.files import write_csv, write_json
 from acsnet.metrics import classification_metrics, overall_score, segmentation_metrics, summarise_segmentation
 from acsnet.metrics.segmentation import PER_IMAGE
@@ -74,29 +74,18 @@ def evaluate(
     case = partial(_case, keep=keep)
     seconds: list[float] = []
     rows: list[dict[str, Any]] = []
-    with (
-        ThreadPoolExecutor() as pool,
-        tqdm(total=len(records), desc="testing", unit="image", disable=None if progress else True) as bar,
-    ):
-        for start in range(0, len(records), batch_size):
-            chunk = records[start : start + batch_size]
-            images, masks = zip(*pool.map(_read, chunk), strict=True)
+    with ThreadPoolExecutor() as pool:
+        for batch in read_batches(records, batch_size, "testing", progress):
             started = time.perf_counter()
-            predictions = predictor.predict(images)
-            seconds.append((time.perf_counter() - started) / len(chunk))
-            rows += pool.map(case, chunk, masks, predictions)
-            bar.update(len(chunk))
+            predictions = predictor.predict(batch.images)
+            seconds.append((time.perf_counter() - started) / len(batch.records))
+            rows += pool.map(case, batch.records, batch.masks, predictions)
     metrics = _summarise(rows, predictor)
     datasets = sorted({record.dataset for record in records})
     if len(datasets) > 1:
         by_dataset = {name: [row for row in rows if row["dataset"] == name] for name in datasets}
         metrics["datasets"] = {name: _summarise(some, predictor) for name, some in by_dataset.items()}
     return Evaluation(metrics, rows, float(np.median(seconds)))
-
-
-def _read(record: Record) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
-    image = read_image(record.image)
-    return image, read_merged_mask(record.masks, image.shape[:2])
 
 
 def _case(record: Record, truth: npt.NDArray[np.bool_], prediction: Prediction, keep: Path | None) -> dict[str, Any]:

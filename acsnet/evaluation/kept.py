@@ -9,7 +9,7 @@ from acsnet.data import Record
 from acsnet.data.frames import split_frame
 from acsnet.data.images import IMAGE_SUFFIXES
 from acsnet.errors import DataError
-from acsnet.evaluation.predictor import Prediction
+from acsnet.evaluation.decision import Prediction
 from acsnet.files import write_png
 
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from acsnet.data.dicom import is_dicom, read_dicom_facts
 from acsnet.data.frames import file_of, split_frame
 from acsnet.data.images import IMAGE_SUFFIXES, read_image
 from acsnet.data.listing import is_mask, problem_list
-from acsnet.errors import DataError
+from acsnet.errors import DataError, InputError
+from acsnet.evaluation.decision import Prediction
 from acsnet.evaluation.kept import result_name
-from acsnet.evaluation.predictor import Prediction, Predictor
+from acsnet.evaluation.predictor import Predictor
+from acsnet.evaluation.uncertainty import mean_mask_uncertainty
 from acsnet.files import write_csv, write_png
-from acsnet.overlay import PREDICTION_COLOUR, add_caption, draw_contours
+from acsnet.overlay import PREDICTION_COLOUR, add_caption, draw_contours, draw_heat
 
 
 def find_images(inputs: Sequence[Path]) -> list[tuple[Path, Path]]:
@@ -67,18 +70,37 @@ def _is_image(path: Path) -> bool:
 
 
 def predict_files(
-    predictor: Predictor, inputs: Sequence[Path], folder: Path, batch_size: int = 8, progress: bool = True
+    predictor: Predictor,
+    inputs: Sequence[Path],
+    folder: Path,
+    batch_size: int = 8,
+    progress: bool = True,
+    uncertainty: bool = False,
 ) -> Path:
     """Predict files and folders into ``folder``: ``masks/``, ``overlays/`` and ``predictions.csv``.
 
     Every input is read once before anything is written. Results of the same name are replaced, each as a whole.
+
+    Args:
+        predictor: the network.
+        inputs: images, and folders of images.
+        folder: where to write.
+        batch_size: images a forward pass.
+        progress: show a progress bar.
+        uncertainty: also write ``uncertainty/``, the mask's uncertainty over each image.
 
     Returns:
         The path of the table.
 
     Raises:
         DataError: listing every input that cannot be read; see also :func:`find_images`.
+        InputError: for uncertainty of a predictor that knows none, or whose networks have no masks.
     """
+    if uncertainty and not predictor.has_mask_uncertainty:
+        raise InputError(
+            "the uncertainty of a mask needs several opinions of each image, from a network with masks: turn on "
+            "test-time augmentation (--tta), or take an ensemble"
+        )
     images = find_images(inputs)
     with ThreadPoolExecutor() as pool:
         problems = [problem for problem in pool.map(_problem, [file for file, _ in images]) if problem]
@@ -91,7 +113,7 @@ def predict_files(
                 pictures = list(pool.map(read_image, [file for file, _ in chunk]))
                 predictions = predictor.predict(pictures)
                 names = [name for _, name in chunk]
-                list(pool.map(_write, [folder] * len(chunk), names, pictures, predictions))
+                list(pool.map(partial(_write, folder, uncertainty), names, pictures, predictions))
                 rows += [_row(file, *values) for (file, _), *values in zip(chunk, predictions, strict=True)]
                 bar.update(len(chunk))
     table = folder / "predictions.csv"
@@ -107,10 +129,12 @@ def _problem(path: Path) -> str | None:
     return None
 
 
-def _write(folder: Path, name: Path, image: npt.NDArray[np.uint8], prediction: Prediction) -> None:
+def _write(folder: Path, uncertainty: bool, name: Path, image: npt.NDArray[np.uint8], prediction: Prediction) -> None:
     if prediction.mask is not None:
         write_png(folder / "masks" / f"{name}.png", prediction.mask.astype(np.uint8) * np.uint8(255))
     write_png(folder / "overlays" / f"{name}.png", draw_prediction(image, prediction))
+    if uncertainty and prediction.mask_uncertainty is not None:
+        write_png(folder / "uncertainty" / f"{name}.png", draw_heat(image, prediction.mask_uncertainty))
 
 
 def draw_prediction(image: npt.NDArray[np.uint8], prediction: Prediction) -> npt.NDArray[np.uint8]:
@@ -126,4 +150,8 @@ def _row(path: Path, prediction: Prediction) -> dict[str, Any]:
     row |= {f"probability_{name}": value for name, value in (prediction.probabilities or {}).items()}
     if prediction.mask is not None:
         row["mask_area_fraction"] = float(prediction.mask.mean())
+        if prediction.mask_uncertainty is not None:
+            row["mask_uncertainty"] = mean_mask_uncertainty(prediction.mask_uncertainty, prediction.mask)
+    if prediction.label_uncertainty is not None:
+        row["label_uncertainty"] = prediction.label_uncertainty
     return row

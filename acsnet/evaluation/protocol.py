@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from acsnet.checkpoint import CheckpointCard, read_card
-from acsnet.config import Config, build_config, load_config
-from acsnet.data import Record, dataset_hash, load_records, split_records
+from acsnet.config import CHOSEN_ON_VALIDATION, Config, EvaluationConfig, Part, build_config, load_config
+from acsnet.data import Split, dataset_hash, load_records, split_records
 from acsnet.data.transfer import file_sha256
 from acsnet.errors import ConfigError
 from acsnet.evaluation.evaluate import Evaluation, evaluate
 from acsnet.evaluation.predictor import Predictor
+from acsnet.evaluation.threshold import choose_threshold
 
 logger = logging.getLogger(__name__)
 
@@ -59,13 +60,24 @@ def run_test(
         The result, and its provenance: checkpoint, protocol, data and split, with their hashes.
 
     Raises:
-        AcsnetError: for a checkpoint or data that cannot be used.
+        AcsnetError: for a checkpoint or data that cannot be used, or a threshold that is to be chosen on a validation
+            part that is not known.
     """
     settings = config.evaluation
-    refining = settings.refining.model_dump()
-    predictor = Predictor.from_checkpoint(checkpoint, threshold=settings.threshold, refining=refining)
+    chosen = settings.threshold == CHOSEN_ON_VALIDATION
+    if chosen:
+        _check_validation_part(checkpoint, config.data.split)
+    # Until the threshold is chosen there is any.
+    first = settings.model_copy(update={"threshold": EvaluationConfig().threshold}) if chosen else settings
+    predictor = Predictor.from_checkpoint(checkpoint, evaluation=first)
     records = load_records(config.data, progress)
-    tested, split_hash = _tested_part(records, config, predictor.card)
+    split = None if config.data.split == "all" else split_records(records, config.data.folds)
+    if split is not None:
+        _check_split(split, predictor.card, chosen)
+    if split is not None and chosen:
+        threshold = choose_threshold(predictor, split.val, settings.batch_size, progress)
+        predictor = predictor.with_threshold(threshold)
+    tested = records if split is None else split.part(config.data.split)
     result = evaluate(predictor, tested, settings.batch_size, progress, keep)
     provenance = {
         "checkpoint": checkpoint.name,
@@ -78,27 +90,38 @@ def run_test(
         "class_map": config.data.class_map,
         "protocol": "each image at its original size, then the mean over images",
         "evaluation": settings.model_dump(mode="json"),
-        "threshold": predictor.threshold,
-        "threshold_source": "configuration",
+        "threshold": predictor.evaluation.threshold,
+        "threshold_source": "validation part" if chosen else "configuration",
         "seconds_per_image": result.seconds_per_image,
         "predictions_kept": keep is not None,
         "dataset_hash": dataset_hash(tested),
-        "folds": None if split_hash is None else config.data.folds.model_dump(),
-        "split_hash": split_hash,
+        "folds": None if split is None else config.data.folds.model_dump(),
+        "split_hash": None if split is None else split.hash,
     }
     return result, provenance
 
 
-def _tested_part(
-    records: Sequence[Record], config: Config, card: CheckpointCard
-) -> tuple[Sequence[Record], str | None]:
-    if config.data.split == "all":
-        return records, None
-    split = split_records(records, config.data.folds)
-    if card.split_hash is not None and split.hash != card.split_hash:
-        logger.warning(
-            "the checkpoint was trained on another split (%s, here %s): tested images may have been trained on",
-            card.split_hash,
-            split.hash,
-        )
-    return split.part(config.data.split), split.hash
+_UNKNOWN = "evaluation.threshold is validation, but which images are the checkpoint's validation part is not known:"
+_REMEDY = "give a number, or test a part of the data and split of its training"
+
+
+def _check_validation_part(checkpoint: Path, part: Part) -> None:
+    """Check, before any image is read, that there can be a validation part to choose the threshold on."""
+    if part == "all":
+        raise ConfigError(f"{_UNKNOWN} data.split is all, which is no part of a split; {_REMEDY}")
+    if read_card(checkpoint).split_hash is None:
+        raise ConfigError(f"{_UNKNOWN} {checkpoint} names no split; {_REMEDY}")
+    if part == "val":
+        logger.warning("the threshold is chosen on the images that are tested: the figures are better than they should")
+
+
+def _check_split(split: Split, card: CheckpointCard, chosen: bool) -> None:
+    if card.split_hash is None or split.hash == card.split_hash:
+        return
+    if chosen:
+        raise ConfigError(f"{_UNKNOWN} it was trained on the split {card.split_hash}, here is {split.hash}; {_REMEDY}")
+    logger.warning(
+        "the checkpoint was trained on another split (%s, here %s): tested images may have been trained on",
+        card.split_hash,
+        split.hash,
+    )

@@ -89,8 +89,17 @@ def check_size(size: tuple[int, ...], divisor: int) -> None:
         InputError: with the received size, the divisor and the nearest valid size.
     """
     if any(length % divisor or length == 0 for length in size):
-        nearest = tuple(max(divisor, round(length / divisor) * divisor) for length in size)
+        height, width = nearest_size(size[0], size[1], divisor)
         raise InputError(
             f"images are {size[0]}x{size[1]} (height x width), which the network cannot take: both have to be "
-            f"multiples of {divisor}; the nearest valid size is {nearest[0]}x{nearest[1]}"
+            f"multiples of {divisor}; the nearest valid size is {height}x{width}"
         )
+
+
+def nearest_size(height: float, width: float, divisor: int) -> tuple[int, int]:
+    """The positive multiples of ``divisor`` that are nearest to a height and a width."""
+    return _nearest(height, divisor), _nearest(width, divisor)
+
+
+def _nearest(length: float, divisor: int) -> int:
+    return max(1, round(length / divisor)) * divisor

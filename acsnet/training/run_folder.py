@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import yaml
 
-from acsnet.config import Config, changed_keys
+from acsnet.config import Config, build_config, changed_keys
 from acsnet.errors import RunError
 from acsnet.files import whole_file, write_csv, write_json, write_text
 
@@ -51,10 +51,13 @@ class RunFolder:
 
         Raises:
             RunError: where there is no run, its configuration is broken, or it differs; the keys are named.
+            ConfigError: where this version of the package cannot read its configuration.
         """
         if not self.config.is_file():
             raise RunError(f"there is no run to resume in {self.path}: start it without --resume")
-        changed = changed_keys(self._read_config(), config.to_dict())
+        # Keys that came into the package since the run was started have had their defaults.
+        started = build_config(self._read_config(), (), str(self.config))
+        changed = changed_keys(started.to_dict(), config.to_dict())
         if changed:
             raise RunError(
                 f"{self.path} was started with another configuration: {', '.join(changed)}; go on with the old one, or "

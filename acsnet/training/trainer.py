@@ -15,7 +15,7 @@ from timm.utils import ModelEmaV3
 from torch import nn
 
 from acsnet.checkpoint import CheckpointCard, save_checkpoint
-from acsnet.config import Config
+from acsnet.config import CHOSEN_ON_VALIDATION, Config, EvaluationConfig
 from acsnet.data import Sample
 from acsnet.data.images import to_network_input
 from acsnet.errors import ConfigError, RunError
@@ -283,6 +283,8 @@ class Trainer:
         config = self.config.to_dict()
         for key in ("root", "records", "cache"):
             config["data"][key] = None
+        if config["evaluation"]["threshold"] == CHOSEN_ON_VALIDATION:
+            config["evaluation"]["threshold"] = EvaluationConfig().threshold
         row = self.history[-1]
         metrics = {name.removeprefix("val_"): value for name, value in row.items() if name.startswith("val_")}
         protocol = f"validation part at {'x'.join(map(str, self.config.data.image_size))}, epoch {row['epoch']}"
@@ -293,8 +295,6 @@ class Trainer:
             input_size=self.config.data.image_size,
             mean=self.config.data.mean,
             std=self.config.data.std,
-            threshold=self.config.evaluation.threshold,
-            refining=self.config.evaluation.refining.model_dump(),
             metrics={"protocol": protocol, **metrics},
             dataset=self.data.description,
             split_hash=self.data.split.hash,

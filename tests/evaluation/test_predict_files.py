@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from acsnet.config import EvaluationConfig
 from acsnet.data.images import read_image
-from acsnet.errors import DataError
+from acsnet.errors import DataError, InputError
 from acsnet.evaluation import Predictor, find_images, predict_files
+from acsnet.overlay import draw_heat
 
 
 def page(value: int) -> Image.Image:
@@ -85,3 +87,33 @@ def test_broken_inputs_are_listed_before_anything_is_written(cine: Path, trained
     for name in ("a.dcm", "b.tif", "cine.dcm#3: there is no frame 3"):
         assert name in str(error.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_uncertainty_is_written_where_there_is_any(trained_run: Path, phantom_root: Path, tmp_path: Path) -> None:
+    image = phantom_root / "benign" / "benign (1).png"
+    evaluation = EvaluationConfig(test_time_augmentation={"horizontal_flip": True})
+    predictor = Predictor.from_checkpoint(trained_run / "best.safetensors", evaluation=evaluation)
+    table = predict_files(predictor, [image], tmp_path / "out", progress=False, uncertainty=True)
+    with table.open(newline="") as file:
+        row = next(csv.DictReader(file))
+    prediction = predictor(image)
+    assert float(row["label_uncertainty"]) == pytest.approx(prediction.label_uncertainty)
+    region = prediction.mask_uncertainty[prediction.mask] if prediction.mask.any() else prediction.mask_uncertainty
+    assert float(row["mask_uncertainty"]) == pytest.approx(region.mean(), rel=1e-5)
+    drawn = read_image(tmp_path / "out" / "uncertainty" / "benign (1).png")
+    assert np.array_equal(drawn, draw_heat(read_image(image), prediction.mask_uncertainty))
+
+
+def test_without_uncertainty_there_is_no_column_and_no_picture(
+    trained_run: Path, phantom_root: Path, tmp_path: Path
+) -> None:
+    image = phantom_root / "benign" / "benign (1).png"
+    predictor = Predictor.from_checkpoint(trained_run / "best.safetensors")
+    table = predict_files(predictor, [image], tmp_path / "out", progress=False)
+    assert "uncertainty" not in table.read_text()
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"masks", "overlays", "predictions.csv"}
+    with pytest.raises(
+        InputError, match=r"needs several opinions of each image, .*: turn on test-time augmentation \("
+    ):
+        predict_files(predictor, [image], tmp_path / "none", progress=False, uncertainty=True)
+    assert not (tmp_path / "none").exists()

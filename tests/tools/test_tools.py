@@ -457,6 +457,26 @@ def test_test_needs_the_configuration_of_the_same_network(
     assert_error(result, "is of the network acsnet, the configuration names unet")
 
 
+def test_predict_with_views_and_uncertainty(
+    invoke: Invoke, trained_run: Path, phantom_root: Path, tmp_path: Path
+) -> None:
+    call = ["predict", "--checkpoint", trained_run / "best.safetensors", phantom_root / "normal" / "normal (1).png"]
+    status, output, errors = invoke(*call, "--out", tmp_path / "out", "--tta", "--uncertainty", "--threshold", "0.3")
+    assert status == 0, errors
+    assert f"uncertainty in {tmp_path}/out/uncertainty" in output
+    assert (tmp_path / "out" / "uncertainty" / "normal (1).png").exists()
+    row = read_rows(tmp_path / "out" / "predictions.csv")[0]
+    assert 0 <= float(row["label_uncertainty"]) <= 1
+    assert 0 <= float(row["mask_uncertainty"]) <= 1
+    status, output, errors = invoke(*call, "--out", tmp_path / "tta", "--tta")
+    assert status == 0, errors
+    assert "uncertainty" not in output
+    assert not (tmp_path / "tta" / "uncertainty").exists()
+    result = invoke(*call, "--out", tmp_path / "none", "--uncertainty")
+    assert_error(result, "needs several opinions of each image", "turn on test-time augmentation (--tta)")
+    assert not (tmp_path / "none").exists()
+
+
 @pytest.mark.parametrize("threshold", ["0", "1.5"])
 def test_predict_threshold_out_of_range(threshold: str, invoke: Invoke, trained_run: Path, tmp_path: Path) -> None:
     arguments = ["--checkpoint", trained_run / "best.safetensors", "--out", tmp_path / "out", "x.png"]

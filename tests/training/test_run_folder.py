@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from acsnet.config import Config, build_config, load_config
 from acsnet.errors import RunError
@@ -64,6 +65,16 @@ def test_a_run_is_never_overwritten(started: RunFolder, tmp_path: Path) -> None:
 def test_a_run_goes_on_with_its_own_configuration(started: RunFolder) -> None:
     started.check_resume(config("optimizer.learning_rate=1e-5"))
     started.check_resume(config("optimizer.learning_rate=1e-5", "data.root=elsewhere", "data.workers=3"))
+
+
+def test_a_run_of_an_earlier_version_goes_on(started: RunFolder) -> None:
+    """It had none of the keys that were added since."""
+    content = yaml.safe_load(started.config.read_text())
+    del content["evaluation"]["test_time_augmentation"], content["evaluation"]["postprocessing"]
+    started.config.write_text(yaml.safe_dump(content))
+    started.check_resume(config("optimizer.learning_rate=1e-5"))
+    with pytest.raises(RunError, match=r"evaluation\.test_time_augmentation\.vertical_flip \(False -> True\); go on"):
+        started.check_resume(config("evaluation.test_time_augmentation.vertical_flip=true"))
 
 
 def test_there_is_nothing_to_resume(tmp_path: Path) -> None:

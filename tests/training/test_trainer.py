@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from acsnet import load_model
 from acsnet.checkpoint import read_card
-from acsnet.config import Config, build_config, load_config
+from acsnet.config import Config, EvaluationConfig, build_config, load_config
 from acsnet.data import Split, read_busi
 from acsnet.errors import AcsnetError, ConfigError, DataError, InputError, RunError, UnknownNameError
 from acsnet.training import Trainer
@@ -235,10 +235,14 @@ def test_one_channel_and_float32_and_sgd(tiny_settings: dict[str, Any], tmp_path
         "optimizer.name=sgd",
         "schedule.name=plateau",
         "training.channels_last=false",
+        "evaluation.threshold=validation",
+        "evaluation.postprocessing.fill_holes=true",
     )
     Trainer(config, tmp_path / "run", progress=False).fit()
     card = read_card(tmp_path / "run" / "best.safetensors")
     assert card.arguments["in_channels"] == 1
+    assert card.evaluation == EvaluationConfig(postprocessing={"fill_holes": True}), "its threshold is a number"
+    assert load_config(tmp_path / "run" / "config.yaml").evaluation.threshold == "validation"
     assert json.loads((tmp_path / "run" / "environment.json").read_text())["precision"] == "float32"
 
 

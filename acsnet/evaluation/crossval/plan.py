@@ -72,7 +72,8 @@ def extend_plan(work_dir: Path, configs: Mapping[str, Config]) -> tuple[Plan, li
         if name in added:
             plan = _add(plan, name, config)
         else:
-            _check_unchanged(work_dir, name, plan.configurations[name].config, config)
+            # Read anew: keys that came into the package since then have had their defaults.
+            _check_unchanged(work_dir, name, plan.config(name, 0).to_dict(), config)
     return plan, added
 
 

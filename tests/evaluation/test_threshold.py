@@ -1,0 +1,93 @@
+import logging
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from acsnet import MultiTaskOutput
+from acsnet.checkpoint import CheckpointCard
+from acsnet.config import EvaluationConfig
+from acsnet.data import Record
+from acsnet.evaluation import Predictor
+from acsnet.evaluation.threshold import THRESHOLDS, best_step, choose_threshold
+
+
+class GreyIsProbability(torch.nn.Module):
+    """Says of each pixel that it is lesion with a probability that is its grey."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = 0
+
+    def forward(self, images: torch.Tensor) -> MultiTaskOutput:
+        self.seen += len(images)
+        return MultiTaskOutput(images[:, :1].logit(eps=1e-4), None)
+
+
+def make_predictor(**evaluation: object) -> Predictor:
+    card = CheckpointCard(
+        model="acsnet", arguments={}, class_names=("benign",), input_size=(32, 32), mean=(0.0,), std=(1.0,)
+    )
+    return Predictor(GreyIsProbability(), card, evaluation=EvaluationConfig.model_validate(evaluation))
+
+
+def make_record(folder: Path, name: str, inside: float, outside: float, speck: float = 0.0) -> Record:
+    """A lesion of probability ``inside``, a seam of ``outside`` beside it that is none, a speck far from both."""
+    image, mask = np.zeros((32, 32), np.uint8), np.zeros((32, 32), np.uint8)
+    image[4:20, 4:12], image[4:20, 12:20], image[28, 28] = (round(255 * p) for p in (inside, outside, speck))
+    mask[4:20, 4:12] = 255
+    cv2.imwrite(str(folder / f"{name}.png"), image)
+    cv2.imwrite(str(folder / f"{name}_mask.png"), mask)
+    return Record(folder / f"{name}.png", (folder / f"{name}_mask.png",), "benign", name)
+
+
+def test_the_grid() -> None:
+    assert tuple(round(0.05 * step, 2) for step in range(1, 20)) == THRESHOLDS
+
+
+@pytest.mark.parametrize(
+    ("outside", "inside", "expected"),
+    [
+        # Thresholds above the seam's and up to the lesion's probability are all right: the nearest to 0.5 is taken.
+        (0.22, 0.38, 0.35),
+        (0.62, 0.88, 0.65),
+        (0.12, 0.88, 0.5),
+        (0.92, 0.97, 0.95),
+    ],
+)
+def test_the_best_threshold_is_chosen(
+    outside: float, inside: float, expected: float, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    records = [make_record(tmp_path, str(index), inside, outside) for index in range(3)]
+    predictor = make_predictor()
+    with caplog.at_level(logging.INFO, logger="acsnet"):
+        assert choose_threshold(predictor, records, batch_size=2, progress=False) == expected
+    assert predictor.model.seen == 3, "each image is predicted once"
+    # At 0.5 both halves are lesion, or neither is.
+    at_half = 1.0 if outside < 0.5 <= inside else 2 / 3 if outside >= 0.5 else 0.0
+    text = f"threshold {expected:.2f}: mean Dice 1.0000 on the 3 images of the validation part ({at_half:.4f} at 0.5)"
+    assert text in caplog.text
+
+
+def test_it_is_the_mean_over_images(tmp_path: Path) -> None:
+    """Two images want 0.3, one 0.7: 0.3 is right for two."""
+    records = [make_record(tmp_path, name, 0.32, 0.28) for name in "ab"] + [make_record(tmp_path, "c", 0.72, 0.68)]
+    assert choose_threshold(make_predictor(), records, progress=False) == 0.3
+
+
+def test_what_is_done_to_masks_is_done_before_measuring(tmp_path: Path) -> None:
+    """A speck of probability 0.62 asks for a threshold above it, unless it is removed anyway."""
+    records = [make_record(tmp_path, "a", 0.88, 0.0, speck=0.62)]
+    assert choose_threshold(make_predictor(), records, progress=False) == 0.65
+    assert choose_threshold(make_predictor(postprocessing={"minimum_area": 0.01}), records, progress=False) == 0.5
+
+
+def test_ties_go_to_the_nearest_to_one_half() -> None:
+    scores = np.zeros(19)
+    assert best_step(scores) == 9
+    scores[[2, 8, 10, 14]] = 0.7
+    assert THRESHOLDS[best_step(scores)] == 0.45, "of two as near the lower"
+    scores[14] = 0.71
+    assert THRESHOLDS[best_step(scores)] == 0.75
