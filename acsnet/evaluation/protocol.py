@@ -71,6 +71,10 @@ def run_test(
     first = settings.model_copy(update={"threshold": EvaluationConfig().threshold}) if chosen else settings
     predictor = Predictor.from_checkpoint(checkpoint, evaluation=first)
     records = load_records(config.data, progress)
+    if predictor.card.members > 1 and dataset_hash(records) == predictor.card.dataset.get("hash"):
+        logger.warning(
+            "each image of this data set was trained on by members of the ensemble: the figures are too good"
+        )
     split = None if config.data.split == "all" else split_records(records, config.data.folds)
     if split is not None:
         _check_split(split, predictor.card, chosen)

@@ -65,7 +65,10 @@ class Parameter(Section):
 
 
 class PruningConfig(Section):
-    """Ends trials early whose score is below the median of the others' at the same epoch (Optuna's median pruner)."""
+    """Ends trials early whose best score so far is below the median of others' at the same epoch (Optuna's pruner).
+
+    The first ``startup_trials``, and the first ``warmup_epochs`` of each, are left alone.
+    """
 
     startup_trials: Annotated[Whole, Field(ge=0)] = 5
     warmup_epochs: Annotated[Whole, Field(ge=0)] = 5
@@ -131,7 +134,8 @@ class Search(Section):
 
         if self.pruning is None:
             return NopPruner()
-        return MedianPruner(self.pruning.startup_trials, self.pruning.warmup_epochs)
+        # Optuna counts from 0, epochs from 1.
+        return MedianPruner(self.pruning.startup_trials, self.pruning.warmup_epochs + 1)
 
 
 def load_search(path: Path) -> Search:

@@ -1,7 +1,7 @@
 """A worker for tests, run in a process of its own: each job counts to ten in a file, resuming where it was.
 
-Called with the names ``url``, ``study``, ``jobs`` and ``folder`` given. Each attempt adds a letter to ``JOB.started`` and,
-where it comes to its end, to ``JOB.finished``.
+Called with the names ``url``, ``study``, ``jobs`` and ``folder`` given. Each attempt adds a letter to ``JOB.started``
+and, where it comes to its end, to ``JOB.finished``.
 """
 
 import time
