@@ -1,5 +1,6 @@
 """The README's code blocks run as they stand, in a folder where what they name exists."""
 
+import glob
 import io
 import os
 import re
@@ -31,6 +32,8 @@ Invoke = Callable[..., tuple[int, str, str]]
 # What makes the commands' trainings short; everything else stays as the configuration says.
 SHORT = ["model.arguments={encoder: mobilenetv3_small_050, widths: [16, 16, 16, 16, 16]}", "model.encoder_weights=null"]
 SHORT += ["data.image_size=[64, 64]", "data.folds.count=4", "data.folds.validation=0.34", "training.epochs=1"]
+SHORT_CROSSVAL = ["model.arguments={width: 4, depth: 2}", "data.image_size=[32, 32]", "data.folds.validation=0.34"]
+SHORT_CROSSVAL += ["training.epochs=1"]
 
 
 def blocks(language: str) -> list[str]:
@@ -41,6 +44,8 @@ def blocks(language: str) -> list[str]:
 def workplace(tmp_path: Path, phantom_root: Path, trained_run: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder in which the README's paths exist, with phantoms for BUSI."""
     shutil.copytree(REPOSITORY / "configs", tmp_path / "configs")
+    search = tmp_path / "configs" / "searches" / "optimizer.yaml"
+    search.write_text(search.read_text().replace("trials: 40", "trials: 2"))
     (tmp_path / "data").mkdir()
     os.symlink(phantom_root, tmp_path / "data" / "Dataset_BUSI_with_GT")
     (tmp_path / "runs" / "demo").mkdir(parents=True)
@@ -97,10 +102,13 @@ def test_make_targets() -> None:
 def test_commands(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
     commands = re.findall(r"^python tools/(\w+)\.py (.*)$", "".join(blocks("bash")), flags=re.MULTILINE)
     tools = {"train", "test", "predict", "curate", "phantom", "models", "download", "benchmark"}
+    tools |= {"crossval", "sweep"}
     assert {tool for tool, _ in commands} == tools
     for tool, line in commands:
-        arguments = shlex.split(line)
-        if tool == "train":
+        arguments = [part for word in shlex.split(line) for part in (sorted(glob.glob(word)) or [word])]
+        if tool == "crossval":
+            arguments += [part for override in SHORT_CROSSVAL for part in ("--set", override)]
+        if tool in ("train", "sweep"):
             arguments += [part for override in SHORT for part in ("--set", override)]
         if tool == "benchmark":
             monkeypatch.setattr(benchmarks, "benchmark_inference", lambda _device, _rounds: [])
