@@ -485,7 +485,7 @@ def test_predict_threshold_out_of_range(threshold: str, invoke: Invoke, trained_
     assert "it has to lie between 0 and 1" in errors
 
 
-@pytest.mark.parametrize("tool", ["train", "test", "predict", "phantom", "curate", "download"])
+@pytest.mark.parametrize("tool", ["train", "test", "predict", "phantom", "curate", "download", "crossval", "sweep"])
 def test_help(tool: str, invoke: Invoke) -> None:
     status, output, _ = invoke(tool, "--help")
     assert status == 0

@@ -48,6 +48,11 @@ def test_a_new_run_may_start_in_a_folder_that_is_missing_or_empty(tmp_path: Path
     RunFolder(tmp_path / "empty").check_new()
 
 
+def test_what_a_killed_process_left_half_written_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / ".config.123.tmp.yaml").write_text("mod")
+    RunFolder(tmp_path).check_new()
+
+
 def test_a_run_is_never_overwritten(started: RunFolder, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (started.path, tmp_path / "file"):

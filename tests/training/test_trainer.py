@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from acsnet.checkpoint import read_card
 from acsnet.config import Config, EvaluationConfig, build_config, load_config
 from acsnet.data import Split, read_busi
 from acsnet.errors import AcsnetError, ConfigError, DataError, InputError, RunError, UnknownNameError
+from acsnet.files import write_text
 from acsnet.training import Trainer
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -204,6 +206,33 @@ def test_loss_that_becomes_nan_names_epoch_and_step_and_keeps_checkpoints(
     assert state["epoch"] == 1
     assert all(torch.isfinite(value).all() for value in state["network"].values())
     assert load_model(tmp_path / "run" / "best.safetensors") is not None
+
+
+def test_each_epoch_is_told_of_and_may_be_the_last(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
+    config = make_config(tiny_settings, "training.epochs=3")
+    rows = []
+
+    def stop_at_two(row: Mapping[str, Any]) -> None:
+        rows.append(dict(row))
+        if row["epoch"] == 2:
+            raise InterruptedError
+
+    trainer = Trainer(config, tmp_path / "run", progress=False)
+    with pytest.raises(InterruptedError):
+        trainer.fit(stop_at_two)
+    assert [row["epoch"] for row in rows] == [1, 2]
+    assert [row["epoch"] for row in read_history(tmp_path / "run")] == ["1"], "the second is not saved"
+    resumed = Trainer(config, tmp_path / "run", resume=True, progress=False)
+    resumed.fit(lambda row: rows.append(dict(row)))
+    assert [row["epoch"] for row in rows] == [1, 2, 2, 3]
+    assert rows[1]["loss"] == rows[2]["loss"]
+
+
+def test_a_run_that_was_killed_while_its_folder_was_made_goes_on(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
+    config = make_config(tiny_settings, "training.epochs=1")
+    write_text(tmp_path / "run" / "config.yaml", config.to_yaml())
+    Trainer(config, tmp_path / "run", resume=True, progress=False).fit()
+    assert json.loads((tmp_path / "run" / "environment.json").read_text())["split_hash"]
 
 
 def test_early_stopping(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
