@@ -1,0 +1,202 @@
+"""Where the classifier looked: class-activation maps.
+
+Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-Based Localization", ICCV 2017; for a
+linear layer on global averages it is the class activation map of Zhou et al., "Learning Deep Features for
+Discriminative Localization", CVPR 2016, up to a factor.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from torch.func import functional_call
+from torch.nn import functional
+
+from acsnet.checkpoint import CheckpointCard
+from acsnet.errors import InputError
+from acsnet.evaluation.inference import matching_autocast, prepare_images
+from acsnet.layers import GlobalAverage
+from acsnet.registry import look_up
+
+
+def class_activation(
+    model: nn.Module, images: torch.Tensor, class_index: int | torch.Tensor | None = None, layer: str | None = None
+) -> torch.Tensor:
+    """Show by Grad-CAM which parts of each image speak for a class.
+
+    Each channel of the deepest maps is weighted with the gradient of the class logit, summed over positions; the
+    weighted channels are added up, brought to the size of the images and cut off below zero. The maps are those that the
+    classifier pools by :class:`acsnet.layers.GlobalAverage`, just before it does:
+
+    - the encoder's last map for the encoder x decoder pairs, the bottleneck's for the U-Nets;
+    - for nnunet the one map into which its head merges three;
+    - for acsnet all three, after their channel attention and with the coarse one enlarged: as pooling them equals pooling
+      their concatenation, the map shown is Grad-CAM at the concatenation.
+
+    The gradient is summed rather than averaged so that maps of different sizes would count by what they add to the logit;
+    for maps of one size it makes no difference.
+
+    For an ensemble, a module with the list ``members``, the result is the mean over its members, each asked for the
+    same class.
+
+    The network runs in evaluation mode and is left as it was: training modes, parameters, gradients, hooks. What the
+    caller does about gradients (``no_grad``, ``inference_mode``) does not matter.
+
+    Args:
+        model: a network of the zoo, or one that gives a ``MultiTaskOutput`` likewise.
+        images: (B, C, H, W), normalised, on the network's device.
+        class_index: the class to explain, one for all images or one an image, (B,); by default each image's most
+            probable one.
+        layer: name (of ``model.named_modules()``) of the module whose output, one map (B, C, h, w), is looked at instead;
+            needed for a network of your own whose classifier pools in another way.
+
+    Returns:
+        (B, H, W) float32 in 0..1, the maximum of each map being 1; zero all over where nothing speaks for the class.
+
+    Raises:
+        InputError: for a network without the classification task, a class that it does not have, a network that pools
+            in another way where ``layer`` is not given, and a layer that gives no such map or has no part in the logits.
+        UnknownNameError: for a layer that the network does not have, with near matches.
+    """
+    # Copies: what was made in inference mode cannot take part in gradients.
+    with torch.inference_mode(False), torch.enable_grad():
+        indices = class_index.clone() if isinstance(class_index, torch.Tensor) else class_index
+        return _activation(model, images.detach().clone(), indices, layer)
+
+
+def explain_images(
+    model: nn.Module,
+    card: CheckpointCard,
+    images: Sequence[npt.NDArray[np.uint8]],
+    class_index: int | torch.Tensor | None = None,
+    layer: str | None = None,
+) -> list[npt.NDArray[np.float32]]:
+    """Show which parts of images speak for a class; see :func:`class_activation`.
+
+    Args:
+        model: a network.
+        card: what was done to its input in training.
+        images: RGB, each (H, W, 3) uint8 of any size.
+        class_index, layer: as of :func:`class_activation`.
+
+    Returns:
+        For each image (H, W) float32 in 0..1 at the image's own size.
+
+    Raises:
+        InputError, UnknownNameError: as :func:`class_activation`.
+    """
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    maps = class_activation(model, prepare_images(images, card, device), class_index, layer).cpu().numpy()
+    return [
+        cv2.resize(heat, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_LINEAR)
+        for image, heat in zip(images, maps, strict=True)
+    ]
+
+
+def _activation(
+    model: nn.Module, images: torch.Tensor, class_index: int | torch.Tensor | None, layer: str | None
+) -> torch.Tensor:
+    members = getattr(model, "members", None)
+    if isinstance(members, nn.ModuleList):
+        if class_index is None:
+            with torch.no_grad(), _evaluation(model), matching_autocast(model):
+                class_index = _class_logits(model, images).argmax(dim=1)
+        return torch.stack([_activation(member, images, class_index, layer) for member in members]).mean(dim=0)
+    with _evaluation(model), matching_autocast(model), _maps(model, layer) as maps:
+        label = _class_logits(model, images)
+        seen = tuple(maps)
+        if not seen and layer is None:
+            raise InputError(
+                f"{type(model).__name__} does not pool by acsnet.layers.GlobalAverage, so it is not known which maps its "
+                "classifier looks at: name the module that gives them, as in layer='encoder' (model.named_modules() "
+                "lists all)"
+            )
+        if not label.requires_grad:
+            source = "acsnet.layers.GlobalAverage" if layer is None else f"layer {layer!r}"
+            raise InputError(f"the class logits of {type(model).__name__} do not depend on {source}: name another layer")
+        logits = label.gather(1, _class_column(class_index, label))
+        gradients = torch.autograd.grad(logits.sum(), seen, materialize_grads=True)
+    heat = torch.stack([_heat(*pair, images.shape[2:]) for pair in zip(seen, gradients, strict=True)]).sum(dim=0).relu()
+    peak = heat.amax(dim=(1, 2), keepdim=True)
+    return heat / torch.where(peak > 0, peak, 1)
+
+
+def _class_logits(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    # Parameters that ask for no gradient: so nothing that lies before the maps is kept for the backward pass.
+    parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    _, label, _ = functional_call(model, parameters, (images,))
+    if label is None:
+        raise InputError(
+            f"{type(model).__name__} has no classification task, so no class to explain: build or train it with tasks "
+            "that include classification"
+        )
+    return label
+
+
+def _class_column(class_index: int | torch.Tensor | None, label: torch.Tensor) -> torch.Tensor:
+    """The class of each image, (B, 1)."""
+    batch, classes = label.shape
+    if class_index is None:
+        return label.argmax(dim=1, keepdim=True)
+    given = torch.as_tensor(class_index, device=label.device)
+    if given.is_floating_point() or given.shape not in ((), (batch,)) or not ((given >= 0) & (given < classes)).all():
+        raise InputError(
+            f"class_index is {class_index!r}: give a whole number from 0 to {classes - 1}, or a tensor of one for each of "
+            f"the {batch} images"
+        )
+    return given.long().expand(batch)[:, None]
+
+
+def _heat(feature: torch.Tensor, gradient: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    """What a map's positions add to the logit, to first order: twice (B, C, h, w) -> (B, H, W)."""
+    weights = gradient.float().sum(dim=(2, 3), keepdim=True)
+    heat = (weights * feature.detach().float()).sum(dim=1, keepdim=True)
+    return functional.interpolate(heat, tuple(size), mode="bilinear", align_corners=False)[:, 0]
+
+
+@contextmanager
+def _evaluation(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, and afterwards each module in its own again."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+@contextmanager
+def _maps(model: nn.Module, layer: str | None) -> Iterator[list[torch.Tensor]]:
+    """Collect the maps while the network runs, each made a leaf that asks for its gradient."""
+    maps: list[torch.Tensor] = []
+
+    def keep(feature: torch.Tensor) -> torch.Tensor:
+        maps.append(feature.detach().requires_grad_())
+        # A clone: what follows may work in place, which a leaf does not allow.
+        return maps[-1].clone()
+
+    def keep_inputs(_: nn.Module, features: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        return tuple(keep(feature) for feature in features)
+
+    def keep_output(_: nn.Module, __: object, feature: object) -> torch.Tensor:
+        if not isinstance(feature, torch.Tensor) or feature.ndim != 4:
+            what = tuple(feature.shape) if isinstance(feature, torch.Tensor) else f"a {type(feature).__name__}"
+            raise InputError(f"layer {layer!r} gives {what}, needed is one map (batch, channels, height, width)")
+        return keep(feature)
+
+    if layer is None:
+        pools = [module for module in model.modules() if isinstance(module, GlobalAverage)]
+        handles = [pool.register_forward_pre_hook(keep_inputs) for pool in pools]
+    else:
+        module = look_up("layer", layer, dict(model.named_modules()), "model.named_modules() lists all")
+        handles = [module.register_forward_hook(keep_output)]
+    try:
+        yield maps
+    finally:
+        for handle in handles:
+            handle.remove()
