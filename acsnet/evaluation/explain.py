@@ -28,38 +28,35 @@ def class_activation(
 ) -> torch.Tensor:
     """Show by Grad-CAM which parts of each image speak for a class.
 
-    Each channel of the deepest maps is weighted with the gradient of the class logit, summed over positions; the
-    weighted channels are added up, brought to the size of the images and cut off below zero. The maps are those that the
+    Each channel of the maps is weighted with the gradient of the class logit, summed over positions; the weighted
+    channels are added up, brought to the size of the images and cut off below zero. The maps are those that the
     classifier pools by :class:`acsnet.layers.GlobalAverage`, just before it does:
 
     - the encoder's last map for the encoder x decoder pairs, the bottleneck's for the U-Nets;
     - for nnunet the one map into which its head merges three;
-    - for acsnet all three, after their channel attention and with the coarse one enlarged: as pooling them equals pooling
-      their concatenation, the map shown is Grad-CAM at the concatenation.
+    - for acsnet all three, after their channel attention, the coarse one enlarged. Pooling them equals pooling their
+      concatenation, and what is shown is Grad-CAM at the concatenation.
 
-    The gradient is summed rather than averaged so that maps of different sizes would count by what they add to the logit;
-    for maps of one size it makes no difference.
+    The gradient is summed where Selvaraju et al. average it: for maps of one size that changes nothing, and maps of
+    several sizes count by what they add to the logit. For an ensemble, a module with the list ``members``, the result
+    is the mean over its members, all asked for the same class.
 
-    For an ensemble, a module with the list ``members``, the result is the mean over its members, each asked for the
-    same class.
-
-    The network runs in evaluation mode and is left as it was: training modes, parameters, gradients, hooks. What the
-    caller does about gradients (``no_grad``, ``inference_mode``) does not matter.
+    The network runs in evaluation mode and is left as it was: training modes, parameters, gradients, hooks. Whether the
+    caller has gradients switched off does not matter.
 
     Args:
-        model: a network of the zoo, or one that gives a ``MultiTaskOutput`` likewise.
+        model: a network of the zoo, or another that gives a ``MultiTaskOutput``.
         images: (B, C, H, W), normalised, on the network's device.
-        class_index: the class to explain, one for all images or one an image, (B,); by default each image's most
-            probable one.
-        layer: name (of ``model.named_modules()``) of the module whose output, one map (B, C, h, w), is looked at instead;
-            needed for a network of your own whose classifier pools in another way.
+        class_index: the class to explain, one for all images or a tensor (B,); by default each image's most probable.
+        layer: name, as in ``model.named_modules()``, of the module whose output, one map (B, C, h, w), is looked at
+            instead; needed for a network of your own whose classifier pools in another way.
 
     Returns:
         (B, H, W) float32 in 0..1, the maximum of each map being 1; zero all over where nothing speaks for the class.
 
     Raises:
         InputError: for a network without the classification task, a class that it does not have, a network that pools
-            in another way where ``layer`` is not given, and a layer that gives no such map or has no part in the logits.
+            in another way where no ``layer`` is given, and a layer that gives no such map or has no part in the logits.
         UnknownNameError: for a layer that the network does not have, with near matches.
     """
     # Copies: what was made in inference mode cannot take part in gradients.
@@ -101,28 +98,38 @@ def _activation(
     model: nn.Module, images: torch.Tensor, class_index: int | torch.Tensor | None, layer: str | None
 ) -> torch.Tensor:
     members = getattr(model, "members", None)
-    if isinstance(members, nn.ModuleList):
-        if class_index is None:
-            with torch.no_grad(), _evaluation(model), matching_autocast(model):
-                class_index = _class_logits(model, images).argmax(dim=1)
-        return torch.stack([_activation(member, images, class_index, layer) for member in members]).mean(dim=0)
+    if not isinstance(members, nn.ModuleList):
+        return _network_activation(model, images, class_index, layer)
+    if class_index is None:
+        with _evaluation(model), matching_autocast(model):
+            class_index = _class_logits(model, images).argmax(dim=1)
+    return torch.stack([_activation(member, images, class_index, layer) for member in members]).mean(dim=0)
+
+
+def _network_activation(
+    model: nn.Module, images: torch.Tensor, class_index: int | torch.Tensor | None, layer: str | None
+) -> torch.Tensor:
     with _evaluation(model), matching_autocast(model), _maps(model, layer) as maps:
         label = _class_logits(model, images)
-        seen = tuple(maps)
-        if not seen and layer is None:
-            raise InputError(
-                f"{type(model).__name__} does not pool by acsnet.layers.GlobalAverage, so it is not known which maps its "
-                "classifier looks at: name the module that gives them, as in layer='encoder' (model.named_modules() "
-                "lists all)"
-            )
         if not label.requires_grad:
-            source = "acsnet.layers.GlobalAverage" if layer is None else f"layer {layer!r}"
-            raise InputError(f"the class logits of {type(model).__name__} do not depend on {source}: name another layer")
+            raise _no_maps(model, layer)
+        seen = tuple(maps)
         logits = label.gather(1, _class_column(class_index, label))
         gradients = torch.autograd.grad(logits.sum(), seen, materialize_grads=True)
-    heat = torch.stack([_heat(*pair, images.shape[2:]) for pair in zip(seen, gradients, strict=True)]).sum(dim=0).relu()
+    heats = [_heat(*pair, images.shape[2:]) for pair in zip(seen, gradients, strict=True)]
+    heat = torch.stack(heats).sum(dim=0).relu()
     peak = heat.amax(dim=(1, 2), keepdim=True)
     return heat / torch.where(peak > 0, peak, 1)
+
+
+def _no_maps(model: nn.Module, layer: str | None) -> InputError:
+    name = type(model).__name__
+    if layer is not None:
+        return InputError(f"the class logits of {name} do not depend on layer {layer!r}: name another layer")
+    return InputError(
+        f"{name} has a classifier that does not pool by acsnet.layers.GlobalAverage, so it is not known which maps it "
+        "looks at: name the module that gives them, as in layer='encoder' (model.named_modules() lists all)"
+    )
 
 
 def _class_logits(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
@@ -145,8 +152,8 @@ def _class_column(class_index: int | torch.Tensor | None, label: torch.Tensor) -
     given = torch.as_tensor(class_index, device=label.device)
     if given.is_floating_point() or given.shape not in ((), (batch,)) or not ((given >= 0) & (given < classes)).all():
         raise InputError(
-            f"class_index is {class_index!r}: give a whole number from 0 to {classes - 1}, or a tensor of one for each of "
-            f"the {batch} images"
+            f"class_index is {class_index!r}: give a whole number from 0 to {classes - 1}, or a tensor with one for "
+            f"each of the {batch} images"
         )
     return given.long().expand(batch)[:, None]
 
