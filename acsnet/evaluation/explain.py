@@ -14,12 +14,11 @@ import numpy.typing as npt
 import torch
 from torch import nn
 from torch.func import functional_call
-from torch.nn import functional
 
 from acsnet.checkpoint import CheckpointCard
 from acsnet.errors import InputError
 from acsnet.evaluation.inference import matching_autocast, prepare_images
-from acsnet.layers import GlobalAverage
+from acsnet.layers import Encoder, GlobalAverage
 from acsnet.registry import look_up
 
 
@@ -29,8 +28,8 @@ def class_activation(
     """Show by Grad-CAM which parts of each image speak for a class.
 
     Each channel of the maps is weighted with the gradient of the class logit, summed over positions; the weighted
-    channels are added up, brought to the size of the images and cut off below zero. The maps are those that the
-    classifier pools by :class:`acsnet.layers.GlobalAverage`, just before it does:
+    channels are added up, interpolated linearly between where the maps' cells lie in the image, and cut off below zero.
+    The maps are those that the classifier pools by :class:`acsnet.layers.GlobalAverage`, just before it does:
 
     - the encoder's last map for the encoder x decoder pairs, the bottleneck's for the U-Nets;
     - for nnunet the one map into which its head merges three;
@@ -116,8 +115,9 @@ def _network_activation(
         seen = tuple(maps)
         logits = label.gather(1, _class_column(class_index, label))
         gradients = torch.autograd.grad(logits.sum(), seen, materialize_grads=True)
-    heats = [_heat(*pair, images.shape[2:]) for pair in zip(seen, gradients, strict=True)]
-    heat = torch.stack(heats).sum(dim=0).relu()
+    heats = [_heat(*pair) for pair in zip(seen, gradients, strict=True)]
+    on_pixel = _lies_on_pixel(model)
+    heat = torch.stack([_spread(heat, images.shape[2:], on_pixel) for heat in heats]).sum(dim=0).relu()
     peak = heat.amax(dim=(1, 2), keepdim=True)
     return heat / torch.where(peak > 0, peak, 1)
 
@@ -158,11 +158,36 @@ def _class_column(class_index: int | torch.Tensor | None, label: torch.Tensor) -
     return given.long().expand(batch)[:, None]
 
 
-def _heat(feature: torch.Tensor, gradient: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
-    """What a map's positions add to the logit, to first order: twice (B, C, h, w) -> (B, H, W)."""
+def _heat(feature: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+    """What the positions of a map add to the logit, to first order: twice (B, C, h, w) -> (B, h, w)."""
     weights = gradient.float().sum(dim=(2, 3), keepdim=True)
-    heat = (weights * feature.detach().float()).sum(dim=1, keepdim=True)
-    return functional.interpolate(heat, tuple(size), mode="bilinear", align_corners=False)[:, 0]
+    return (weights * feature.detach().float()).sum(dim=1)
+
+
+def _spread(heat: torch.Tensor, size: Sequence[int], on_pixel: bool) -> torch.Tensor:
+    """Interpolate between the cells of a map, linearly, from where they lie in the image: (B, h, w) -> (B, H, W)."""
+    rows, columns = (
+        _shares(length, cells, on_pixel, heat.device) for length, cells in zip(size, heat.shape[1:], strict=True)
+    )
+    with torch.autocast(heat.device.type, enabled=False):
+        return rows @ heat @ columns.T
+
+
+def _shares(length: int, cells: int, on_pixel: bool, device: torch.device) -> torch.Tensor:
+    """How much of each cell each pixel has, (length, cells)."""
+    stride = length / cells
+    first = 0.0 if on_pixel else (stride - 1) / 2
+    position = ((torch.arange(length, device=device) - first) / stride).clamp(0, cells - 1)
+    return (1 - (position[:, None] - torch.arange(cells, device=device)).abs()).clamp(min=0)
+
+
+def _lies_on_pixel(model: nn.Module) -> bool:
+    """Whether cell i of a map of stride s is centred on pixel s * i, rather than amid pixels s * i to s * i + s - 1.
+
+    The former holds for timm's encoders, whose strided convolutions have odd kernels and equal padding on both sides,
+    the latter for 2x2 pooling. Taking one for the other moves everything by half a cell: 16 pixels at stride 32.
+    """
+    return any(isinstance(module, Encoder) for module in model.modules())
 
 
 @contextmanager
