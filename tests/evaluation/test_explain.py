@@ -382,9 +382,9 @@ def test_16_bit_weights_give_nearly_the_same_map(build_tiny: Build) -> None:
     found = explain_images(network, make_card(), [picture], 1)[0]
     assert found.dtype == np.float32
     assert exact.std() > 0.05
-    np.testing.assert_allclose(found, exact, atol=0.05)
+    assert np.abs(found - exact).mean() < 0.02
     batch = images()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         cast = class_activation(build_tiny("acsnet"), batch, 1)
     assert cast.dtype == torch.float32
-    torch.testing.assert_close(cast, class_activation(build_tiny("acsnet"), batch, 1), rtol=0, atol=0.05)
+    assert (cast - class_activation(build_tiny("acsnet"), batch, 1)).abs().mean() < 0.02
