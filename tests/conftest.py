@@ -80,6 +80,22 @@ def trained_run(tmp_path_factory: pytest.TempPathFactory, tiny_config: Path) -> 
     return folder
 
 
+def load_file(path: Path) -> Any:
+    """Import a file that is in no package."""
+    specification = importlib.util.spec_from_file_location(f"file_{path.stem}", path)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def build_tiny() -> Callable[..., Any]:
+    """``build_tiny(name, **arguments)`` builds a network of the zoo, so small that it is tested in a blink."""
+    return load_file(REPOSITORY / "tests" / "models" / "update_snapshots.py").build_tiny
+
+
 Invoke = Callable[..., tuple[int, str, str]]
 
 
@@ -91,11 +107,7 @@ def invoke(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
         from acsnet.cli import run
 
         path = REPOSITORY / "tools" / f"{tool}.py"
-        specification = importlib.util.spec_from_file_location(f"tool_{tool}", path)
-        assert specification is not None
-        assert specification.loader is not None
-        module = importlib.util.module_from_spec(specification)
-        specification.loader.exec_module(module)
+        module = load_file(path)
         monkeypatch.setattr(sys, "argv", [str(path), *map(str, arguments)])
         capsys.readouterr()
         try:

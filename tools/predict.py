@@ -19,6 +19,11 @@ def main() -> None:
         action="store_true",
         help="also write uncertainty/, heat maps over the images: needs --tta or an ensemble",
     )
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="also write explanations/, where in the image the classifier saw the class (Grad-CAM)",
+    )
     arguments = parser.parse_args()
     if arguments.threshold is not None and not 0 < arguments.threshold < 1:
         parser.error(f"--threshold is {arguments.threshold}: it has to lie between 0 and 1")
@@ -33,9 +38,9 @@ def main() -> None:
         views = evaluation.test_time_augmentation.model_copy(update={"horizontal_flip": True})
         evaluation = evaluation.model_copy(update={"test_time_augmentation": views})
     predictor = Predictor.from_checkpoint(arguments.checkpoint, evaluation=evaluation)
-    table = predict_files(predictor, arguments.inputs, arguments.out, uncertainty=arguments.uncertainty)
-    maps = f", uncertainty in {arguments.out}/uncertainty" if arguments.uncertainty else ""
-    print(f"{table}; overlays in {arguments.out}/overlays, masks in {arguments.out}/masks{maps}")
+    maps = {"uncertainty": arguments.uncertainty, "explain": arguments.explain}
+    table = predict_files(predictor, arguments.inputs, arguments.out, **maps)
+    print(f"{table}; pictures beside it")
 
 
 if __name__ == "__main__":

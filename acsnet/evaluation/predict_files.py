@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from tqdm.auto import tqdm
 
 from acsnet.data.dicom import is_dicom, read_dicom_facts
@@ -17,6 +18,7 @@ from acsnet.data.images import IMAGE_SUFFIXES, read_image
 from acsnet.data.listing import is_mask, problem_list
 from acsnet.errors import DataError, InputError
 from acsnet.evaluation.decision import Prediction
+from acsnet.evaluation.explain import explain_images
 from acsnet.evaluation.kept import result_name
 from acsnet.evaluation.predictor import Predictor
 from acsnet.evaluation.uncertainty import mean_mask_uncertainty
@@ -76,6 +78,7 @@ def predict_files(
     batch_size: int = 8,
     progress: bool = True,
     uncertainty: bool = False,
+    explain: bool = False,
 ) -> Path:
     """Predict files and folders into ``folder``: ``masks/``, ``overlays/`` and ``predictions.csv``.
 
@@ -88,14 +91,19 @@ def predict_files(
         batch_size: images a forward pass.
         progress: show a progress bar.
         uncertainty: also write ``uncertainty/``, the mask's uncertainty over each image.
+        explain: also write ``explanations/``, what in each image speaks for the class that was predicted
+            (:func:`~acsnet.evaluation.class_activation`).
 
     Returns:
         The path of the table.
 
     Raises:
         DataError: listing every input that cannot be read; see also :func:`find_images`.
-        InputError: for uncertainty of a predictor that knows none, or whose networks have no masks.
+        InputError: for uncertainty of a predictor that knows none, or whose networks have no masks; for explanations
+            of networks that have no classes.
     """
+    if explain and not predictor.has_classes:
+        raise InputError("the checkpoint's network gives no classes, so there is none to explain: leave out --explain")
     if uncertainty and not predictor.has_mask_uncertainty:
         raise InputError(
             "the uncertainty of a mask needs several opinions of each image, from a network with masks: turn on "
@@ -112,8 +120,9 @@ def predict_files(
                 chunk = images[start : start + batch_size]
                 pictures = list(pool.map(read_image, [file for file, _ in chunk]))
                 predictions = predictor.predict(pictures)
+                heats = _heats(predictor, pictures, predictions, uncertainty, explain)
                 names = [name for _, name in chunk]
-                list(pool.map(partial(_write, folder, uncertainty), names, pictures, predictions))
+                list(pool.map(partial(_write, folder), names, pictures, predictions, heats))
                 rows += [_row(file, *values) for (file, _), *values in zip(chunk, predictions, strict=True)]
                 bar.update(len(chunk))
     table = folder / "predictions.csv"
@@ -129,12 +138,41 @@ def _problem(path: Path) -> str | None:
     return None
 
 
-def _write(folder: Path, uncertainty: bool, name: Path, image: npt.NDArray[np.uint8], prediction: Prediction) -> None:
+def _heats(
+    predictor: Predictor,
+    images: Sequence[npt.NDArray[np.uint8]],
+    predictions: Sequence[Prediction],
+    uncertainty: bool,
+    explain: bool,
+) -> list[dict[str, npt.NDArray[np.float32]]]:
+    """What is laid over each image, by the name of its folder."""
+    heats: list[dict[str, npt.NDArray[np.float32]]] = [{} for _ in images]
+    if uncertainty:
+        for heat, prediction in zip(heats, predictions, strict=True):
+            assert prediction.mask_uncertainty is not None  # checked before anything was predicted
+            heat["uncertainty"] = prediction.mask_uncertainty
+    if explain:
+        classes = predictor.card.class_names
+        predicted = torch.tensor([classes.index(str(prediction.label)) for prediction in predictions])
+        for heat, activation in zip(
+            heats, explain_images(predictor.model, predictor.card, images, predicted), strict=True
+        ):
+            heat["explanations"] = activation
+    return heats
+
+
+def _write(
+    folder: Path,
+    name: Path,
+    image: npt.NDArray[np.uint8],
+    prediction: Prediction,
+    heats: dict[str, npt.NDArray[np.float32]],
+) -> None:
     if prediction.mask is not None:
         write_png(folder / "masks" / f"{name}.png", prediction.mask.astype(np.uint8) * np.uint8(255))
     write_png(folder / "overlays" / f"{name}.png", draw_prediction(image, prediction))
-    if uncertainty and prediction.mask_uncertainty is not None:
-        write_png(folder / "uncertainty" / f"{name}.png", draw_heat(image, prediction.mask_uncertainty))
+    for kind, heat in heats.items():
+        write_png(folder / kind / f"{name}.png", draw_heat(image, heat))
 
 
 def draw_prediction(image: npt.NDArray[np.uint8], prediction: Prediction) -> npt.NDArray[np.uint8]:

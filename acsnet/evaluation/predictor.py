@@ -14,10 +14,10 @@ from torch import nn
 
 from acsnet.checkpoint import CheckpointCard
 from acsnet.config import EvaluationConfig
-from acsnet.data.images import read_image, resize_image, to_channels, to_network_input
+from acsnet.data.images import read_image
 from acsnet.errors import InputError
 from acsnet.evaluation.decision import Decision, Prediction, Probabilities
-from acsnet.evaluation.inference import prepare_for_inference
+from acsnet.evaluation.inference import prepare_for_inference, prepare_images
 from acsnet.evaluation.uncertainty import label_entropy, mask_entropy
 from acsnet.evaluation.views import list_views, mean_probabilities
 from acsnet.models import MultiTaskOutput, load_model
@@ -65,7 +65,6 @@ class Predictor:
         self.model = prepare_for_inference(model.to(self.device), self._dtype)
         networks = list(getattr(self.model, "members", [self.model]))
         self._networks = [partial(self._run, network) for network in networks]
-        self._channels = int(getattr(networks[0], "in_channels", self.card.arguments.get("in_channels", 3)))
         self._tasks = tuple(getattr(networks[0], "tasks", TASKS))
         divisor = math.lcm(*(getattr(network, "divisor", 1) for network in networks))
         self.views = list_views(self.evaluation.test_time_augmentation, self.card.input_size, divisor)
@@ -102,6 +101,11 @@ class Predictor:
         """Whether predictions have a mask's uncertainty."""
         return self.knows_uncertainty and "segmentation" in self._tasks
 
+    @property
+    def has_classes(self) -> bool:
+        """Whether predictions have a class."""
+        return "classification" in self._tasks
+
     def __call__(self, image: str | Path | npt.NDArray[np.uint8]) -> Prediction:
         """Predict one image: a file, or an RGB array (H, W, 3) uint8.
 
@@ -117,16 +121,14 @@ class Predictor:
     @torch.inference_mode()
     def probabilities(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Probabilities]:
         """What the networks say of a batch of RGB images (H, W, 3) uint8 of any sizes, averaged over the views."""
-        inputs = {size: self._network_input(images, size) for size in dict.fromkeys(view.size for view in self.views)}
+        inputs = {
+            size: prepare_images(images, self.card, self.device, size)
+            for size in dict.fromkeys(view.size for view in self.views)
+        }
         mask, label = mean_probabilities(self._networks, self.views, inputs, self.card.input_size)
         masks = [None] * len(images) if mask is None else mask.cpu().numpy()[:, 0]
         labels = [None] * len(images) if label is None else label.cpu().numpy()
         return [self._of_image(*values) for values in zip(images, masks, labels, strict=True)]
-
-    def _network_input(self, images: Sequence[npt.NDArray[np.uint8]], size: tuple[int, int]) -> torch.Tensor:
-        resized = [to_channels(resize_image(image, size), self._channels) for image in images]
-        batch = torch.from_numpy(np.stack(resized)).to(self.device)
-        return to_network_input(batch, self.card.mean, self.card.std)
 
     def _run(self, network: nn.Module, images: torch.Tensor) -> MultiTaskOutput:
         with torch.autocast(self.device.type, dtype=self._dtype, enabled=self._dtype != torch.float32):

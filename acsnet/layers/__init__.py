@@ -12,7 +12,7 @@ from acsnet.layers.blocks import (
 )
 from acsnet.layers.encoder import Encoder
 from acsnet.layers.gate import GateUnit
-from acsnet.layers.heads import MultiScaleAttentionHead, PooledLinearHead
+from acsnet.layers.heads import GlobalAverage, MultiScaleAttentionHead, PooledLinearHead
 from acsnet.layers.instance_norm import InstanceNorm2d
 from acsnet.layers.refine import PredictionRefining, weigh_by_lesion_probability
 from acsnet.layers.upsample import UpsampleConv2d, one_at_a_time, upsample_twice
@@ -25,6 +25,7 @@ __all__ = [
     "DoubleConvBatchNorm",
     "Encoder",
     "GateUnit",
+    "GlobalAverage",
     "InstanceNorm2d",
     "MultiScaleAttentionHead",
     "PooledEncoder",

@@ -8,6 +8,19 @@ from acsnet.layers.attention import ChannelAttention
 from acsnet.layers.upsample import upsample_twice
 
 
+class GlobalAverage(nn.Module):
+    """Global average pooling of one or several maps: each (B, C_i, H_i, W_i) -> (B, sum of all C_i).
+
+    Every classifier of the zoo pools its maps by this module and by nothing else, so that whoever wants to see these
+    maps, as :func:`acsnet.evaluation.class_activation` does, finds them at one place in every network.
+    """
+
+    def forward(self, *maps: torch.Tensor) -> torch.Tensor:
+        """Each (B, C_i, H_i, W_i) -> (B, sum of all C_i)."""
+        # The average of a concatenation is the concatenation of the averages.
+        return torch.cat([x.mean(dim=(2, 3)) for x in maps], dim=1)
+
+
 class MultiScaleAttentionHead(nn.Module):
     """ACSNet's classifier: channel attention on three maps of two scales, concatenated, pooled, two linear layers.
 
@@ -24,6 +37,7 @@ class MultiScaleAttentionHead(nn.Module):
         self.fine = ChannelAttention(fine_channels)
         self.coarse = ChannelAttention(coarse_channels)
         self.decoder = ChannelAttention(decoder_channels)
+        self.pool = GlobalAverage()
         total = fine_channels + coarse_channels + decoder_channels
         self.classify = nn.Sequential(
             nn.Linear(total, total // 2), nn.ReLU(inplace=True), nn.Linear(total // 2, num_classes)
@@ -31,9 +45,7 @@ class MultiScaleAttentionHead(nn.Module):
 
     def forward(self, fine: torch.Tensor, coarse: torch.Tensor, decoder: torch.Tensor) -> torch.Tensor:
         """(B, C1, H, W), (B, C2, H/2, W/2), (B, C3, H, W) -> class logits (B, K)."""
-        maps = (self.fine(fine), upsample_twice(self.coarse(coarse)), self.decoder(decoder))
-        # The average of a concatenation is the concatenation of the averages.
-        return self.classify(torch.cat([x.mean(dim=(2, 3)) for x in maps], dim=1))
+        return self.classify(self.pool(self.fine(fine), upsample_twice(self.coarse(coarse)), self.decoder(decoder)))
 
 
 class PooledLinearHead(nn.Module):
@@ -53,6 +65,7 @@ class PooledLinearHead(nn.Module):
         super().__init__()
         if not isinstance(dropout, (int, float)) or not 0 <= dropout < 1:
             raise InputError(f"dropout is {dropout!r}: it has to be a number of at least 0 and below 1")
+        self.pool = GlobalAverage()
         # Also at 0, so that the names of the weights do not depend on it.
         layers: list[nn.Module] = [nn.Dropout(dropout)]
         if hidden is not None:
@@ -61,4 +74,4 @@ class PooledLinearHead(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, C, H, W) -> class logits (B, K)."""
-        return self.classify(x.mean(dim=(2, 3)))
+        return self.classify(self.pool(x))

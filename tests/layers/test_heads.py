@@ -3,7 +3,13 @@ import torch
 from torch.nn import functional
 
 from acsnet.errors import InputError
-from acsnet.layers import MultiScaleAttentionHead, PooledLinearHead
+from acsnet.layers import GlobalAverage, MultiScaleAttentionHead, PooledLinearHead
+
+
+def test_global_average_of_maps_of_any_sizes() -> None:
+    small, large = torch.tensor([1.0, 3.0]).view(1, 1, 1, 2), torch.arange(12.0).view(1, 2, 2, 3)
+    assert GlobalAverage()(small, large).tolist() == [[2.0, 2.5, 8.5]]
+    assert not GlobalAverage().state_dict()
 
 
 def attend(x: torch.Tensor, p: dict[str, torch.Tensor], name: str) -> torch.Tensor:
