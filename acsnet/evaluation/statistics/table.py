@@ -9,6 +9,8 @@ from acsnet.evaluation.statistics.measures import MEASURES
 from acsnet.evaluation.statistics.results import Interval
 from acsnet.text_table import lay_out
 
+_HEADLINES = {key: measure for key, measure in MEASURES.items() if measure.headline}
+
 
 def comparison_table(comparison: Comparison) -> str:
     """Lay out a comparison for people: estimates, folds, tests, and what to know; undefined figures are dashes."""
@@ -22,17 +24,17 @@ def comparison_table(comparison: Comparison) -> str:
 
 
 def _estimates(comparison: Comparison) -> str:
-    rows = [[f"{comparison.level:.0%} intervals", *(measure.title for measure in MEASURES.values())]]
+    rows = [[f"{comparison.level:.0%} intervals", *(measure.title for measure in _HEADLINES.values())]]
     rows += [
-        [network.name, *(_interval(network.estimates[key]) for key in MEASURES)] for network in comparison.networks
+        [network.name, *(_interval(network.estimates[key]) for key in _HEADLINES)] for network in comparison.networks
     ]
     return lay_out(rows)
 
 
 def _folds(comparison: Comparison) -> str:
-    rows = [["mean ± deviation over folds", "folds", *(measure.title for measure in MEASURES.values())]]
+    rows = [["mean ± deviation over folds", "folds", *(measure.title for measure in _HEADLINES.values())]]
     for network in comparison.networks:
-        figures = (_spread(network.folds.get(measure.metric)) for measure in MEASURES.values())
+        figures = (_spread(network.folds.get(measure.metric)) for measure in _HEADLINES.values())
         rows.append([network.name, str(network.runs), *figures])
     return lay_out(rows)
 
@@ -56,9 +58,10 @@ def _tests(comparison: Comparison) -> str:
 
 def _reasons(comparison: Comparison) -> Iterator[str]:
     for network in comparison.networks:
-        for key, interval in network.estimates.items():
-            if interval.reason:
-                yield f"{MEASURES[key].title}, {network.name}: {interval.reason}"
+        for key, measure in _HEADLINES.items():
+            reason = network.estimates[key].reason
+            if reason:
+                yield f"{measure.title}, {network.name}: {reason}"
     for pair in comparison.pairs:
         if pair.test.reason:
             yield f"{_title(pair)}: {pair.test.reason}"
