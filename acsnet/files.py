@@ -10,6 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
+import numpy.typing as npt
+
 from acsnet.errors import AcsnetError, InputError
 
 
@@ -67,6 +71,13 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file whole or not at all; NaN and infinity are refused, since JSON has neither."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def write_png(path: Path, picture: npt.NDArray[np.uint8]) -> None:
+    """Write a grey picture (H, W) or an RGB one (H, W, 3), uint8, as PNG, whole or not at all."""
+    encoded = cv2.imencode(".png", picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1]
+    with whole_file(path) as temporary:
+        temporary.write_bytes(encoded.tobytes())
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:

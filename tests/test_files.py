@@ -5,10 +5,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from acsnet.errors import InputError
-from acsnet.files import DiskFullError, explain_os_error, replace_section, whole_file, write_csv, write_json, write_text
+from acsnet.files import (
+    DiskFullError,
+    explain_os_error,
+    replace_section,
+    whole_file,
+    write_csv,
+    write_json,
+    write_png,
+    write_text,
+)
 
 PACKAGE = Path(__file__).resolve().parents[1] / "acsnet"
 # acsnet.files without the rest of the package, whose import takes seconds.
@@ -178,3 +189,13 @@ def test_a_section_is_replaced_and_the_rest_stays(tmp_path: Path) -> None:
         replace_section(path, "y", "")
     with pytest.raises(InputError, match=r"there is no file .*b\.md"):
         replace_section(tmp_path / "b.md", "x", "")
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 3)])
+def test_a_picture_comes_back(shape: tuple[int, ...], tmp_path: Path) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    write_png(tmp_path / "new" / "a.b.png", picture)
+    with Image.open(tmp_path / "new" / "a.b.png") as image:
+        assert (image.format, image.mode) == ("PNG", "L" if len(shape) == 2 else "RGB")
+        assert np.array_equal(np.asarray(image), picture)
+    assert names(tmp_path / "new") == ["a.b.png"]
