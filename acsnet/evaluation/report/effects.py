@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from acsnet.config import EvaluationConfig, changed_keys
-from acsnet.evaluation.report.comparison import interval_cell
+from acsnet.evaluation.report.cells import interval_cell
 from acsnet.evaluation.report.networks import Network
-from acsnet.evaluation.report.tables import Cell, Column, Table
+from acsnet.evaluation.report.tables import Cell, Column, Row, Table
 from acsnet.evaluation.statistics import MEASURES, BootstrapInterval, paired_differences
 
 EFFECT_MEASURES = ("dice", "dice_lesion", "dice_normal", "accuracy")
@@ -69,7 +69,7 @@ def effect_table(effects: Sequence[Effect]) -> Table | None:
     titles = [MEASURES[measure].title for measure in EFFECT_MEASURES]
     columns = [Column("settings that differ", words=True), *(Column(title) for title in titles)]
     rows = [
-        (
+        Row(
             f"{effect.network} - {effect.base}",
             [
                 Cell("; ".join(effect.settings)),

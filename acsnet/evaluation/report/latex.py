@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from acsnet.evaluation.report.tables import Cell, Table
+from acsnet.evaluation.report.tables import Cell, Row, Table
 
 _HEAD = (
     "% Tables of a comparison; \\input them where they belong. They need \\usepackage{booktabs} and UTF-8.\n"
@@ -55,12 +55,13 @@ def _table(table: Table) -> str:
         *_groups(table),
         _row([escape(table.head), *(escape(column.title) for column in table.columns)]),
         r"\midrule",
-        *(line for name, cells in table.rows for line in _lines(name, cells)),
+        *(line for row in table.rows for line in _lines(row)),
         r"\bottomrule",
         r"\end{tabular}",
     ]
     # One paragraph below the table, which a paper will cut.
-    lines += [rf"\par\smallskip\footnotesize {' '.join(map(escape, table.notes))}"] if table.notes else []
+    notes = " ".join(map(escape, (*table.reading, *table.notes)))
+    lines += [rf"\par\smallskip\footnotesize {notes}"] if notes else []
     return "\n".join([*lines, r"\end{table}", ""])
 
 
@@ -75,9 +76,10 @@ def _groups(table: Table) -> Iterator[str]:
     yield rf"\cmidrule(lr){{2-{first - 1}}} \cmidrule(lr){{{first}-{end}}}"
 
 
-def _lines(name: str, cells: Sequence[Cell]) -> Iterator[str]:
+def _lines(row: Row) -> Iterator[str]:
     """A row as up to three lines: figures, intervals, means over folds."""
-    yield _row([escape(name), *map(_figure, cells)])
+    cells = row.cells
+    yield _row([_marked(escape(row.name), row.letter), *map(_figure, cells)])
     if any(cell.bounds for cell in cells):
         yield _row(["", *(rf"{{\footnotesize [{escape(cell.bounds)}]}}" if cell.bounds else "" for cell in cells)])
     if any(cell.spread for cell in cells):
@@ -86,7 +88,11 @@ def _lines(name: str, cells: Sequence[Cell]) -> Iterator[str]:
 
 def _figure(cell: Cell) -> str:
     text = rf"\textbf{{{escape(cell.text)}}}" if cell.best else escape(cell.text)
-    return text + (rf"\textsuperscript{{{escape(cell.marks)}}}" if cell.marks else "")
+    return _marked(text, cell.marks)
+
+
+def _marked(text: str, marks: str) -> str:
+    return text + (rf"\textsuperscript{{{escape(marks)}}}" if marks else "")
 
 
 def _row(cells: Sequence[str]) -> str:

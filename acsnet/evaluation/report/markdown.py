@@ -16,8 +16,8 @@ def _table(table: Table) -> str:
     heads += [f"{column.title} (published)" if column.published else column.title for column in table.columns]
     lines = [f"### {_escape(table.caption)}", "", _row(map(_escape, heads))]
     lines.append(_row([":--", *(":--" if column.words else "--:" for column in table.columns)]))
-    lines += [_row([_escape(name), *map(_cell, cells)]) for name, cells in table.rows]
-    lines += ["", *(f"- {_escape(note)}" for note in table.notes), ""]
+    lines += [_row([_marked(_escape(row.name), row.letter), *map(_cell, row.cells)]) for row in table.rows]
+    lines += ["", *(f"- {_escape(note)}" for note in (*table.reading, *table.notes)), ""]
     return "\n".join(lines)
 
 
@@ -27,10 +27,14 @@ def _row(cells: Iterable[str]) -> str:
 
 def _cell(cell: Cell) -> str:
     text = f"**{_escape(cell.text)}**" if cell.best else _escape(cell.text)
-    parts = [text + (f"<sup>{_escape(cell.marks)}</sup>" if cell.marks else "")]
+    parts = [_marked(text, cell.marks)]
     parts += [f"[{cell.bounds}]"] if cell.bounds else []
     parts += [f"({cell.spread})"] if cell.spread else []
     return " ".join(parts)
+
+
+def _marked(text: str, marks: str) -> str:
+    return text + (f"<sup>{_escape(marks)}</sup>" if marks else "")
 
 
 def _escape(text: str) -> str:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _BINS = 15
+# The height below a reliability diagram in which its counts are drawn, in units of accuracy.
+_COUNTS = 0.42
 _COLUMNS = 3
 # The running median is of so many neighbours in size, or this share of them if that is more.
 _NEIGHBOURS, _NEIGHBOUR_SHARE = 9, 0.12
@@ -57,36 +59,33 @@ def draw_calibration(networks: Sequence[Network], styles: Mapping[str, Style]) -
     """
 
     def draw(axes: "Axes", network: Network) -> None:
+        colour = styles[network.name].colour
         labels, probabilities = _labels(network), network.result.probabilities
         assert probabilities is not None  # of networks that give classes
         images, accuracy, confidence = reliability_bins(labels, probabilities, _BINS)
         axes.plot((0, 1), (0, 1), color=FAINT, linewidth=1)
         filled = images > 0
-        axes.plot(confidence[filled], accuracy[filled], color=styles[network.name].colour, linewidth=1.2, marker="o",
-                  markersize=4)  # fmt: skip
-        low = 1 / len(network.result.class_names)
-        axes.set(xlim=(low - 0.02, 1.02), ylim=(-0.02, 1.02))
+        axes.plot(confidence[filled], accuracy[filled], color=colour, linewidth=1.2, marker="o", markersize=4)
         error = expected_calibration_error(labels, probabilities, _BINS)
-        axes.text(0.03, 0.95, f"ECE {error:.3f}", transform=axes.transAxes, va="top", fontsize=8, color=INK)
+        axes.set_xlabel(f"mean probability (ECE {error:.3f})", fontsize=9)
         axes.set_ylabel("accuracy", fontsize=9)
+        # No probability of the predicted class is lower.
+        axes.set(xlim=(1 / len(network.result.class_names) - 0.02, 1.02), ylim=(-_COUNTS, 1.04), yticks=(0, 0.5, 1))
+        axes.axhline(0, color=FAINT, linewidth=1)
+        _draw_counts(axes, images.tolist(), colour)
         calm(axes)
-        axes.grid(color=FAINT, linewidth=0.6)
-        axes.tick_params(labelbottom=False)
-        counts = axes.inset_axes((0, -0.42, 1, 0.3), sharex=axes)
-        _draw_counts(counts, images.tolist(), styles[network.name].colour)
 
-    return _grid(networks, 3.4, draw)
+    return _grid(networks, 3.0, draw)
 
 
 def _draw_counts(axes: "Axes", images: Sequence[int], colour: str) -> None:
+    """Bars below the diagram, each with its number above."""
     middles = (np.arange(_BINS) + 0.5) / _BINS
-    axes.bar(middles, images, width=0.9 / _BINS, color=colour, alpha=0.5)
-    for middle, number in zip(middles, images, strict=True):
+    heights = 0.72 * _COUNTS * np.array(images) / max(images)
+    axes.bar(middles, heights, width=0.9 / _BINS, bottom=-_COUNTS, color=colour, alpha=0.5)
+    for middle, height, number in zip(middles, heights, images, strict=True):
         if number:
-            axes.text(middle, number, str(number), ha="center", va="bottom", fontsize=6.5, color=INK)
-    axes.set(ylim=(0, 1.3 * max(images)), yticks=[])
-    axes.set_xlabel("mean probability; images a bin", fontsize=9)
-    calm(axes, spines=("bottom",))
+            axes.text(middle, height - _COUNTS, str(number), ha="center", va="bottom", fontsize=6.5, color=INK)
 
 
 def draw_confusion(networks: Sequence[Network]) -> "Figure":

@@ -12,7 +12,7 @@ a run are its own: published figures are for orientation, and no test is made ag
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from acsnet.evaluation.report.networks import Network
 from acsnet.evaluation.statistics import MEASURES
@@ -35,7 +35,7 @@ class Publication:
     key: str
     citation: str
     setting: str
-    columns: Mapping[str, str]
+    columns: Mapping[str, str] = field(hash=False)
 
 
 @dataclass(frozen=True)

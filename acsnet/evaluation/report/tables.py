@@ -1,7 +1,7 @@
 """Tables as such: what stands in which cell, whatever they are written as."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,23 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Row:
+    """A row of a table.
+
+    Attributes:
+        name: what its first column says.
+        cells: a cell a column.
+        letter: by which marks refer to it, or "".
+        published: whether all its figures are published ones.
+    """
+
+    name: str
+    cells: Sequence[Cell]
+    letter: str = ""
+    published: bool = False
+
+
+@dataclass(frozen=True)
 class Table:
     """A table.
 
@@ -59,16 +76,18 @@ class Table:
         caption: what it shows.
         head: what its first column, that of the names, is.
         columns: the columns after the first; measured ones before published ones.
-        rows: the name and the cells of each row.
+        rows: its rows.
         notes: what stands below it.
+        reading: how to read it, which tables that stand together share.
     """
 
     key: str
     caption: str
     head: str
     columns: Sequence[Column]
-    rows: Sequence[tuple[str, Sequence[Cell]]]
-    notes: Sequence[str] = field(default_factory=tuple)
+    rows: Sequence[Row]
+    notes: Sequence[str] = ()
+    reading: Sequence[str] = ()
 
     @property
     def measured(self) -> int:
@@ -96,6 +115,6 @@ def plain_table(
         caption,
         head,
         [Column(title, words=title in words) for title in columns],
-        [(name, [Cell(text) for text in cells]) for name, cells in rows],
+        [Row(name, [Cell(text) for text in cells]) for name, cells in rows],
         notes,
     )

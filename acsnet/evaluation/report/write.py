@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from acsnet.evaluation.report.beside import published_tables
 from acsnet.evaluation.report.cases import draw_cases
-from acsnet.evaluation.report.comparison import comparison_tables, paired_test_table, published_tables
+from acsnet.evaluation.report.comparison import comparison_tables
 from acsnet.evaluation.report.effects import effect_table, find_effects
 from acsnet.evaluation.report.head import head_tiles
 from acsnet.evaluation.report.images import find_records
 from acsnet.evaluation.report.latex import to_latex
 from acsnet.evaluation.report.markdown import to_markdown
 from acsnet.evaluation.report.networks import Network
+from acsnet.evaluation.report.pairs import paired_test_table
 from acsnet.evaluation.report.pictures import draw_figures, picture_sections
 from acsnet.evaluation.report.protocol import cost_table, environments_of, part_shared, protocol_rows, settings_of
 from acsnet.evaluation.report.published import find_published
@@ -104,9 +106,9 @@ def _lines(table: Table) -> list[Mapping[str, Any]]:
     return [
         {
             "table": table.key,
-            "row": name,
+            "row": row.name,
             "column": column.title,
-            "source": "published" if column.published else "measured",
+            "source": "published" if column.published or row.published else "measured",
             "figure": cell.text,
             "low": cell.low,
             "high": cell.high,
@@ -115,6 +117,6 @@ def _lines(table: Table) -> list[Mapping[str, Any]]:
             "marks": cell.marks,
             "best": "yes" if cell.best else "",
         }
-        for name, cells in table.rows
-        for column, cell in zip(table.columns, cells, strict=True)
+        for row in table.rows
+        for column, cell in zip(table.columns, row.cells, strict=True)
     ]
