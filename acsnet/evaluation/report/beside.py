@@ -30,11 +30,10 @@ def _rows(network: NetworkEstimates, published: Published) -> Iterator[Row]:
     columns = published.publication.columns
     measured = [measured_beside(column) for column in columns]
     cells = [interval_cell(network.estimates[measure], digits_of(measure)) for measure in measured]
-    yield Row(f"{network.name}, measured", cells)
-    name = network.name if published.method == network.name else f"{network.name} ({published.method})"
-    yield Row(
-        f"{name}, published", [Cell(figure_text(published.figures.get(column))) for column in columns], published=True
-    )
+    yield Row(network.name, cells, remark="measured")
+    cells = [Cell(figure_text(published.figures.get(column))) for column in columns]
+    method = "" if published.method == network.name else f" ({published.method})"
+    yield Row(network.name, cells, remark=f"published{method}", published=True)
 
 
 def _notes(publication: Publication) -> Iterator[str]:

@@ -46,6 +46,7 @@ def comparison_tables(
         networks: in the order of the rows.
         published: the figures that belong beside a network, by its name.
     """
+    reading = [*explain_marks(comparison), *_citations(published)]
     tables = []
     for key, (caption, measures, beside) in _BLOCKS.items():
         shown = [measure for measure in measures if any(_is_known(own, measure) for own in comparison.networks)]
@@ -54,8 +55,8 @@ def comparison_tables(
             columns = [Column(_TITLES[measure]) for measure in shown]
             columns += [Column(_TITLES[column], published=True) for column in known]
             rows = _rows(comparison, published, shown, known)
-            notes = [*_reasons(comparison, shown), *_left_out(networks, shown), *_citations(published, known)]
-            tables.append(Table(key, caption, "network", columns, rows, notes, [*explain_marks(comparison)]))
+            notes = [*_reasons(comparison, shown), *_left_out(networks, shown)]
+            tables.append(Table(key, caption, "network", columns, rows, notes, reading))
     return tables
 
 
@@ -92,33 +93,39 @@ def _is_best(comparison: Comparison, network: NetworkEstimates, measure: str) ->
 
 
 def _reasons(comparison: Comparison, measures: Sequence[str]) -> Iterator[str]:
-    """Why figures are undefined, or folds lack them."""
+    """Why figures are undefined, or folds lack them; measures with the same reason in one line."""
+    titles: dict[tuple[str, str], list[str]] = {}
     for network in comparison.networks:
         for measure in measures:
             summary = network.folds.get(MEASURES[measure].metric)
             of_folds = summary.reason if summary and summary.undefined and summary.folds else ""
             for reason in filter(None, (network.estimates[measure].reason, of_folds)):
-                yield f"{MEASURES[measure].title}, {network.name}: {reason}."
+                titles.setdefault((network.name, reason), []).append(MEASURES[measure].title)
+    for (name, reason), about in titles.items():
+        yield f"{name}, {', '.join(about)}: {reason}."
 
 
 def _left_out(networks: Sequence[Network], measures: Sequence[str]) -> Iterator[str]:
     if "hd95_lesion" not in measures:
         return
-    yield "HD95: in pixels, of the lesions of which neither mask is empty."
-    for network in networks:
-        distances = network.result.measures.get("hd95")
-        lesion = np.array(network.result.labels) != NORMAL
-        missing = 0 if distances is None else np.count_nonzero(np.isnan(distances[lesion]))
-        if missing:
-            yield f"HD95, {network.name}: {missing} of {np.count_nonzero(lesion)} lesions left out."
+    lesion = np.array(networks[0].result.labels) != NORMAL
+    missing = {
+        network.name: np.count_nonzero(np.isnan(network.result.measures["hd95"][lesion]))
+        for network in networks
+        if "hd95" in network.result.measures
+    }
+    left_out = ", ".join(f"{name} {number}" for name, number in missing.items() if number)
+    yield (
+        f"HD95 is in pixels. Where one of the two masks is empty there is none: of {np.count_nonzero(lesion)} lesions "
+        f"are left out {left_out or 'none'}."
+    )
 
 
-def _citations(published: Mapping[str, Published], columns: Sequence[str]) -> Iterator[str]:
-    shown = {name: own for name, own in published.items() if set(columns) & {*own.figures}}
-    for publication in dict.fromkeys(own.publication for own in shown.values()):
+def _citations(published: Mapping[str, Published]) -> Iterator[str]:
+    for publication in dict.fromkeys(own.publication for own in published.values()):
         rows = [
             name if own.method == name else f"{name} (there {own.method})"
-            for name, own in shown.items()
+            for name, own in published.items()
             if own.publication == publication
         ]
-        yield f"Published, of {', '.join(rows)}: {publication.citation}. On {publication.setting}. Not measured here."
+        yield f"Published of {', '.join(rows)}: {publication.citation}. On {publication.setting}; not measured here."

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from acsnet.config import DataConfig
 from acsnet.data import Record
-from acsnet.data.images import image_size, read_merged_mask
+from acsnet.data.images import read_mask, read_merged_mask
 from acsnet.data.records import read_record_table
 from acsnet.data.source import scan_records
 from acsnet.errors import AcsnetError, DataError
@@ -54,11 +54,14 @@ def _scan(data: DataConfig) -> list[Record]:
 
 
 def lesion_shares(records: Mapping[Image, Record]) -> dict[Image, float]:
-    """The share of each image that is lesion in its true mask, 0-1; images that cannot be read are left out."""
+    """The share of each image that is lesion in its true mask, 0-1; masks that cannot be read are left out."""
 
     def measure(record: Record) -> float | None:
+        if not record.masks:
+            return 0.0
         try:
-            return float(read_merged_mask(record.masks, image_size(record.image)).mean())
+            # Masks are of their image's size, which takes longer to read.
+            return float(read_merged_mask(record.masks, read_mask(record.masks[0]).shape).mean())
         except DataError:
             return None
 

@@ -79,7 +79,8 @@ def _groups(table: Table) -> Iterator[str]:
 def _lines(row: Row) -> Iterator[str]:
     """A row as up to three lines: figures, intervals, means over folds."""
     cells = row.cells
-    yield _row([_marked(escape(row.name), row.letter), *map(_figure, cells)])
+    remark = f", {escape(row.remark)}" if row.remark else ""
+    yield _row([_marked(escape(row.name), row.letter) + remark, *map(_figure, cells)])
     if any(cell.bounds for cell in cells):
         yield _row(["", *(rf"{{\footnotesize [{escape(cell.bounds)}]}}" if cell.bounds else "" for cell in cells)])
     if any(cell.spread for cell in cells):

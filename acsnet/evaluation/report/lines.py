@@ -68,7 +68,7 @@ def draw_training(networks: Mapping[str, Network], styles: Mapping[str, Style]) 
         axes.set_title(title, fontsize=10, color=INK, loc="left")
         axes.set_xlabel("epoch", fontsize=9)
         if key == "learning_rate":
-            axes.set_yscale("log")
+            axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         calm(axes)
         axes.grid(color=FAINT, linewidth=0.6)
         if not axes.lines:

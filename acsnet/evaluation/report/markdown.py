@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 
-from acsnet.evaluation.report.tables import Cell, Table
+from acsnet.evaluation.report.tables import Cell, Row, Table
 
 
 def to_markdown(tables: Sequence[Table]) -> str:
@@ -16,7 +16,7 @@ def _table(table: Table) -> str:
     heads += [f"{column.title} (published)" if column.published else column.title for column in table.columns]
     lines = [f"### {_escape(table.caption)}", "", _row(map(_escape, heads))]
     lines.append(_row([":--", *(":--" if column.words else "--:" for column in table.columns)]))
-    lines += [_row([_marked(_escape(row.name), row.letter), *map(_cell, row.cells)]) for row in table.rows]
+    lines += [_row([_head(row), *map(_cell, row.cells)]) for row in table.rows]
     lines += ["", *(f"- {_escape(note)}" for note in (*table.reading, *table.notes)), ""]
     return "\n".join(lines)
 
@@ -31,6 +31,10 @@ def _cell(cell: Cell) -> str:
     parts += [f"[{cell.bounds}]"] if cell.bounds else []
     parts += [f"({cell.spread})"] if cell.spread else []
     return " ".join(parts)
+
+
+def _head(row: Row) -> str:
+    return _marked(_escape(row.name), row.letter) + (f", {_escape(row.remark)}" if row.remark else "")
 
 
 def _marked(text: str, marks: str) -> str:

@@ -1,49 +1,59 @@
-"""The paired tests of a comparison as a table."""
+"""The paired tests of a comparison as tables."""
 
-from acsnet.evaluation.report.cells import digits_of, interval_cell
+import math
+from collections.abc import Sequence
+
+from acsnet.evaluation.report.cells import digits_of
 from acsnet.evaluation.report.marks import SIGNIFICANT
 from acsnet.evaluation.report.tables import Cell, Column, Row, Table
 from acsnet.evaluation.statistics import MEASURES, Comparison, NetworkPair
-from acsnet.evaluation.statistics.texts import p_value_text
+from acsnet.evaluation.statistics.texts import bounds_text, figure_text, p_value_text
 from acsnet.web import percent
 
-_COLUMNS = ("measure", "difference", "test", "images", "p", "p (Holm)")
 
+def paired_test_tables(comparison: Comparison) -> list[Table]:
+    """Every pair of networks, or every network against the reference: a table a measure that has a test.
 
-def paired_test_table(comparison: Comparison) -> Table | None:
-    """Every pair of networks, or every network against the reference, in every measure that has a test.
-
-    None where there is no pair.
+    Pairs of which one network does not give the measure are left out, with a note.
     """
-    if not comparison.pairs:
-        return None
-    against = "of every pair of networks" if comparison.reference is None else f"against {comparison.reference}"
-    reasons = (
-        f"{MEASURES[pair.measure].title}, {_name(pair)}: {pair.test.reason}."
-        for pair in comparison.pairs
-        if pair.test.reason
-    )
+    tables = []
+    for measure in dict.fromkeys(pair.measure for pair in comparison.pairs):
+        pairs = [pair for pair in comparison.pairs if pair.measure == measure]
+        tested = [pair for pair in pairs if not math.isnan(pair.difference.estimate)]
+        if tested:
+            tables.append(_table(comparison, measure, tested, [pair for pair in pairs if pair not in tested]))
+    return tables
+
+
+def _table(
+    comparison: Comparison, measure: str, tested: Sequence[NetworkPair], left_out: Sequence[NetworkPair]
+) -> Table:
+    about, first = MEASURES[measure], tested[0].test
+    by_group = ", by group" if any(pair.test.by_group for pair in tested) else ""
+    against = "every pair of networks" if comparison.reference is None else f"against {comparison.reference}"
+    interval = f"{percent(comparison.level, 0)} interval"
     return Table(
-        "tests",
-        f"Paired tests {against}",
-        "pair",
-        [Column(title, words=title == "measure") for title in _COLUMNS],
-        [_row(pair) for pair in comparison.pairs],
+        f"tests_{measure}",
+        f"{about.title}: {about.test_title}'s test{by_group}, {first.n} images, {against}",
+        "first - second",
+        [Column("difference"), Column(interval), Column("p"), Column("p (Holm)")],
+        [_row(pair) for pair in tested],
         [
-            f"Differences are first less second, with {percent(comparison.level, 0)} intervals that are not corrected.",
-            f"Bold: p below {SIGNIFICANT} after Holm's correction, each measure by itself.",
-            *dict.fromkeys(reasons),
+            *dict.fromkeys(f"Not tested: {pair.test.reason}." for pair in left_out),
+            *(f"{_name(pair)}: {pair.test.reason}." for pair in tested if pair.test.reason),
+        ],
+        [
+            f"Differences are first less second, with {interval}s that are not corrected. Bold: p below {SIGNIFICANT} "
+            "after Holm's correction, each measure by itself."
         ],
     )
 
 
 def _row(pair: NetworkPair) -> Row:
-    measure = MEASURES[pair.measure]
+    digits = digits_of(pair.measure)
     cells = [
-        Cell(measure.title),
-        interval_cell(pair.difference, digits_of(pair.measure)),
-        Cell(measure.test_title + (" by group" if pair.test.by_group else "")),
-        Cell(str(pair.test.n)),
+        Cell(figure_text(pair.difference.estimate, digits)),
+        Cell(bounds_text(pair.difference, digits)),
         Cell(p_value_text(pair.test.p_value)),
         Cell(p_value_text(pair.adjusted_p), best=pair.adjusted_p < SIGNIFICANT),
     ]

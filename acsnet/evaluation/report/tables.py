@@ -58,12 +58,14 @@ class Row:
         name: what its first column says.
         cells: a cell a column.
         letter: by which marks refer to it, or "".
+        remark: what is said beside the name, or "".
         published: whether all its figures are published ones.
     """
 
     name: str
     cells: Sequence[Cell]
     letter: str = ""
+    remark: str = ""
     published: bool = False
 
 

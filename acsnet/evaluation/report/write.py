@@ -15,7 +15,7 @@ from acsnet.evaluation.report.images import find_records
 from acsnet.evaluation.report.latex import to_latex
 from acsnet.evaluation.report.markdown import to_markdown
 from acsnet.evaluation.report.networks import Network
-from acsnet.evaluation.report.pairs import paired_test_table
+from acsnet.evaluation.report.pairs import paired_test_tables
 from acsnet.evaluation.report.pictures import draw_figures, picture_sections
 from acsnet.evaluation.report.protocol import cost_table, environments_of, part_shared, protocol_rows, settings_of
 from acsnet.evaluation.report.published import find_published
@@ -59,7 +59,7 @@ def write_report(
     tables: dict[str, list[Table]] = {
         "comparison": comparison_tables(comparison, networks, published),
         "published": published_tables(comparison, published),
-        "tests": _known(paired_test_table(comparison)),
+        "tests": paired_test_tables(comparison),
         "effects": _known(effects),
         "cost": [cost_table(networks)],
     }
