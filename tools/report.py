@@ -33,7 +33,8 @@ def main() -> None:
     )
     for problem in (*problems, *missing):
         print(f"missing: {problem}")
-    print(f"{len(networks)} networks; look at {arguments.out}/report.html; tables are in comparison.csv, .md and .tex")
+    count = f"{len(networks)} network{'' if len(networks) == 1 else 's'}"
+    print(f"{count}; look at {arguments.out}/report.html; tables are in comparison.csv, .md and .tex")
 
 
 if __name__ == "__main__":

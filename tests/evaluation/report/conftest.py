@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from acsnet.evaluation.report import Network, read_networks
+from acsnet.evaluation.statistics import Comparison, compare
 
 NetworkMaker = Callable[..., list[Network]]
 SKILLS = {"unet": 0.5, "acsnet": 3.0, "unetpp": 0.6}
@@ -28,6 +29,12 @@ def folders(write_run: Callable[..., Path]) -> list[Path]:
 def networks(folders: list[Path]) -> list[Network]:
     """The same, read."""
     return read_networks([*map(str, folders)])[0]
+
+
+@pytest.fixture(scope="session")
+def comparison(networks: list[Network]) -> Comparison:
+    """The three networks compared, every pair tested."""
+    return compare([run for network in networks for run in network.runs], resamples=200)
 
 
 @pytest.fixture

@@ -19,8 +19,11 @@ def of(networks: Sequence[Network], reference: str | None = None) -> Comparison:
     return compare([run for network in networks for run in network.runs], reference, resamples=200)
 
 
-def tables_of(networks: Sequence[Network], published: dict[str, Published] | None = None) -> dict[str, Table]:
-    return {table.key: table for table in comparison_tables(of(networks), networks, published or {})}
+def tables_of(
+    networks: Sequence[Network], comparison: Comparison | None = None, published: dict[str, Published] | None = None
+) -> dict[str, Table]:
+    tables = comparison_tables(comparison or of(networks), networks, published or {})
+    return {table.key: table for table in tables}
 
 
 def cell(table: Table, row: str, column: str) -> Cell:
@@ -33,8 +36,8 @@ def cell(table: Table, row: str, column: str) -> Cell:
     return found
 
 
-def test_figures_intervals_and_folds(networks: list[Network]) -> None:
-    table = tables_of(networks)["segmentation"]
+def test_figures_intervals_and_folds(networks: list[Network], comparison: Comparison) -> None:
+    table = tables_of(networks, comparison)["segmentation"]
     found = cell(table, "unet", "Dice (lesions)")
     folds = [run.metrics[0]["segmentation"]["lesion"]["dice"] for run in networks[0].runs]
     lesions = np.array(networks[0].result.labels) != "normal"
@@ -45,8 +48,8 @@ def test_figures_intervals_and_folds(networks: list[Network]) -> None:
     assert len(cell(table, "unet", "HD95 (lesions)").text.partition(".")[2]) == 1
 
 
-def test_the_best_is_marked_and_less_may_be_better(networks: list[Network]) -> None:
-    for table in tables_of(networks).values():
+def test_the_best_is_marked_and_less_may_be_better(networks: list[Network], comparison: Comparison) -> None:
+    for table in tables_of(networks, comparison).values():
         for place, column in enumerate(table.columns):
             values = [float(row.cells[place].text) for row in table.rows]
             best = min(values) if "HD95" in column.title else max(values)
@@ -54,9 +57,8 @@ def test_the_best_is_marked_and_less_may_be_better(networks: list[Network]) -> N
             assert marked == [best], column.title
 
 
-def test_letters_name_the_networks_that_one_is_better_than(networks: list[Network]) -> None:
-    comparison = of(networks)
-    table = tables_of(networks)["classification"]
+def test_letters_name_the_networks_that_one_is_better_than(networks: list[Network], comparison: Comparison) -> None:
+    table = tables_of(networks, comparison)["classification"]
     assert [(row.name, row.letter) for row in table.rows] == [("unet", "a"), ("acsnet", "b"), ("unetpp", "c")]
     # What the tests found: the skilled network is better than both, which do not differ.
     pairs = {(pair.first, pair.second): pair for pair in comparison.pairs if pair.measure == "accuracy"}
@@ -71,16 +73,15 @@ def test_letters_name_the_networks_that_one_is_better_than(networks: list[Networ
 
 
 def test_against_a_reference_a_star_marks_what_differs(networks: list[Network]) -> None:
-    tables = {table.key: table for table in comparison_tables(of(networks, "unet"), networks, {})}
-    table = tables["classification"]
+    table = tables_of(networks, of(networks, "unet"))["classification"]
     assert [row.letter for row in table.rows] == ["", "", ""]
     assert [cell(table, name, "accuracy").marks for name in ("unet", "acsnet", "unetpp")] == ["", "*", ""]
     assert "Star: it differs from unet, p below 0.05 after Holm's correction." in " ".join(table.reading)
 
 
-def test_published_figures_stand_in_columns_of_their_own(networks: list[Network]) -> None:
+def test_published_figures_stand_in_columns_of_their_own(networks: list[Network], comparison: Comparison) -> None:
     published = {"unet": BY_METHOD["fpn_resnet50"], "unetpp": BY_METHOD["MT + DO"]}
-    with_them, without = tables_of(networks, published), tables_of(networks)
+    with_them, without = tables_of(networks, comparison, published), tables_of(networks, comparison)
     for key, table in with_them.items():
         measured = without[key]
         assert [*table.columns[: table.measured]] == [*measured.columns]
@@ -100,9 +101,10 @@ def test_published_figures_stand_in_columns_of_their_own(networks: list[Network]
     assert f"Published of unetpp (there MT + DO): {AUMENTE.citation}" in reading
 
 
-def test_measured_beside_published_in_the_layout_of_the_publication(networks: list[Network]) -> None:
+def test_measured_beside_published_in_the_layout_of_the_publication(
+    networks: list[Network], comparison: Comparison
+) -> None:
     published = {"unet": BY_METHOD["fpn_resnet50"], "unetpp": BY_METHOD["ST (seg)"]}
-    comparison = of(networks)
     chung, aumente = published_tables(comparison, published)
     assert [column.title for column in chung.columns] == [*CHUNG.columns.values()]
     measured, there = chung.rows
