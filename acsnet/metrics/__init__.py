@@ -1,6 +1,6 @@
 """What a prediction is worth: of a mask (an image at a time), of lesions and of classes (a set of images at a time)."""
 
-from acsnet.metrics.calibration import brier_score, expected_calibration_error
+from acsnet.metrics.calibration import brier_score, expected_calibration_error, reliability_bins
 from acsnet.metrics.classification import classification_metrics, sensitivity_at_specificity
 from acsnet.metrics.detection import LesionCounts, count_lesions, detection_metrics
 from acsnet.metrics.overall import overall_score
@@ -35,6 +35,7 @@ __all__ = [
     "overall_score",
     "pixel_precision",
     "pixel_recall",
+    "reliability_bins",
     "segmentation_metrics",
     "sensitivity_at_specificity",
     "summarise_segmentation",

@@ -32,12 +32,34 @@ def expected_calibration_error(labels: npt.ArrayLike, probabilities: npt.ArrayLi
         InputError: shapes do not fit, a label is out of range, the probabilities of an image are not in 0 to 1 with
             sum 1, or there is no bin.
     """
+    images, accuracy, confidence = reliability_bins(labels, probabilities, bins)
+    filled = images > 0
+    gaps = np.abs(accuracy[filled] - confidence[filled])
+    return float((gaps * images[filled]).sum() / images.sum())
+
+
+def reliability_bins(
+    labels: npt.ArrayLike, probabilities: npt.ArrayLike, bins: int = 15
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Give what a reliability diagram shows of class probabilities (N, K) for true class indices (N,).
+
+    Bins are of equal width, each with its upper end, by the probability of the class that is predicted.
+
+    Returns:
+        Of each bin the number of images, their accuracy and their mean probability, (bins,) each; NaN of an empty bin.
+
+    Raises:
+        InputError: shapes do not fit, a label is out of range, the probabilities of an image are not in 0 to 1 with
+            sum 1, or there is no bin.
+    """
     truth, scores = check_probabilities(labels, probabilities)
     if bins < 1:
         raise InputError(f"{bins} bins: expected 1 or more")
     confidence, correct = scores.max(axis=1), scores.argmax(axis=1) == truth
     upper_ends = np.linspace(0, 1, bins + 1)[1:]
-    bin_of_image = np.searchsorted(upper_ends, confidence)
-    # Of each bin, the sum of (correct - confidence): its difference times its number of images.
-    gaps = np.bincount(bin_of_image, weights=correct - confidence, minlength=bins)
-    return float(np.abs(gaps).sum() / len(truth))
+    # Probabilities that sum to a little more than 1 belong to the last bin.
+    bin_of_image = np.minimum(np.searchsorted(upper_ends, confidence), bins - 1)
+    images = np.bincount(bin_of_image, minlength=bins)
+    sums = (np.bincount(bin_of_image, weights=values, minlength=bins) for values in (correct, confidence))
+    accuracy, mean_confidence = (np.where(images > 0, total / np.maximum(images, 1), np.nan) for total in sums)
+    return images, accuracy, mean_confidence

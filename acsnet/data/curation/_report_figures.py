@@ -1,28 +1,20 @@
 """The figures of a report: class shares, image sizes, grey values."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from acsnet.data.curation.findings import Findings
+from acsnet.web.drawing import FAINT, INK, WIDTH, calm
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# After M. Okabe and K. Ito, "Color universal design", 2008: told apart by every eye, and in grey.
-_PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a6a00", "#666666")
-_INK, _FAINT = "#3b4148", "#d9dce0"
-_WIDTH = 9.0
 # Grey values to a bin, panels to a row.
 _BIN, _COLUMNS = 4, 3
-
-
-def class_colours(labels: Sequence[str]) -> dict[str, str]:
-    """Give every class its colour, in the order of the classes."""
-    return {label: _PALETTE[index % len(_PALETTE)] for index, label in enumerate(labels)}
 
 
 def draw_shares(rows: Mapping[str, Mapping[str, int]], colours: Mapping[str, str]) -> "Figure":
@@ -34,7 +26,7 @@ def draw_shares(rows: Mapping[str, Mapping[str, int]], colours: Mapping[str, str
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(_WIDTH, 0.55 * len(rows) + 0.1), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 0.55 * len(rows) + 0.1), layout="constrained")
     axes = figure.subplots()
     for place, counts in enumerate(rows.values()):
         total = sum(counts.values())
@@ -47,7 +39,7 @@ def draw_shares(rows: Mapping[str, Mapping[str, int]], colours: Mapping[str, str
             start += share
     axes.set(yticks=range(len(rows)), yticklabels=list(rows), xlim=(0, 1), xticks=[])
     axes.invert_yaxis()
-    _calm(axes, spines=())
+    calm(axes, spines=())
     return figure
 
 
@@ -55,7 +47,7 @@ def draw_sizes(findings: Findings, colours: Mapping[str, str]) -> "Figure":
     """Draw the width and height of every image that can be read, a dot an image."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(_WIDTH, 4.4), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 4.4), layout="constrained")
     axes = figure.subplots()
     for label, colour in colours.items():
         sizes = [
@@ -68,8 +60,8 @@ def draw_sizes(findings: Findings, colours: Mapping[str, str]) -> "Figure":
         axes.scatter(widths, heights, s=16, color=colour, alpha=0.55, linewidths=0, rasterized=True)
     axes.set(xlabel="width in pixels", ylabel="height in pixels")
     axes.margins(0.04)
-    _calm(axes)
-    axes.grid(color=_FAINT, linewidth=0.6)
+    calm(axes)
+    axes.grid(color=FAINT, linewidth=0.6)
     return figure
 
 
@@ -80,7 +72,7 @@ def draw_intensities(findings: Findings, colours: Mapping[str, str]) -> "Figure"
     panels = {label: histograms for label in colours if (histograms := _histograms(findings, label)).size}
     columns = min(_COLUMNS, max(1, len(panels)))
     rows = max(1, -(-len(panels) // columns))
-    figure = Figure(figsize=(_WIDTH, 2.7 * rows + 0.2), dpi=150, layout="constrained")
+    figure = Figure(figsize=(WIDTH, 2.7 * rows + 0.2), dpi=150, layout="constrained")
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
@@ -89,10 +81,10 @@ def draw_intensities(findings: Findings, colours: Mapping[str, str]) -> "Figure"
     for axes, (label, shares) in zip(grid.flat, panels.items(), strict=False):
         _draw_histogram(axes, shares, colours[label])
         # A "$" in the name of a class is no formula.
-        axes.set_title(f"{label} ({len(shares):,})", fontsize=10, color=_INK, loc="left", parse_math=False)
+        axes.set_title(f"{label} ({len(shares):,})", fontsize=10, color=INK, loc="left", parse_math=False)
         axes.set(xlim=(0, 256), ylim=(0, 1.1 * highest or 1.0), xticks=(0, 64, 128, 192, 256))
-    figure.supxlabel("grey value", fontsize=10, color=_INK)
-    figure.supylabel("share of the pixels in %", fontsize=10, color=_INK)
+    figure.supxlabel("grey value", fontsize=10, color=INK)
+    figure.supylabel("share of the pixels in %", fontsize=10, color=INK)
     return figure
 
 
@@ -111,16 +103,6 @@ def _draw_histogram(axes: "Axes", shares: npt.NDArray[np.float64], colour: str) 
     axes.plot(middle, mean, color=colour, linewidth=1.6)
     axes.text(
         0.97, 0.94, f"below {_BIN}: {mean[0]:.0f} % of the pixels", transform=axes.transAxes, ha="right", va="top",
-        fontsize=8, color=_INK,
+        fontsize=8, color=INK,
     )  # fmt: skip
-    _calm(axes)
-
-
-def _calm(axes: "Axes", spines: Sequence[str] = ("left", "bottom")) -> None:
-    for side, spine in axes.spines.items():
-        spine.set_visible(side in spines)
-        spine.set_color(_FAINT)
-    axes.tick_params(colors=_INK, length=0, labelsize=9)
-    axes.xaxis.label.set_color(_INK)
-    axes.yaxis.label.set_color(_INK)
-    axes.set_axisbelow(True)
+    calm(axes)

@@ -4,23 +4,14 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from statistics import median
-from typing import NamedTuple
 
 from acsnet.data.curation._report_cases import Case
 from acsnet.data.curation.findings import FLAGS, Findings
 from acsnet.web import NO_VALUE, count, percent
+from acsnet.web.parts import Tile
 
 # The share of test images of which the head tells the leak, where it was measured for it.
 _USUAL_TEST_SHARE = 0.2
-
-
-class Tile(NamedTuple):
-    """A large figure: its value, what it is, a remark or "", and "bad", "good" or ""."""
-
-    value: str
-    title: str
-    remark: str = ""
-    mark: str = ""
 
 
 def head_tiles(findings: Findings, cases: Sequence[Case]) -> list[Tile]:

@@ -19,22 +19,12 @@ from acsnet.data.curation._report_pictures import (
     shrink,
 )
 from acsnet.data.curation.findings import FLAGS, Box, Findings, Flag, Pair
-from acsnet.data.images import UInt8Array
-from acsnet.web import inline_jpeg
+from acsnet.web.parts import Picture, to_picture
 
 # A page of a huge set stays one that a browser can show: at most so many images and pairs a case, and pictures a flag.
 IMAGE_LIMIT = 12
 PAIR_LIMIT = 12
 FLAG_LIMIT = 48
-_QUALITY = 78
-
-
-class Picture(NamedTuple):
-    """A picture within the page; its size in pixels keeps its place until it is drawn."""
-
-    address: str
-    width: int
-    height: int
 
 
 @dataclass(frozen=True)
@@ -189,8 +179,8 @@ def _draw_pair(
         pair=pair,
         names=(names[pair.first], names[pair.second]),
         places=(_place(pair.first, members), _place(pair.second, members)),
-        laid=_picture(draw_laid(first, laid)) if first and laid else None,
-        difference=_picture(draw_difference(first, laid)) if first and laid else None,
+        laid=to_picture(draw_laid(first, laid)) if first and laid else None,
+        difference=to_picture(draw_difference(first, laid)) if first and laid else None,
     )
 
 
@@ -214,13 +204,9 @@ def _image_view(
         size=findings.sizes[index],
         kept=findings.kept[index],
         flags=flags,
-        picture=_picture(draw_marks(sight.photo, boxes)) if sight.photo else None,
+        picture=to_picture(draw_marks(sight.photo, boxes)) if sight.photo else None,
         problem=sight.problem,
     )
-
-
-def _picture(image: UInt8Array) -> Picture:
-    return Picture(inline_jpeg(image, _QUALITY), image.shape[1], image.shape[0])
 
 
 def display_names(findings: Findings) -> list[str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from acsnet.data.curation._report_cases import Case, find_cases, part_conflicts
-from acsnet.data.curation._report_figures import class_colours, draw_intensities, draw_shares, draw_sizes
+from acsnet.data.curation._report_figures import draw_intensities, draw_shares, draw_sizes
 from acsnet.data.curation._report_numbers import class_rows, count_classes, head_tiles, leak_rows, size_rows
 from acsnet.data.curation._report_pictures import BRIGHTEST_DIFFERENCE
 from acsnet.data.curation._report_views import CaseView, draw_views
@@ -13,6 +13,7 @@ from acsnet.data.curation.findings import Findings
 from acsnet.data.listing import natural_order
 from acsnet.files import write_text
 from acsnet.web import count, inline_figure, render
+from acsnet.web.drawing import assign_colours
 
 # A page of a huge set stays one that a browser can show: at most so many cases a section.
 CASE_LIMIT = 160
@@ -67,7 +68,7 @@ def write_report(path: Path, findings: Findings, progress: bool = True) -> None:
     """
     records = findings.records
     labels = sorted({record.label for record in records}, key=natural_order)
-    colours = class_colours(labels)
+    colours = assign_colours(labels)
     counts = count_classes(findings, labels)
     cases = find_cases(findings)
     parts = _part(cases)

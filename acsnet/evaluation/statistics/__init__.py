@@ -1,7 +1,7 @@
 """What differences between networks are worth: intervals, paired tests, corrections, and what cannot be compared."""
 
 from acsnet.evaluation.statistics.bootstrap import BootstrapInterval, ClusterBootstrap, Resampled, bootstrap_mean
-from acsnet.evaluation.statistics.compare import Comparison, NetworkEstimates, NetworkPair, compare
+from acsnet.evaluation.statistics.compare import Comparison, NetworkEstimates, NetworkPair, compare, paired_differences
 from acsnet.evaluation.statistics.delong import auroc_covariance, delong_interval, delong_test
 from acsnet.evaluation.statistics.folds import FoldSummary, summarise_folds
 from acsnet.evaluation.statistics.holm import holm
@@ -10,7 +10,15 @@ from acsnet.evaluation.statistics.paired import mcnemar_test, wilcoxon_test
 from acsnet.evaluation.statistics.pooling import check_comparable, leave_out_incomplete, pool_folds, pool_networks
 from acsnet.evaluation.statistics.results import Interval, PairedTest
 from acsnet.evaluation.statistics.runs import RunResult, read_run, read_runs
-from acsnet.evaluation.statistics.statistic import Statistic, auroc_of, figure_of, macro_f1_of, mean_of
+from acsnet.evaluation.statistics.statistic import (
+    Statistic,
+    auroc_of,
+    class_f1_of,
+    figure_of,
+    macro_f1_of,
+    mean_of,
+    weighted_f1_of,
+)
 from acsnet.evaluation.statistics.table import comparison_table
 
 __all__ = [
@@ -31,6 +39,7 @@ __all__ = [
     "auroc_of",
     "bootstrap_mean",
     "check_comparable",
+    "class_f1_of",
     "compare",
     "comparison_table",
     "delong_interval",
@@ -41,10 +50,12 @@ __all__ = [
     "macro_f1_of",
     "mcnemar_test",
     "mean_of",
+    "paired_differences",
     "pool_folds",
     "pool_networks",
     "read_run",
     "read_runs",
     "summarise_folds",
+    "weighted_f1_of",
     "wilcoxon_test",
 ]

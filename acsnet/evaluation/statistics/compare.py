@@ -143,6 +143,36 @@ def compare(
     )
 
 
+def paired_differences(
+    first: RunResult,
+    second: RunResult,
+    measures: Sequence[str],
+    *,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> dict[str, BootstrapInterval]:
+    """First less second in some of :data:`MEASURES`, of the same images, with intervals and without a test.
+
+    Args:
+        first, second: two networks, or two ways to use one, each pooled over its folds.
+        measures: names of :data:`MEASURES`.
+        level: of confidence of the intervals, 0-1, both excluded.
+        resamples: of the groups of images.
+        seed: of the resamples.
+
+    Raises:
+        InputError: for a level or number of resamples out of range.
+        RunError: where the two cannot be compared (:func:`check_comparable`).
+    """
+    check_comparable([first, second])
+    bootstrap = ClusterBootstrap(first.groups, resamples, seed)
+    one, other = (
+        {key: _resample(bootstrap, network, MEASURES[key]) for key in measures} for network in (first, second)
+    )
+    return {key: (one[key] - other[key]).interval(level) for key in measures}
+
+
 def _pairs(networks: Sequence[RunResult], reference: str | None) -> list[tuple[RunResult, RunResult]]:
     if reference is None:
         return [*combinations(networks, 2)]

@@ -11,8 +11,16 @@ from acsnet.evaluation.statistics.delong import delong_test
 from acsnet.evaluation.statistics.paired import mcnemar_test, wilcoxon_test
 from acsnet.evaluation.statistics.results import BoolArray, FloatArray, PairedTest
 from acsnet.evaluation.statistics.runs import RunResult
-from acsnet.evaluation.statistics.statistic import Statistic, auroc_of, macro_f1_of, mean_of
+from acsnet.evaluation.statistics.statistic import (
+    Statistic,
+    auroc_of,
+    class_f1_of,
+    macro_f1_of,
+    mean_of,
+    weighted_f1_of,
+)
 from acsnet.metrics.classification import POSITIVE_CLASS
+from acsnet.metrics.overall import overall_score
 
 
 @dataclass(frozen=True)
@@ -27,6 +35,8 @@ class Measure:
         statistic: the figure, of a result that can.
         test_title: the test of two networks, for people; "" where there is none.
         test: the test, of two results that can.
+        headline: whether tables for the terminal show it.
+        lower_is_better: whether less of it is better.
     """
 
     title: str
@@ -36,6 +46,8 @@ class Measure:
     statistic: Callable[[RunResult], Statistic]
     test_title: str = ""
     test: Callable[[RunResult, RunResult], PairedTest] | None = None
+    headline: bool = True
+    lower_is_better: bool = False
 
 
 def _no_masks(run: RunResult) -> str:
@@ -46,9 +58,15 @@ def _no_classes(run: RunResult) -> str:
     return f"{run.name} gives no classes" if run.predicted is None else ""
 
 
-def _no_score(run: RunResult) -> str:
-    unknown = "" if POSITIVE_CLASS in run.class_names else f"no class is named {POSITIVE_CLASS!r}"
-    return _no_classes(run) or unknown
+def _no_class(name: str) -> Callable[[RunResult], str]:
+    def missing(run: RunResult) -> str:
+        return _no_classes(run) or ("" if name in run.class_names else f"no class is named {name!r}")
+
+    return missing
+
+
+def _neither(run: RunResult) -> str:
+    return _no_masks(run) or _no_classes(run)
 
 
 def _is_normal(run: RunResult) -> BoolArray:
@@ -57,6 +75,10 @@ def _is_normal(run: RunResult) -> BoolArray:
 
 def _of_lesions(run: RunResult, name: str) -> FloatArray:
     return np.where(_is_normal(run), math.nan, run.measures[name])
+
+
+def _of_class(run: RunResult, name: str, label: str) -> FloatArray:
+    return np.where(np.array(run.labels) == label, run.measures[name], math.nan)
 
 
 def _right(run: RunResult) -> BoolArray:
@@ -79,6 +101,44 @@ def _wilcoxon(first: RunResult, second: RunResult) -> PairedTest:
     return wilcoxon_test(first.measures["dice"][lesions], second.measures["dice"][lesions], groups.tolist())
 
 
+def _overall(run: RunResult) -> Statistic:
+    figures = (
+        mean_of(run.measures["iou"]),
+        mean_of(run.measures["dice"]),
+        macro_f1_of(run.labels, run.predicted or ()),
+    )
+
+    def statistic(counts: FloatArray) -> FloatArray:
+        columns = (figure(counts) for figure in figures)
+        # The F1 of an image's pixels is its Dice.
+        return np.array([overall_score(iou, dice, dice, f1) for iou, dice, f1 in zip(*columns, strict=True)])
+
+    return statistic
+
+
+def _dice_of_class(label: str) -> Measure:
+    return Measure(
+        title=f"Dice ({label})",
+        metric=f"segmentation.per_class.{label}.dice",
+        needs=f"a {label} case",
+        missing=_no_masks,
+        statistic=lambda run: mean_of(_of_class(run, "dice", label)),
+        headline=False,
+    )
+
+
+def _f1_of_class(label: str) -> Measure:
+    return Measure(
+        title=f"F1 ({label})",
+        metric=f"classification.per_class.{label}.f1",
+        needs=f"a {label} case",
+        missing=_no_class(label),
+        statistic=lambda run: class_f1_of(run.labels, run.predicted or (), label),
+        headline=False,
+    )
+
+
+# Few have a test: each is a family of its own, but a reader sees them all.
 MEASURES: Mapping[str, Measure] = {
     "dice_lesion": Measure(
         title="Dice (lesions)",
@@ -103,6 +163,33 @@ MEASURES: Mapping[str, Measure] = {
         missing=_no_masks,
         statistic=lambda run: mean_of(np.where(_is_normal(run), run.measures["dice"], math.nan)),
     ),
+    "dice": Measure(
+        title="Dice (all)",
+        metric="segmentation.dice",
+        needs="an image",
+        missing=_no_masks,
+        statistic=lambda run: mean_of(run.measures["dice"]),
+        headline=False,
+    ),
+    "iou": Measure(
+        title="IoU (all)",
+        metric="segmentation.iou",
+        needs="an image",
+        missing=_no_masks,
+        statistic=lambda run: mean_of(run.measures["iou"]),
+        headline=False,
+    ),
+    "hd95_lesion": Measure(
+        title="HD95 (lesions)",
+        metric="segmentation.lesion.hd95",
+        needs="a lesion of which a mask is predicted",
+        missing=_no_masks,
+        statistic=lambda run: mean_of(_of_lesions(run, "hd95")),
+        headline=False,
+        lower_is_better=True,
+    ),
+    "dice_benign": _dice_of_class("benign"),
+    "dice_malignant": _dice_of_class(POSITIVE_CLASS),
     "accuracy": Measure(
         title="accuracy",
         metric="classification.accuracy",
@@ -119,13 +206,32 @@ MEASURES: Mapping[str, Measure] = {
         missing=_no_classes,
         statistic=lambda run: macro_f1_of(run.labels, run.predicted or ()),
     ),
+    "f1_weighted": Measure(
+        title="F1 (weighted)",
+        metric="classification.f1_weighted",
+        needs="an image",
+        missing=_no_classes,
+        statistic=lambda run: weighted_f1_of(run.labels, run.predicted or ()),
+        headline=False,
+    ),
+    "f1_benign": _f1_of_class("benign"),
+    "f1_malignant": _f1_of_class(POSITIVE_CLASS),
+    "f1_normal": _f1_of_class(NORMAL),
     "auroc_malignant": Measure(
         title=f"AUROC ({POSITIVE_CLASS})",
         metric="classification.auroc_malignant",
         needs=f"a {POSITIVE_CLASS} case and one of another class",
-        missing=_no_score,
+        missing=_no_class(POSITIVE_CLASS),
         statistic=lambda run: auroc_of(_positive(run), _score(run)),
         test_title="DeLong",
         test=lambda first, second: delong_test(_positive(first), _score(first), _score(second), first.groups),
+    ),
+    "overall_score": Measure(
+        title="overall score",
+        metric="overall_score",
+        needs="an image",
+        missing=_neither,
+        statistic=_overall,
+        headline=False,
     ),
 }

@@ -58,6 +58,7 @@ def pool_folds(runs: Sequence[RunResult]) -> RunResult:
         split_hashes=tuple(sorted(chain.from_iterable(run.split_hashes for run in runs), key=str)),
         dataset_hashes=tuple(sorted(chain.from_iterable(run.dataset_hashes for run in runs))),
         metrics=tuple(chain.from_iterable(run.metrics for run in runs)),
+        provenance=tuple(chain.from_iterable(run.provenance for run in runs)),
         **per_image,
     )
 

@@ -24,7 +24,7 @@ _PROVENANCE: dict[str, tuple[type, ...]] = {
     "dataset_hash": (str,),
     "split_hash": (str, type(None)),
 }
-_METRICS = ("segmentation", "classification", "datasets", "n")
+_METRICS = ("segmentation", "classification", "overall_score", "datasets", "n")
 _TEXTS = ("image", "label", "predicted", "dataset", "group")
 _PROBABILITY = "probability_"
 
@@ -41,6 +41,7 @@ class RunResult:
         split_hashes: one a run, sorted; None for a test of all images, with no split.
         dataset_hashes: of the tested images' names, labels and pixels, one a run, sorted.
         metrics: the metrics of each run, as in ``metrics.json``.
+        provenance: what else is in the ``metrics.json`` of each run: checkpoint, data, protocol.
         images: data set and name of each image (N,), sorted.
         labels: the true class of each image (N,).
         groups: the group of each image (N,); an image without one is a group of its own.
@@ -57,6 +58,7 @@ class RunResult:
     split_hashes: tuple[str | None, ...]
     dataset_hashes: tuple[str, ...]
     metrics: tuple[Mapping[str, Any], ...]
+    provenance: tuple[Mapping[str, Any], ...]
     images: tuple[tuple[str, str], ...]
     labels: tuple[str, ...]
     groups: tuple[str, ...]
@@ -110,6 +112,7 @@ def read_run(folder: Path, name: str | None = None) -> RunResult:
         split_hashes=(facts["split_hash"],),
         dataset_hashes=(facts["dataset_hash"],),
         metrics=({key: facts[key] for key in _METRICS if key in facts},),
+        provenance=({key: value for key, value in facts.items() if key not in _METRICS},),
         images=tuple((row["dataset"], row["image"]) for row in cells),
         labels=tuple(row["label"] for row in cells),
         # Images without a group are each alone.

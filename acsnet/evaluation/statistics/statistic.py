@@ -6,6 +6,7 @@ of each resample, floats (R,), NaN where it is undefined. So a mean over images 
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,14 +37,44 @@ def macro_f1_of(labels: npt.ArrayLike, predicted: npt.ArrayLike) -> Statistic:
     """
     truth, called = np.asarray(labels), np.asarray(predicted)
     classes = np.unique(truth)
-    is_class, called_class = truth[:, None] == classes, called[:, None] == classes
 
     def statistic(counts: FloatArray) -> FloatArray:
-        support, calls = counts @ is_class, counts @ called_class
-        f1 = 2 * (counts @ (is_class & called_class)) / np.maximum(support + calls, 1)
+        f1, support = _f1_of_classes(truth, called, classes, counts)
         return _ratio(f1.sum(axis=1, where=support > 0), (support > 0).sum(axis=1))
 
     return statistic
+
+
+def weighted_f1_of(labels: npt.ArrayLike, predicted: npt.ArrayLike) -> Statistic:
+    """As :func:`macro_f1_of`, but each class weighted by its number of cases."""
+    truth, called = np.asarray(labels), np.asarray(predicted)
+    classes = np.unique(truth)
+
+    def statistic(counts: FloatArray) -> FloatArray:
+        f1, support = _f1_of_classes(truth, called, classes, counts)
+        return _ratio((f1 * support).sum(axis=1), support.sum(axis=1))
+
+    return statistic
+
+
+def class_f1_of(labels: npt.ArrayLike, predicted: npt.ArrayLike, name: int | str) -> Statistic:
+    """The F1 of one class against the rest, of true and predicted classes (N,); undefined without a case of it."""
+    truth, called = np.asarray(labels), np.asarray(predicted)
+
+    def statistic(counts: FloatArray) -> FloatArray:
+        f1, support = _f1_of_classes(truth, called, np.array([name]), counts)
+        return np.where(support > 0, f1, math.nan)[:, 0]
+
+    return statistic
+
+
+def _f1_of_classes(
+    truth: npt.NDArray[Any], called: npt.NDArray[Any], classes: npt.NDArray[Any], counts: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """The F1 of each class in each resample, and its number of cases there: (R, C) each."""
+    is_class, called_class = truth[:, None] == classes, called[:, None] == classes
+    support, calls = counts @ is_class, counts @ called_class
+    return 2 * (counts @ (is_class & called_class)) / np.maximum(support + calls, 1), support
 
 
 def auroc_of(positive: npt.ArrayLike, scores: npt.ArrayLike) -> Statistic:

@@ -1,13 +1,13 @@
 """A comparison as tables for the terminal."""
 
-import math
 from collections.abc import Iterator
 
 from acsnet.evaluation.statistics.compare import Comparison, NetworkPair
-from acsnet.evaluation.statistics.folds import FoldSummary
 from acsnet.evaluation.statistics.measures import MEASURES
-from acsnet.evaluation.statistics.results import Interval
+from acsnet.evaluation.statistics.texts import interval_text, p_value_text, spread_text
 from acsnet.text_table import lay_out
+
+_HEADLINES = {key: measure for key, measure in MEASURES.items() if measure.headline}
 
 
 def comparison_table(comparison: Comparison) -> str:
@@ -22,17 +22,18 @@ def comparison_table(comparison: Comparison) -> str:
 
 
 def _estimates(comparison: Comparison) -> str:
-    rows = [[f"{comparison.level:.0%} intervals", *(measure.title for measure in MEASURES.values())]]
+    rows = [[f"{comparison.level:.0%} intervals", *(measure.title for measure in _HEADLINES.values())]]
     rows += [
-        [network.name, *(_interval(network.estimates[key]) for key in MEASURES)] for network in comparison.networks
+        [network.name, *(interval_text(network.estimates[key]) for key in _HEADLINES)]
+        for network in comparison.networks
     ]
     return lay_out(rows)
 
 
 def _folds(comparison: Comparison) -> str:
-    rows = [["mean ± deviation over folds", "folds", *(measure.title for measure in MEASURES.values())]]
+    rows = [["mean ± deviation over folds", "folds", *(measure.title for measure in _HEADLINES.values())]]
     for network in comparison.networks:
-        figures = (_spread(network.folds.get(measure.metric)) for measure in MEASURES.values())
+        figures = (spread_text(network.folds.get(measure.metric)) for measure in _HEADLINES.values())
         rows.append([network.name, str(network.runs), *figures])
     return lay_out(rows)
 
@@ -43,11 +44,11 @@ def _tests(comparison: Comparison) -> str:
         [
             f"{pair.first} - {pair.second}",
             MEASURES[pair.measure].title,
-            _interval(pair.difference),
+            interval_text(pair.difference),
             MEASURES[pair.measure].test_title + (" by group" if pair.test.by_group else ""),
             str(pair.test.n),
-            _p_value(pair.test.p_value),
-            _p_value(pair.adjusted_p),
+            p_value_text(pair.test.p_value),
+            p_value_text(pair.adjusted_p),
         ]
         for pair in comparison.pairs
     ]
@@ -56,9 +57,10 @@ def _tests(comparison: Comparison) -> str:
 
 def _reasons(comparison: Comparison) -> Iterator[str]:
     for network in comparison.networks:
-        for key, interval in network.estimates.items():
-            if interval.reason:
-                yield f"{MEASURES[key].title}, {network.name}: {interval.reason}"
+        for key, measure in _HEADLINES.items():
+            reason = network.estimates[key].reason
+            if reason:
+                yield f"{measure.title}, {network.name}: {reason}"
     for pair in comparison.pairs:
         if pair.test.reason:
             yield f"{_title(pair)}: {pair.test.reason}"
@@ -67,24 +69,3 @@ def _reasons(comparison: Comparison) -> Iterator[str]:
 def _title(pair: NetworkPair) -> str:
     measure = MEASURES[pair.measure]
     return f"{measure.test_title} ({measure.title}), {pair.first} - {pair.second}"
-
-
-def _interval(interval: Interval) -> str:
-    if math.isnan(interval.estimate):
-        return "-"
-    bounds = "-" if math.isnan(interval.low) else f"{interval.low:.3f}, {interval.high:.3f}"
-    return f"{interval.estimate:.3f} [{bounds}]"
-
-
-def _spread(summary: FoldSummary | None) -> str:
-    if summary is None or summary.mean is None:
-        return "-"
-    deviation = "-" if summary.deviation is None else f"{summary.deviation:.3f}"
-    missing = f" ({summary.folds})" if summary.undefined else ""
-    return f"{summary.mean:.3f} ± {deviation}{missing}"
-
-
-def _p_value(value: float) -> str:
-    if math.isnan(value):
-        return "-"
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"

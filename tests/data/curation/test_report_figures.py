@@ -8,9 +8,10 @@ import pytest
 from matplotlib.colors import to_hex
 
 from acsnet.data import Record
-from acsnet.data.curation._report_figures import class_colours, draw_intensities, draw_shares, draw_sizes
+from acsnet.data.curation._report_figures import draw_intensities, draw_shares, draw_sizes
 from acsnet.data.curation.findings import Findings
 from acsnet.web import inline_figure
+from acsnet.web.drawing import assign_colours
 
 
 def find(*images: tuple[str, tuple[int, int] | None, int]) -> Findings:
@@ -33,13 +34,13 @@ def find(*images: tuple[str, tuple[int, int] | None, int]) -> Findings:
 
 
 def test_every_class_has_a_colour_of_its_own() -> None:
-    colours = class_colours(["a", "b", "c", "d", "e", "f", "g", "h"])
+    colours = assign_colours(["a", "b", "c", "d", "e", "f", "g", "h"])
     assert len(set(colours.values())) == 8
-    assert len(class_colours([str(number) for number in range(20)])) == 20
+    assert len(assign_colours([str(number) for number in range(20)])) == 20
 
 
 def test_bars_are_as_long_as_the_shares() -> None:
-    colours = class_colours(["benign", "malignant"])
+    colours = assign_colours(["benign", "malignant"])
     counts = {"before": {"benign": 3, "malignant": 1}, "after": {"benign": 1, "malignant": 1}, "none": {"benign": 0}}
     (axes,) = draw_shares(counts, colours).axes
     bars = [(round(bar.get_y() + bar.get_height() / 2), bar.get_x(), bar.get_width()) for bar in axes.patches]
@@ -50,20 +51,20 @@ def test_bars_are_as_long_as_the_shares() -> None:
 
 def test_a_dot_stands_at_width_and_height() -> None:
     findings = find(("a", (20, 30), 0), ("b", (40, 50), 0), ("a", None, -1), ("a", (60, 70), 0))
-    (axes,) = draw_sizes(findings, class_colours(["a", "b", "c"])).axes
+    (axes,) = draw_sizes(findings, assign_colours(["a", "b", "c"])).axes
     assert [dots.get_offsets().tolist() for dots in axes.collections] == [[[30, 20], [70, 60]], [[50, 40]], []]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("width in pixels", "height in pixels")
 
 
 def test_many_dots_do_not_swell_the_page() -> None:
     many = find(*[("a", (100 + index % 97, 100 + index % 89), 0) for index in range(20_000)])
-    assert len(inline_figure(draw_sizes(many, class_colours(["a"])))) < 200_000
+    assert len(inline_figure(draw_sizes(many, assign_colours(["a"])))) < 200_000
 
 
 def test_histograms_are_means_with_their_spread() -> None:
     # Ten images of grey 100 (bin 25), ten of grey 200 (bin 50); one that cannot be read counts for nothing.
     findings = find(*[("a", (9, 9), 100)] * 10, *[("a", (9, 9), 200)] * 10, ("a", None, -1), ("b", (9, 9), 50))
-    first, second, *_ = draw_intensities(findings, class_colours(["a", "b", "c"])).axes
+    first, second, *_ = draw_intensities(findings, assign_colours(["a", "b", "c"])).axes
     assert first.get_title(loc="left") == "a (20)"
     assert second.get_title(loc="left") == "b (1)"
     (line,) = first.get_lines()
@@ -77,7 +78,7 @@ def test_histograms_are_means_with_their_spread() -> None:
 def test_the_black_of_margins_does_not_press_all_else_flat() -> None:
     findings = find(("a", (9, 9), 0))
     findings.histograms[0, [0, 128]] = (0.95, 0.05)
-    (axes,) = draw_intensities(findings, class_colours(["a"])).axes
+    (axes,) = draw_intensities(findings, assign_colours(["a"])).axes
     assert 5 < axes.get_ylim()[1] < 6
     assert axes.texts[0].get_text() == "below 4: 95 % of the pixels"
 
@@ -85,7 +86,7 @@ def test_the_black_of_margins_does_not_press_all_else_flat() -> None:
 @pytest.mark.parametrize("labels", [["a"], [], [str(number) for number in range(7)], ["$a_{$", "_x", "<&>"]])
 def test_any_classes_can_be_drawn(labels: list[str]) -> None:
     findings = find(*[(label, (9, 9), 80) for label in labels], ("unreadable", None, -1))
-    colours = class_colours(labels)
+    colours = assign_colours(labels)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for figure in (

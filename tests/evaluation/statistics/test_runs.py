@@ -34,7 +34,7 @@ def test_what_a_run_holds(write_run: FolderMaker) -> None:
     assert run.predicted == tuple(run.class_names[index] for index in run.probabilities.argmax(axis=1))
     assert list(run.measures)[:7] == ["dice", "iou", "hd95", "assd", "precision", "recall", "boundary_f1"]
     assert np.isnan(run.measures["hd95"]).tolist() == [False, False, True]
-    assert list(run.metrics[0]) == ["segmentation", "classification", "n"]
+    assert list(run.metrics[0]) == ["segmentation", "classification", "overall_score", "n"]
     assert run.metrics[0]["segmentation"]["dice"] == pytest.approx(run.measures["dice"].mean())
 
 

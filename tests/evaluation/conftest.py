@@ -9,7 +9,7 @@ import pytest
 
 from acsnet.evaluation.evaluate import Evaluation
 from acsnet.evaluation.statistics import RunResult, read_run
-from acsnet.metrics import classification_metrics, segmentation_metrics, summarise_segmentation
+from acsnet.metrics import classification_metrics, overall_score, segmentation_metrics, summarise_segmentation
 
 CLASSES = ("benign", "malignant", "normal")
 # What a test writes of each image; made up below are those that are compared.
@@ -37,10 +37,13 @@ def _metrics(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     labels = [row["label"] for row in rows]
     numbers = [{key: np.nan if row[key] is None else row[key] for key in MEASURED} for row in rows]
     summary = summarise_segmentation(numbers, labels)
+    overall = summary["all"]
     probabilities = [[row[f"probability_{name}"] for name in CLASSES] for row in rows]
+    classification = classification_metrics([CLASSES.index(label) for label in labels], probabilities, CLASSES)
     return {
-        "segmentation": {**summary["all"], **{key: value for key, value in summary.items() if key != "all"}},
-        "classification": classification_metrics([CLASSES.index(label) for label in labels], probabilities, CLASSES),
+        "segmentation": {**overall, **{key: value for key, value in summary.items() if key != "all"}},
+        "classification": classification,
+        "overall_score": overall_score(overall["iou"], overall["dice"], overall["dice"], classification["f1_macro"]),
         "n": len(rows),
     }
 

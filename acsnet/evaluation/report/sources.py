@@ -1,0 +1,95 @@
+"""Which tests the arguments of a report name: run folders, result folders and cross-validations."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from acsnet.errors import AcsnetError, RunError
+
+_KINDS = "a run folder (with test/ in it), a result folder (with metrics.json) or a cross-validation (crossval.json)"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One test, and the training that it is of.
+
+    Attributes:
+        result: the folder with ``metrics.json`` and ``cases.csv``.
+        training: the run folder, or None where it is not known.
+        name: what the network is called; None leaves that to its model.
+        config: the resolved configuration as plain values; None where it is that of the run folder.
+    """
+
+    result: Path
+    training: Path | None
+    name: str | None = None
+    config: Mapping[str, Any] | None = None
+
+
+def find_sources(arguments: Sequence[str]) -> tuple[list[Source], list[str]]:
+    """Find the tests that arguments name, each a folder or NAME=FOLDER; every test once.
+
+    Returns:
+        The tests, and a line for each argument that names none.
+    """
+    sources: dict[tuple[Path, str | None], Source] = {}
+    problems = []
+    for argument in arguments:
+        try:
+            for source in _find(*_part(argument)):
+                sources.setdefault((source.result.resolve(), source.name), source)
+        except AcsnetError as error:
+            problems.append(str(error))
+    return [*sources.values()], problems
+
+
+def _part(argument: str) -> tuple[str | None, Path]:
+    name, equals, folder = argument.partition("=")
+    # The name of a folder may have a "=" in it.
+    if not equals or Path(argument).exists():
+        return None, Path(argument)
+    if not name.strip() or not folder:
+        raise RunError(f"{argument}: expected NAME=FOLDER")
+    return name.strip(), Path(folder)
+
+
+def _find(name: str | None, folder: Path) -> Iterator[Source]:
+    if not folder.is_dir():
+        raise RunError(f"there is no folder {folder}: name {_KINDS}")
+    if (folder / "crossval.json").is_file():
+        yield from _find_folds(name, folder)
+    elif (folder / "metrics.json").is_file():
+        yield Source(folder, folder.parent if (folder.parent / "config.yaml").is_file() else None, name)
+    elif (folder / "test").is_dir() or (folder / "config.yaml").is_file():
+        yield Source(folder / "test", folder, name)
+    else:
+        raise RunError(f"{folder} is none of these: {_KINDS}")
+
+
+def _find_folds(name: str | None, folder: Path) -> Iterator[Source]:
+    path = folder / "crossval.json"
+    folds, configurations = _read_description(path)
+    if name is not None and len(configurations) > 1:
+        raise RunError(
+            f"{path} has the configurations {', '.join(configurations)}, which cannot all be named {name}: leave the "
+            "name away, or name run folders"
+        )
+    for own, about in configurations.items():
+        for fold in range(folds):
+            training = folder / about["training"] / f"fold{fold}"
+            yield Source(folder / own / f"fold{fold}" / "test", training, name or own, about["config"])
+
+
+def _read_description(path: Path) -> tuple[int, dict[str, dict[str, Any]]]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        folds, configurations = int(content["folds"]), dict(content["configurations"])
+        known = {name: {"training": str(about["training"]), "config": dict(about["config"])} for name, about in
+                 configurations.items()}  # fmt: skip
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{path} is broken ({error!r}): run the cross-validation again") from error
+    if folds < 1 or not known:
+        raise RunError(f"{path} has {len(known)} configurations of {folds} folds: run the cross-validation again")
+    return folds, known

@@ -1,0 +1,41 @@
+"""Report tests: python tools/report.py RUN... --out DIR [--reference NAME] [--title TEXT]."""
+
+import argparse
+from pathlib import Path
+
+from acsnet.cli import run
+
+_RUN = (
+    "a run folder, a result folder (with metrics.json) or a cross-validation (with crossval.json), or NAME=FOLDER to "
+    "name it; folders of one name are folds of one network"
+)
+
+
+def main() -> None:
+    """Parse the command line, read the runs, write the files, and say what is missing."""
+    parser = argparse.ArgumentParser(
+        description="Compare tested networks: one page with tables, tests, curves and cases, and its tables as CSV, "
+        "Markdown and LaTeX."
+    )
+    parser.add_argument("runs", nargs="+", metavar="RUN", help=_RUN)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder for the four files")
+    parser.add_argument(
+        "--reference", metavar="NAME", help="test the others against this network only (default: every pair)"
+    )
+    parser.add_argument("--title", default="Comparison of networks", metavar="TEXT", help="the head of the page")
+    arguments = parser.parse_args()
+
+    from acsnet.evaluation.report import read_networks, write_report
+
+    networks, problems = read_networks(arguments.runs)
+    missing = write_report(
+        arguments.out, networks, reference=arguments.reference, title=arguments.title, problems=problems
+    )
+    for problem in (*problems, *missing):
+        print(f"missing: {problem}")
+    count = f"{len(networks)} network{'' if len(networks) == 1 else 's'}"
+    print(f"{count}; look at {arguments.out}/report.html; tables are in comparison.csv, .md and .tex")
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main))
