@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from acsnet import create_model
 from acsnet.config import EvaluationConfig
 from acsnet.data.images import read_image
 from acsnet.errors import DataError, InputError
-from acsnet.evaluation import Predictor, find_images, predict_files
+from acsnet.evaluation import Predictor, explain_images, find_images, predict_files
 from acsnet.overlay import draw_heat
 
 
@@ -117,3 +118,24 @@ def test_without_uncertainty_there_is_no_column_and_no_picture(
     ):
         predict_files(predictor, [image], tmp_path / "none", progress=False, uncertainty=True)
     assert not (tmp_path / "none").exists()
+
+
+def test_explanations_are_of_the_class_that_was_predicted(
+    trained_run: Path, phantom_root: Path, tmp_path: Path
+) -> None:
+    predictor = Predictor.from_checkpoint(trained_run / "best.safetensors")
+    image = phantom_root / "benign" / "benign (1).png"
+    predict_files(predictor, [image], tmp_path, progress=False, explain=True)
+    picture = read_image(image)
+    predicted = predictor.card.class_names.index(str(predictor(image).label))
+    expected = explain_images(predictor.model, predictor.card, [picture], predicted)[0]
+    assert np.array_equal(read_image(tmp_path / "explanations" / "benign (1).png"), draw_heat(picture, expected))
+
+
+def test_a_network_without_classes_explains_nothing(trained_run: Path, phantom_root: Path, tmp_path: Path) -> None:
+    card = Predictor.from_checkpoint(trained_run / "best.safetensors").card
+    network = create_model("unet", tasks=["segmentation"], width=4, depth=2)
+    predictor = Predictor(network, card)
+    with pytest.raises(InputError, match=r"gives no classes, so there is none to explain: leave out --explain"):
+        predict_files(predictor, [phantom_root / "benign"], tmp_path / "out", progress=False, explain=True)
+    assert not (tmp_path / "out").exists()

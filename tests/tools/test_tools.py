@@ -463,18 +463,25 @@ def test_predict_with_views_and_uncertainty(
     call = ["predict", "--checkpoint", trained_run / "best.safetensors", phantom_root / "normal" / "normal (1).png"]
     status, output, errors = invoke(*call, "--out", tmp_path / "out", "--tta", "--uncertainty", "--threshold", "0.3")
     assert status == 0, errors
-    assert f"uncertainty in {tmp_path}/out/uncertainty" in output
+    assert f"{tmp_path}/out/predictions.csv" in output
     assert (tmp_path / "out" / "uncertainty" / "normal (1).png").exists()
     row = read_rows(tmp_path / "out" / "predictions.csv")[0]
     assert 0 <= float(row["label_uncertainty"]) <= 1
     assert 0 <= float(row["mask_uncertainty"]) <= 1
     status, output, errors = invoke(*call, "--out", tmp_path / "tta", "--tta")
     assert status == 0, errors
-    assert "uncertainty" not in output
-    assert not (tmp_path / "tta" / "uncertainty").exists()
+    assert sorted(path.name for path in (tmp_path / "tta").iterdir()) == ["masks", "overlays", "predictions.csv"]
     result = invoke(*call, "--out", tmp_path / "none", "--uncertainty")
     assert_error(result, "needs several opinions of each image", "turn on test-time augmentation (--tta)")
     assert not (tmp_path / "none").exists()
+
+
+def test_predict_with_explanations(invoke: Invoke, trained_run: Path, phantom_root: Path, tmp_path: Path) -> None:
+    call = ["predict", "--checkpoint", trained_run / "best.safetensors", phantom_root / "malignant", "--explain"]
+    status, _, errors = invoke(*call, "--out", tmp_path)
+    assert status == 0, errors
+    pictures = [path.name for path in (tmp_path / "explanations").iterdir()]
+    assert sorted(pictures) == sorted(path.name for path in (tmp_path / "overlays").iterdir())
 
 
 @pytest.mark.parametrize("threshold", ["0", "1.5"])
