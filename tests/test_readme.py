@@ -96,7 +96,7 @@ def test_make_targets() -> None:
 @pytest.mark.usefixtures("_sets")
 def test_commands(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
     commands = re.findall(r"^python tools/(\w+)\.py (.*)$", "".join(blocks("bash")), flags=re.MULTILINE)
-    tools = {"train", "test", "predict", "curate", "phantom", "models", "download", "benchmark"}
+    tools = {"train", "test", "predict", "curate", "phantom", "models", "download", "benchmark", "report"}
     assert {tool for tool, _ in commands} == tools
     for tool, line in commands:
         arguments = shlex.split(line)
