@@ -102,7 +102,7 @@ def test_make_targets() -> None:
 def test_commands(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
     commands = re.findall(r"^python tools/(\w+)\.py (.*)$", "".join(blocks("bash")), flags=re.MULTILINE)
     tools = {"train", "test", "predict", "curate", "phantom", "models", "download", "benchmark"}
-    tools |= {"crossval", "sweep"}
+    tools |= {"crossval", "sweep", "report"}
     assert {tool for tool, _ in commands} == tools
     for tool, line in commands:
         arguments = [part for word in shlex.split(line) for part in (sorted(glob.glob(word)) or [word])]

@@ -125,19 +125,31 @@ def kept_masks(network: Network) -> dict[Image, Path]:
 
 
 def _draw(network: Network, index: int, records: Mapping[Image, Record], kept: Mapping[Image, Path]) -> CaseView:
-    result, image = network.result, network.result.images[index]
-    predicted, dice = result.predicted, result.measures.get("dice")
-    picture, problem = None, ""
+    needs_mask = "dice" in network.result.measures
     try:
-        picture = _overlay(image, records, kept, needs_mask=dice is not None)
+        picture = _overlay(network.result.images[index], records, kept, needs_mask)
     except DataError as error:
-        problem = str(error)
+        return view_case(network, index, None, str(error))
+    return view_case(network, index, picture, "")
+
+
+def view_case(network: Network, index: int, picture: Picture | None, problem: str) -> CaseView:
+    """Put a picture of a case, or why there is none, beside what the network made of it.
+
+    Args:
+        network: the network.
+        index: the place of the case in the network's result.
+        picture: the picture, or None.
+        problem: why there is none, or "".
+    """
+    result = network.result
+    predicted, dice = result.predicted, result.measures.get("dice")
     probability = None
     if predicted is not None and result.probabilities is not None:
         probability = float(result.probabilities[index, result.class_names.index(predicted[index])])
     several = len({dataset for dataset, _ in result.images}) > 1
     return CaseView(
-        name="/".join(image) if several else image[1],
+        name="/".join(result.images[index]) if several else result.images[index][1],
         label=result.labels[index],
         predicted=predicted[index] if predicted is not None else None,
         probability=probability,

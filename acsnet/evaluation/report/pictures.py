@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from acsnet.data import Record
-from acsnet.evaluation.report.cases import CASES, NetworkPictures
+from acsnet.evaluation.report.cases import CASES, NetworkPictures, draw_cases
+from acsnet.evaluation.report.explanations import draw_explanations
 from acsnet.evaluation.report.images import Image, lesion_shares
 from acsnet.evaluation.report.lines import (
     assign_styles,
@@ -58,13 +59,24 @@ def draw_figures(networks: Sequence[Network], records: Mapping[Image, Record]) -
     }
 
 
-def picture_sections(cases: Sequence[NetworkPictures]) -> list[PictureSection]:
+def picture_sections(networks: Sequence[Network], records: Mapping[Image, Record]) -> list[PictureSection]:
     """The sections of pictures, in the page's order."""
-    text = (
+    cases = (
         f"Up to {CASES} cases at either end of each network. Green outline: the truth. Red outline: the prediction as "
         "it was kept, after threshold and all that follows it."
     )
-    return [PictureSection("cases", "Best and worst cases", text, cases)]
+    explanations = (
+        "Left: what in the image spoke for the class that was predicted (Grad-CAM); bright is much. Right: where the mask "
+        "is uncertain, by the entropy of its probability averaged over the image and its mirror image. A network of one "
+        "task has one of the two. Green outline: the truth. Both are drawn by the network that had not seen the image, "
+        "before any refining."
+    )
+    return [
+        PictureSection("cases", "Best and worst cases", cases, [draw_cases(network, records) for network in networks]),
+        PictureSection(
+            "explanations", "Explanations and uncertainty", explanations, draw_explanations(networks, records)
+        ),
+    ]
 
 
 def _styles(networks: Sequence[Network]):  # type: ignore[no-untyped-def]

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from acsnet.evaluation.report.beside import published_tables
-from acsnet.evaluation.report.cases import draw_cases
 from acsnet.evaluation.report.comparison import comparison_tables
 from acsnet.evaluation.report.effects import effect_table, find_effects
 from acsnet.evaluation.report.head import head_tiles
@@ -76,7 +75,7 @@ def write_report(
         comparison=comparison,
         tables=tables,
         figures=draw_figures(networks, records),
-        picture_sections=picture_sections([draw_cases(network, records) for network in networks]),
+        picture_sections=picture_sections(networks, records),
         protocol=protocol_rows(networks),
         facts=facts,
     )

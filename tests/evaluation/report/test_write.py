@@ -1,14 +1,18 @@
 """The report as a whole: what the page and the tables beside it say."""
 
+import csv
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
-from acsnet.evaluation.report import read_networks, write_report
+from acsnet.config import build_config
+from acsnet.errors import RunError, UnknownNameError
+from acsnet.evaluation.report import Network, read_networks, write_report
+from acsnet.evaluation.report.latex import escape
+from acsnet.evaluation.report.training import Training
 
-FolderMaker = Callable[..., Path]
 VOID = {"meta", "img", "input", "br", "link", "hr"}
 
 
