@@ -1,6 +1,7 @@
 """All folds of all configurations as jobs: a training each, and a test of what it has not seen."""
 
 import logging
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ class CrossValidation:
             tests = [self.test_folder(name, fold) for fold in range(plan.folds)]
             ensemble = self.work_dir / name / "ensemble.safetensors"
             if not ensemble.exists() and not any(_job(name, fold) in failures for fold in range(plan.folds)):
-                save_ensemble(ensemble, folds, _mean_metrics(tests), plan.config(name, 0).to_dict())
+                save_ensemble(ensemble, folds, *_facts(tests, plan.config(name, 0)))
         return failures
 
     def table(self) -> str:
@@ -155,11 +156,16 @@ def _without_folds(data: DataConfig) -> str:
     return data.model_dump_json(exclude={"folds"})
 
 
-def _mean_metrics(tests: Sequence[Path]) -> dict[str, Any]:
-    """The figures for an ensemble's card: the ensemble itself has trained on all images, and can be tested on none."""
-    summary = summarise_folds([read_run(test).metrics[0] for test in tests])
+def _facts(tests: Sequence[Path], config: Config) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Figures and configuration for an ensemble's card.
+
+    The figures are means over the folds: the ensemble itself has trained on all images, and can be tested on none of
+    them. Its threshold is the mean of those that the folds chose, where they did.
+    """
+    runs = [read_run(test) for test in tests]
+    summary = summarise_folds([run.metrics[0] for run in runs])
     means = {name: fold.mean for name, fold in summary.items() if name in _CARD_METRICS}
-    return {
-        "protocol": f"mean over {len(tests)} folds, each tested on images it has not seen; not the ensemble",
-        **means,
-    }
+    protocol = f"mean over {len(tests)} folds, each tested on images it has not seen; not the ensemble"
+    content = config.to_dict()
+    content["evaluation"]["threshold"] = statistics.fmean(run.provenance[0]["threshold"] for run in runs)
+    return {"protocol": protocol, **means}, content

@@ -66,10 +66,10 @@ def picture_sections(networks: Sequence[Network], records: Mapping[Image, Record
         "it was kept, after threshold and all that follows it."
     )
     explanations = (
-        "Left: what in the image spoke for the class that was predicted (Grad-CAM); bright is much. Right: where the mask "
-        "is uncertain, by the entropy of its probability averaged over the image and its mirror image. A network of one "
-        "task has one of the two. Green outline: the truth. Both are drawn by the network that had not seen the image, "
-        "before any refining."
+        "Left: what in the image spoke for the class that was predicted (Grad-CAM); bright is much. Right: where the "
+        "mask is uncertain, by the entropy of its probability averaged over the image and its mirror image. A network "
+        "of one task has one of the two. Green outline: the truth. Both are drawn by the network that had not seen the "
+        "image, before any refining."
     )
     return [
         PictureSection("cases", "Best and worst cases", cases, [draw_cases(network, records) for network in networks]),

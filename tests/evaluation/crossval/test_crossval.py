@@ -91,6 +91,26 @@ def test_the_ensemble_predicts(finished: Path, phantom_root: Path, tmp_path: Pat
     assert "predictions.csv" in output
 
 
+def test_the_ensembles_threshold_is_the_mean_of_those_chosen(
+    tmp_path: Path, configs: dict[str, Config], small: dict[str, Any]
+) -> None:
+    chosen = build_config(small, ["evaluation.threshold=validation", "training.epochs=1"], "chosen")
+    assert CrossValidation(tmp_path / "run", {"chosen": chosen}, progress=False).run() == {}
+    tests = [json.loads((tmp_path / f"run/chosen/fold{k}/test/metrics.json").read_text()) for k in range(2)]
+    assert [test["threshold_source"] for test in tests] == ["validation part"] * 2
+    mean = sum(test["threshold"] for test in tests) / 2
+    assert read_card(tmp_path / "run/chosen/ensemble.safetensors").evaluation.threshold == pytest.approx(mean)
+
+
+def test_an_ensemble_tested_on_its_own_images_is_pointed_out(
+    finished: Path, tmp_path: Path, invoke: Any, phantom_root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    call = ["test", "--checkpoint", finished / "plain" / "ensemble.safetensors", "--out", tmp_path / "out"]
+    status, _, errors = invoke(*call, "--set", f"data.root={phantom_root}", "--set", "data.split=all")
+    assert status == 0, errors
+    assert "each image of this data set was trained on by members of the ensemble" in caplog.text
+
+
 def test_again_there_is_nothing_to_do(finished: Path, configs: dict[str, Config]) -> None:
     times = {path: path.stat().st_mtime_ns for path in finished.rglob("best.safetensors")}
     times |= {path: path.stat().st_mtime_ns for path in finished.rglob("metrics.json")}

@@ -50,7 +50,8 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def report(networks: list[Network], tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("report") / "out"
-    unet = replace(networks[0], trainings=(Training(config=build_config({"model": {"name": "unetpp"}}, [], "")),))
+    training = Training(config=build_config({"model": {"name": "unetpp"}}, [], ""))
+    unet = replace(networks[0], trainings=(training,) * len(networks[0].runs))
     missing = write_report(out, [unet, *networks[1:]], title="Three <networks>", problems=["one & run is broken"])
     assert len(missing) == 2
     return out
@@ -132,20 +133,22 @@ def test_a_cross_validation_has_every_section(cross_validation: Path, tmp_path: 
     drawings = [address for address in page.addresses if address.startswith("data:image/svg+xml")]
     pictures = [address for address in page.addresses if address.startswith("data:image/jpeg")]
     assert len(drawings) == 6
-    assert len(pictures) == 48
+    # And of the one training that both share 8 explanations.
+    assert len(pictures) == 48 + 8
     assert "1.23 12.5 2" in page.text
     assert "refining: empty mask for normal" in page.text
 
 
 def test_one_network_alone_and_one_task(networks: list[Network], tmp_path: Path) -> None:
     run = replace(networks[0].runs[0], predicted=None, probabilities=None)
-    write_report(tmp_path / "masks", [replace(networks[0], result=run, runs=(run,))])
+    alone = replace(networks[0], trainings=networks[0].trainings[:1])
+    write_report(tmp_path / "masks", [replace(alone, result=run, runs=(run,))])
     text = Page(tmp_path / "masks" / "report.html").text
     assert "There is one network: nothing to test." in text
     assert text.count("No network gives classes.") == 2
     assert "No network scores 'malignant'" in text
     run = replace(networks[0].runs[0], measures={})
-    write_report(tmp_path / "classes", [replace(networks[0], result=run, runs=(run,))])
+    write_report(tmp_path / "classes", [replace(alone, result=run, runs=(run,))])
     assert Page(tmp_path / "classes" / "report.html").text.count("No network gives masks.") == 2
 
 
