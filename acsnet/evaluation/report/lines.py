@@ -1,5 +1,6 @@
 """Figures of lines, a line a network: training curves, ROC and precision-recall curves."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,6 +14,7 @@ from acsnet.web.drawing import FAINT, INK, PALETTE, WIDTH, assign_colours, calm
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
 
 _PANELS = {
     "loss": "loss, training part",
@@ -73,7 +75,9 @@ def draw_training(networks: Mapping[str, Network], styles: Mapping[str, Style]) 
         axes.grid(color=FAINT, linewidth=0.6)
         if not axes.lines:
             axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", color=INK, fontsize=9)
-    _draw_legend(figure.axes[-1], {label: styles[network.name] for label, network in networks.items()})
+    # Long names are broken into lines, and press no panel.
+    labels = {textwrap.fill(label, 44): styles[network.name] for label, network in networks.items()}
+    _draw_legend(figure.axes[-1], labels).set_in_layout(False)
     return figure
 
 
@@ -146,7 +150,7 @@ def ranks_malignant(network: Network) -> bool:
     return known and 0 < result.labels.count(POSITIVE_CLASS) < len(result.labels)
 
 
-def _draw_legend(axes: "Axes", styles: Mapping[str, Style], place: str = "upper left") -> None:
+def _draw_legend(axes: "Axes", styles: Mapping[str, Style], place: str = "upper left") -> "Legend":
     from matplotlib.lines import Line2D
 
     axes.set_axis_off()
@@ -158,3 +162,4 @@ def _draw_legend(axes: "Axes", styles: Mapping[str, Style], place: str = "upper 
     for text in legend.get_texts():
         # A "$" in the name of a network is no formula.
         text.set_parse_math(False)
+    return legend

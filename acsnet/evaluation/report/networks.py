@@ -79,7 +79,7 @@ def read_networks(arguments: Sequence[str]) -> tuple[list[Network], list[str]]:
     # Networks of which none is whole have no split in common: comparing them says what differs.
     names = {run.name for run in kept or [test.result for test in tests]}
     networks = [_pool(name, tests) for name in dict.fromkeys(test.result.name for test in tests) if name in names]
-    return networks, problems + (incomplete if kept else [])
+    return networks, [*dict.fromkeys(problems + (incomplete if kept else []))]
 
 
 def _pool(name: str, tests: Sequence[_Test]) -> Network:

@@ -61,11 +61,15 @@ def _find(name: str | None, folder: Path) -> Iterator[Source]:
     if (folder / "crossval.json").is_file():
         yield from _find_folds(name, folder)
     elif (folder / "metrics.json").is_file():
-        yield Source(folder, folder.parent if (folder.parent / "config.yaml").is_file() else None, name)
+        yield Source(folder, _training(folder.parent), name)
     elif (folder / "test").is_dir() or (folder / "config.yaml").is_file():
-        yield Source(folder / "test", folder, name)
+        yield Source(folder / "test", _training(folder), name)
     else:
         raise RunError(f"{folder} is none of these: {_KINDS}")
+
+
+def _training(folder: Path) -> Path | None:
+    return folder if (folder / "config.yaml").is_file() else None
 
 
 def _find_folds(name: str | None, folder: Path) -> Iterator[Source]:

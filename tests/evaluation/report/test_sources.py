@@ -25,10 +25,15 @@ def test_a_result_folder_knows_its_training_where_it_lies_beside_it(tmp_path: Pa
     run = make_run(tmp_path / "run")
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "metrics.json").write_text("{}")
-    (beside, elsewhere), problems = find_sources([str(run / "test"), str(tmp_path / "elsewhere")])
+    (tmp_path / "fold0" / "test").mkdir(parents=True)
+    (beside, elsewhere, bare), problems = find_sources(
+        [str(run / "test"), str(tmp_path / "elsewhere"), str(tmp_path / "fold0")]
+    )
     assert problems == []
     assert (beside.result, beside.training) == (run / "test", run)
     assert elsewhere.training is None
+    # A fold of a configuration that shares the trainings of another has results and no training.
+    assert (bare.result, bare.training) == (tmp_path / "fold0" / "test", None)
 
 
 def test_names_and_folders_with_an_equals_sign(tmp_path: Path) -> None:
