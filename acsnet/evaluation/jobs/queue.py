@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-JobState = Literal["waiting", "running", "done", "failed"]
+JobState = Literal["waiting", "running", "done", "failed", "lost"]
 _JOB = "job"
 _ERROR = "error"
 _DONE = frozenset({"COMPLETE", "PRUNED"})
@@ -85,7 +85,11 @@ class JobQueue:
         )
 
     def states(self) -> dict[str, JobState]:
-        """The state of every job that was ever added; ``failed`` where its last attempt ended in an error."""
+        """The state of every job that was ever added.
+
+        ``failed`` where its last attempt ended in an error that would come again, ``lost`` where the worker gave it up
+        (Ctrl-C, say).
+        """
         return {job: _state(trials) for job, trials in self._attempts().items()}
 
     def done(self) -> set[str]:
@@ -94,8 +98,9 @@ class JobQueue:
 
     def errors(self) -> dict[str, str]:
         """Why jobs failed, of those that did."""
-        failed = {job: trials[-1] for job, trials in self._attempts().items() if _state(trials) == "failed"}
-        return {job: trial.user_attrs.get(_ERROR, "interrupted") for job, trial in failed.items()}
+        return {
+            job: trials[-1].user_attrs[_ERROR] for job, trials in self._attempts().items() if _state(trials) == "failed"
+        }
 
     def results(self) -> dict[str, "FrozenTrial"]:
         """The attempt that counts of each job that is done."""
@@ -114,7 +119,7 @@ class JobQueue:
         """
         states = self.states()
         for job, parameters in jobs.items():
-            if states.get(job, "failed") == "failed":
+            if states.get(job, "lost") in ("failed", "lost"):
                 self._study.enqueue_trial(dict(parameters), user_attrs={_JOB: job})
 
     def requeue_lost(self) -> None:
@@ -185,4 +190,6 @@ def _state(trials: list["FrozenTrial"]) -> JobState:
         return "done"
     if "RUNNING" in states:
         return "running"
-    return "waiting" if "WAITING" in states else "failed"
+    if "WAITING" in states:
+        return "waiting"
+    return "failed" if _ERROR in trials[-1].user_attrs else "lost"

@@ -33,7 +33,8 @@ def work(
     is_waiting = False
     while True:
         states = queue.states()
-        queue.add({job: fixed for job, fixed in ready(queue.done()).items() if job not in states})
+        jobs = ready(queue.done())
+        queue.add({job: fixed for job, fixed in jobs.items() if states.get(job, "lost") == "lost"})
         states = queue.states()
         if "waiting" in states.values():
             is_waiting = False

@@ -73,7 +73,22 @@ def test_an_error_of_the_program_is_raised(queue: JobQueue) -> None:
     queue.add({"a": {}})
     with pytest.raises(ZeroDivisionError, match="a fault"):
         queue.take(fail)
-    assert queue.errors() == {"a": "interrupted"}
+    assert queue.states() == {"a": "lost"}
+    assert queue.errors() == {}
+
+
+def test_a_job_that_a_worker_gave_up_is_done_by_the_others(queue: JobQueue) -> None:
+    def interrupt(_: str, __: Claim) -> float:
+        raise KeyboardInterrupt
+
+    queue.add({"a": {}, "b": {}})
+    with pytest.raises(KeyboardInterrupt):
+        queue.take(interrupt)
+    seen = []
+    # Not at once, as a worker that starts would: one that is at work already.
+    queue.take(lambda job, _: float(not seen.append(job)))
+    assert not work(queue, lambda _: {"a": {}, "b": {}}, lambda job, _: float(not seen.append(job)))
+    assert seen == ["b", "a"]
 
 
 def test_a_trial_that_is_pruned_is_done(queue: JobQueue) -> None:
