@@ -7,6 +7,7 @@ from acsnet.data import Record
 from acsnet.evaluation.report.cases import CASES, NetworkPictures
 from acsnet.evaluation.report.images import Image, lesion_shares
 from acsnet.evaluation.report.lines import (
+    Style,
     assign_styles,
     draw_rankings,
     draw_training,
@@ -67,7 +68,7 @@ def picture_sections(cases: Sequence[NetworkPictures]) -> list[PictureSection]:
     return [PictureSection("cases", "Best and worst cases", text, cases)]
 
 
-def _styles(networks: Sequence[Network]):  # type: ignore[no-untyped-def]
+def _styles(networks: Sequence[Network]) -> dict[str, Style]:
     return assign_styles([network.name for network in networks])
 
 
