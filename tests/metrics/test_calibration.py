@@ -6,7 +6,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss
 
 from acsnet.errors import InputError
-from acsnet.metrics import brier_score, expected_calibration_error
+from acsnet.metrics import brier_score, expected_calibration_error, reliability_bins
 
 
 def random_case(images=400, classes=3, seed=0):
@@ -75,3 +75,19 @@ def test_no_bins_are_refused():
 def test_wrong_input_is_refused(function, labels, probabilities, match):
     with pytest.raises(InputError, match=match):
         function(labels, probabilities)
+
+
+def test_reliability_bins_by_hand() -> None:
+    """Of four bins: 0.6 (right) and 0.75 (wrong, at the upper end of its bin), and 0.9 (right)."""
+    probabilities = [[0.6, 0.4], [0.75, 0.25], [0.9, 0.1]]
+    images, accuracy, confidence = reliability_bins([0, 1, 0], probabilities, 4)
+    assert images.tolist() == [0, 0, 2, 1]
+    assert accuracy == pytest.approx([np.nan, np.nan, 0.5, 1], nan_ok=True)
+    assert confidence == pytest.approx([np.nan, np.nan, 0.675, 0.9], nan_ok=True)
+    with pytest.raises(InputError, match="0 bins: expected 1 or more"):
+        reliability_bins([0, 1, 0], probabilities, 0)
+
+
+def test_a_probability_a_little_above_one_is_in_the_last_bin() -> None:
+    images, _, _ = reliability_bins([0], [[1.0, 0.0]], 15)
+    assert images[-1] == 1

@@ -8,6 +8,7 @@ from acsnet.evaluation.report.cases import CASES, NetworkPictures, draw_cases
 from acsnet.evaluation.report.explanations import draw_explanations
 from acsnet.evaluation.report.images import Image, lesion_shares
 from acsnet.evaluation.report.lines import (
+    Style,
     assign_styles,
     draw_rankings,
     draw_training,
@@ -79,7 +80,7 @@ def picture_sections(networks: Sequence[Network], records: Mapping[Image, Record
     ]
 
 
-def _styles(networks: Sequence[Network]):  # type: ignore[no-untyped-def]
+def _styles(networks: Sequence[Network]) -> dict[str, Style]:
     return assign_styles([network.name for network in networks])
 
 

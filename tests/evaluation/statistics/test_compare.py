@@ -19,6 +19,8 @@ from acsnet.evaluation.statistics import (
     delong_test,
     holm,
     mcnemar_test,
+    paired_differences,
+    pool_folds,
     wilcoxon_test,
 )
 
@@ -226,3 +228,13 @@ def test_what_is_refused(make_run: RunMaker) -> None:
         compare([make_run("unet"), make_run("acsnet", split_hash="x")])
     with pytest.raises(InputError, match="the level of confidence is 95"):
         compare([make_run("unet")], level=95)
+
+
+def test_paired_differences_are_those_of_a_comparison(runs: list[RunResult], comparison: Comparison) -> None:
+    first, second = pool_folds(runs[:2]), pool_folds(runs[2:4])
+    differences = paired_differences(first, second, ["accuracy", "dice"], resamples=500)
+    (pair,) = [pair for pair in comparison.pairs[3:4] if pair.measure == "accuracy"]
+    assert differences["accuracy"] == pair.difference
+    assert differences["dice"].estimate == pytest.approx(first.measures["dice"].mean() - second.measures["dice"].mean())
+    with pytest.raises(RunError, match="cannot be compared"):
+        paired_differences(first, runs[2], ["dice"])

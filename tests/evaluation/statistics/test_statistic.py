@@ -5,7 +5,15 @@ import numpy.typing as npt
 import pytest
 from sklearn.metrics import f1_score, roc_auc_score
 
-from acsnet.evaluation.statistics import Statistic, auroc_of, figure_of, macro_f1_of, mean_of
+from acsnet.evaluation.statistics import (
+    Statistic,
+    auroc_of,
+    class_f1_of,
+    figure_of,
+    macro_f1_of,
+    mean_of,
+    weighted_f1_of,
+)
 
 LABELS = np.arange(24) % 3
 
@@ -65,3 +73,15 @@ def test_auroc_is_undefined_without_one_of_the_classes() -> None:
 def test_any_figure() -> None:
     values = np.random.default_rng(1).random(24)
     check(figure_of(lambda positions: float(np.median(values[positions]))), lambda p: np.median(values[p]))
+
+
+def test_f1_weighted_and_of_a_class_are_those_of_scikit_learn() -> None:
+    predicted = np.random.default_rng(3).integers(3, size=len(LABELS))
+    check(weighted_f1_of(LABELS, predicted), lambda p: f1_score(LABELS[p], predicted[p], average="weighted"))
+    check(class_f1_of(LABELS, predicted, 1), lambda p: f1_score(LABELS[p] == 1, predicted[p] == 1))
+
+
+def test_f1_of_a_class_without_a_case_is_undefined() -> None:
+    statistic = class_f1_of(["benign", "normal"], ["normal", "normal"], "normal")
+    f1 = statistic(np.array([[1.0, 1.0], [1.0, 0.0], [0.0, 1.0]]))
+    assert f1 == pytest.approx([2 / 3, math.nan, 1], nan_ok=True)
