@@ -10,7 +10,7 @@ import acsnet
 from acsnet.config import load_config
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
-PATHS = sorted([*CONFIGS.glob("*.yaml"), *CONFIGS.glob("pairs/*.yaml"), *CONFIGS.glob("aumente2025/*.yaml")])
+PATHS = sorted([*CONFIGS.glob("*.yaml"), *CONFIGS.glob("pairs/*.yaml"), *CONFIGS.glob("aumente2025/**/*.yaml")])
 Invoke = Callable[..., tuple[int, str, str]]
 
 
