@@ -35,22 +35,27 @@ def run(main: Callable[[], None]) -> int:
     return 0
 
 
-def add_job_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what tools have in common whose jobs are shared by workers."""
-    parser.add_argument("--work-dir", type=Path, required=True, metavar="DIR", help="the folder of all runs")
-    parser.add_argument(
-        "--storage",
-        metavar="URL",
-        help="the database of jobs, as postgresql+psycopg://USER@HOST/DATABASE for several machines (default: SQLite "
-        "in DIR, for one machine)",
-    )
+def add_override_argument(parser: argparse.ArgumentParser, example: str) -> None:
+    """Add ``--set KEY=VALUE``, which may be repeated: the list ``overrides``."""
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="KEY=VALUE",
         dest="overrides",
-        help="override a key of every configuration, as in training.epochs=40; may be repeated",
+        help=f"override a key of the configuration, as in {example}; may be repeated",
+    )
+
+
+def add_job_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what tools have in common whose jobs are shared by workers."""
+    add_override_argument(parser, "training.epochs=40")
+    parser.add_argument("--work-dir", type=Path, required=True, metavar="DIR", help="the folder of all runs")
+    parser.add_argument(
+        "--storage",
+        metavar="URL",
+        help="the database of jobs, as postgresql+psycopg://USER@HOST/DATABASE for several machines (default: SQLite "
+        "in DIR, for one machine)",
     )
     parser.add_argument(
         "--heartbeat",

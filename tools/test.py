@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from acsnet.cli import run
+from acsnet.cli import add_override_argument, run
 
 
 def main() -> None:
@@ -18,14 +18,7 @@ def main() -> None:
         metavar="CONFIG",
         help="a YAML file (default: config.yaml beside the checkpoint, else what the checkpoint holds)",
     )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="overrides",
-        help="override a key, as in data.root=FOLDER or data.split=all; may be repeated",
-    )
+    add_override_argument(parser, "data.root=FOLDER or data.split=all")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: test/ beside the checkpoint)")
     parser.add_argument(
         "--keep-predictions", action="store_true", help="also write masks/ and probabilities/, a picture an image each"

@@ -3,21 +3,14 @@
 import argparse
 from pathlib import Path
 
-from acsnet.cli import run
+from acsnet.cli import add_override_argument, run
 
 
 def main() -> None:
     """Parse the command line and train."""
     parser = argparse.ArgumentParser(description="Train a network of the zoo.")
     parser.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file, such as configs/acsnet_busi.yaml")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="overrides",
-        help="override a key of the configuration, as in training.epochs=40; may be repeated",
-    )
+    add_override_argument(parser, "training.epochs=40")
     parser.add_argument("--work-dir", type=Path, metavar="DIR", help="the run folder (default: runs/<config name>)")
     parser.add_argument("--resume", action="store_true", help="go on with the run that is in the run folder")
     arguments = parser.parse_args()
