@@ -20,8 +20,6 @@ from acsnet.version import __version__
 
 _KEY = "acsnet"
 _Kind = TypeVar("_Kind", bound=BaseModel)
-# What the first cards had beside their configuration, which says the same.
-_SAID_BY_THE_CONFIGURATION = ("threshold", "refining")
 
 
 class CheckpointCard(BaseModel):
@@ -94,7 +92,7 @@ def read_card(path: Path) -> CheckpointCard:
         raise CheckpointError(
             f"{path} has checkpoint format {content.get('format')!r}, this version of acsnet reads 1: upgrade acsnet"
         )
-    card = _validate(CheckpointCard, {k: v for k, v in content.items() if k not in _SAID_BY_THE_CONFIGURATION}, path)
+    card = _validate(CheckpointCard, content, path)
     _validate(EvaluationConfig, card.config.get("evaluation", {}), path, "config.evaluation.")
     return card
 

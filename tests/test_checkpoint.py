@@ -91,13 +91,6 @@ def test_a_card_predicts_as_its_training_was_configured(checkpoint: Path) -> Non
     assert CheckpointCard(**{**CARD, "config": {}}).evaluation == EvaluationConfig()
 
 
-def test_the_first_cards_said_twice_how_to_predict(tmp_path: Path) -> None:
-    """What their configuration says holds, and is the same."""
-    card = {**CARD, "format": 1, "threshold": 0.4, "refining": {"empty_mask_for_normal": False}}
-    path = write_with_metadata(tmp_path / "first.safetensors", {"acsnet": json.dumps(card)})
-    assert read_card(path) == CheckpointCard(**CARD)
-
-
 def test_the_card_is_json_in_the_header(checkpoint: Path) -> None:
     """What another program reads."""
     with safe_open(checkpoint, framework="pt") as file:
