@@ -1,6 +1,7 @@
 """Typed configuration: YAML in, validated frozen objects out.
 
-A file may name a parent by ``base:`` (a path beside it); its own keys win. ``--set a.b=value`` overrides come last.
+A file may name a parent by ``base:`` (a path beside it), or a list of them, of which later ones win; its own keys win
+over all. ``--set a.b=value`` overrides come last.
 Every mistake is one :class:`~acsnet.errors.ConfigError` with file, dotted key, what was expected and the nearest
 spelling.
 """
@@ -151,7 +152,7 @@ class DataConfig(Section):
 
 
 class TransformConfig(BaseModel):
-    """One albumentations transform: ``name``, and its own arguments beside it."""
+    """A transform of albumentations or :mod:`acsnet.data.ultrasound`: ``name``, and its own arguments beside it."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -414,11 +415,15 @@ def _read_with_bases(path: Path, children: tuple[Path, ...]) -> dict[str, Any]:
         raise ConfigError(f"{path}: base files form a circle: {chain}")
     content = read_yaml(path)
     base = content.pop("base", None)
-    if base is None:
-        return content
-    if not isinstance(base, str):
-        raise ConfigError(f"{path}: base is {base!r}, expected the path of a YAML file beside this one")
-    return _merge(_read_with_bases(path.parent / base, (*children, resolved)), content)
+    bases = base if isinstance(base, list) else [] if base is None else [base]
+    if not all(isinstance(parent, str) for parent in bases):
+        raise ConfigError(
+            f"{path}: base is {base!r}, expected the path of a YAML file beside this one, or a list of them"
+        )
+    merged: dict[str, Any] = {}
+    for parent in bases:
+        merged = _merge(merged, _read_with_bases(path.parent / parent, (*children, resolved)))
+    return _merge(merged, content)
 
 
 def _parse_override(override: str) -> dict[str, Any]:

@@ -113,9 +113,30 @@ def test_a_missing_parent_is_named(write: Write) -> None:
         load_config(write("base: acsnet_bus.yaml\n"))
 
 
-@pytest.mark.parametrize("base", ["3", "[a.yaml]", "{a: b}"])
+def test_later_ones_of_several_parents_win(write: Write) -> None:
+    write(MODEL + "training: {epochs: 1, batch_size: 1, seed: 1}\n", "top.yaml")
+    write("base: top.yaml\naugmentation: [{name: A}]\n", "a.yaml")
+    write("training: {epochs: 2, batch_size: 2}\naugmentation: [{name: B}]\n", "parts/b.yaml")
+    config = load_config(write("base: [a.yaml, parts/b.yaml]\ntraining: {epochs: 3}\n"))
+    assert (config.training.epochs, config.training.batch_size, config.training.seed) == (3, 2, 1)
+    assert [transform.name for transform in config.augmentation] == ["B"]
+    turned = load_config(write("base: [parts/b.yaml, a.yaml]\n"))
+    assert (turned.training.epochs, turned.training.batch_size) == (1, 1)
+    assert [transform.name for transform in turned.augmentation] == ["A"]
+
+
+def test_two_parents_of_one_grandparent_are_no_circle(write: Write) -> None:
+    write(MODEL, "top.yaml")
+    write("base: top.yaml\n", "a.yaml")
+    assert load_config(write("base: [a.yaml, top.yaml]\n")).model.name == "acsnet"
+    with pytest.raises(ConfigError, match=r"base files form a circle: self\.yaml -> self\.yaml"):
+        load_config(write("base: [top.yaml, self.yaml]\n", "self.yaml"))
+
+
+@pytest.mark.parametrize("base", ["3", "[a.yaml, 3]", "{a: b}"])
 def test_a_parent_that_is_no_path(write: Write, base: str) -> None:
-    with pytest.raises(ConfigError, match=r"run\.yaml: base is .*, expected the path of a YAML file beside this one"):
+    message = r"run\.yaml: base is .*, expected the path of a YAML file beside this one, or a list of them"
+    with pytest.raises(ConfigError, match=message):
         load_config(write(f"base: {base}\n"))
 
 
