@@ -79,7 +79,7 @@ class CrossValidation:
             tests = [self.test_folder(name, fold) for fold in range(plan.folds)]
             ensemble = self.work_dir / name / "ensemble.safetensors"
             if not ensemble.exists() and not any(_job(name, fold) in failures for fold in range(plan.folds)):
-                save_ensemble(ensemble, folds, _mean_metrics(tests), plan.config(name, 0).to_dict())
+                save_ensemble(ensemble, folds, _mean_metrics(tests), plan.config(name, 0).for_card())
         return failures
 
     def table(self) -> str:
