@@ -70,6 +70,24 @@ def test_the_resolved_configuration_loads_to_the_same(write: Write) -> None:
     assert changed_keys(yaml.safe_load(config.to_yaml()), config.to_dict()) == []
 
 
+def test_a_card_has_no_path_and_a_number_as_threshold(write: Write) -> None:
+    given = """
+        model: {name: acsnet, initial_weights: /secret/a.safetensors}
+        data: {records: [/secret/a.csv], cache: /secret}
+        loss: {distillation: {teacher: /secret/best.safetensors, weight: 0.3}}
+        evaluation: {threshold: validation}
+        """
+    config = load_config(write(given))
+    kept = config.for_card()
+    assert "secret" not in json.dumps(kept)
+    assert kept["loss"]["distillation"]["teacher"] == "best.safetensors"
+    assert (kept["model"]["initial_weights"], kept["evaluation"]["threshold"]) == (None, 0.5)
+    assert build_config(kept, [], "card").loss.distillation.weight == 0.3
+    assert config.to_dict()["evaluation"]["threshold"] == "validation"
+    plain = load_config(write(MODEL))
+    assert plain.for_card() == plain.to_dict()
+
+
 def test_objects_do_not_change(write: Write) -> None:
     config = load_config(write(MODEL))
     with pytest.raises(ValueError, match="Instance is frozen"):
@@ -208,6 +226,17 @@ def test_a_parent_that_is_no_path(write: Write, base: str) -> None:
         (MODEL + "optimizer: {learning_rate: .inf}", "optimizer.learning_rate is inf: expected a finite number"),
         (MODEL + "data: {mean: [.nan]}", "data.mean.0 is nan: expected a finite number"),
         (MODEL + "loss: {segmentation_share: 1.1}", "loss.segmentation_share is 1.1: expected less than or equal to 1"),
+        (MODEL + "loss: {distillation: {}}", "loss.distillation.teacher is missing"),
+        (MODEL + "loss: {distillation: {teacher: 3}}", "loss.distillation.teacher is 3: expected a path"),
+        (
+            MODEL + "loss: {distillation: {teacher: a, weight: 0}}",
+            "loss.distillation.weight is 0: expected greater than 0",
+        ),
+        (
+            MODEL + "loss: {distillation: {teacher: a, temprature: 3}}",
+            "unknown key 'loss.distillation.temprature': did you mean 'temperature'?",
+        ),
+        ("model: {name: a, initial_weights: 3}", "model.initial_weights is 3: expected a path"),
         (MODEL + "loss: {segmentation: []}", "loss.segmentation is []: expected at least 1 item, not 0"),
         ("model: {name: a, in_channels: 2}", "model.in_channels is 2: expected 1 or 3"),
         (

@@ -96,7 +96,7 @@ def test_a_training_starts_from_them(
     assert again.epoch == 1
 
 
-def test_an_unbegun_run_is_resumed_from_them(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
+def test_a_missing_file_matters_until_the_training_has_begun(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
     config = build_config(tiny_settings, [f"model.initial_weights={tmp_path / 'none.safetensors'}"], "test")
     with pytest.raises(CheckpointError, match=r"there is no checkpoint .*none\.safetensors"):
         prepare_training(config, progress=False)

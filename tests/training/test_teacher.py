@@ -166,7 +166,7 @@ def test_an_ensemble_is_refused_unless_it_is_allowed(
 def test_a_teacher_that_does_not_fit(
     override: str, error: type[AcsnetError], message: str, teacher: Path, tiny_settings: dict[str, Any]
 ) -> None:
-    config = student(tiny_settings, teacher, override)
+    config = student(tiny_settings, teacher, override, "training.selection=loss")
     # No records are read: it is told before.
     with pytest.raises(error, match=message) as caught:
         prepare_training(config, progress=False, records=())
@@ -186,7 +186,8 @@ def test_a_size_that_the_teacher_cannot_take(tiny_settings: dict[str, Any], teac
             update={"model": "fpn_resnet50", "arguments": {**arguments, "encoder": "resnet18"}}
         ),
     )
-    config = student(tiny_settings, path, "model={name: nnunet, arguments: {}}", "data.image_size=[48, 48]")
+    settings = {**tiny_settings, "model": {"name": "nnunet", "arguments": {"width": 4}}}
+    config = student(settings, path, "data.image_size=[48, 48]")
     records = load_records(config.data, progress=False)
-    with pytest.raises(InputError, match="images are 48x48 .* multiples of 32"):
+    with pytest.raises(InputError, match=r"images are 48x48 .* multiples of 32"):
         prepare_training(config, progress=False, records=records)
