@@ -19,10 +19,10 @@ import numpy as np
 from albumentations.core.pydantic import check_range_bounds, nondecreasing
 from pydantic import AfterValidator, Field
 
+from acsnet.data._phantom_speckle import FloatImage
 from acsnet.data._ultrasound_fields import (
     DYNAMIC_RANGE,
     RAYLEIGH_CONTRAST,
-    FloatImage,
     amplify,
     check_grey,
     gain_curve,

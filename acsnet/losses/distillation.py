@@ -49,8 +49,8 @@ class DistillationLoss(nn.Module):
         return torch.stack(losses).sum()
 
     def _of_classes(self, student: Tensor, teacher: Tensor) -> Tensor:
-        logs = [(logits / self.temperature).log_softmax(dim=1) for logits in (student, teacher)]
-        return self.temperature**2 * functional.kl_div(*logs, reduction="batchmean", log_target=True)
+        own, taught = ((logits / self.temperature).log_softmax(dim=1) for logits in (student, teacher))
+        return self.temperature**2 * functional.kl_div(own, taught, reduction="batchmean", log_target=True)
 
 
 def _logits(logits: Tensor | None, task: str) -> Tensor:
