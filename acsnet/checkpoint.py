@@ -57,6 +57,12 @@ class CheckpointCard(BaseModel):
     code_version: str = __version__
 
     @property
+    def taught_across_splits(self) -> bool:
+        """Whether its network may have learned from a teacher of another split than ``split_hash``."""
+        distillation = self.config.get("loss", {}).get("distillation") or {}
+        return bool(distillation.get("allow_other_split", False))
+
+    @property
     def evaluation(self) -> EvaluationConfig:
         """How to predict by default: as the configuration of the training says."""
         return EvaluationConfig.model_validate(self.config.get("evaluation", {}))

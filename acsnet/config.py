@@ -1,6 +1,7 @@
 """Typed configuration: YAML in, validated frozen objects out.
 
-A file may name a parent by ``base:`` (a path beside it); its own keys win. ``--set a.b=value`` overrides come last.
+A file may name a parent by ``base:`` (a path beside it), or a list of them, of which later ones win; its own keys win
+over all. ``--set a.b=value`` overrides come last.
 Every mistake is one :class:`~acsnet.errors.ConfigError` with file, dotted key, what was expected and the nearest
 spelling.
 """
@@ -61,11 +62,15 @@ class Section(BaseModel):
 
 
 class ModelConfig(Section):
-    """Which network: the arguments of ``acsnet.create_model``, but for the number of classes, which the data gives."""
+    """Which network: the arguments of ``acsnet.create_model``, but for the number of classes, which the data gives.
+
+    ``initial_weights`` is a safetensors file that training starts from: every tensor is taken whose name and shape fit.
+    """
 
     name: str
     in_channels: Literal[1, 3] = 3
     encoder_weights: str | None = None
+    initial_weights: UserPath | None = None
     tasks: tuple[Task, ...] = ("segmentation", "classification")
     arguments: dict[str, Any] = {}
 
@@ -151,7 +156,7 @@ class DataConfig(Section):
 
 
 class TransformConfig(BaseModel):
-    """One albumentations transform: ``name``, and its own arguments beside it."""
+    """A transform of albumentations or :mod:`acsnet.data.ultrasound`: ``name``, and its own arguments beside it."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -171,6 +176,21 @@ class LossTerm(Section):
     arguments: dict[str, Any] = {}
 
 
+class DistillationConfig(Section):
+    """Learning from a trained network as well as from the truth (Hinton et al. 2015).
+
+    The ``teacher``, a checkpoint or an ensemble, predicts each augmented batch; the loss becomes (1 - ``weight``) *
+    loss + ``weight`` * (divergence of the classes' probabilities at the ``temperature`` + cross entropy of the mask's).
+    A teacher of another split may have been trained on the images that the student is tested on, which has to be
+    allowed.
+    """
+
+    teacher: UserPath
+    weight: Annotated[Real, Field(gt=0, le=1)] = 0.5
+    temperature: PositiveReal = 2.0
+    allow_other_split: Flag = False
+
+
 class LossConfig(Section):
     """The loss of each task, and how the two are balanced.
 
@@ -179,7 +199,7 @@ class LossConfig(Section):
 
     ``balance`` is ``fixed`` (``segmentation_share`` * segmentation + (1 - ``segmentation_share``) * classification) or
     ``uncertainty`` (learned weights). ``deep_supervision`` weighs further masks by rank: ``harmonic`` 1/(n+1),
-    ``geometric`` 1/2^n, ``none``.
+    ``geometric`` 1/2^n, ``none``. ``distillation`` adds a teacher.
     """
 
     segmentation: Annotated[tuple[LossTerm, ...], Field(min_length=1)] = (LossTerm(name="dice"),)
@@ -187,6 +207,7 @@ class LossConfig(Section):
     balance: Literal["fixed", "uncertainty"] = "fixed"
     segmentation_share: Fraction = 0.5
     deep_supervision: Literal["harmonic", "geometric", "none"] = "harmonic"
+    distillation: DistillationConfig | None = None
 
 
 class OptimizerConfig(Section):
@@ -336,6 +357,18 @@ class Config(Section):
         """The configuration as plain JSON types, from which it can be built again."""
         return self.model_dump(mode="json")
 
+    def for_card(self) -> dict[str, Any]:
+        """What a checkpoint's card keeps of it: no path (of a teacher its file's name), and a number as threshold."""
+        content = self.to_dict()
+        content["model"]["initial_weights"] = None
+        for key in ("root", "records", "cache"):
+            content["data"][key] = None
+        if self.loss.distillation is not None:
+            content["loss"]["distillation"]["teacher"] = self.loss.distillation.teacher.name
+        if self.evaluation.threshold == CHOSEN_ON_VALIDATION:
+            content["evaluation"]["threshold"] = EvaluationConfig().threshold
+        return content
+
     def to_yaml(self) -> str:
         """The resolved configuration as YAML."""
         return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
@@ -414,11 +447,15 @@ def _read_with_bases(path: Path, children: tuple[Path, ...]) -> dict[str, Any]:
         raise ConfigError(f"{path}: base files form a circle: {chain}")
     content = read_yaml(path)
     base = content.pop("base", None)
-    if base is None:
-        return content
-    if not isinstance(base, str):
-        raise ConfigError(f"{path}: base is {base!r}, expected the path of a YAML file beside this one")
-    return _merge(_read_with_bases(path.parent / base, (*children, resolved)), content)
+    bases = base if isinstance(base, list) else [] if base is None else [base]
+    if not all(isinstance(parent, str) for parent in bases):
+        raise ConfigError(
+            f"{path}: base is {base!r}, expected the path of a YAML file beside this one, or a list of them"
+        )
+    merged: dict[str, Any] = {}
+    for parent in bases:
+        merged = _merge(merged, _read_with_bases(path.parent / parent, (*children, resolved)))
+    return _merge(merged, content)
 
 
 def _parse_override(override: str) -> dict[str, Any]:

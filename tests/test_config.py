@@ -70,6 +70,24 @@ def test_the_resolved_configuration_loads_to_the_same(write: Write) -> None:
     assert changed_keys(yaml.safe_load(config.to_yaml()), config.to_dict()) == []
 
 
+def test_a_card_has_no_path_and_a_number_as_threshold(write: Write) -> None:
+    given = """
+        model: {name: acsnet, initial_weights: /secret/a.safetensors}
+        data: {records: [/secret/a.csv], cache: /secret}
+        loss: {distillation: {teacher: /secret/best.safetensors, weight: 0.3}}
+        evaluation: {threshold: validation}
+        """
+    config = load_config(write(given))
+    kept = config.for_card()
+    assert "secret" not in json.dumps(kept)
+    assert kept["loss"]["distillation"]["teacher"] == "best.safetensors"
+    assert (kept["model"]["initial_weights"], kept["evaluation"]["threshold"]) == (None, 0.5)
+    assert build_config(kept, [], "card").loss.distillation.weight == 0.3
+    assert config.to_dict()["evaluation"]["threshold"] == "validation"
+    plain = load_config(write(MODEL))
+    assert plain.for_card() == plain.to_dict()
+
+
 def test_objects_do_not_change(write: Write) -> None:
     config = load_config(write(MODEL))
     with pytest.raises(ValueError, match="Instance is frozen"):
@@ -113,9 +131,30 @@ def test_a_missing_parent_is_named(write: Write) -> None:
         load_config(write("base: acsnet_bus.yaml\n"))
 
 
-@pytest.mark.parametrize("base", ["3", "[a.yaml]", "{a: b}"])
+def test_later_ones_of_several_parents_win(write: Write) -> None:
+    write(MODEL + "training: {epochs: 1, batch_size: 1, seed: 1}\n", "top.yaml")
+    write("base: top.yaml\naugmentation: [{name: A}]\n", "a.yaml")
+    write("training: {epochs: 2, batch_size: 2}\naugmentation: [{name: B}]\n", "parts/b.yaml")
+    config = load_config(write("base: [a.yaml, parts/b.yaml]\ntraining: {epochs: 3}\n"))
+    assert (config.training.epochs, config.training.batch_size, config.training.seed) == (3, 2, 1)
+    assert [transform.name for transform in config.augmentation] == ["B"]
+    turned = load_config(write("base: [parts/b.yaml, a.yaml]\n"))
+    assert (turned.training.epochs, turned.training.batch_size) == (1, 1)
+    assert [transform.name for transform in turned.augmentation] == ["A"]
+
+
+def test_two_parents_of_one_grandparent_are_no_circle(write: Write) -> None:
+    write(MODEL, "top.yaml")
+    write("base: top.yaml\n", "a.yaml")
+    assert load_config(write("base: [a.yaml, top.yaml]\n")).model.name == "acsnet"
+    with pytest.raises(ConfigError, match=r"base files form a circle: self\.yaml -> self\.yaml"):
+        load_config(write("base: [top.yaml, self.yaml]\n", "self.yaml"))
+
+
+@pytest.mark.parametrize("base", ["3", "[a.yaml, 3]", "{a: b}"])
 def test_a_parent_that_is_no_path(write: Write, base: str) -> None:
-    with pytest.raises(ConfigError, match=r"run\.yaml: base is .*, expected the path of a YAML file beside this one"):
+    message = r"run\.yaml: base is .*, expected the path of a YAML file beside this one, or a list of them"
+    with pytest.raises(ConfigError, match=message):
         load_config(write(f"base: {base}\n"))
 
 
@@ -187,6 +226,17 @@ def test_a_parent_that_is_no_path(write: Write, base: str) -> None:
         (MODEL + "optimizer: {learning_rate: .inf}", "optimizer.learning_rate is inf: expected a finite number"),
         (MODEL + "data: {mean: [.nan]}", "data.mean.0 is nan: expected a finite number"),
         (MODEL + "loss: {segmentation_share: 1.1}", "loss.segmentation_share is 1.1: expected less than or equal to 1"),
+        (MODEL + "loss: {distillation: {}}", "loss.distillation.teacher is missing"),
+        (MODEL + "loss: {distillation: {teacher: 3}}", "loss.distillation.teacher is 3: expected a path"),
+        (
+            MODEL + "loss: {distillation: {teacher: a, weight: 0}}",
+            "loss.distillation.weight is 0: expected greater than 0",
+        ),
+        (
+            MODEL + "loss: {distillation: {teacher: a, temprature: 3}}",
+            "unknown key 'loss.distillation.temprature': did you mean 'temperature'?",
+        ),
+        ("model: {name: a, initial_weights: 3}", "model.initial_weights is 3: expected a path"),
         (MODEL + "loss: {segmentation: []}", "loss.segmentation is []: expected at least 1 item, not 0"),
         ("model: {name: a, in_channels: 2}", "model.in_channels is 2: expected 1 or 3"),
         (

@@ -1,6 +1,7 @@
 """The README's code blocks run as they stand, in a folder where what they name exists."""
 
 import glob
+import inspect
 import io
 import os
 import re
@@ -137,6 +138,14 @@ def test_sets_named_are_those_registered() -> None:
     assert sorted(re.findall(r"^\| `(\w+)`(?: \(default\))? \|", README, flags=re.MULTILINE)) == sorted(
         list_datasets() + acsnet.list_models()
     )
+
+
+def test_transforms_named_are_ours_with_their_arguments() -> None:
+    from acsnet.data.ultrasound import TRANSFORMS
+
+    rows = re.findall(r"^\| `([A-Z]\w+)`: (.*?) \|", README, flags=re.MULTILINE)
+    named = {name: set(re.findall(r"`(\w+)`", arguments)) for name, arguments in rows}
+    assert named == {name: set(inspect.signature(kind).parameters) - {"p"} for name, kind in TRANSFORMS.items()}
 
 
 def test_zoo_table_names_every_network_and_is_fresh() -> None:

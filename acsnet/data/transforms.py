@@ -1,4 +1,4 @@
-"""Augmentation: albumentations pipelines built from the configuration."""
+"""Augmentation: pipelines of albumentations and of our own transforms, built from the configuration."""
 
 import os
 import re
@@ -24,8 +24,8 @@ class Augmentation:
     """A pipeline for an image and its mask, the same for the same seed.
 
     Args:
-        transforms: albumentations transforms by name with their arguments; those that hold others (``OneOf``,
-            ``SomeOf``, ``Sequential``) take a list of the same form under ``transforms``.
+        transforms: transforms of albumentations or :mod:`acsnet.data.ultrasound` by name with their arguments; those
+            that hold others (``OneOf``, ``SomeOf``, ``Sequential``) take a list of the same form under ``transforms``.
         size: (height, width) of the images, which the pipeline has to keep.
         channels: of the images; some transforms take colour images only.
 
@@ -36,8 +36,9 @@ class Augmentation:
 
     def __init__(self, transforms: Sequence[TransformConfig], size: tuple[int, int], channels: int = 3) -> None:
         library = _import_albumentations()
+        known = _known_transforms(library)
         built = [
-            _build(library, transform.name, transform.arguments, f"augmentation.{index}")
+            _build(known, transform.name, transform.arguments, f"augmentation.{index}")
             for index, transform in enumerate(transforms)
         ]
         self._compose = library.Compose(built)
@@ -102,16 +103,27 @@ def _import_albumentations() -> Any:
     return albumentations
 
 
-def _build(library: Any, name: str, arguments: Mapping[str, Any], where: str) -> "albumentations.BasicTransform":
+def _known_transforms(library: Any) -> dict[str, Any]:
+    # It imports albumentations.
+    from acsnet.data import ultrasound
+
     base = (library.BasicTransform, library.BaseCompose)
-    known = {key: value for key, value in vars(library).items() if isinstance(value, type) and issubclass(value, base)}
+    theirs = {key: value for key, value in vars(library).items() if isinstance(value, type) and issubclass(value, base)}
+    return theirs | ultrasound.TRANSFORMS
+
+
+def _build(
+    known: Mapping[str, Any], name: str, arguments: Mapping[str, Any], where: str
+) -> "albumentations.BasicTransform":
     try:
-        transform = look_up("transform", name, known, "see albumentations' list of transforms")
+        transform = look_up(
+            "transform", name, known, "see albumentations' list of transforms and acsnet.data.ultrasound"
+        )
     except UnknownNameError as error:
         raise ConfigError(f"{where}.name: {error}") from error
     _check_probability(arguments, where)
     inner = {
-        key: _build_inner(library, value, f"{where}.{key}") for key, value in arguments.items() if key == "transforms"
+        key: _build_inner(known, value, f"{where}.{key}") for key, value in arguments.items() if key == "transforms"
     }
     try:
         with warnings.catch_warnings():
@@ -122,11 +134,11 @@ def _build(library: Any, name: str, arguments: Mapping[str, Any], where: str) ->
         raise ConfigError(f"{where} ({name}): {_one_line(error)}") from error
 
 
-def _build_inner(library: Any, items: object, where: str) -> list[Any]:
+def _build_inner(known: Mapping[str, Any], items: object, where: str) -> list[Any]:
     if not isinstance(items, list | tuple) or not items or not all(isinstance(item, Mapping) for item in items):
         raise ConfigError(f"{where} is {items!r}: expected a list of transforms, as in [{{name: HorizontalFlip}}]")
     return [
-        _build(library, item.get("name", ""), {k: v for k, v in item.items() if k != "name"}, f"{where}.{index}")
+        _build(known, item.get("name", ""), {k: v for k, v in item.items() if k != "name"}, f"{where}.{index}")
         for index, item in enumerate(items)
     ]
 

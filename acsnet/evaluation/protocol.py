@@ -75,6 +75,8 @@ def run_test(
         logger.warning(
             "each image of this data set was trained on by members of the ensemble: the figures are too good"
         )
+    if predictor.card.taught_across_splits and dataset_hash(records) == predictor.card.dataset.get("hash"):
+        logger.warning("the checkpoint's teacher may have been trained on the tested images: the figures are too good")
     split = None if config.data.split == "all" else split_records(records, config.data.folds)
     if split is not None:
         _check_split(split, predictor.card, chosen)

@@ -15,6 +15,7 @@ from acsnet.losses.classification import (
     class_weights_from_counts,
     focal_alpha_from_counts,
 )
+from acsnet.losses.distillation import DistillationLoss
 from acsnet.losses.multitask import DEEP_SUPERVISION_SCHEMES, LossValues, MultiTaskLoss, deep_supervision_weights
 from acsnet.losses.segmentation import BCELoss, DiceForegroundBackgroundLoss, DiceLoss, FocalLoss
 
@@ -28,6 +29,7 @@ __all__ = [
     "CrossEntropyLoss",
     "DiceForegroundBackgroundLoss",
     "DiceLoss",
+    "DistillationLoss",
     "FixedBalance",
     "FocalLoss",
     "LossValues",

@@ -11,6 +11,7 @@ from acsnet.losses._checks import check_range
 from acsnet.registry import look_up
 
 if TYPE_CHECKING:
+    from acsnet.losses.distillation import DistillationLoss
     from acsnet.models.base import MultiTaskOutput
 
 
@@ -47,11 +48,12 @@ def deep_supervision_weights(scheme: str, auxiliary_masks: int) -> list[float]:
 
 
 class LossValues(NamedTuple):
-    """Scalars of one batch, all with gradient; the field of a task that is left out is None."""
+    """Scalars of one batch, all with gradient; the field of what is left out is None."""
 
     total: Tensor
     segmentation: Tensor | None
     classification: Tensor | None
+    distillation: Tensor | None = None
 
 
 class MultiTaskLoss(nn.Module):
@@ -68,6 +70,8 @@ class MultiTaskLoss(nn.Module):
             first; the main mask's is 1. Auxiliary logits are brought to the mask's size bilinearly. A network that
             gives no auxiliary mask (at inference) is judged by its main mask alone. Auxiliary heads whose weight is 0
             get no gradient.
+        distillation: called with the network's and a teacher's output; where there is a teacher, the total becomes
+            (1 - its ``weight``) * total + ``weight`` * distillation.
 
     Raises:
         InputError: both tasks are left out, the balance of two is missing, or a weight is negative.
@@ -80,6 +84,7 @@ class MultiTaskLoss(nn.Module):
         classification: nn.Module | None,
         balance: nn.Module | None = None,
         deep_supervision: Sequence[float] | str = "none",
+        distillation: "DistillationLoss | None" = None,
     ) -> None:
         super().__init__()
         both = segmentation is not None and classification is not None
@@ -91,11 +96,19 @@ class MultiTaskLoss(nn.Module):
         self.classification = classification
         self.balance = balance if both else None
         self.deep_supervision = _check_deep_supervision(deep_supervision)
+        self.distillation = distillation
 
-    def forward(self, output: "MultiTaskOutput", mask: Tensor | None, label: Tensor | None) -> LossValues:
+    def forward(
+        self,
+        output: "MultiTaskOutput",
+        mask: Tensor | None,
+        label: Tensor | None,
+        teacher: "MultiTaskOutput | None" = None,
+    ) -> LossValues:
         """Judge a network's output by the mask, float (B, 1, H, W) in {0, 1}, and the label, int64 (B,).
 
-        The mask or label of a task that is left out is not used and may be None.
+        The mask or label of a task that is left out is not used and may be None. Without the output of a teacher there
+        is no distillation, as in validation.
 
         Raises:
             InputError: a task's logits or target are missing, or the number of auxiliary masks is not that of the
@@ -108,7 +121,11 @@ class MultiTaskLoss(nn.Module):
             classification = self.classification(logits, target)
         losses = [loss for loss in (segmentation, classification) if loss is not None]
         total = losses[0] if self.balance is None else self.balance(*losses)
-        return LossValues(total, segmentation, classification)
+        if self.distillation is None or teacher is None:
+            return LossValues(total, segmentation, classification)
+        distillation = self.distillation(output, teacher)
+        weight = self.distillation.weight
+        return LossValues((1 - weight) * total + weight * distillation, segmentation, classification, distillation)
 
     def _segmentation_loss(self, criterion: nn.Module, output: "MultiTaskOutput", mask: Tensor | None) -> Tensor:
         logits, target = _both("segmentation", output.mask, mask)

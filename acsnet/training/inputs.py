@@ -31,6 +31,7 @@ from acsnet.data import (
 from acsnet.data.verify import NORMAL
 from acsnet.errors import ConfigError, DataError
 from acsnet.losses import (
+    DistillationLoss,
     MultiTaskLoss,
     build_balance,
     build_loss,
@@ -39,7 +40,9 @@ from acsnet.losses import (
 )
 from acsnet.models.base import check_size
 from acsnet.registry import create_model, model_entry
+from acsnet.training.initial_weights import InitialWeights, load_initial_weights
 from acsnet.training.selection import SelectionFormula
+from acsnet.training.teacher import Teacher, check_teacher, load_teacher
 from acsnet.training.validation import metric_names
 
 logger = logging.getLogger(__name__)
@@ -92,23 +95,30 @@ class PreparedTraining:
         network: with its first weights.
         data: records and parts.
         loss: of the tasks that the network has.
+        initial: where its first weights are from; None for the seed alone.
+        teacher: whom it learns from beside the truth; None for nobody.
     """
 
     formula: SelectionFormula
     network: nn.Module
     data: TrainingData
     loss: MultiTaskLoss
+    initial: InitialWeights | None
+    teacher: Teacher | None
 
 
 def prepare_training(
-    config: Config, progress: bool = True, records: Sequence[Record] | None = None
+    config: Config, progress: bool = True, records: Sequence[Record] | None = None, begun: bool = False
 ) -> PreparedTraining:
-    """Build and check what a training begins with; the network's weights are those of ``training.seed``.
+    """Build and check what a training begins with.
+
+    The network's weights are those of ``training.seed``, or of ``model.initial_weights``.
 
     Args:
         config: of the training.
         progress: show progress bars.
         records: of its data, where they were read before.
+        begun: the weights are replaced by those of an epoch that was finished: ``model.initial_weights`` is not read.
 
     Raises:
         AcsnetError: for anything that would keep the training from starting.
@@ -117,6 +127,9 @@ def prepare_training(
     set_seed(config.training.seed)
     network = build_network(config)
     check_size(config.data.image_size, getattr(network, "divisor", 1))
+    check_teacher(config)
+    path = None if begun else config.model.initial_weights
+    initial = None if path is None else load_initial_weights(network, path)
     data = load_training_data(config, load_records(config.data, progress) if records is None else records)
     if config.training.batch_size > len(data.drawn):
         raise ConfigError(
@@ -124,7 +137,8 @@ def prepare_training(
             "lower it"
         )
     loss = build_multi_task_loss(config.loss, config.model.tasks, data.class_counts(config.data.classes))
-    return PreparedTraining(formula, network, data, loss)
+    teacher = load_teacher(config, data.split.hash)
+    return PreparedTraining(formula, network, data, loss, initial, teacher)
 
 
 def load_training_data(config: Config, records: Sequence[Record]) -> TrainingData:
@@ -149,6 +163,18 @@ def load_training_data(config: Config, records: Sequence[Record]) -> TrainingDat
     if config.data.oversample:
         drawn = tuple(split.train[index] for index in oversample([record.label for record in split.train]))
     return TrainingData(tuple(records), split, drawn, augmentation)
+
+
+def log_initial_weights(initial: InitialWeights, data: TrainingData) -> None:
+    """Log what the network has of a checkpoint, and whether that has seen images that are kept from training here."""
+    logger.info("%s", initial.summary)
+    if initial.dataset_hash == data.description["hash"] and initial.split_hash != data.split.hash:
+        logger.warning(
+            "the initial weights were trained on the same images with another split (%s, here %s): validation and test "
+            "images may have been trained on",
+            initial.split_hash,
+            data.split.hash,
+        )
 
 
 def log_split(split: Split, config: DataConfig) -> None:
@@ -233,11 +259,15 @@ def build_multi_task_loss(config: LossConfig, tasks: Sequence[str], class_counts
         "classification": [(t.name, t.weight, _with_weights(t.arguments, class_counts)) for t in config.classification],
     }
     arguments = {"segmentation_share": config.segmentation_share} if config.balance == "fixed" else {}
+    distillation = None
+    if config.distillation is not None:
+        distillation = DistillationLoss(config.distillation.weight, config.distillation.temperature)
     return MultiTaskLoss(
         build_loss("segmentation", terms["segmentation"]) if "segmentation" in tasks else None,
         build_loss("classification", terms["classification"]) if "classification" in tasks else None,
         build_balance(config.balance, arguments),
         config.deep_supervision,
+        distillation,
     )
 
 

@@ -15,13 +15,19 @@ from timm.utils import ModelEmaV3
 from torch import nn
 
 from acsnet.checkpoint import CheckpointCard, save_checkpoint
-from acsnet.config import CHOSEN_ON_VALIDATION, Config, EvaluationConfig
+from acsnet.config import Config
 from acsnet.data import Sample
 from acsnet.data.images import to_network_input
 from acsnet.errors import ConfigError, RunError
 from acsnet.models.base import MultiTaskOutput
 from acsnet.training.environment import describe_environment
-from acsnet.training.inputs import build_loaders, log_split, network_arguments, prepare_training
+from acsnet.training.inputs import (
+    build_loaders,
+    log_initial_weights,
+    log_split,
+    network_arguments,
+    prepare_training,
+)
 from acsnet.training.memory import keep_freed_memory, peak_memory_mb
 from acsnet.training.optimization import Schedule, build_optimizer
 from acsnet.training.precision import accelerate_name, resolve_precision
@@ -61,8 +67,9 @@ class Trainer:
             self.folder.check_new()
         self.accelerator = _build_accelerator(config)
         self._progress = progress and self.accelerator.is_main_process
-        prepared = prepare_training(config, self._progress)
+        prepared = prepare_training(config, self._progress, begun=resume and self.folder.last.exists())
         self.formula, self.data = prepared.formula, prepared.data
+        self.initial, self.teacher = prepared.initial, prepared.teacher
         self.loss = prepared.loss.to(self.accelerator.device)
         with self.accelerator.main_process_first():
             self.loaders = build_loaders(config, self.data, self._progress)
@@ -80,6 +87,8 @@ class Trainer:
         if settings.channels_last:
             network = network.to(memory_format=torch.channels_last)
         network = network.to(self.accelerator.device)
+        if self.teacher is not None:
+            self.teacher.network.to(self.accelerator.device)
         self.ema = ModelEmaV3(network, decay=settings.ema_decay, use_warmup=True) if settings.ema_decay else None
         optimizer = build_optimizer(network, self.loss, self.config.optimizer)
         self.schedule = Schedule(optimizer, self.config.schedule, self.config.optimizer.learning_rate, settings.epochs)
@@ -127,8 +136,12 @@ class Trainer:
             precision = resolve_precision(self.config.training.precision, self.accelerator.device)
             environment = describe_environment(self.accelerator.device, precision, self.accelerator.num_processes)
             environment |= {"split_hash": self.data.split.hash, "dataset": self.data.description}
+            origins = {"initial_weights": self.initial, "teacher": self.teacher}
+            environment |= {key: origin.record for key, origin in origins.items() if origin is not None}
             self.folder.start(self.config, environment)
             log_split(self.data.split, self.config.data)
+            if self.initial is not None:
+                log_initial_weights(self.initial, self.data)
 
     def _has_stalled(self) -> bool:
         patience = self.config.training.patience
@@ -166,13 +179,13 @@ class Trainer:
         set_seed(self.config.training.seed * 100_003 + self.epoch, device_specific=True)
         self.loaders.sampler.epoch = self.epoch
         self.model.train()
-        totals = torch.zeros(4, dtype=torch.float64)
+        totals = torch.zeros(5, dtype=torch.float64)
         bar = reporter.bar(self.train_batches, self.epoch, len(self.train_batches))
         for step, batch in enumerate(bar, start=1):
             values = self._step(batch, step)
             totals += torch.tensor([1.0, *values], dtype=torch.float64)
             bar.set_postfix({"loss": f"{totals[1] / totals[0]:.4f}"} | self._last_metrics())
-        count, total, segmentation, classification = self.accelerator.reduce(
+        count, total, segmentation, classification, distillation = self.accelerator.reduce(
             totals.to(self.accelerator.device, torch.float32), "sum"
         ).tolist()
         means = {"loss": total / count}
@@ -180,15 +193,18 @@ class Trainer:
             means["segmentation_loss"] = segmentation / count
         if "classification" in self.config.model.tasks:
             means["classification_loss"] = classification / count
+        if self.teacher is not None:
+            means["distillation_loss"] = distillation / count
         return means
 
     def _last_metrics(self) -> dict[str, str]:
         names = ("val_dice", "val_accuracy")
         return {name: f"{self.history[-1][name]:.3f}" for name in names if self.history and name in self.history[-1]}
 
-    def _step(self, batch: Sample, step: int) -> tuple[float, float, float]:
-        """One optimiser step; returns total, segmentation and classification loss (0 for a task left out)."""
-        losses = self.loss(self._forward(self.model, batch), batch["mask"].float(), batch["label"])
+    def _step(self, batch: Sample, step: int) -> tuple[float, float, float, float]:
+        """One optimiser step; returns total, segmentation, classification, distillation loss (0 for one left out)."""
+        taught = self._teach(batch)
+        losses = self.loss(self._forward(self.model, batch), batch["mask"].float(), batch["label"], taught)
         total = losses.total.item()
         if not np.isfinite(total):
             raise RunError(
@@ -207,11 +223,19 @@ class Trainer:
         self.steps += 1
         if self.ema is not None:
             self.ema.update(self.network, step=self.steps)
-        parts = (losses.segmentation, losses.classification)
-        return total, *(0.0 if part is None else part.item() for part in parts)
+        segmentation, classification, distillation = (0.0 if part is None else part.item() for part in losses[1:])
+        return total, segmentation, classification, distillation
 
     def _forward(self, network: nn.Module, batch: Sample) -> MultiTaskOutput:
         return network(to_network_input(batch["image"], self.config.data.mean, self.config.data.std))
+
+    @torch.no_grad()
+    def _teach(self, batch: Sample) -> MultiTaskOutput | None:
+        """What the teacher says of a batch, if there is one."""
+        if self.teacher is None:
+            return None
+        with self.accelerator.autocast():
+            return self._forward(self.teacher.network, batch)
 
     @torch.no_grad()
     def _validate(self) -> dict[str, float]:
@@ -280,14 +304,11 @@ class Trainer:
             self.accelerator.scaler.load_state_dict(state["scaler"])
 
     def _card(self) -> CheckpointCard:
-        config = self.config.to_dict()
-        for key in ("root", "records", "cache"):
-            config["data"][key] = None
-        if config["evaluation"]["threshold"] == CHOSEN_ON_VALIDATION:
-            config["evaluation"]["threshold"] = EvaluationConfig().threshold
         row = self.history[-1]
         metrics = {name.removeprefix("val_"): value for name, value in row.items() if name.startswith("val_")}
         protocol = f"validation part at {'x'.join(map(str, self.config.data.image_size))}, epoch {row['epoch']}"
+        if self.teacher is not None:
+            protocol += f"; {self.teacher.protocol}"
         return CheckpointCard(
             model=self.config.model.name,
             arguments=network_arguments(self.config),
@@ -298,7 +319,7 @@ class Trainer:
             metrics={"protocol": protocol, **metrics},
             dataset=self.data.description,
             split_hash=self.data.split.hash,
-            config=config,
+            config=self.config.for_card(),
         )
 
     @torch.no_grad()

@@ -9,16 +9,18 @@ import torch
 import acsnet
 from acsnet import registry
 from acsnet.config import Config, DataConfig, FoldsConfig, build_config
-from acsnet.data import Record, Split, describe_split
+from acsnet.data import Record, Split, describe_split, load_records
 from acsnet.errors import ConfigError
 from acsnet.losses import class_weights_from_counts, focal_alpha_from_counts
 from acsnet.training.inputs import (
+    TrainingData,
     build_loaders,
     build_multi_task_loss,
     build_network,
     load_training_data,
     log_split,
     network_arguments,
+    prepare_training,
 )
 
 
@@ -26,10 +28,14 @@ def make_config(settings: dict[str, Any], *overrides: str) -> Config:
     return build_config(settings, overrides, "test")
 
 
+def load(config: Config) -> TrainingData:
+    return load_training_data(config, load_records(config.data, progress=False))
+
+
 def test_oversampled_epoch_is_balanced_and_validation_is_not(tiny_settings: dict[str, Any]) -> None:
     # Few enough normal cases to be repeated: 14 benign, 12 malignant, 10 normal, of which the split keeps about half.
     config = make_config(tiny_settings, "data.oversample=true")
-    data = load_training_data(config, progress=False)
+    data = load(config)
     trained = Counter(record.label for record in data.split.train)
     factors = {label: round(max(trained.values()) / count) for label, count in trained.items()}
     assert data.class_counts(config.data.classes) == [trained[c] * factors[c] for c in config.data.classes]
@@ -39,7 +45,7 @@ def test_oversampled_epoch_is_balanced_and_validation_is_not(tiny_settings: dict
 
 
 def test_without_oversampling_each_image_is_drawn_once(tiny_settings: dict[str, Any]) -> None:
-    data = load_training_data(make_config(tiny_settings), progress=False)
+    data = load(make_config(tiny_settings))
     assert data.drawn == data.split.train
 
 
@@ -98,18 +104,17 @@ def test_network_is_told_which_class_is_normal(tiny_settings: dict[str, Any]) ->
 
 def test_batch_larger_than_the_epoch(tiny_settings: dict[str, Any]) -> None:
     config = make_config(tiny_settings, "training.batch_size=500")
-    data = load_training_data(config, progress=False)
     with pytest.raises(
         ConfigError, match=r"training\.batch_size is 500, but the training part has \d+ images: lower it"
     ):
-        build_loaders(config, data, progress=False)
+        prepare_training(config, progress=False)
 
 
 def test_augmentation_is_tried_with_the_channels_of_the_network(tiny_settings: dict[str, Any]) -> None:
     colour = "augmentation=[{name: RandomFog, p: 1.0}]"
-    load_training_data(make_config(tiny_settings, colour), progress=False)
+    load(make_config(tiny_settings, colour))
     with pytest.raises(ConfigError, match="augmentation cannot be applied"):
-        load_training_data(make_config(tiny_settings, colour, "model.in_channels=1"), progress=False)
+        load(make_config(tiny_settings, colour, "model.in_channels=1"))
 
 
 @pytest.mark.parametrize("grouped", [True, False])

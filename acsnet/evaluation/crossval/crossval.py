@@ -166,6 +166,6 @@ def _facts(tests: Sequence[Path], config: Config) -> tuple[dict[str, Any], dict[
     summary = summarise_folds([run.metrics[0] for run in runs])
     means = {name: fold.mean for name, fold in summary.items() if name in _CARD_METRICS}
     protocol = f"mean over {len(tests)} folds, each tested on images it has not seen; not the ensemble"
-    content = config.to_dict()
+    content = config.for_card()
     content["evaluation"]["threshold"] = statistics.fmean(run.provenance[0]["threshold"] for run in runs)
     return {"protocol": protocol, **means}, content

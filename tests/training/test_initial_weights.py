@@ -1,0 +1,103 @@
+import hashlib
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from acsnet.checkpoint import read_card, read_weights
+from acsnet.config import build_config, load_config
+from acsnet.errors import CheckpointError
+from acsnet.training import Trainer, prepare_training
+from acsnet.training.initial_weights import load_initial_weights
+
+
+def net() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2), torch.nn.Conv2d(2, 3, 1))
+
+
+def test_what_fits_is_taken_and_the_rest_stays(tmp_path: Path) -> None:
+    path = tmp_path / "other.safetensors"
+    given = {"0.weight": torch.ones(2, 1, 3, 3).half(), "0.bias": torch.ones(5), "elsewhere": torch.ones(1)}
+    save_file(given, path)
+    network, before = net(), net().state_dict()
+    initial = load_initial_weights(network, path)
+    after = network.state_dict()
+    assert after["0.weight"].dtype == torch.float32
+    assert (after.pop("0.weight") == 1).all()
+    assert all(torch.equal(value, before[key]) for key, value in after.items())
+    assert initial.left == tuple(after)
+    assert initial.summary == (
+        f"initial weights: 1 of 9 tensors are {path}'s, 8 start at random (0.bias, 1.weight, 1.bias, ...)"
+    )
+    assert initial.record == {
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "tensors_taken": 1,
+        "tensors": 9,
+        "dataset_hash": None,
+        "split_hash": None,
+    }
+
+
+def test_all_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "same.safetensors"
+    save_file({key: value + 1 for key, value in net().state_dict().items()}, path)
+    network = net()
+    assert load_initial_weights(network, path).summary.endswith(
+        "9 of 9 tensors are " + f"{path}'s, none starts at random"
+    )
+    assert all(torch.equal(value, net().state_dict()[key] + 1) for key, value in network.state_dict().items())
+
+
+def test_counters_alone_are_no_weights(tmp_path: Path) -> None:
+    path = tmp_path / "counters.safetensors"
+    save_file({"1.num_batches_tracked": torch.tensor(3), "0.weight": torch.ones(1)}, path)
+    with pytest.raises(
+        CheckpointError, match=r"model\.initial_weights: no parameter of .*counters.* of Sequential: give a"
+    ):
+        load_initial_weights(net(), path)
+
+
+def test_a_file_that_is_no_safetensors(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save(net().state_dict(), path)
+    with pytest.raises(CheckpointError, match=r"truncated or not a safetensors file"):
+        load_initial_weights(net(), path)
+
+
+def test_a_training_starts_from_them(
+    trained_run: Path, tiny_settings: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    best = tmp_path / "first.safetensors"
+    best.write_bytes((trained_run / "best.safetensors").read_bytes())
+    overrides = [f"model.initial_weights={best}", "data.folds.index=1", "training.epochs=1", "training.seed=3"]
+    config = build_config(tiny_settings, overrides, "test")
+    run = tmp_path / "run"
+    with caplog.at_level(logging.INFO, "acsnet"):
+        trainer = Trainer(config, run, progress=False)
+        weights = read_weights(best)
+        assert all(torch.equal(value, weights[key]) for key, value in trainer.network.state_dict().items())
+        trainer.fit()
+    recorded = json.loads((run / "environment.json").read_text())["initial_weights"]
+    assert recorded["sha256"] == hashlib.sha256(best.read_bytes()).hexdigest()
+    assert recorded["tensors_taken"] == recorded["tensors"] == len(weights)
+    logged = [record.getMessage() for record in caplog.records]
+    assert any(f"{len(weights)} of {len(weights)} tensors are {best}'s" in text for text in logged)
+    # The other fold's training images are validated or tested here.
+    assert any("initial weights were trained on the same images with another split" in text for text in logged)
+    assert read_card(run / "best.safetensors").config["model"]["initial_weights"] is None
+    # A run that has begun needs them no more.
+    best.unlink()
+    again = Trainer(load_config(run / "config.yaml"), run, resume=True, progress=False)
+    assert again.epoch == 1
+
+
+def test_a_missing_file_matters_until_the_training_has_begun(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
+    config = build_config(tiny_settings, [f"model.initial_weights={tmp_path / 'none.safetensors'}"], "test")
+    with pytest.raises(CheckpointError, match=r"there is no checkpoint .*none\.safetensors"):
+        prepare_training(config, progress=False)
+    prepare_training(config, progress=False, begun=True)

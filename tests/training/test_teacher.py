@@ -1,0 +1,193 @@
+import csv
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from acsnet.checkpoint import read_card, read_weights, save_checkpoint
+from acsnet.config import Config, build_config
+from acsnet.data import load_records
+from acsnet.data.images import to_network_input
+from acsnet.data.transfer import file_sha256
+from acsnet.errors import AcsnetError, CheckpointError, ConfigError, InputError
+from acsnet.evaluation.crossval import save_ensemble
+from acsnet.evaluation.protocol import resolve_test_config, run_test
+from acsnet.losses import DistillationLoss
+from acsnet.models.base import MultiTaskOutput
+from acsnet.training import Trainer, prepare_training
+
+
+def student(settings: dict[str, Any], teacher: Path, *overrides: str) -> Config:
+    named = [f"loss.distillation.teacher={teacher}", "training.seed=5"]
+    return build_config(settings, [*named, *overrides], "test")
+
+
+@pytest.fixture(scope="module")
+def teacher(trained_run: Path) -> Path:
+    return trained_run / "best.safetensors"
+
+
+@pytest.fixture(scope="module")
+def ensemble(teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("ensemble") / "ensemble.safetensors"
+    save_ensemble(path, [teacher, teacher], {}, read_card(teacher).config)
+    return path
+
+
+def distance(trainer: Trainer) -> float:
+    """Of the student from its teacher, over the validation images."""
+    dataset = trainer.loaders.val_dataset
+    images = torch.stack([dataset[(index, 0)]["image"] for index in range(len(dataset))])
+    inputs = to_network_input(images, trainer.config.data.mean, trainer.config.data.std)
+    assert trainer.teacher is not None
+    with torch.no_grad():
+        taught: MultiTaskOutput = trainer.teacher.network(inputs)
+        own = trainer.network.eval()(inputs)
+    loss = DistillationLoss(temperature=1.0)
+    # The cross entropy's least value, the teacher's own entropy, taken away: 0 for equal probabilities.
+    return float(loss(own, taught) - loss(taught, taught))
+
+
+def test_a_student_of_the_teacher_alone_approaches_it(
+    teacher: Path, tiny_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    config = student(tiny_settings, teacher, "loss.distillation.weight=1.0", "training.epochs=6", "augmentation=[]")
+    trainer = Trainer(config, tmp_path / "run", progress=False)
+    before = distance(trainer)
+    trainer.fit()
+    assert distance(trainer) < 0.5 * before
+    history = list(csv.DictReader((tmp_path / "run" / "history.csv").open()))
+    losses = [float(row["distillation_loss"]) for row in history]
+    assert losses[-1] < losses[0]
+    assert [float(row["loss"]) for row in history] == pytest.approx(losses, rel=1e-5)
+    recorded = json.loads((tmp_path / "run" / "environment.json").read_text())["teacher"]
+    card = read_card(teacher)
+    assert recorded == {
+        "sha256": file_sha256(teacher),
+        "model": "acsnet",
+        "members": 1,
+        "split_hash": card.split_hash,
+        "same_split": True,
+    }
+    own = read_card(tmp_path / "run" / "best.safetensors")
+    assert (
+        f"distilled from a teacher of the same split (acsnet, SHA-256 {recorded['sha256']})" in own.metrics["protocol"]
+    )
+    assert own.config["loss"]["distillation"]["teacher"] == teacher.name, "no path of the machine"
+    state = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
+    assert not state["loss"], "the teacher's weights are its own file's"
+
+
+def test_the_teacher_does_not_change_and_sees_the_batch(
+    teacher: Path, tiny_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    config = student(tiny_settings, teacher, "training.epochs=1")
+    trainer = Trainer(config, tmp_path / "run", progress=False)
+    assert trainer.teacher is not None
+    seen: list[torch.Tensor] = []
+    both: list[torch.Tensor] = []
+    trainer.teacher.network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    trainer.network.register_forward_pre_hook(
+        lambda module, inputs: both.append(inputs[0]) if module.training else None
+    )
+    trainer.fit()
+    assert len(seen) == len(both) > 0
+    assert all(torch.equal(one, other) for one, other in zip(seen, both, strict=True))
+    assert not trainer.teacher.network.training
+    weights = read_weights(teacher)
+    assert all(torch.equal(value, weights[key]) for key, value in trainer.teacher.network.state_dict().items())
+
+
+def test_the_teacher_leaves_the_first_weights_to_the_seed(teacher: Path, tiny_settings: dict[str, Any]) -> None:
+    alone = prepare_training(build_config(tiny_settings, ["training.seed=5"], "test"), progress=False)
+    taught = prepare_training(student(tiny_settings, teacher), progress=False)
+    expected = alone.network.state_dict()
+    assert all(torch.equal(value, expected[key]) for key, value in taught.network.state_dict().items())
+
+
+OTHER_SPLIT = r"it may have seen the images that are validated and tested here; give one of the same data and split"
+
+
+def test_a_teacher_of_another_split_is_refused(teacher: Path, tiny_settings: dict[str, Any]) -> None:
+    hash_ = read_card(teacher).split_hash
+    with pytest.raises(ConfigError, match=rf"best\.safetensors is trained on the split {hash_}, .*{OTHER_SPLIT}"):
+        prepare_training(student(tiny_settings, teacher, "data.folds.index=1"), progress=False)
+
+
+def test_an_ensemble_is_refused_unless_it_is_allowed(
+    ensemble: Path, tiny_settings: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ConfigError, match=rf"is an ensemble of several splits, .*{OTHER_SPLIT}"):
+        prepare_training(student(tiny_settings, ensemble), progress=False)
+    allowed = "loss.distillation.allow_other_split=true"
+    best = Trainer(
+        student(tiny_settings, ensemble, allowed, "training.epochs=1"), tmp_path / "run", progress=False
+    ).fit()
+    card = read_card(best)
+    text = "distilled from a teacher of ANOTHER split, which may have seen these images (acsnet x 2, SHA-256 "
+    assert text in card.metrics["protocol"]
+    assert card.taught_across_splits
+    with caplog.at_level(logging.WARNING, "acsnet"):
+        run_test(best, resolve_test_config(best, None, []), progress=False)
+    assert (
+        "the checkpoint's teacher may have been trained on the tested images: the figures are too good" in caplog.text
+    )
+    # What such a student knows, its own students would learn.
+    with pytest.raises(ConfigError, match=rf", with a teacher of another, this training's is .*{OTHER_SPLIT}"):
+        prepare_training(student(tiny_settings, best), progress=False)
+
+
+@pytest.mark.parametrize(
+    ("override", "error", "message"),
+    [
+        ("data.classes=[malignant, benign, normal]", ConfigError, r"data\.classes is \['malignant', .* the teacher's"),
+        (
+            "model.tasks=[segmentation]",
+            ConfigError,
+            r"model\.tasks is \['segmentation'\], the teacher's \(.*\) is \['cl",
+        ),
+        (
+            "model.in_channels=1",
+            ConfigError,
+            r"model\.in_channels is 1, the teacher's \(.*\) is 3: set it to the teacher's",
+        ),
+        (
+            "data.mean=[0.5]",
+            ConfigError,
+            r"loss\.distillation: data\.mean is \[0\.5\], the teacher's \(.*\) is \[0\.33\]",
+        ),
+        ("data.std=[0.5]", ConfigError, r"data\.std is \[0\.5\], the teacher's"),
+        ("loss.distillation.teacher=none.safetensors", CheckpointError, "there is no checkpoint none"),
+    ],
+)
+def test_a_teacher_that_does_not_fit(
+    override: str, error: type[AcsnetError], message: str, teacher: Path, tiny_settings: dict[str, Any]
+) -> None:
+    config = student(tiny_settings, teacher, override, "training.selection=loss")
+    # No records are read: it is told before.
+    with pytest.raises(error, match=message) as caught:
+        prepare_training(config, progress=False, records=())
+    assert "\n" not in str(caught.value)
+
+
+def test_a_size_that_the_teacher_cannot_take(tiny_settings: dict[str, Any], teacher: Path, tmp_path: Path) -> None:
+    """A student with another divisor than its teacher's."""
+    from acsnet import create_model
+
+    path = tmp_path / "unet.safetensors"
+    arguments = {"in_channels": 3, "tasks": ["segmentation", "classification"]}
+    save_checkpoint(
+        path,
+        create_model("fpn_resnet50", num_classes=3, encoder="resnet18").state_dict(),
+        read_card(teacher).model_copy(
+            update={"model": "fpn_resnet50", "arguments": {**arguments, "encoder": "resnet18"}}
+        ),
+    )
+    settings = {**tiny_settings, "model": {"name": "nnunet", "arguments": {"width": 4}}}
+    config = student(settings, path, "data.image_size=[48, 48]")
+    records = load_records(config.data, progress=False)
+    with pytest.raises(InputError, match=r"images are 48x48 .* multiples of 32"):
+        prepare_training(config, progress=False, records=records)
