@@ -1,7 +1,7 @@
 """The model zoo for breast-ultrasound segmentation and classification.
 
 ``create_model`` builds a network, ``list_models`` lists them, ``load_model`` rebuilds one from its checkpoint alone,
-``Predictor`` runs it on images. Operators, layers, losses and metrics live in the packages of these names.
+``list_checkpoints`` lists those that are released, ``Predictor`` runs a network on images. Operators, layers, losses and metrics live in the packages of these names.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from acsnet import layers, losses, metrics, models, ops
 from acsnet.errors import AcsnetError
 from acsnet.models import MultiTaskModel, MultiTaskOutput, load_model
 from acsnet.registry import create_model, list_models, register_model
+from acsnet.released import list_checkpoints
 from acsnet.version import __version__
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ __all__ = [
     "__version__",
     "create_model",
     "layers",
+    "list_checkpoints",
     "list_models",
     "load_model",
     "losses",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from acsnet.data.records import Record
 from acsnet.data.sets import DatasetEntry, RemoteFile
-from acsnet.data.transfer import explain_write_error, fetch, file_sha256
+from acsnet.transfer import explain_write_error, fetch, file_sha256
 from acsnet.data.unpack import unpack
 from acsnet.errors import DataError, DownloadError, InputError
 

@@ -6,7 +6,7 @@ from acsnet.evaluation.inference import prepare_for_inference
 from acsnet.evaluation.kept import mask_path, probability_path
 from acsnet.evaluation.predict_files import draw_prediction, find_images, predict_files
 from acsnet.evaluation.predictor import Predictor
-from acsnet.evaluation.protocol import resolve_test_config, run_test
+from acsnet.evaluation.protocol import default_out, resolve_test_config, run_test
 from acsnet.evaluation.table import metric_table
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Prediction",
     "Predictor",
     "Probabilities",
+    "default_out",
     "draw_prediction",
     "evaluate",
     "find_images",

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acsnet.data import transfer
-from acsnet.data.transfer import fetch
+from acsnet import transfer
+from acsnet.transfer import fetch
 from acsnet.errors import DownloadError
 from acsnet.files import DiskFullError
 
