@@ -48,7 +48,9 @@ def main() -> None:
         texts = (arguments.licence, arguments.limits)
         difference = release.release_checkpoint(arguments.checkpoint, name, arguments.recipe, overrides, *texts, folder)
         entry = released_checkpoint(name)
-        print(f"{folder / entry.file}: {entry.size / 1e6:.1f} MB; probabilities within {difference:.1e} of the original's")
+        print(
+            f"{folder / entry.file}: {entry.size / 1e6:.1f} MB; probabilities within {difference:.1e} of the original's"
+        )
         print(f"now test it: python tools/test.py --checkpoint {name} --out results/{name}")
         print(f"and then:    python tools/release.py --name {name} --results results/{name}")
     elif arguments.results:

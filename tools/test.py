@@ -1,4 +1,4 @@
-"""Test a checkpoint: python tools/test.py --checkpoint FILE|NAME [--config CONFIG] [--set KEY=VALUE ...] [--out DIR]."""
+"""Test a checkpoint: python tools/test.py --checkpoint FILE|NAME [--config CONFIG] [--set ...] [--out DIR]."""
 
 import argparse
 from pathlib import Path

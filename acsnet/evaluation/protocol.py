@@ -9,12 +9,12 @@ from typing import Any
 from acsnet.checkpoint import CheckpointCard, read_card
 from acsnet.config import CHOSEN_ON_VALIDATION, Config, EvaluationConfig, Part, build_config, load_config
 from acsnet.data import Split, dataset_entry, dataset_hash, load_records, split_records
-from acsnet.transfer import file_sha256
 from acsnet.errors import ConfigError
 from acsnet.evaluation.evaluate import Evaluation, evaluate
 from acsnet.evaluation.predictor import Predictor
 from acsnet.evaluation.threshold import choose_threshold
 from acsnet.released import is_path, resolve_checkpoint
+from acsnet.transfer import file_sha256
 
 # Where tools/download.py puts data sets by default.
 DOWNLOADS = Path("data")

@@ -174,7 +174,9 @@ def index_folder() -> Path:
     for place in _PLACES:
         if (place / INDEX_NAME).is_file():
             return place
-    raise CheckpointError(f"there is no index of released checkpoints ({_PLACES[-1] / INDEX_NAME}): install acsnet again")
+    raise CheckpointError(
+        f"there is no index of released checkpoints ({_PLACES[-1] / INDEX_NAME}): install acsnet again"
+    )
 
 
 def read_index(folder: Path | None = None) -> ReleaseIndex:

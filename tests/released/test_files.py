@@ -47,7 +47,7 @@ def test_a_name_works_wherever_a_path_does(released: Path) -> None:
 def test_what_is_a_path_and_what_a_name(released: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for path in ("nothing.safetensors", "runs/unet_tiny", "./unet_tiny", Path("runs") / "unet_tiny"):
         assert resolve_checkpoint(path) == Path(path)
-        with pytest.raises(CheckpointError, match="^there is no checkpoint "):
+        with pytest.raises(CheckpointError, match=r"^there is no checkpoint .*: give the path of a \.safetensors"):
             acsnet.load_model(path)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "unet_tiny").mkdir()
@@ -60,8 +60,8 @@ def test_what_is_a_path_and_what_a_name(released: Path, tmp_path: Path, monkeypa
 @pytest.mark.parametrize("opener", OPENERS)
 def test_an_unknown_name(released: Path, opener: Callable[[Any], Any]) -> None:
     message = (
-        r"^unknown released checkpoint 'unet-tiny': did you mean 'unet_tiny'\? acsnet\.list_checkpoints\(\"\*\"\) lists "
-        r"all; the path of a file ends in \.safetensors$"
+        r"^unknown released checkpoint 'unet-tiny': did you mean 'unet_tiny'\? acsnet\.list_checkpoints\(\"\*\"\) "
+        r"lists all; the path of a file ends in \.safetensors$"
     )
     with pytest.raises(UnknownNameError, match=message):
         opener("unet-tiny")
@@ -73,7 +73,10 @@ def test_an_unknown_name(released: Path, opener: Callable[[Any], Any]) -> None:
     ("damage", "message"),
     [
         (lambda content: content[:-1], "is truncated or not the released file: it has {less} bytes, not {size}; "),
-        (lambda content: content[:-1] + bytes([content[-1] ^ 1]), "is not the released file: its SHA-256 is {sha}, not "),
+        (
+            lambda content: content[:-1] + bytes([content[-1] ^ 1]),
+            "is not the released file: its SHA-256 is {sha}, not ",
+        ),
     ],
     ids=["truncated", "changed"],
 )
@@ -153,7 +156,9 @@ def test_a_cached_file_is_checked_at_every_load(served: str) -> None:
 
 def test_without_file_and_address(released: Path) -> None:
     released.unlink()
-    message = r"^the file of unet_tiny is not here \(.*unet_tiny\.safetensors\), and the index names no address to fetch"
+    message = (
+        r"^the file of unet_tiny is not here \(.*unet_tiny\.safetensors\), and the index names no address to fetch"
+    )
     with pytest.raises(CheckpointError, match=message):
         acsnet.load_model("unet_tiny")
 

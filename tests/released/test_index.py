@@ -60,12 +60,16 @@ def test_files_lie_in_the_folder_and_are_safetensors(released: Path, file: str) 
     path = released.parent / "index.json"
     entry = json.loads(path.read_text())["checkpoints"]["unet_tiny"]
     change(path, checkpoints={"unet_tiny": {**entry, "file": file}})
-    with pytest.raises(CheckpointError, match=r"the entry 'checkpoints\.unet_tiny\.file' cannot be used: String should"):
+    with pytest.raises(
+        CheckpointError, match=r"the entry 'checkpoints\.unet_tiny\.file' cannot be used: String should"
+    ):
         read_index()
 
 
 def test_no_index(folder: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"^there is no index of released checkpoints \(.*index\.json\): install "):
+    with pytest.raises(
+        CheckpointError, match=r"^there is no index of released checkpoints \(.*index\.json\): install "
+    ):
         acsnet.list_checkpoints()
     with pytest.raises(CheckpointError, match=r"^there is no index of released checkpoints .*other/index\.json$"):
         read_index(folder / "other")

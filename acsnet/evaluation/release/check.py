@@ -39,7 +39,9 @@ def check_release(folder: Path) -> list[str]:
     if total > MAX_TOTAL_BYTES:
         problems.append(f"all files have {total / 1e6:.1f} MB, at most {MAX_TOTAL_BYTES / 1e6:.0f} may be")
     known = {entry.file for entry in index.checkpoints.values()}
-    problems += [f"{path} is not in the index" for path in sorted(folder.glob("*.safetensors")) if path.name not in known]
+    problems += [
+        f"{path} is not in the index" for path in sorted(folder.glob("*.safetensors")) if path.name not in known
+    ]
     readme = folder / README_NAME
     if not readme.is_file() or readme.read_text(encoding="utf-8") != release_readme(index):
         problems.append(f"{readme} is stale: write it anew by tools/release.py --readme")

@@ -49,9 +49,7 @@ def add_test(name: str, results: Path, overrides: Sequence[str], folder: Path) -
     return test
 
 
-def read_test(
-    entry: ReleasedCheckpoint, card: CheckpointCard, results: Path, overrides: Sequence[str]
-) -> ReleasedTest:
+def read_test(entry: ReleasedCheckpoint, card: CheckpointCard, results: Path, overrides: Sequence[str]) -> ReleasedTest:
     """Read the result of a test of the released file; arguments and errors as of :func:`add_test`."""
     run = read_run(results)
     facts = json.loads((results / "metrics.json").read_text(encoding="utf-8"))
@@ -91,8 +89,8 @@ def _check_unseen(entry: ReleasedCheckpoint, run: RunResult, facts: Mapping[str,
         raise RunError(f"{results} is a test of the part {run.part}, which training has seen: test another")
     if run.part == "test" and facts["split_hash"] != entry.split_hash:
         raise RunError(
-            f"{results} is a test on the split {facts['split_hash']}, the checkpoint was trained on {entry.split_hash}: "
-            "tested images may have been trained on"
+            f"{results} is a test on the split {facts['split_hash']}, the checkpoint was trained on "
+            f"{entry.split_hash}: tested images may have been trained on"
         )
     if run.part == "all" and facts["dataset_hash"] == entry.data.hash:
         raise RunError(f"{results} is a test of all images of the training's data: test its test part, or other data")

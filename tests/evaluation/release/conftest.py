@@ -1,4 +1,4 @@
-"""A clone in which a tiny training can be released."""
+"""A clone in which a tiny training can be released: made once, and copied for each test."""
 
 import shutil
 from pathlib import Path
@@ -13,40 +13,71 @@ from acsnet.files import write_json
 from acsnet.released import index
 
 
-@pytest.fixture
-def clone(tmp_path: Path, tiny_settings: dict[str, Any], phantom_root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory: ``configs/tiny.yaml``, an empty index, and the phantoms where BUSI is downloaded to."""
+def enter(clone: Path, patch: pytest.MonkeyPatch) -> Path:
+    """Work in a clone, with its index."""
+    patch.setattr(index, "_PLACES", (clone / "checkpoints",))
+    patch.chdir(clone)
+    return clone
+
+
+@pytest.fixture(scope="session")
+def empty_clone(tmp_path_factory: pytest.TempPathFactory, tiny_settings: dict[str, Any], phantom_root: Path) -> Path:
+    """``configs/tiny.yaml``, an empty index, and the phantoms where BUSI is downloaded to. Read-only."""
+    clone = tmp_path_factory.mktemp("clones") / "empty"
     for name in ("configs", "checkpoints", "data"):
-        (tmp_path / name).mkdir()
+        (clone / name).mkdir(parents=True)
     settings = {**tiny_settings, "data": {**tiny_settings["data"], "root": "data/Dataset_BUSI_with_GT"}}
-    (tmp_path / "configs" / "tiny.yaml").write_text(yaml.safe_dump(settings))
-    (tmp_path / "data" / "Dataset_BUSI_with_GT").symlink_to(phantom_root)
-    write_json(tmp_path / "checkpoints" / "index.json", {"format": 1, "checkpoints": {}})
-    monkeypatch.setattr(index, "_PLACES", (tmp_path / "checkpoints",))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    (clone / "configs" / "tiny.yaml").write_text(yaml.safe_dump(settings))
+    (clone / "data" / "Dataset_BUSI_with_GT").symlink_to(phantom_root)
+    write_json(clone / "checkpoints" / "index.json", {"format": 1, "checkpoints": {}})
+    return clone
+
+
+@pytest.fixture(scope="session")
+def released_clone(empty_clone: Path, trained_run: Path) -> Path:
+    """The same with ``tiny``, released but without figures. Read-only."""
+    clone = Path(shutil.copytree(empty_clone, empty_clone.with_name("released"), symlinks=True))
+    with pytest.MonkeyPatch.context() as patch:
+        enter(clone, patch)
+        config, limits = Path("configs/tiny.yaml"), ["Phantoms only."]
+        best = trained_run / "best.safetensors"
+        release_checkpoint(best, "tiny", config, [], "CC-BY-4.0", limits, clone / "checkpoints")
+    return clone
+
+
+@pytest.fixture(scope="session")
+def tested_clone(released_clone: Path) -> Path:
+    """The same with the figures of its test part, and in ``results`` what the test wrote. Read-only."""
+    clone = Path(shutil.copytree(released_clone, released_clone.with_name("tested"), symlinks=True))
+    with pytest.MonkeyPatch.context() as patch:
+        enter(clone, patch)
+        result, provenance = run_test("tiny", resolve_test_config("tiny", None, []), progress=False)
+        result.write(clone / "results", provenance)
+        add_test("tiny", clone / "results", [], clone / "checkpoints")
+    return clone
 
 
 @pytest.fixture
-def folder(clone: Path, trained_run: Path) -> Path:
-    """The folder of the index, with ``tiny``: released, but without figures."""
-    config = Path("configs/tiny.yaml")
-    release_checkpoint(
-        trained_run / "best.safetensors", "tiny", config, [], "CC-BY-4.0", ["Phantoms only."], clone / "checkpoints"
-    )
-    return clone / "checkpoints"
+def clone(empty_clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of ``empty_clone``, which is the working directory."""
+    return enter(Path(shutil.copytree(empty_clone, tmp_path / "clone", symlinks=True)), monkeypatch)
 
 
 @pytest.fixture
-def tested(folder: Path) -> Path:
-    """The same with the figures of its test part."""
-    result, provenance = run_test("tiny", resolve_test_config("tiny", None, []), progress=False)
-    result.write(folder.parent / "results", provenance)
-    add_test("tiny", folder.parent / "results", [], folder)
-    return folder
+def folder(released_clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the index in a copy of ``released_clone``, which is the working directory."""
+    copy = Path(shutil.copytree(released_clone, tmp_path / "clone", symlinks=True))
+    return enter(copy, monkeypatch) / "checkpoints"
+
+
+@pytest.fixture
+def tested(tested_clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the index in a copy of ``tested_clone``, which is the working directory."""
+    copy = Path(shutil.copytree(tested_clone, tmp_path / "clone", symlinks=True))
+    return enter(copy, monkeypatch) / "checkpoints"
 
 
 @pytest.fixture
 def results(tested: Path) -> Path:
-    """A copy, to be changed, of the folder that the test of ``tiny`` wrote."""
-    return Path(shutil.copytree(tested.parent / "results", tested.parent / "changed"))
+    """What the test of ``tiny`` wrote, to be changed."""
+    return tested.parent / "results"

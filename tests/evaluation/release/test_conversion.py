@@ -48,7 +48,11 @@ def test_the_file_is_the_checkpoint_in_half_precision(clone: Path, trained_run: 
     labels = (ours.label.softmax(1) - theirs.label.softmax(1)).abs().max()
     assert difference == max(masks, labels)
     assert 0 < difference < conversion.PROBABILITY_TOLERANCE
-    assert {entry.name for entry in (clone / "checkpoints").iterdir()} == {"tiny.safetensors", "index.json", "README.md"}
+    assert {entry.name for entry in (clone / "checkpoints").iterdir()} == {
+        "tiny.safetensors",
+        "index.json",
+        "README.md",
+    }
 
 
 def test_the_entry(clone: Path, trained_run: Path) -> None:
@@ -75,9 +79,13 @@ def test_no_path_of_the_data_is_released(clone: Path, changed: Any, trained_run:
         assert b"/home/" not in path.read_bytes()
 
 
-@pytest.mark.parametrize("text", ["/home/me/a.csv", "see ~/runs", "of ~me/x", "file=/data/x", "C:\\Users\\me", r"\\nas\x"])
+@pytest.mark.parametrize(
+    "text", ["/home/me/a.csv", "see ~/runs", "of ~me/x", "file=/data/x", "C:\\Users\\me", r"\\nas\x"]
+)
 def test_other_paths_are_refused(clone: Path, changed: Any, text: str) -> None:
-    with pytest.raises(InputError, match=r"^the checkpoint's card names paths of this machine, .*: metrics\.notes\.0 \("):
+    with pytest.raises(
+        InputError, match=r"^the checkpoint's card names paths of this machine, .*: metrics\.notes\.0 \("
+    ):
         release(changed(metrics={"dice": 0.5, "notes": [text]}), clone)
     assert not read_index().checkpoints
 
@@ -89,7 +97,9 @@ def test_what_is_no_path(clone: Path, changed: Any, text: str) -> None:
 
 
 def test_a_path_among_the_overrides_is_refused(clone: Path, trained_run: Path, phantom_root: Path) -> None:
-    message = r"^the entry of the index names paths of this machine, which are not released: recipe\.overrides\.0 \(data\."
+    message = (
+        r"^the entry of the index names paths of this machine, which are not released: recipe\.overrides\.0 \(data\."
+    )
     with pytest.raises(InputError, match=message):
         release(trained_run / "best.safetensors", clone, overrides=(f"data.root={phantom_root}",))
     assert not list((clone / "checkpoints").glob("*.safetensors"))
@@ -119,7 +129,9 @@ def test_a_configuration_from_elsewhere(clone: Path, trained_run: Path, tiny_con
 
 @pytest.mark.parametrize("name", ["", "A", "a b", "../a", "a.safetensors", "-a"])
 def test_names(clone: Path, trained_run: Path, name: str) -> None:
-    with pytest.raises(InputError, match=r"^the name is .*: use lower-case letters, digits, _ and -, a letter or digit f"):
+    with pytest.raises(
+        InputError, match=r"^the name is .*: use lower-case letters, digits, _ and -, a letter or digit f"
+    ):
         release(trained_run / "best.safetensors", clone, name)
 
 
@@ -133,7 +145,9 @@ def test_weights_that_half_precision_cannot_hold(clone: Path, changed: Any, trai
 
 def test_outputs_that_differ(clone: Path, trained_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conversion, "PROBABILITY_TOLERANCE", 1e-9)
-    message = r"cannot be released in half precision: a probability differs by 0\.\d{4} from the original's, more than 1e-09"
+    message = (
+        r"cannot be released in half precision: a probability differs by 0\.\d{4} from the original's, more than 1e-09"
+    )
     with pytest.raises(CheckpointError, match=message):
         release(trained_run / "best.safetensors", clone)
     assert [path.name for path in (clone / "checkpoints").iterdir()] == ["index.json"]
@@ -148,20 +162,24 @@ def test_limits_of_size(clone: Path, trained_run: Path, monkeypatch: pytest.Monk
     release(trained_run / "best.safetensors", clone, "first")
     size = (clone / "checkpoints" / "first.safetensors").stat().st_size
     monkeypatch.setattr(conversion, "MAX_TOTAL_BYTES", 2 * size - 1)
-    with pytest.raises(InputError, match=r"^all released files would have .* MB, at most \d+ may be: remove one of first$"):
+    with pytest.raises(
+        InputError, match=r"^all released files would have .* MB, at most \d+ may be: remove one of first$"
+    ):
         release(trained_run / "best.safetensors", clone, "second")
     release(trained_run / "best.safetensors", clone, "first")
     assert list(read_index(clone / "checkpoints").checkpoints) == ["first"]
 
 
 def test_a_card_that_does_not_say_what_it_was_trained_on(clone: Path, changed: Any) -> None:
-    with pytest.raises(InputError, match=r"^the checkpoint's card does not say what it was trained on: it was not written"):
+    with pytest.raises(
+        InputError, match=r"^the checkpoint's card does not say what it was trained on: it was not written"
+    ):
         release(changed(dataset={}), clone)
 
 
-def test_a_second_release_replaces_the_first(tested: Path, clone: Path, changed: Any) -> None:
+def test_a_second_release_replaces_the_first(tested: Path, changed: Any) -> None:
     assert read_index().checkpoints["tiny"].tests
-    release(changed(code_version="later"), clone)
+    release(changed(code_version="later"), tested.parent)
     entry = read_index().checkpoints["tiny"]
     assert (entry.tests, entry.code_version) == ((), "later"), "figures are those of the file that lies there"
 

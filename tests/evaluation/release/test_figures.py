@@ -73,7 +73,10 @@ def test_a_test_of_another_file_is_refused(folder: Path, trained_run: Path, phan
     [
         ({"part": "train"}, r"is a test of the part train, which training has seen: test another$"),
         ({"part": "val"}, r"is a test of the part val, which training has seen"),
-        ({"split_hash": "other"}, r"is a test on the split other, the checkpoint was trained on \w+: tested images may"),
+        (
+            {"split_hash": "other"},
+            r"is a test on the split other, the checkpoint was trained on \w+: tested images may",
+        ),
     ],
 )
 def test_images_that_may_have_been_trained_on(tested: Path, results: Path, changes: Any, message: str) -> None:
@@ -107,9 +110,13 @@ def test_a_file_that_was_changed(tested: Path, results: Path) -> None:
 
 
 def test_only_data_is_told_by_hand(tested: Path, results: Path) -> None:
-    with pytest.raises(RunError, match=r"^--set data\.split=all is not of data\.root, data\.records, data\.dataset: all"):
+    with pytest.raises(
+        RunError, match=r"^--set data\.split=all is not of data\.root, data\.records, data\.dataset: all"
+    ):
         add_test("tiny", results, ["data.split=all"], tested)
-    with pytest.raises(InputError, match=r"names paths of this machine, which are not released: overrides\.0 \(data\.root"):
+    with pytest.raises(
+        InputError, match=r"names paths of this machine, which are not released: overrides\.0 \(data\.root"
+    ):
         add_test("tiny", results, ["data.root=/data/BUSI"], tested)
     assert add_test("tiny", results, ["data.root=data/mine"], tested).overrides == ("data.root=data/mine",)
     assert len(read_index().checkpoints["tiny"].tests) == 1, "the same images again"
@@ -149,4 +156,7 @@ def test_a_second_data_set(tested: Path) -> None:
     assert test.overrides == ("data.root=data/other", 'data.split="all"')
     assert test.metrics["dice_normal"].estimate is None
     assert test.metrics["dice_normal"].reason
-    assert [other.n for other in read_index().checkpoints["tiny"].tests] == [read_index().checkpoints["tiny"].tests[0].n, 8]
+    assert [other.n for other in read_index().checkpoints["tiny"].tests] == [
+        read_index().checkpoints["tiny"].tests[0].n,
+        8,
+    ]
