@@ -1,5 +1,11 @@
-"""For tools that still call setup.py; everything is declared in pyproject.toml."""
+"""What pyproject.toml cannot declare: the folder checkpoints/ goes into the package, with its index alone.
 
-from setuptools import setup
+In a clone it stays beside the package, where its files are (``acsnet.released``).
+"""
 
-setup()
+from setuptools import find_namespace_packages, setup
+
+setup(
+    packages=[*find_namespace_packages(include=["acsnet", "acsnet.*"]), "acsnet.checkpoints"],
+    package_dir={"acsnet.checkpoints": "checkpoints"},
+)

@@ -1,15 +1,17 @@
 """The model zoo for breast-ultrasound segmentation and classification.
 
 ``create_model`` builds a network, ``list_models`` lists them, ``load_model`` rebuilds one from its checkpoint alone,
-``Predictor`` runs it on images. Operators, layers, losses and metrics live in the packages of these names.
+``list_checkpoints`` lists those that are released, ``from_pretrained`` takes one from a folder or the Hugging Face Hub,
+``Predictor`` runs a network on images. Operators, layers, losses and metrics live in the packages of these names.
 """
 
 from typing import TYPE_CHECKING, Any
 
 from acsnet import layers, losses, metrics, models, ops
 from acsnet.errors import AcsnetError
-from acsnet.models import MultiTaskModel, MultiTaskOutput, load_model
+from acsnet.models import MultiTaskModel, MultiTaskOutput, from_pretrained, load_model
 from acsnet.registry import create_model, list_models, register_model
+from acsnet.released import list_checkpoints
 from acsnet.version import __version__
 
 if TYPE_CHECKING:
@@ -22,7 +24,9 @@ __all__ = [
     "Predictor",
     "__version__",
     "create_model",
+    "from_pretrained",
     "layers",
+    "list_checkpoints",
     "list_models",
     "load_model",
     "losses",

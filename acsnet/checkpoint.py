@@ -87,7 +87,7 @@ def read_card(path: Path) -> CheckpointCard:
         CheckpointError: for a file that is missing, truncated, not safetensors, of a newer format, or whose card is
             missing or broken.
     """
-    metadata = _open(path).metadata() or {}
+    metadata = read_metadata(path)
     if _KEY not in metadata:
         raise CheckpointError(
             f"{path} has no acsnet card in its metadata: build the network with "
@@ -130,6 +130,15 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     """
     with _open(path) as file:
         return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (a safetensors file is no mapping)
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Read the metadata in the header of a safetensors file; {} where it has none.
+
+    Raises:
+        CheckpointError: for a file that is missing, truncated or not safetensors.
+    """
+    return _open(path).metadata() or {}
 
 
 def load_weights(model: nn.Module, path: Path) -> None:

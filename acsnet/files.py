@@ -21,6 +21,11 @@ class DiskFullError(AcsnetError):
     """A file could not be written because the disk, or the quota on it, is full."""
 
 
+def cache_folder() -> Path:
+    """The folder for what can be made or fetched again: the environment variable ACSNET_CACHE, else ~/.cache/acsnet."""
+    return Path(os.environ.get("ACSNET_CACHE") or Path.home() / ".cache" / "acsnet")
+
+
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path``; once the block has filled it, it is synced and renamed to ``path``.

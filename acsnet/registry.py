@@ -119,14 +119,16 @@ def create_model(
         in_channels: channels of the input images.
         encoder_weights: ``"imagenet"`` for timm's pre-trained weights, None for random ones.
         tasks: ``"segmentation"``, ``"classification"`` or both; the parts of a task left out are not built.
-        checkpoint: a ``.safetensors`` file whose weights are loaded; every key and shape has to fit.
+        checkpoint: a ``.safetensors`` file, or the name of a released checkpoint, whose weights are loaded; every key
+            and shape has to fit.
         kwargs: the network's own arguments.
 
     Returns:
         A module that maps images (B, in_channels, H, W) to a ``MultiTaskOutput(mask, label, aux)``.
 
     Raises:
-        UnknownNameError: for an unknown name of a network or of one of its arguments, with near matches.
+        UnknownNameError: for an unknown name of a network, of one of its arguments or of a released checkpoint, with
+            near matches.
         InputError: for a number of classes or channels below 1, or tasks that are doubled, none or no sequence.
         CheckpointError: for a checkpoint that does not fit.
     """
@@ -142,7 +144,10 @@ def create_model(
         num_classes=num_classes, in_channels=in_channels, encoder_weights=weights, tasks=tuple(tasks), **arguments
     )
     if checkpoint is not None:
-        load_weights(model, Path(checkpoint))
+        # Imported here: it looks names up with this module.
+        from acsnet.released import resolve_checkpoint
+
+        load_weights(model, resolve_checkpoint(checkpoint))
     return model
 
 

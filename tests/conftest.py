@@ -186,7 +186,7 @@ class _SiteHandler(BaseHTTPRequestHandler):
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     """A web server on loopback; fetching from it pauses for no time, and through no proxy."""
-    from acsnet.data import transfer
+    from acsnet import transfer
 
     monkeypatch.setattr(transfer, "_PAUSE_SECONDS", 0)
     monkeypatch.setenv("no_proxy", "127.0.0.1")

@@ -12,7 +12,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE = REPOSITORY / "acsnet"
 FOUNDATION = (
     "config", "registry", "checkpoint", "files", "errors", "version", "overlay", "text_table", "web", "cli",
-    "yaml_files",
+    "yaml_files", "transfer", "released",
 )  # fmt: skip
 # Highest first. A line may import from the lines below it; the modules of the last line may import each other.
 LINES = (

@@ -22,7 +22,9 @@ from acsnet import benchmarks, registry
 from acsnet.config import build_config
 from acsnet.data import dataset_entry, list_datasets
 from acsnet.data.sets import RemoteFile, entry
+from acsnet.files import write_json
 from acsnet.models.summary import check_readme
+from acsnet.released import index
 
 BEGIN, END = "<!-- zoo:begin -->", "<!-- zoo:end -->"
 
@@ -52,6 +54,8 @@ def workplace(tmp_path: Path, phantom_root: Path, trained_run: Path, monkeypatch
     (tmp_path / "runs" / "demo").mkdir(parents=True)
     os.symlink(phantom_root, tmp_path / "runs" / "demo" / "phantoms")
     os.symlink(trained_run, tmp_path / "runs" / "demo" / "run")
+    write_json(tmp_path / "checkpoints" / "index.json", {"format": 1, "checkpoints": {}})
+    monkeypatch.setattr(index, "_PLACES", (tmp_path / "checkpoints",))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -103,13 +107,13 @@ def test_make_targets() -> None:
 def test_commands(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
     commands = re.findall(r"^python tools/(\w+)\.py (.*)$", "".join(blocks("bash")), flags=re.MULTILINE)
     tools = {"train", "test", "predict", "curate", "phantom", "models", "download", "benchmark"}
-    tools |= {"crossval", "sweep", "report"}
+    tools |= {"crossval", "sweep", "report", "release"}
     assert {tool for tool, _ in commands} == tools
     for tool, line in commands:
         arguments = [part for word in shlex.split(line) for part in (sorted(glob.glob(word)) or [word])]
         if tool == "crossval":
             arguments += [part for override in SHORT_CROSSVAL for part in ("--set", override)]
-        if tool in ("train", "sweep"):
+        if tool in ("train", "sweep") or "--recipe" in arguments:
             arguments += [part for override in SHORT for part in ("--set", override)]
         if tool == "benchmark":
             monkeypatch.setattr(benchmarks, "benchmark_inference", lambda _device, _rounds: [])

@@ -1,4 +1,4 @@
-"""Predict images: python tools/predict.py --checkpoint FILE INPUT... --out DIR."""
+"""Predict images: python tools/predict.py --checkpoint FILE|NAME INPUT... --out DIR."""
 
 import argparse
 from pathlib import Path
@@ -10,7 +10,9 @@ def main() -> None:
     """Parse the command line and predict."""
     parser = argparse.ArgumentParser(description="Predict images: writes masks, overlays and predictions.csv.")
     parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="images, or folders of images")
-    parser.add_argument("--checkpoint", type=Path, required=True, metavar="FILE", help="a .safetensors file")
+    parser.add_argument(
+        "--checkpoint", required=True, metavar="FILE|NAME", help="a .safetensors file, or a released name"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to write")
     parser.add_argument("--threshold", type=float, help="mask probability of foreground (default: the checkpoint's)")
     parser.add_argument("--tta", action="store_true", help="average over the image and its mirror image")
@@ -30,14 +32,16 @@ def main() -> None:
 
     from acsnet.checkpoint import read_card
     from acsnet.evaluation import Predictor, predict_files
+    from acsnet.released import resolve_checkpoint
 
-    evaluation = read_card(arguments.checkpoint).evaluation
+    checkpoint = resolve_checkpoint(arguments.checkpoint)
+    evaluation = read_card(checkpoint).evaluation
     if arguments.threshold is not None:
         evaluation = evaluation.model_copy(update={"threshold": arguments.threshold})
     if arguments.tta:
         views = evaluation.test_time_augmentation.model_copy(update={"horizontal_flip": True})
         evaluation = evaluation.model_copy(update={"test_time_augmentation": views})
-    predictor = Predictor.from_checkpoint(arguments.checkpoint, evaluation=evaluation)
+    predictor = Predictor.from_checkpoint(checkpoint, evaluation=evaluation)
     maps = {"uncertainty": arguments.uncertainty, "explain": arguments.explain}
     table = predict_files(predictor, arguments.inputs, arguments.out, **maps)
     print(f"{table}; pictures beside it")

@@ -27,7 +27,7 @@ from acsnet.data.images import (
 )
 from acsnet.data.records import Record, stable_hash
 from acsnet.errors import DataError
-from acsnet.files import explain_os_error
+from acsnet.files import cache_folder, explain_os_error
 
 _FORMAT = 3
 _KEPT = 12
@@ -72,7 +72,7 @@ class ImageCache:
         folder: Path | None = None,
         progress: bool = True,
     ) -> None:
-        parent = folder or default_folder()
+        parent = folder or cache_folder()
         key = stable_hash([_FORMAT, size, channels, [_fingerprint(record) for record in records]])
         self.path = parent / key
         try:
@@ -95,11 +95,6 @@ class ImageCache:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.path = state["path"]
         self._open()
-
-
-def default_folder() -> Path:
-    """The folder of caches where a configuration names none."""
-    return Path(os.environ.get("ACSNET_CACHE") or Path.home() / ".cache" / "acsnet")
 
 
 def _fingerprint(record: Record) -> list[tuple[str, int, int]]:

@@ -7,7 +7,7 @@ from acsnet.evaluation.inference import matching_autocast, prepare_for_inference
 from acsnet.evaluation.kept import mask_path, probability_path
 from acsnet.evaluation.predict_files import draw_prediction, find_images, predict_files
 from acsnet.evaluation.predictor import Predictor
-from acsnet.evaluation.protocol import resolve_test_config, run_test
+from acsnet.evaluation.protocol import default_out, resolve_test_config, run_test
 from acsnet.evaluation.table import metric_table
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Predictor",
     "Probabilities",
     "class_activation",
+    "default_out",
     "draw_prediction",
     "evaluate",
     "explain_images",

@@ -77,10 +77,10 @@ class Predictor:
         evaluation: EvaluationConfig | None = None,
         precision: str = "float32",
     ) -> "Predictor":
-        """Load a checkpoint and make a predictor of it; arguments as of the class.
+        """Load a checkpoint, by path or released name, and make a predictor of it; arguments as of the class.
 
         Raises:
-            CheckpointError: where the file cannot be used.
+            CheckpointError, UnknownNameError, DownloadError: see ``acsnet.load_model``.
         """
         return cls(load_model(path), device=device, evaluation=evaluation, precision=precision)
 

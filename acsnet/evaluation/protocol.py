@@ -8,29 +8,41 @@ from typing import Any
 
 from acsnet.checkpoint import CheckpointCard, read_card
 from acsnet.config import CHOSEN_ON_VALIDATION, Config, EvaluationConfig, Part, build_config, load_config
-from acsnet.data import Split, dataset_hash, load_records, split_records
-from acsnet.data.transfer import file_sha256
+from acsnet.data import Split, dataset_entry, dataset_hash, load_records, split_records
 from acsnet.errors import ConfigError
 from acsnet.evaluation.evaluate import Evaluation, evaluate
 from acsnet.evaluation.predictor import Predictor
 from acsnet.evaluation.threshold import choose_threshold
+from acsnet.released import is_path, resolve_checkpoint
+from acsnet.transfer import file_sha256
 
+# Where tools/download.py puts data sets by default.
+DOWNLOADS = Path("data")
 logger = logging.getLogger(__name__)
 
 
-def resolve_test_config(checkpoint: Path, config: Path | None, overrides: Sequence[str]) -> Config:
+def resolve_test_config(checkpoint: str | Path, config: Path | None, overrides: Sequence[str]) -> Config:
     """The configuration of a test: the one named, else ``config.yaml`` beside the checkpoint, else the card's own.
+
+    A card names no folder of data: where nothing else does, it is where ``tools/download.py`` puts the data set.
+
+    Args:
+        checkpoint: a ``.safetensors`` file, or the name of a released checkpoint.
+        config: a YAML file, if any is named.
+        overrides: ``a.b=value`` each.
 
     Raises:
         ConfigError: where it is wrong, or its network or classes are not those of the checkpoint.
-        CheckpointError: where the checkpoint has no card.
+        CheckpointError: where the checkpoint has no card, or is a released file that is damaged.
+        UnknownNameError: for a name that is not released.
     """
+    checkpoint = resolve_checkpoint(checkpoint)
     card = read_card(checkpoint)
     beside = checkpoint.parent / "config.yaml"
     if config is not None or beside.is_file():
         resolved = load_config(config or beside, overrides)
     else:
-        resolved = build_config(card.config, overrides, f"the configuration in {checkpoint}")
+        resolved = _with_downloaded(build_config(card.config, overrides, f"the configuration in {checkpoint}"))
     if resolved.model.name != card.model:
         raise ConfigError(
             f"{checkpoint} is of the network {card.model}, the configuration names {resolved.model.name}: give the "
@@ -45,13 +57,30 @@ def resolve_test_config(checkpoint: Path, config: Path | None, overrides: Sequen
     return resolved
 
 
+def _with_downloaded(config: Config) -> Config:
+    data = config.data
+    if data.root is not None or data.records is not None:
+        return config
+    entry = dataset_entry(data.dataset)
+    folder = DOWNLOADS / (entry.folder or entry.name)
+    if not folder.is_dir():
+        return config
+    return config.model_copy(update={"data": data.model_copy(update={"root": folder})})
+
+
+def default_out(checkpoint: str) -> Path:
+    """Where the result of a test goes by default: beside the file, but for a released name to ``results/NAME``."""
+    path = Path(checkpoint)
+    return path.parent / "test" if path.is_file() or is_path(checkpoint) else Path("results") / checkpoint
+
+
 def run_test(
-    checkpoint: Path, config: Config, progress: bool = True, keep: Path | None = None
+    checkpoint: str | Path, config: Config, progress: bool = True, keep: Path | None = None
 ) -> tuple[Evaluation, dict[str, Any]]:
     """Test a checkpoint on the configured part of the configured data.
 
     Args:
-        checkpoint: a ``.safetensors`` file.
+        checkpoint: a ``.safetensors`` file, or the name of a released checkpoint.
         config: from :func:`resolve_test_config`.
         progress: show progress bars.
         keep: the folder in which predictions are kept, if any; see :mod:`acsnet.evaluation.kept`.
@@ -63,6 +92,7 @@ def run_test(
         AcsnetError: for a checkpoint or data that cannot be used, or a threshold that is to be chosen on a validation
             part that is not known.
     """
+    checkpoint = resolve_checkpoint(checkpoint)
     settings = config.evaluation
     chosen = settings.threshold == CHOSEN_ON_VALIDATION
     if chosen:

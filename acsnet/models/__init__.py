@@ -3,6 +3,7 @@
 from acsnet.models.acsnet import ACSNet
 from acsnet.models.base import MultiTaskModel, MultiTaskOutput
 from acsnet.models.ensemble import Ensemble
+from acsnet.models.hub import HubModel, from_pretrained
 from acsnet.models.loading import load_model
 from acsnet.models.nnunet import NNUNet
 from acsnet.models.pairs import EncoderDecoder
@@ -14,11 +15,13 @@ __all__ = [
     "EncoderDecoder",
     "Ensemble",
     "GatedUNet",
+    "HubModel",
     "MultiTaskModel",
     "MultiTaskOutput",
     "NNUNet",
     "RefinedUNetPlusPlus",
     "UNet",
     "UNetPlusPlus",
+    "from_pretrained",
     "load_model",
 ]

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from acsnet.errors import InputError
+from acsnet.models.hub import HubModel
 from acsnet.registry import check_contract
 
 
@@ -25,7 +26,7 @@ class MultiTaskOutput(NamedTuple):
     aux: tuple[torch.Tensor, ...] = ()
 
 
-class MultiTaskModel(nn.Module, ABC):
+class MultiTaskModel(HubModel, nn.Module, ABC):
     """Base of the networks: checks the input, then calls :meth:`forward_tasks`.
 
     Args:

@@ -7,9 +7,10 @@ from torch import nn
 
 from acsnet.errors import InputError
 from acsnet.models.base import MultiTaskOutput
+from acsnet.models.hub import HubModel
 
 
-class Ensemble(nn.Module):
+class Ensemble(HubModel, nn.Module):
     """Averages the probabilities of several networks (Lakshminarayanan, Pritzel, Blundell 2017, NeurIPS).
 
     The members are trained networks of the same contract, as the folds of a cross-validation. What comes out are logits

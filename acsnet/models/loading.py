@@ -8,27 +8,32 @@ from acsnet.checkpoint import CheckpointCard, load_weights, read_card
 from acsnet.errors import CheckpointError, InputError, UnknownNameError
 from acsnet.models.ensemble import Ensemble
 from acsnet.registry import create_model
+from acsnet.released import resolve_checkpoint
 
 
 def load_model(path: str | Path) -> nn.Module:
     """Rebuild a network from a checkpoint alone, in evaluation mode.
 
     Args:
-        path: a ``.safetensors`` file written by training, or by cross-validation: an :class:`Ensemble` of its folds.
+        path: a ``.safetensors`` file written by training, or by cross-validation: an :class:`Ensemble` of its folds; or
+            the name of a released checkpoint (``acsnet.list_checkpoints()``).
 
     Returns:
         The network, with the checkpoint's :class:`~acsnet.checkpoint.CheckpointCard` as its attribute ``card``.
 
     Raises:
         CheckpointError: for a file that is missing, truncated, not safetensors, without a card, or that does not fit,
-            and for a card whose network this version of the package cannot build.
+            for a card whose network this version of the package cannot build, and for a released file that is damaged.
+        UnknownNameError: for a name that is not released, with near matches.
+        DownloadError: for a released file that is not here and cannot be fetched.
     """
-    card = read_card(Path(path))
+    path = resolve_checkpoint(path)
+    card = read_card(path)
     try:
         model = _build(card)
     except (InputError, UnknownNameError, TypeError) as error:
         raise CheckpointError(f"{path}: the network of its card cannot be built: {error}") from error
-    load_weights(model, Path(path))
+    load_weights(model, path)
     model.card = card  # type: ignore[assignment]
     return model.eval()
 

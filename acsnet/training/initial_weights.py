@@ -6,8 +6,8 @@ from pathlib import Path
 from torch import nn
 
 from acsnet.checkpoint import read_card, read_weights
-from acsnet.data.transfer import file_sha256
 from acsnet.errors import CheckpointError
+from acsnet.transfer import file_sha256
 
 _NAMED = 3
 

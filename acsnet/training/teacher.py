@@ -9,11 +9,11 @@ from torch import nn
 
 from acsnet.checkpoint import CheckpointCard, read_card
 from acsnet.config import Config
-from acsnet.data.transfer import file_sha256
 from acsnet.errors import ConfigError
 from acsnet.models import load_model
 from acsnet.models.base import check_size
 from acsnet.registry import TASKS
+from acsnet.transfer import file_sha256
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from PIL import Image
 from acsnet.data import ImageCache, Record, cache, read_busi
 from acsnet.data.images import read_image, read_merged_mask, resize_image, resize_mask, to_channels
 from acsnet.errors import DataError
-from acsnet.files import DiskFullError
+from acsnet.files import DiskFullError, cache_folder
 
 MakeSet = Callable[..., Path]
 PACKAGE = Path(cache.__file__).parents[1]
@@ -143,7 +143,7 @@ def test_the_folder_of_the_environment(records: list[Record], tmp_path: Path, mo
     assert ImageCache(records, (8, 8), 1, progress=False).path.parent == tmp_path / "named"
     monkeypatch.delenv("ACSNET_CACHE")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache.default_folder() == tmp_path / ".cache" / "acsnet"
+    assert cache_folder() == tmp_path / ".cache" / "acsnet"
 
 
 def test_a_missing_source_file(records: list[Record], folder: Path) -> None:

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acsnet.data import transfer
-from acsnet.data.transfer import fetch
+from acsnet import transfer
 from acsnet.errors import DownloadError
 from acsnet.files import DiskFullError
+from acsnet.transfer import fetch
 
 CONTENT = np.random.default_rng(0).bytes(1_000_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

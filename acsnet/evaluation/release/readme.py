@@ -1,0 +1,126 @@
+"""``checkpoints/README.md``: a card of each released checkpoint, made of the index alone."""
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from acsnet.evaluation.statistics import MEASURES
+from acsnet.files import write_json, write_text
+from acsnet.released import Figure, ReleasedCheckpoint, ReleasedTest, ReleaseIndex
+from acsnet.released.index import INDEX_NAME
+
+README_NAME = "README.md"
+_HEAD = """# Released checkpoints
+
+Made of `index.json` by `tools/release.py`; do not edit. Figures are those of the files that lie here, with 95 %
+intervals from a bootstrap of groups of images.
+"""
+_NONE = """There are none yet. The README of the repository says how one is released.
+"""
+
+
+def write_index(folder: Path, index: ReleaseIndex) -> None:
+    """Write an index, sorted by name, and the README that is made of it."""
+    ordered = index.model_copy(update={"checkpoints": dict(sorted(index.checkpoints.items()))})
+    write_json(folder / INDEX_NAME, ordered.model_dump(mode="json"))
+    write_text(folder / README_NAME, release_readme(ordered))
+
+
+def release_readme(index: ReleaseIndex) -> str:
+    """The cards of all released checkpoints in Markdown."""
+    if not index.checkpoints:
+        return f"{_HEAD}\n{_NONE}"
+    return "\n".join([_HEAD, *_overview(index), *(_card(name, entry) for name, entry in index.checkpoints.items())])
+
+
+def _overview(index: ReleaseIndex) -> Iterator[str]:
+    yield from _rows(["name", "network", "trained on", "MB", "tested on", "Dice (lesions)", "AUROC (malignant)"])
+    for name, entry in index.checkpoints.items():
+        for test in entry.tests or (None,):
+            figures = ("-", "-", "-") if test is None else (
+                _tested_on(test), _interval(test.metrics["dice_lesion"]), _interval(test.metrics["auroc_malignant"])
+            )  # fmt: skip
+            trained = ", ".join(entry.data.names)
+            yield _row([f"[`{name}`](#{name})", _network(entry), trained, f"{entry.size / 1e6:.1f}", *figures])
+    yield ""
+
+
+def _card(name: str, entry: ReleasedCheckpoint) -> str:
+    lines = [
+        f"## {name}",
+        "",
+        f"- **Network:** {_network(entry)}; {entry.input.channels} x {entry.input.height} x {entry.input.width} "
+        f"(channels x height x width); classes {', '.join(entry.classes)}",
+        f"- **Trained on:** {', '.join(entry.data.names)}, {entry.data.n} images before the split (hash "
+        f"`{entry.data.hash}`, split `{entry.split_hash or 'several'}`), with acsnet {entry.code_version}",
+        f"- **Intended use:** {entry.intended_use}",
+        *(f"- **Limit:** {limit}" for limit in entry.limits),
+        f"- **Licence:** {entry.licence}",
+        f"- **File:** `{entry.file}`, {entry.size} bytes, float16, SHA-256 `{entry.sha256}`",
+        "",
+        "```python",
+        f'predictor = acsnet.Predictor.from_checkpoint("{name}")',
+        "```",
+        "",
+        "Train it again:",
+        "",
+        _command("train", entry.recipe.config, entry.recipe.overrides),
+    ]
+    for test in entry.tests:
+        lines += _test(name, test)
+    if not entry.tests:
+        lines += ["", "It has no figures yet."]
+    return "\n".join([*lines, ""])
+
+
+def _test(name: str, test: ReleasedTest) -> Iterator[str]:
+    classes = ", ".join(f"{count} {label}" for label, count in test.classes.items())
+    yield from ("", f"### {name} on {_tested_on(test)}", "")
+    yield (
+        f"{test.n} images ({classes}) in {test.groups} groups; {test.protocol}; mask threshold {test.threshold}; "
+        f"images `{test.dataset_hash}`, split `{test.split_hash or 'none'}`."
+    )
+    yield ""
+    yield from _rows(["measure", f"estimate [{test.level:.0%} interval]", "note"])
+    for key, figure in test.metrics.items():
+        yield _row([MEASURES[key].title, _interval(figure), figure.reason])
+    yield from ("", "Where it fails:", "")
+    yield from _rows(["image", "class", "predicted", "probability of its class", "Dice"])
+    for case in test.worst_cases:
+        yield _row([case.image, case.label, case.predicted or "-", _number(case.probability), _number(case.dice)])
+    yield from ("", "The same figures again:", "", _command("test", f"--checkpoint {name}", test.overrides))
+
+
+def _command(tool: str, arguments: str, overrides: tuple[str, ...]) -> str:
+    settings = "".join(f" --set {shlex.quote(override)}" for override in overrides)
+    return f"```bash\npython tools/{tool}.py {arguments}{settings}\n```"
+
+
+def _network(entry: ReleasedCheckpoint) -> str:
+    return entry.model if entry.members == 1 else f"ensemble of {entry.members} {entry.model}"
+
+
+def _tested_on(test: ReleasedTest) -> str:
+    return f"{', '.join(test.datasets)} ({'all images' if test.part == 'all' else 'test part'}, n = {test.n})"
+
+
+def _interval(figure: Figure) -> str:
+    if figure.estimate is None:
+        return "-"
+    if figure.low is None or figure.high is None:
+        return f"{figure.estimate:.3f}"
+    return f"{figure.estimate:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _rows(titles: list[str]) -> Iterator[str]:
+    yield _row(titles)
+    yield _row(["---"] * len(titles))
+
+
+def _row(cells: list[str]) -> str:
+    # What parts cells may not stand in one.
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"

@@ -1,0 +1,53 @@
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+from acsnet.evaluation.release import release_readme
+from acsnet.released import ReleaseIndex, read_index
+
+Invoke = Callable[..., tuple[int, str, str]]
+
+
+def test_none_yet() -> None:
+    assert "There are none yet." in release_readme(ReleaseIndex())
+
+
+def test_a_card(tested: Path) -> None:
+    text = (tested / "README.md").read_text()
+    entry = read_index().checkpoints["tiny"]
+    (test,) = entry.tests
+    dice = test.metrics["dice_lesion"]
+    assert text == release_readme(read_index())
+    assert f"| [`tiny`](#tiny) | acsnet | busi | {entry.size / 1e6:.1f} | busi (test part, n = {test.n}) | " in text
+    assert f"| Dice (lesions) | {dice.estimate:.3f} [{dice.low:.3f}, {dice.high:.3f}] |" in text
+    assert "- **Limit:** Phantoms only." in text
+    assert "- **Licence:** CC-BY-4.0" in text
+    assert entry.sha256 in text
+    for case in test.worst_cases:
+        assert f"| {case.image} | {case.label} | {case.predicted} |" in text
+    assert "There are none yet." not in text
+
+
+def test_its_tables_are_tables(tested: Path) -> None:
+    """Every row has the cells of its head, and a blank line stands before."""
+    lines = (tested / "README.md").read_text().splitlines()
+    heads = [number for number, line in enumerate(lines) if re.fullmatch(r"\|( --- \|)+", line)]
+    assert len(heads) == 3
+    for number in heads:
+        assert lines[number - 2] == ""
+        columns = lines[number].count("|")
+        rows = lines[number - 1 :]
+        for line in rows[: rows.index("") if "" in rows else None]:
+            assert line.replace("\\|", "").count("|") == columns
+
+
+def test_its_command_gives_its_figures(tested: Path, invoke: Invoke) -> None:
+    text = (tested / "README.md").read_text()
+    command = re.findall(r"^python tools/test\.py (.*)$", text, flags=re.MULTILINE)[0]
+    assert command == "--checkpoint tiny"
+    status, output, errors = invoke("test", *shlex.split(command))
+    assert status == 0, errors
+    dice = read_index().checkpoints["tiny"].tests[0].metrics["dice_lesion"].estimate
+    row = next(line for line in output.splitlines() if line.startswith("Dice"))
+    assert f"{dice:.3f}" in row.split()[2], "the columns are: all, lesion, ..."
