@@ -11,13 +11,13 @@ from acsnet.checkpoint import read_card, read_weights, save_checkpoint
 from acsnet.config import Config, build_config
 from acsnet.data import load_records
 from acsnet.data.images import to_network_input
-from acsnet.data.transfer import file_sha256
 from acsnet.errors import AcsnetError, CheckpointError, ConfigError, InputError
 from acsnet.evaluation.crossval import save_ensemble
 from acsnet.evaluation.protocol import resolve_test_config, run_test
 from acsnet.losses import DistillationLoss
 from acsnet.models.base import MultiTaskOutput
 from acsnet.training import Trainer, prepare_training
+from acsnet.transfer import file_sha256
 
 
 def student(settings: dict[str, Any], teacher: Path, *overrides: str) -> Config:

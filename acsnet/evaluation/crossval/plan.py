@@ -118,11 +118,11 @@ def _add(plan: Plan, name: str, config: Config) -> Plan:
         raise ConfigError(f"{name}: data.folds.test is one single split: set data.folds.count for a cross-validation")
     if plan.configurations and folds.count != plan.folds:
         raise ConfigError(f"{name}: data.folds.count is {folds.count}, the other configurations' is {plan.folds}")
-    owner = next((other for other, planned in plan.configurations.items() if _trains_alike(planned, config)), name)
+    owner = next((other for other in plan.configurations if _trains_alike(plan.config(other, 0), config)), name)
     planned = PlannedConfiguration(training=owner, config=config.to_dict())
     return plan.model_copy(update={"folds": folds.count, "configurations": {**plan.configurations, name: planned}})
 
 
-def _trains_alike(planned: PlannedConfiguration, config: Config) -> bool:
+def _trains_alike(first: Config, second: Config) -> bool:
     """Whether two configurations differ in nothing but their evaluation."""
-    return all(key.startswith(("evaluation.", _FOLD)) for key in changed_keys(planned.config, config.to_dict()))
+    return all(key.startswith(("evaluation.", _FOLD)) for key in changed_keys(first.to_dict(), second.to_dict()))
