@@ -5,7 +5,7 @@ import errno
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -100,8 +100,10 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[s
     write_text(path, buffer.getvalue())
 
 
-def replace_section(path: Path, name: str, text: str) -> str:
-    """Give the content of a Markdown file with ``text`` between its lines ``<!-- NAME:begin -->`` and ``:end``.
+def replace_section(path: Path, name: str, make_text: Callable[[], str]) -> str:
+    """Give the content of a Markdown file with a text between its lines ``<!-- NAME:begin -->`` and ``:end``.
+
+    The text is made once the file is known to have its place.
 
     Raises:
         InputError: for a file that is missing or has no such lines.
@@ -115,4 +117,4 @@ def replace_section(path: Path, name: str, text: str) -> str:
         raise InputError(
             f"{path} has no place for the {name} section: put the lines {begin} and {end} where it belongs"
         )
-    return f"{before}{begin}\n{text}\n{end}{after}"
+    return f"{before}{begin}\n{make_text()}\n{end}{after}"

@@ -184,11 +184,16 @@ def test_csv_refuses_a_value_without_a_column(tmp_path: Path) -> None:
 def test_a_section_is_replaced_and_the_rest_stays(tmp_path: Path) -> None:
     path = tmp_path / "a.md"
     path.write_text("before\n<!-- x:begin -->\nold\n<!-- x:end -->\nafter\n")
-    assert replace_section(path, "x", "new\nlines") == "before\n<!-- x:begin -->\nnew\nlines\n<!-- x:end -->\nafter\n"
+
+    def never() -> str:
+        pytest.fail("the text is made before the file is looked at")
+
+    changed = replace_section(path, "x", lambda: "new\nlines")
+    assert changed == "before\n<!-- x:begin -->\nnew\nlines\n<!-- x:end -->\nafter\n"
     with pytest.raises(InputError, match=r"a\.md has no place for the y section: put the lines <!-- y:begin --> and"):
-        replace_section(path, "y", "")
+        replace_section(path, "y", never)
     with pytest.raises(InputError, match=r"there is no file .*b\.md"):
-        replace_section(tmp_path / "b.md", "x", "")
+        replace_section(tmp_path / "b.md", "x", never)
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (5, 7, 3)])

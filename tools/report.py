@@ -6,8 +6,8 @@ from pathlib import Path
 from acsnet.cli import run
 
 _RUN = (
-    "a run folder, a result folder (with metrics.json) or a cross-validation (with crossval.json), or NAME=FOLDER to "
-    "name it; folders of one name are folds of one network"
+    "a run folder, a result folder (with metrics.json), a cross-validation (with crossval.json) or the folder of a "
+    "configuration in one; or NAME=FOLDER to name it; folders of one name are folds of one network"
 )
 
 

@@ -115,7 +115,7 @@ def update_readme(path: Path, report: Report) -> None:
     Raises:
         InputError: for a file that is missing or has no markers.
     """
-    write_text(path, replace_section(path, SECTION, render_markdown(report)))
+    write_text(path, replace_section(path, SECTION, lambda: render_markdown(report)))
 
 
 def check_readme(path: Path, report: Report) -> None:
@@ -124,7 +124,7 @@ def check_readme(path: Path, report: Report) -> None:
     Raises:
         InputError: where it is not, saying how to regenerate it.
     """
-    if replace_section(path, SECTION, render_markdown(report)) != path.read_text(encoding="utf-8"):
+    if replace_section(path, SECTION, lambda: render_markdown(report)) != path.read_text(encoding="utf-8"):
         raise InputError(f"the speed section of {path} is stale: run python tools/benchmark.py readme --json FILE")
 
 

@@ -116,4 +116,4 @@ def check_readme(path: Path) -> None:
 
 
 def _with_table(path: Path) -> str:
-    return replace_section(path, SECTION, markdown_table([summarize(name) for name in list_models()]))
+    return replace_section(path, SECTION, lambda: markdown_table([summarize(name) for name in list_models()]))

@@ -248,7 +248,7 @@ def test_members_may_need_different_divisors() -> None:
 
 def test_a_network_of_one_channel_is_given_one() -> None:
     network = acsnet.create_model("acsnet", in_channels=1, encoder="mobilenetv3_small_050", widths=[16] * 5)
-    predictor = Predictor(Several(network), make_card(arguments={}, mean=(0.5,), std=(0.25,)))
+    predictor = Predictor(Several(network), make_card(arguments={"in_channels": 1}, mean=(0.5,), std=(0.25,)))
     assert predictor(half_bright(32, 32)).mask is not None
 
 

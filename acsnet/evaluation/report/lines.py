@@ -77,7 +77,7 @@ def draw_training(networks: Mapping[str, Network], styles: Mapping[str, Style]) 
             axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", color=INK, fontsize=9)
     # Long names are broken into lines, and press no panel.
     labels = {textwrap.fill(label, 44): styles[network.name] for label, network in networks.items()}
-    _draw_legend(figure.axes[-1], labels).set_in_layout(False)
+    _draw_legend(figure.axes[-1], labels, letters=26).set_in_layout(False)
     return figure
 
 
@@ -150,13 +150,16 @@ def ranks_malignant(network: Network) -> bool:
     return known and 0 < result.labels.count(POSITIVE_CLASS) < len(result.labels)
 
 
-def _draw_legend(axes: "Axes", styles: Mapping[str, Style], place: str = "upper left") -> "Legend":
+def _draw_legend(axes: "Axes", styles: Mapping[str, Style], place: str = "upper left", letters: int = 44) -> "Legend":
+    """Draw the legend in place of a panel, smaller where it has many entries, or more than ``letters`` in a line."""
     from matplotlib.lines import Line2D
 
     axes.set_axis_off()
+    longest = max(len(line) for label in styles for line in label.splitlines())
+    size = 9 if len(styles) <= _FEW and longest <= letters else 7.5
     handles = [Line2D([], [], color=style.colour, linestyle=style.dashes, linewidth=1.8) for style in styles.values()]
     legend = axes.legend(
-        handles, [*styles], loc=place, frameon=False, fontsize=9 if len(styles) <= _FEW else 7.5, labelcolor=INK,
+        handles, [*styles], loc=place, frameon=False, fontsize=size, labelcolor=INK,
         borderpad=0, handlelength=2.6,
     )  # fmt: skip
     for text in legend.get_texts():

@@ -5,7 +5,8 @@ A figure belongs beside a run where the publication's method is the run's, as fa
 - model: ``model.name`` is the publication's network;
 - tasks: ``model.tasks`` are those that the publication trained together;
 - oversampling: ``data.oversample`` is what the publication did;
-- refining: both directions of ``evaluation.refining``, or neither, as the publication did.
+- refining: both directions of ``evaluation.refining``, or neither, as the publication did;
+- the rest of ``evaluation`` is the default: no test-time augmentation, no post-processing, no other threshold.
 
 Anything else, one direction of refining for example, has no published figures. Data, split, input size and training of
 a run are its own: published figures are for orientation, and no test is made against them.
@@ -14,6 +15,7 @@ a run are its own: published figures are for orientation, and no test is made ag
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from acsnet.config import EvaluationConfig
 from acsnet.evaluation.report.networks import Network
 from acsnet.evaluation.statistics import MEASURES
 
@@ -153,13 +155,15 @@ def _table() -> Iterator[tuple[_Method, Published]]:
 
 
 _PUBLISHED = dict(_table())
+_PLAIN = EvaluationConfig().model_dump(mode="json", exclude={"refining", "batch_size"})
 
 
 def find_published(network: Network) -> Published | None:
     """The published figures that belong beside a network, or None; the module says by which rule."""
     config, refining = network.config, network.evaluation.get("refining") or {}
     directions = {bool(refining.get(key)) for key in ("empty_mask_for_normal", "normal_for_empty_mask")}
-    if config is None or len(directions) != 1:
+    has_options = any(network.evaluation.get(key, value) != value for key, value in _PLAIN.items())
+    if config is None or len(directions) != 1 or has_options:
         return None
     method = _Method(config.model.name, frozenset(config.model.tasks), config.data.oversample, directions.pop())
     return _PUBLISHED.get(method)

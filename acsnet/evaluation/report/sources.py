@@ -8,7 +8,10 @@ from typing import Any
 
 from acsnet.errors import AcsnetError, RunError
 
-_KINDS = "a run folder (with test/ in it), a result folder (with metrics.json) or a cross-validation (crossval.json)"
+_KINDS = (
+    "a run folder (with test/ in it), a result folder (with metrics.json), a cross-validation (crossval.json) or the "
+    "folder of a configuration in one"
+)
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,8 @@ def _find(name: str | None, folder: Path) -> Iterator[Source]:
         raise RunError(f"there is no folder {folder}: name {_KINDS}")
     if (folder / "crossval.json").is_file():
         yield from _find_folds(name, folder)
+    elif (folder.resolve().parent / "crossval.json").is_file():
+        yield from _find_folds(name, folder.resolve().parent, folder.resolve().name)
     elif (folder / "metrics.json").is_file():
         yield Source(folder, _training(folder.parent), name)
     elif (folder / "test").is_dir() or (folder / "config.yaml").is_file():
@@ -72,9 +77,13 @@ def _training(folder: Path) -> Path | None:
     return folder if (folder / "config.yaml").is_file() else None
 
 
-def _find_folds(name: str | None, folder: Path) -> Iterator[Source]:
+def _find_folds(name: str | None, folder: Path, only: str | None = None) -> Iterator[Source]:
     path = folder / "crossval.json"
     folds, configurations = _read_description(path)
+    if only is not None:
+        if only not in configurations:
+            raise RunError(f"{path} has no configuration {only}: it has {', '.join(configurations)}")
+        configurations = {only: configurations[only]}
     if name is not None and len(configurations) > 1:
         raise RunError(
             f"{path} has the configurations {', '.join(configurations)}, which cannot all be named {name}: leave the "

@@ -123,7 +123,8 @@ def test_two_attempts_at_one_job_count_once(queue: JobQueue, url: str) -> None:
 def silent_worker(url: str) -> Claim:
     """Claims the first job, gives one sign of life and dies."""
     storage = open_storage(url, heartbeat=1)
-    trial = optuna.load_study(study_name="test", storage=storage).ask()
+    with pytest.warns(UserWarning, match="Heartbeat of storage is supposed to be used with"):
+        trial = optuna.load_study(study_name="test", storage=storage).ask()
     storage.record_heartbeat(trial._trial_id)
     return Claim(storage, trial)
 
@@ -158,7 +159,8 @@ def test_a_worker_that_died_before_its_first_sign_of_life_holds_nothing(url: str
     queue.add({"b": {}, "c": {}})
     # Another worker has looked at the queue, claims and dies at once.
     queue.take(lambda *_: 0.0)
-    optuna.load_study(study_name="test", storage=open_storage(url, heartbeat=1)).ask()
+    with pytest.warns(UserWarning, match="Heartbeat of storage is supposed to be used with"):
+        optuna.load_study(study_name="test", storage=open_storage(url, heartbeat=1)).ask()
     assert queue.states()["c"] == "running"
     seen = []
     assert not work(queue, lambda _: {"c": {}}, lambda job, _: float(not seen.append(job)))

@@ -108,5 +108,20 @@ def test_another_method_has_none(networks: list[Network], about: dict[str, Any])
     assert find_published(make(networks, **about)) is None
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"test_time_augmentation": {"horizontal_flip": True}},
+        {"postprocessing": {"largest_component": True}},
+        {"threshold": "validation"},
+        {"threshold": 0.4},
+    ],
+    ids=str,
+)
+def test_a_run_evaluated_in_another_way_has_none(networks: list[Network], options: dict[str, Any]) -> None:
+    config = build_config({"model": {"name": "unetpp"}, "evaluation": options}, [], "the test")
+    assert find_published(replace(networks[0], trainings=(Training(config=config),))) is None
+
+
 def test_a_run_without_configuration_has_none(networks: list[Network]) -> None:
     assert find_published(networks[2]) is None

@@ -85,6 +85,20 @@ def test_a_cross_validation_of_one_configuration_can_be_named(tmp_path: Path) ->
     assert [source.name for source in sources] == ["mine", "mine"]
 
 
+def test_one_configuration_of_a_cross_validation(tmp_path: Path) -> None:
+    about = {name: {"training": "a", "config": {"x": name}} for name in ("a", "b")}
+    folder = write_description(tmp_path / "cv", {"folds": 2, "configurations": about})
+    for name in ("b", "c"):
+        (folder / name).mkdir()
+    sources, _ = find_sources([f"mine={folder / 'b'}"])
+    assert [(source.name, source.result, source.training) for source in sources] == [
+        ("mine", folder / "b" / f"fold{fold}" / "test", folder / "a" / f"fold{fold}") for fold in (0, 1)
+    ]
+    sources, problems = find_sources([str(folder / "c")])
+    assert sources == []
+    assert problems == [f"{folder / 'crossval.json'} has no configuration c: it has a, b"]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
