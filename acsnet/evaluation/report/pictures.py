@@ -40,12 +40,13 @@ class FigureView:
 
 @dataclass(frozen=True)
 class PictureSection:
-    """A section of pictures, network by network."""
+    """A section of pictures, network by network; ``wide`` where each is two side by side."""
 
     anchor: str
     title: str
     text: str
     networks: Sequence[NetworkPictures]
+    wide: bool = False
 
 
 def draw_figures(networks: Sequence[Network], records: Mapping[Image, Record]) -> dict[str, FigureView]:
@@ -75,7 +76,7 @@ def picture_sections(networks: Sequence[Network], records: Mapping[Image, Record
     return [
         PictureSection("cases", "Best and worst cases", cases, [draw_cases(network, records) for network in networks]),
         PictureSection(
-            "explanations", "Explanations and uncertainty", explanations, draw_explanations(networks, records)
+            "explanations", "Explanations and uncertainty", explanations, draw_explanations(networks, records), True
         ),
     ]
 
