@@ -29,5 +29,6 @@ def test_trains_two_epochs_and_tests(path: Path, invoke: Invoke, phantom_root: P
     assert status == 0, errors
     status, output, errors = invoke("test", "--checkpoint", tmp_path / "run" / "best.safetensors")
     assert status == 0, errors
-    assert "Dice" in output
+    shown = {"segmentation": "Dice", "classification": "accuracy"}
+    assert all(shown[task] in output for task in load_config(path).model.tasks)
     assert json.loads((tmp_path / "run" / "test" / "metrics.json").read_text())["n"] > 5
