@@ -1,11 +1,12 @@
 import importlib.util
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from acsnet.errors import InputError, RunError
-from acsnet.evaluation.jobs import Claim, JobQueue, open_storage
+from acsnet.evaluation.jobs import JobQueue, open_storage
 
 
 def test_a_heartbeat_below_a_second_is_an_error(tmp_path: Path) -> None:
@@ -32,25 +33,18 @@ def test_a_server_that_is_not_there_is_one_clear_line() -> None:
 
 def test_a_job_is_claimed_once_by_workers_of_one_machine(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/queue.sqlite3"
-    jobs = {f"job{number}": {} for number in range(24)}
+    jobs: dict[str, dict[str, float]] = {f"job{number:02d}": {} for number in range(40)}
     JobQueue(open_storage(url), "test").add(jobs)
-    done: list[str] = []
-    barrier = threading.Barrier(4)
+    barrier = threading.Barrier(6)
 
-    def worker() -> None:
+    def worker(_: int) -> list[str]:
         queue = JobQueue(open_storage(url), "test")
-
-        def do(job: str, _: Claim) -> float:
-            done.append(job)
-            return 0.0
-
+        done: list[str] = []
         barrier.wait()
         while "waiting" in queue.states().values():
-            queue.take(do)
+            queue.take(lambda job, _: float(not done.append(job)))
+        return done
 
-    threads = [threading.Thread(target=worker) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(6) as pool:
+        done = [job for jobs_of_one in pool.map(worker, range(6)) for job in jobs_of_one]
     assert sorted(done) == sorted(jobs)
