@@ -8,7 +8,7 @@ from typing import Any
 
 from acsnet.checkpoint import CheckpointCard, read_card
 from acsnet.config import CHOSEN_ON_VALIDATION, Config, EvaluationConfig, Part, build_config, load_config
-from acsnet.data import Split, dataset_entry, dataset_hash, load_records, split_records
+from acsnet.data import Record, Split, dataset_entry, dataset_hash, load_records, split_records
 from acsnet.errors import ConfigError
 from acsnet.evaluation.evaluate import Evaluation, evaluate
 from acsnet.evaluation.predictor import Predictor
@@ -101,12 +101,8 @@ def run_test(
     first = settings.model_copy(update={"threshold": EvaluationConfig().threshold}) if chosen else settings
     predictor = Predictor.from_checkpoint(checkpoint, evaluation=first)
     records = load_records(config.data, progress)
-    if predictor.card.members > 1 and dataset_hash(records) == predictor.card.dataset.get("hash"):
-        logger.warning(
-            "each image of this data set was trained on by members of the ensemble: the figures are too good"
-        )
-    if predictor.card.taught_across_splits and dataset_hash(records) == predictor.card.dataset.get("hash"):
-        logger.warning("the checkpoint's teacher may have been trained on the tested images: the figures are too good")
+    if dataset_hash(records) == predictor.card.dataset.get("hash"):
+        _warn_of_leaks(predictor.card)
     split = None if config.data.split == "all" else split_records(records, config.data.folds)
     if split is not None:
         _check_split(split, predictor.card, chosen)
@@ -118,6 +114,16 @@ def run_test(
     provenance = {
         "checkpoint": checkpoint.name,
         "checkpoint_sha256": file_sha256(checkpoint),
+        "threshold_source": "validation part" if chosen else "configuration",
+        "seconds_per_image": result.seconds_per_image,
+        "predictions_kept": keep is not None,
+    }
+    return result, {**provenance, **_describe(predictor, config, tested, split)}
+
+
+def _describe(predictor: Predictor, config: Config, tested: Sequence[Record], split: Split | None) -> dict[str, Any]:
+    """What was tested, on what, and in which way."""
+    return {
         "model": predictor.card.model,
         "parameters": sum(parameter.numel() for parameter in predictor.model.parameters()),
         "class_names": list(predictor.card.class_names),
@@ -125,16 +131,22 @@ def run_test(
         "dataset_sizes": dict(Counter(record.dataset for record in tested)),
         "class_map": config.data.class_map,
         "protocol": "each image at its original size, then the mean over images",
-        "evaluation": settings.model_dump(mode="json"),
+        "evaluation": config.evaluation.model_dump(mode="json"),
         "threshold": predictor.evaluation.threshold,
-        "threshold_source": "validation part" if chosen else "configuration",
-        "seconds_per_image": result.seconds_per_image,
-        "predictions_kept": keep is not None,
         "dataset_hash": dataset_hash(tested),
         "folds": None if split is None else config.data.folds.model_dump(),
         "split_hash": None if split is None else split.hash,
     }
-    return result, provenance
+
+
+def _warn_of_leaks(card: CheckpointCard) -> None:
+    """Say what a checkpoint may know of the very data set that it was trained on, whichever part is tested."""
+    if card.members > 1:
+        logger.warning(
+            "each image of this data set was trained on by members of the ensemble: the figures are too good"
+        )
+    if card.taught_across_splits:
+        logger.warning("the checkpoint's teacher may have been trained on the tested images: the figures are too good")
 
 
 _UNKNOWN = "evaluation.threshold is validation, but which images are the checkpoint's validation part is not known:"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from acsnet.config import Config, build_config, changed_keys
 from acsnet.errors import ConfigError, RunError
@@ -44,8 +44,8 @@ class Plan(BaseModel):
 
     format: Literal[1] = 1
     study: str
-    folds: int
-    configurations: dict[str, PlannedConfiguration]
+    folds: int = Field(ge=2)
+    configurations: dict[str, PlannedConfiguration] = Field(min_length=1)
 
     def config(self, name: str, fold: int) -> Config:
         """The configuration of one fold, 0 to ``folds`` - 1."""
@@ -100,7 +100,7 @@ def read_plan(work_dir: Path) -> Plan:
 
 def _new_plan(work_dir: Path) -> Plan:
     check_free(work_dir, "cross-validation")
-    return Plan(study=new_study("crossval"), folds=0, configurations={})
+    return Plan.model_construct(study=new_study("crossval"), folds=0, configurations={})
 
 
 def _check_unchanged(work_dir: Path, name: str, old: Mapping[str, Any], config: Config) -> None:

@@ -14,7 +14,6 @@ from acsnet.errors import AcsnetError
 if TYPE_CHECKING:
     from optuna import Trial
     from optuna.pruners import BasePruner
-    from optuna.samplers import BaseSampler
     from optuna.storages import RDBStorage
     from optuna.trial import FrozenTrial
 
@@ -62,14 +61,13 @@ class JobQueue:
     Args:
         storage: see :func:`~acsnet.evaluation.jobs.storage.open_storage`.
         study: name of the queue in it; created where there is none.
-        sampler, pruner: Optuna's, for jobs of a search.
+        pruner: Optuna's, for jobs of a search.
     """
 
     def __init__(
         self,
         storage: "RDBStorage",
         study: str,
-        sampler: "BaseSampler | None" = None,
         pruner: "BasePruner | None" = None,
     ) -> None:
         import optuna
@@ -79,7 +77,6 @@ class JobQueue:
             storage=storage,
             study_name=study,
             direction="maximize",
-            sampler=sampler,
             pruner=pruner or optuna.pruners.NopPruner(),
             load_if_exists=True,
         )

@@ -1,8 +1,8 @@
 """A worker: takes jobs until all are done."""
 
 import logging
-import time
 from collections.abc import Callable, Mapping
+from time import sleep
 from typing import Any
 
 from acsnet.evaluation.jobs.queue import Claim, JobQueue
@@ -44,7 +44,7 @@ def work(
                 running = [job for job, state in states.items() if state == "running"]
                 logger.info("waiting for other workers at %s", ", ".join(running))
             is_waiting = True
-            time.sleep(_POLL_SECONDS)
+            sleep(_POLL_SECONDS)
             queue.requeue_lost()
         else:
             return queue.errors()

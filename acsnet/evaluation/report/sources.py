@@ -1,12 +1,12 @@
 """Which tests the arguments of a report name: run folders, result folders and cross-validations."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from acsnet.errors import AcsnetError, RunError
+from acsnet.evaluation.crossval.plan import PLAN_FILE, read_plan
 
 _KINDS = (
     "a run folder (with test/ in it), a result folder (with metrics.json), a cross-validation (crossval.json) or the "
@@ -61,9 +61,9 @@ def _part(argument: str) -> tuple[str | None, Path]:
 def _find(name: str | None, folder: Path) -> Iterator[Source]:
     if not folder.is_dir():
         raise RunError(f"there is no folder {folder}: name {_KINDS}")
-    if (folder / "crossval.json").is_file():
+    if (folder / PLAN_FILE).is_file():
         yield from _find_folds(name, folder)
-    elif (folder.resolve().parent / "crossval.json").is_file():
+    elif (folder.resolve().parent / PLAN_FILE).is_file():
         yield from _find_folds(name, folder.resolve().parent, folder.resolve().name)
     elif (folder / "metrics.json").is_file():
         yield Source(folder, _training(folder.parent), name)
@@ -78,31 +78,17 @@ def _training(folder: Path) -> Path | None:
 
 
 def _find_folds(name: str | None, folder: Path, only: str | None = None) -> Iterator[Source]:
-    path = folder / "crossval.json"
-    folds, configurations = _read_description(path)
-    if only is not None:
-        if only not in configurations:
-            raise RunError(f"{path} has no configuration {only}: it has {', '.join(configurations)}")
-        configurations = {only: configurations[only]}
-    if name is not None and len(configurations) > 1:
+    plan = read_plan(folder)
+    if only is not None and only not in plan.configurations:
+        raise RunError(f"{folder / PLAN_FILE} has no configuration {only}: it has {', '.join(plan.configurations)}")
+    chosen = [*plan.configurations] if only is None else [only]
+    if name is not None and len(chosen) > 1:
         raise RunError(
-            f"{path} has the configurations {', '.join(configurations)}, which cannot all be named {name}: leave the "
-            "name away, or name run folders"
+            f"{folder / PLAN_FILE} has the configurations {', '.join(chosen)}, which cannot all be named {name}: leave "
+            "the name away, or name run folders"
         )
-    for own, about in configurations.items():
-        for fold in range(folds):
-            training = folder / about["training"] / f"fold{fold}"
-            yield Source(folder / own / f"fold{fold}" / "test", training, name or own, about["config"])
-
-
-def _read_description(path: Path) -> tuple[int, dict[str, dict[str, Any]]]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        folds, configurations = int(content["folds"]), dict(content["configurations"])
-        known = {name: {"training": str(about["training"]), "config": dict(about["config"])} for name, about in
-                 configurations.items()}  # fmt: skip
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{path} is broken ({error!r}): run the cross-validation again") from error
-    if folds < 1 or not known:
-        raise RunError(f"{path} has {len(known)} configurations of {folds} folds: run the cross-validation again")
-    return folds, known
+    for own in chosen:
+        planned = plan.configurations[own]
+        for fold in range(plan.folds):
+            training = folder / planned.training / f"fold{fold}"
+            yield Source(folder / own / f"fold{fold}" / "test", training, name or own, planned.config)

@@ -131,7 +131,16 @@ def silent_worker(url: str) -> Claim:
 
 @pytest.fixture
 def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker is taken for dead after a second of silence."""
+    """A worker is taken for dead after a second of silence, and a test in which nobody does so fails."""
+    polls = 0
+
+    def sleep(seconds: float) -> None:
+        nonlocal polls
+        polls += 1
+        assert polls < 150, "the job of a dead worker was not given up"
+        time.sleep(seconds)
+
+    monkeypatch.setattr("acsnet.evaluation.jobs.worker.sleep", sleep)
     monkeypatch.setattr("acsnet.evaluation.jobs.storage._MISSED_HEARTBEATS", 1)
     monkeypatch.setattr("acsnet.evaluation.jobs.worker._POLL_SECONDS", 0.2)
 

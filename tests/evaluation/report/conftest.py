@@ -1,12 +1,12 @@
 """Networks to report: made-up results, and a small cross-validation that was really trained."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cv2
 import pytest
-import yaml
 
 from acsnet.evaluation.report import Network, read_networks
 from acsnet.evaluation.statistics import Comparison, compare
@@ -49,43 +49,31 @@ def make_networks(write_run: Callable[..., Path]) -> NetworkMaker:
 
 @pytest.fixture(scope="session")
 def cross_validation(tmp_path_factory: pytest.TempPathFactory, tiny_settings: dict[str, Any]) -> Path:
-    """Two configurations on two folds, of which the second shares the trainings of the first; predictions are kept."""
+    """Two configurations on two folds, of which the second shares the trainings of the first.
+
+    What does not come again, the time, is replaced by a known figure, and the kept predictions by the truth.
+    """
     from acsnet.config import build_config
-    from acsnet.data import load_records, split_records
-    from acsnet.evaluation import run_test
+    from acsnet.data import load_records
+    from acsnet.evaluation.crossval import CrossValidation
     from acsnet.evaluation.kept import mask_path
     from acsnet.files import write_json, write_png
-    from acsnet.training import Trainer
 
     folder = tmp_path_factory.mktemp("crossval") / "cv"
-    refining = {"refining": {"empty_mask_for_normal": True, "normal_for_empty_mask": True}}
-    configurations = {}
-    for name, evaluation in (("plain", {}), ("refined", refining)):
-        for fold in (0, 1):
-            settings = {
-                **tiny_settings,
-                "data": {**tiny_settings["data"], "folds": {"count": 2, "index": fold, "validation": 0.34}},
-                "training": {"epochs": 2, "batch_size": 4},
-                "evaluation": evaluation,
-            }
-            config = build_config(yaml.safe_load(yaml.safe_dump(settings)), [], "the test")
-            run = folder / "plain" / f"fold{fold}"
-            if name == "plain":
-                Trainer(config, run, progress=False).fit()
-            result, provenance = run_test(run / "best.safetensors", config, progress=False)
-            own = folder / name / f"fold{fold}" / "test"
-            about = {
-                "checkpoint_sha256": f"weights of fold {fold}",
-                "evaluation": config.evaluation.model_dump(mode="json"),
-                "threshold_source": "configuration",
-                "parameters": 1_234_567,
-                "seconds_per_image": 0.0125,
-            }
-            result.write(own, {**provenance, **about})
-            for record in split_records(load_records(config.data, progress=False), config.data.folds).test:
+    short = ["data.folds={count: 2, validation: 0.34}", "training.epochs=2"]
+    refining = "evaluation.refining={empty_mask_for_normal: true, normal_for_empty_mask: true}"
+    configs = {
+        "plain": build_config(tiny_settings, short, "plain"),
+        "refined": build_config(tiny_settings, [*short, refining], "refined"),
+    }
+    assert CrossValidation(folder, configs, progress=False).run() == {}
+    records = {record.name: record for record in load_records(configs["plain"].data, progress=False)}
+    for own in folder.glob("*/fold?/test"):
+        facts = json.loads((own / "metrics.json").read_text(encoding="utf-8"))
+        write_json(own / "metrics.json", {**facts, "parameters": 1_234_567, "seconds_per_image": 0.0125})
+        for name, record in records.items():
+            if mask_path(own, record.dataset, name).is_file():
                 mask = cv2.imread(str(record.masks[0]), cv2.IMREAD_GRAYSCALE)
                 assert mask is not None
-                write_png(mask_path(own, record.dataset, record.name), mask)
-        configurations[name] = {"training": "plain", "config": config.to_dict()}
-    write_json(folder / "crossval.json", {"format": 1, "study": "tiny", "folds": 2, "configurations": configurations})
+                write_png(mask_path(own, record.dataset, name), mask)
     return folder

@@ -1,6 +1,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,15 +54,15 @@ def test_a_test_named_twice_is_read_once(tmp_path: Path) -> None:
     assert [source.name for source in sources] == [None, "a", "b"]
 
 
-def write_description(folder: Path, content: object) -> Path:
+def write_description(folder: Path, content: dict[str, Any]) -> Path:
     folder.mkdir()
-    (folder / "crossval.json").write_text(json.dumps(content))
+    (folder / "crossval.json").write_text(json.dumps({"format": 1, "study": "s", **content}))
     return folder
 
 
 def test_a_cross_validation_is_a_network_a_configuration(tmp_path: Path) -> None:
     about = {"a": {"training": "a", "config": {"x": 1}}, "b": {"training": "a", "config": {"x": 2}}}
-    folder = write_description(tmp_path / "cv", {"format": 1, "study": "s", "folds": 2, "configurations": about})
+    folder = write_description(tmp_path / "cv", {"folds": 2, "configurations": about})
     sources, problems = find_sources([str(folder)])
     assert problems == []
     assert [(source.name, source.result, source.training, source.config) for source in sources] == [
@@ -102,16 +103,16 @@ def test_one_configuration_of_a_cross_validation(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({}, r"crossval.json is broken \(KeyError\('folds'\)\): run the cross-validation again"),
-        ([], "crossval.json is broken"),
-        ({"folds": 2, "configurations": {"a": {"config": {}}}}, "crossval.json is broken"),
-        ({"folds": 2, "configurations": {}}, "crossval.json has 0 configurations of 2 folds"),
+        ({}, "2 validation errors"),
+        ({"folds": 2, "configurations": {"a": {"config": {}}}}, "1 validation error"),
+        ({"folds": 2, "configurations": {}}, "1 validation error"),
+        ({"folds": 0, "configurations": {"a": {"training": "a", "config": {}}}}, "1 validation error"),
     ],
 )
-def test_a_broken_cross_validation_is_told_of(tmp_path: Path, content: object, message: str) -> None:
+def test_a_broken_cross_validation_is_told_of(tmp_path: Path, content: dict[str, Any], message: str) -> None:
     sources, (problem,) = find_sources([str(write_description(tmp_path / "cv", content))])
     assert sources == []
-    assert re.search(message, problem)
+    assert re.search(rf"crossval.json is broken \({message} for Plan\): start a new cross-validation", problem)
 
 
 def test_what_is_no_run_is_told_of_and_the_rest_found(tmp_path: Path) -> None:
