@@ -239,8 +239,9 @@ class TrainingConfig(Section):
     """The training loop.
 
     ``batch_size`` is the total over all processes. ``selection`` is the formula of validation metrics whose best epoch
-    is kept. ``patience`` epochs without a better one end the training; null never does. ``ema_decay`` keeps an
-    exponential moving average of the weights, which is then what is validated and saved.
+    is kept; ``epoch``, its number, keeps the last one. ``patience`` epochs without a better one end the training; null
+    never does. ``ema_decay`` keeps an exponential moving average of the weights, which is then what is validated and
+    saved.
     """
 
     epochs: PositiveInt = 90

@@ -18,7 +18,7 @@ _EXAMPLE = "write numbers, metrics, + - * / and brackets, as in 0.7*dice + 0.3*a
 
 
 class SelectionFormula:
-    """Arithmetic over validation metrics, read without evaluating code.
+    """Arithmetic over validation metrics and the number of the epoch, read without evaluating code.
 
     Args:
         text: such as ``0.7*dice + 0.3*accuracy``.

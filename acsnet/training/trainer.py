@@ -154,10 +154,9 @@ class Trainer:
         started = time.monotonic()
         row: dict[str, Any] = {"epoch": self.epoch + 1, "learning_rate": self.optimizer.param_groups[0]["lr"]}
         row |= self._train(reporter)
-        row |= {f"val_{name}": value for name, value in self._validate().items()}
-        row["score"] = self.formula(
-            {name.removeprefix("val_"): v for name, v in row.items() if name.startswith("val_")}
-        )
+        validated = self._validate()
+        row |= {f"val_{name}": value for name, value in validated.items()}
+        row["score"] = self.formula({"epoch": float(self.epoch + 1), **validated})
         row |= {"seconds": time.monotonic() - started, "peak_memory_mb": peak_memory_mb(self.accelerator.device)}
         if on_epoch is not None:
             on_epoch(row)
