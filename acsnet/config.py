@@ -125,7 +125,8 @@ class DataConfig(Section):
     ``root`` is a folder in the published layout of ``dataset`` (a name of ``acsnet.data.list_datasets()``), ``records``
     a CSV table of records, or a list of them: exactly one of the two is needed by the time data is read. ``class_map``
     says what labels of the data are called here, as in ``{cyst: benign}``; null is for none. ``split`` is the part that
-    ``tools/test.py`` tests. ``oversample`` repeats the training images of small classes, with no randomness, until
+    ``tools/test.py`` tests. ``parts`` is a list of which image is in which part, a CSV table (``parts.csv`` of a run)
+    or the name of a released one, and takes the place of ``folds``. ``oversample`` repeats the training images of small classes, with no randomness, until
     classes are about equally frequent. ``cache`` is the folder of decoded images, by default that of the environment
     variable ACSNET_CACHE or ~/.cache/acsnet.
     """
@@ -139,6 +140,7 @@ class DataConfig(Section):
     mean: tuple[Real, ...] = (0.330,)
     std: tuple[Annotated[Real, Field(gt=0)], ...] = (0.204,)
     folds: FoldsConfig = FoldsConfig()
+    parts: UserPath | None = None
     split: Part = "test"
     oversample: bool = False
     cache: UserPath | None = None
@@ -359,11 +361,16 @@ class Config(Section):
         return self.model_dump(mode="json")
 
     def for_card(self) -> dict[str, Any]:
-        """What a checkpoint's card keeps of it: no path (of a teacher its file's name), and a number as threshold."""
+        """What a checkpoint's card keeps of it: no path (of a teacher its file's name), and a number as threshold.
+
+        The name of a released split is none.
+        """
         content = self.to_dict()
         content["model"]["initial_weights"] = None
         for key in ("root", "records", "cache"):
             content["data"][key] = None
+        if self.data.parts is not None and (self.data.parts.suffix or len(self.data.parts.parts) > 1):
+            content["data"]["parts"] = None
         if self.loss.distillation is not None:
             content["loss"]["distillation"]["teacher"] = self.loss.distillation.teacher.name
         if self.evaluation.threshold == CHOSEN_ON_VALIDATION:

@@ -8,7 +8,8 @@ from acsnet.data.phantom import Phantom, make_phantom, write_phantoms
 from acsnet.data.records import Record, dataset_hash, read_record_table, write_record_table
 from acsnet.data.sets import DatasetEntry, dataset_entry, list_datasets, read_dataset
 from acsnet.data.sets.busi import read_busi
-from acsnet.data.source import load_records
+from acsnet.data.source import load_records, split_data
+from acsnet.data.split_list import SplitList, read_split_list, write_split_list
 from acsnet.data.transforms import Augmentation
 from acsnet.data.verify import verify_records
 
@@ -22,6 +23,7 @@ __all__ = [
     "Sample",
     "SeededSampler",
     "Split",
+    "SplitList",
     "build_loader",
     "dataset_entry",
     "dataset_hash",
@@ -33,8 +35,11 @@ __all__ = [
     "read_busi",
     "read_dataset",
     "read_record_table",
+    "read_split_list",
+    "split_data",
     "split_records",
     "verify_records",
     "write_phantoms",
     "write_record_table",
+    "write_split_list",
 ]

@@ -1,4 +1,4 @@
-"""The records that a configuration asks for."""
+"""The records that a configuration asks for, and their split."""
 
 import logging
 from collections import Counter
@@ -7,11 +7,14 @@ from pathlib import Path
 
 from acsnet.config import DataConfig
 from acsnet.data.class_map import check_labels, map_classes, source_labels
+from acsnet.data.folds import Split, split_records
 from acsnet.data.listing import problem_list
 from acsnet.data.records import Record, read_record_table
 from acsnet.data.sets import dataset_entry, list_datasets
+from acsnet.data.split_list import SplitList, read_split_list
 from acsnet.data.verify import verify_records
 from acsnet.errors import DataError
+from acsnet.released import resolve_split
 
 logger = logging.getLogger(__name__)
 
@@ -19,10 +22,14 @@ logger = logging.getLogger(__name__)
 def load_records(data: DataConfig, progress: bool = True) -> list[Record]:
     """Read and verify the records of the configured classes, in any of the forms a configuration can name.
 
+    With ``data.parts`` they are those that it lists.
+
     Raises:
         DataError: where neither ``data.root`` nor ``data.records`` is set, and for whatever is wrong with the data.
-        UnknownNameError: for an unknown ``data.dataset``, or unknown names in ``data.class_map``, with near matches.
+        UnknownNameError: for an unknown ``data.dataset``, unknown names in ``data.class_map``, or an unknown split in
+            ``data.parts``, with near matches.
     """
+    listed = _split_list(data)
     labels = source_labels(data.classes, data.class_map)
     problems: list[str] = []
     if data.records is not None:
@@ -34,7 +41,23 @@ def load_records(data: DataConfig, progress: bool = True) -> list[Record]:
             "no data is named: --set data.root=FOLDER (in BUSI's layout, or in that of data.dataset: "
             f"{', '.join(list_datasets())}) or --set data.records=TABLE.csv"
         )
+    if listed is not None:
+        records = listed.keep(records)
     return verify_records(map_classes(records, data.class_map), progress, problems)
+
+
+def split_data(records: Sequence[Record], data: DataConfig) -> Split:
+    """Split the records of :func:`load_records` as configured: by ``data.parts``, or by ``data.folds``.
+
+    Raises:
+        DataError: as of :func:`split_records` and :meth:`SplitList.split`.
+    """
+    listed = _split_list(data)
+    return split_records(records, data.folds) if listed is None else listed.split(records)
+
+
+def _split_list(data: DataConfig) -> SplitList | None:
+    return None if data.parts is None else read_split_list(resolve_split(data.parts))
 
 
 def scan_records(source: Path, dataset: str) -> list[Record]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from acsnet.checkpoint import CheckpointCard, read_card
 from acsnet.config import CHOSEN_ON_VALIDATION, Config, EvaluationConfig, Part, build_config, load_config
-from acsnet.data import Record, Split, dataset_entry, dataset_hash, load_records, split_records
+from acsnet.data import Record, Split, dataset_entry, dataset_hash, load_records, split_data
 from acsnet.errors import ConfigError
 from acsnet.evaluation.evaluate import Evaluation, evaluate
 from acsnet.evaluation.predictor import Predictor
@@ -100,10 +100,13 @@ def run_test(
     # Until the threshold is chosen there is any.
     first = settings.model_copy(update={"threshold": EvaluationConfig().threshold}) if chosen else settings
     predictor = Predictor.from_checkpoint(checkpoint, evaluation=first)
+    if config.data.split == "all":
+        # All images of whatever data is named, listed in a split or not.
+        config = config.model_copy(update={"data": config.data.model_copy(update={"parts": None})})
     records = load_records(config.data, progress)
     if dataset_hash(records) == predictor.card.dataset.get("hash"):
         _warn_of_leaks(predictor.card)
-    split = None if config.data.split == "all" else split_records(records, config.data.folds)
+    split = None if config.data.split == "all" else split_data(records, config.data)
     if split is not None:
         _check_split(split, predictor.card, chosen)
     if split is not None and chosen:
@@ -134,7 +137,8 @@ def _describe(predictor: Predictor, config: Config, tested: Sequence[Record], sp
         "evaluation": config.evaluation.model_dump(mode="json"),
         "threshold": predictor.evaluation.threshold,
         "dataset_hash": dataset_hash(tested),
-        "folds": None if split is None else config.data.folds.model_dump(),
+        "folds": None if split is None or config.data.parts else config.data.folds.model_dump(),
+        "parts": None if config.data.parts is None else config.data.parts.name,
         "split_hash": None if split is None else split.hash,
     }
 

@@ -1,6 +1,6 @@
 """Released checkpoints: their names, what is known of them, and their files."""
 
-from acsnet.released.files import check_released_file, is_path, released_path, resolve_checkpoint
+from acsnet.released.files import check_released_file, is_path, released_path, resolve_checkpoint, resolve_split
 from acsnet.released.index import (
     Figure,
     Recipe,
@@ -33,4 +33,5 @@ __all__ = [
     "released_checkpoint",
     "released_path",
     "resolve_checkpoint",
+    "resolve_split",
 ]

@@ -1,4 +1,7 @@
-"""The files of released checkpoints: beside the code in a clone, else fetched once; their SHA-256 is always checked."""
+"""The files of released checkpoints: beside the code in a clone, else fetched once; their SHA-256 is always checked.
+
+The lists of the splits they were trained on are small and lie beside the index, in a wheel too.
+"""
 
 import os
 import urllib.parse
@@ -8,10 +11,12 @@ from filelock import FileLock
 
 from acsnet.errors import CheckpointError
 from acsnet.files import cache_folder
+from acsnet.registry import look_up
 from acsnet.released.index import ReleasedCheckpoint, index_folder, read_index, released_checkpoint
 from acsnet.transfer import fetch, file_sha256
 
 _SUFFIX = ".safetensors"
+_SPLIT_SUFFIX = ".csv"
 
 
 def resolve_checkpoint(path_or_name: str | Path) -> Path:
@@ -36,7 +41,21 @@ def resolve_checkpoint(path_or_name: str | Path) -> Path:
 def is_path(text: str) -> bool:
     """Whether a text looks like a path rather than a released name."""
     separators = {"/", os.sep, os.altsep or os.sep}
-    return text.endswith(_SUFFIX) or any(separator in text for separator in separators)
+    return text.endswith((_SUFFIX, _SPLIT_SUFFIX)) or any(separator in text for separator in separators)
+
+
+def resolve_split(path_or_name: str | Path) -> Path:
+    """Give the file of a split's list: of a path the path, of a released name the file beside the index.
+
+    Raises:
+        UnknownNameError: for a name that is not released, with near matches.
+        CheckpointError: where there is no index.
+    """
+    path = Path(path_or_name)
+    if path.is_file() or is_path(str(path)):
+        return path
+    lists = {file.stem: file for file in index_folder().glob(f"*{_SPLIT_SUFFIX}")}
+    return look_up("released split", path.name, lists, "the path of a list ends in .csv")
 
 
 def released_path(name: str) -> Path:

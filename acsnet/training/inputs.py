@@ -26,7 +26,7 @@ from acsnet.data import (
     describe_split,
     load_records,
     oversample,
-    split_records,
+    split_data,
 )
 from acsnet.data.verify import NORMAL
 from acsnet.errors import ConfigError, DataError
@@ -151,7 +151,7 @@ def load_training_data(config: Config, records: Sequence[Record]) -> TrainingDat
     augmentation = None
     if config.augmentation:
         augmentation = Augmentation(config.augmentation, config.data.image_size, config.model.in_channels)
-    split = split_records(records, config.data.folds)
+    split = split_data(records, config.data)
     counts = Counter(record.label for record in split.train)
     missing = [label for label in config.data.classes if label not in counts]
     if missing:
@@ -180,7 +180,7 @@ def log_initial_weights(initial: InitialWeights, data: TrainingData) -> None:
 def log_split(split: Split, config: DataConfig) -> None:
     """Log the parts as a table, and how many test images have a copy in training where the configuration allows it."""
     logger.info("%s", describe_split(split, config.classes))
-    if not config.folds.grouped and any(record.group for record in split.part("all")):
+    if config.parts is None and not config.folds.grouped and any(record.group for record in split.part("all")):
         logger.warning(
             "data.folds.grouped is false: %d of %d test images have a copy, or another image of their group, in "
             "training",

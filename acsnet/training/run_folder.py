@@ -9,6 +9,7 @@ import torch
 import yaml
 
 from acsnet.config import Config, build_config, changed_keys
+from acsnet.data import Split, write_split_list
 from acsnet.errors import RunError
 from acsnet.files import whole_file, write_csv, write_json, write_text
 
@@ -19,7 +20,8 @@ def _is_seen(path: Path) -> bool:
 
 
 class RunFolder:
-    """``config.yaml``, ``environment.json``, ``history.csv``, ``tensorboard/``, ``last.pt`` and ``best.safetensors``.
+    """``config.yaml``, ``environment.json``, ``parts.csv``, ``history.csv``, ``tensorboard/``, ``last.pt`` and
+    ``best.safetensors``.
 
     Args:
         path: the folder.
@@ -29,6 +31,7 @@ class RunFolder:
         self.path = path
         self.config = path / "config.yaml"
         self.environment = path / "environment.json"
+        self.parts = path / "parts.csv"
         self.history = path / "history.csv"
         self.tensorboard = path / "tensorboard"
         self.last = path / "last.pt"
@@ -73,9 +76,10 @@ class RunFolder:
             raise RunError(f"{self.config} is broken: mend it, or start a new run by --work-dir")
         return content
 
-    def start(self, config: Config, environment: Mapping[str, Any]) -> None:
-        """Write the resolved configuration and the environment."""
+    def start(self, config: Config, split: Split, environment: Mapping[str, Any]) -> None:
+        """Write the resolved configuration, the split and, last, the environment."""
         write_text(self.config, config.to_yaml())
+        write_split_list(self.parts, split)
         write_json(self.environment, dict(environment))
 
     def write_history(self, rows: Sequence[Mapping[str, Any]]) -> None:

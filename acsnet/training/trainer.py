@@ -138,7 +138,7 @@ class Trainer:
             environment |= {"split_hash": self.data.split.hash, "dataset": self.data.description}
             origins = {"initial_weights": self.initial, "teacher": self.teacher}
             environment |= {key: origin.record for key, origin in origins.items() if origin is not None}
-            self.folder.start(self.config, environment)
+            self.folder.start(self.config, self.data.split, environment)
             log_split(self.data.split, self.config.data)
             if self.initial is not None:
                 log_initial_weights(self.initial, self.data)

@@ -17,7 +17,7 @@ from acsnet.released import Figure, ReleasedCheckpoint, ReleasedTest, WorstCase,
 
 LEVEL = 0.95
 _WORST = 5
-_NEEDED = ("checkpoint_sha256", "dataset_sizes", "class_map", "evaluation", "folds", "threshold", "protocol")
+_NEEDED = ("checkpoint_sha256", "dataset_sizes", "class_map", "evaluation", "folds", "parts", "threshold", "protocol")
 # What --set says of the tested data: kept as it was given.
 _DATA_KEYS = ("data.root", "data.records", "data.dataset")
 
@@ -103,6 +103,8 @@ def _differences(card: CheckpointCard, facts: Mapping[str, Any]) -> list[str]:
     pairs = [("data.split", data["split"], facts["part"]), ("data.class_map", data["class_map"], facts["class_map"])]
     if facts["folds"] is not None:
         pairs.append(("data.folds", data["folds"], facts["folds"]))
+    if facts["part"] != "all":
+        pairs.append(("data.parts", data["parts"], facts["parts"]))
     pairs += [
         (f"evaluation.{key}", trained["evaluation"].get(key), value) for key, value in facts["evaluation"].items()
     ]
