@@ -124,11 +124,11 @@ class DataConfig(Section):
 
     ``root`` is a folder in the published layout of ``dataset`` (a name of ``acsnet.data.list_datasets()``), ``records``
     a CSV table of records, or a list of them: exactly one of the two is needed by the time data is read. ``class_map``
-    says what labels of the data are called here, as in ``{cyst: benign}``; null is for none. ``split`` is the part that
-    ``tools/test.py`` tests. ``parts`` is a list of which image is in which part, a CSV table (``parts.csv`` of a run)
-    or the name of a released one, and takes the place of ``folds``. ``oversample`` repeats the training images of small classes, with no randomness, until
-    classes are about equally frequent. ``cache`` is the folder of decoded images, by default that of the environment
-    variable ACSNET_CACHE or ~/.cache/acsnet.
+    says what labels of the data are called here, as in ``{cyst: benign}``; null is for none. ``parts`` is a list of
+    which image is in which part, a CSV table (as ``parts.csv`` of a run) or the name of a released one, and takes the
+    place of ``folds``. ``split`` is the part that ``tools/test.py`` tests. ``oversample`` repeats the training images
+    of small classes, with no randomness, until classes are about equally frequent. ``cache`` is the folder of decoded
+    images, by default that of the environment variable ACSNET_CACHE or ~/.cache/acsnet.
     """
 
     root: UserPath | None = None

@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
+from acsnet.config import Part
 from acsnet.data.folds import Split
 from acsnet.data.listing import natural_order, problem_list
 from acsnet.data.records import Record, stable_hash
@@ -18,7 +19,7 @@ from acsnet.errors import DataError
 from acsnet.files import write_csv
 
 COLUMNS = ("dataset", "name", "label", "group", "part")
-_PARTS = ("train", "val", "test")
+_PARTS: tuple[Part, ...] = tuple(part for part in get_args(Part) if part != "all")
 
 
 class ListedImage(NamedTuple):
@@ -90,11 +91,11 @@ def read_split_list(path: Path) -> SplitList:
         DataError: for a table that is missing, empty or broken.
     """
     lines = read_table(path, COLUMNS)
-    problems = [f"{line.where}: the part is {line.cells['part']!r}" for line in lines if line.cells["part"] not in _PARTS]
+    parts = [line.cells["part"] for line in lines]
+    problems = [f"{x.where}: the part is {part!r}" for x, part in zip(lines, parts, strict=True) if part not in _PARTS]
     keys = [(line.cells["dataset"], line.cells["name"]) for line in lines]
     problems += [f"{dataset}/{name} has {n} lines" for (dataset, name), n in Counter(keys).items() if n > 1]
-    missing = [part for part in _PARTS if part not in {line.cells["part"] for line in lines}]
-    problems += [f"there is no image in the part {part}" for part in missing]
+    problems += [f"there is no image in the part {part}" for part in _PARTS if part not in parts]
     if problems:
         raise DataError(problem_list(f"{path} is no list of train, val and test", problems))
     images = (ListedImage(*(line.cells[column] for column in COLUMNS[2:])) for line in lines)

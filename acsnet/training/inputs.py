@@ -123,7 +123,7 @@ def prepare_training(
     Raises:
         AcsnetError: for anything that would keep the training from starting.
     """
-    formula = SelectionFormula(config.training.selection, ("epoch", *metric_names(config.model.tasks)))
+    formula = SelectionFormula(config.training.selection, metric_names(config.model.tasks))
     set_seed(config.training.seed)
     network = build_network(config)
     check_size(config.data.image_size, getattr(network, "divisor", 1))

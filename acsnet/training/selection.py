@@ -22,7 +22,7 @@ class SelectionFormula:
 
     Args:
         text: such as ``0.7*dice + 0.3*accuracy``.
-        metrics: the names that may stand in it.
+        metrics: the names that may stand in it, beside ``epoch``.
 
     Raises:
         ConfigError: for anything but arithmetic.
@@ -35,10 +35,10 @@ class SelectionFormula:
             self._tree = ast.parse(text.strip(), mode="eval").body
         except (SyntaxError, ValueError):  # ValueError: null bytes, in older Pythons
             raise ConfigError(f"training.selection is {text!r}: it cannot be read; {_EXAMPLE}") from None
-        self._value(self._tree, dict.fromkeys(metrics, 1.0))
+        self._value(self._tree, dict.fromkeys(("epoch", *metrics), 1.0))
 
     def __call__(self, metrics: Mapping[str, float]) -> float:
-        """The score; higher is better, and what is undefined (a metric that is NaN, a division by 0) is the lowest."""
+        """The score of these metrics and the ``epoch``; higher is better, and what is undefined (a metric that is NaN, a division by 0) is the lowest."""
         score = self._value(self._tree, metrics)
         # NaN would be neither better nor worse than any other, and the best for ever once it came first.
         return -math.inf if math.isnan(score) else score

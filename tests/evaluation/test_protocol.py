@@ -74,6 +74,23 @@ def test_of_another_split_the_validation_part_is_unknown(trained_run: Path) -> N
         run_test(checkpoint, config, progress=False)
 
 
+def test_a_listed_split_is_tested_as_listed(trained_run: Path, tmp_path: Path) -> None:
+    """And of all images those that are not listed too."""
+    checkpoint = trained_run / "best.safetensors"
+    lines = (trained_run / "parts.csv").read_text().splitlines(keepends=True)
+    tested = [line.split(",")[1] for line in lines if line.endswith(",test\n")]
+    left_out = next(line for line in lines if line.endswith(",train\n"))
+    (tmp_path / "parts.csv").write_text("".join(line for line in lines if line != left_out))
+    config = resolve_test_config(checkpoint, None, [f"data.parts={tmp_path / 'parts.csv'}"])
+    result, provenance = run_test(checkpoint, config, progress=False)
+    assert [case["image"] for case in result.cases] == tested
+    assert (provenance["parts"], provenance["folds"]) == ("parts.csv", None)
+    everything = resolve_test_config(checkpoint, None, [f"data.parts={tmp_path / 'parts.csv'}", "data.split=all"])
+    result, provenance = run_test(checkpoint, everything, progress=False)
+    assert len(result.cases) == len(lines) - 1
+    assert (provenance["parts"], provenance["split_hash"]) == (None, None)
+
+
 def test_choosing_and_testing_on_the_same_images_is_pointed_out(
     trained_run: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

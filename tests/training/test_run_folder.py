@@ -7,8 +7,13 @@ import torch
 import yaml
 
 from acsnet.config import Config, build_config, load_config
+from acsnet.data import Record, Split, read_split_list
 from acsnet.errors import RunError
 from acsnet.training import RunFolder
+
+
+# One image a part.
+SPLIT = Split(*((Record(Path(f"{part}.png"), (), "normal", part),) for part in ("train", "val", "test")))
 
 
 def config(*overrides: str) -> Config:
@@ -20,12 +25,13 @@ def config(*overrides: str) -> Config:
 @pytest.fixture
 def started(tmp_path: Path) -> RunFolder:
     folder = RunFolder(tmp_path / "runs" / "first")
-    folder.start(config("optimizer.learning_rate=1e-5"), {"torch": "2.4", "gpu": None})
+    folder.start(config("optimizer.learning_rate=1e-5"), SPLIT, {"torch": "2.4", "gpu": None})
     return folder
 
 
 def test_what_a_started_run_holds(started: RunFolder) -> None:
-    assert sorted(path.name for path in started.path.iterdir()) == ["config.yaml", "environment.json"]
+    assert sorted(path.name for path in started.path.iterdir()) == ["config.yaml", "environment.json", "parts.csv"]
+    assert read_split_list(started.parts).hash == SPLIT.hash
     assert load_config(started.config) == config("optimizer.learning_rate=1e-5")
     assert json.loads(started.environment.read_text()) == {"torch": "2.4", "gpu": None}
     assert started.last == started.path / "last.pt"

@@ -41,7 +41,8 @@ def read_history(folder: Path) -> list[dict[str, str]]:
 
 def test_run_folder_holds_everything(trained_run: Path, tiny_config: Path, phantom_root: Path) -> None:
     names = {path.name for path in trained_run.iterdir()}
-    assert names == {"config.yaml", "environment.json", "history.csv", "tensorboard", "last.pt", "best.safetensors"}
+    files = {"environment.json", "history.csv", "last.pt", "best.safetensors", "parts.csv"}
+    assert names == {"config.yaml", "tensorboard", *files}
     assert load_config(trained_run / "config.yaml") == load_config(tiny_config)
     environment = json.loads((trained_run / "environment.json").read_text())
     assert environment["packages"]["torch"] == torch.__version__.partition("+")[0]
@@ -240,6 +241,13 @@ def test_early_stopping(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
     config = make_config(tiny_settings, "training.epochs=9", "training.patience=2", "training.selection=0*dice")
     Trainer(config, tmp_path / "run", progress=False).fit()
     assert len(read_history(tmp_path / "run")) == 3
+
+
+def test_selection_by_the_number_of_the_epoch_keeps_the_last(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
+    config = make_config(tiny_settings, "training.epochs=3", "training.selection=epoch", "optimizer.learning_rate=1e-9")
+    best = Trainer(config, tmp_path / "run", progress=False).fit()
+    assert [float(row["score"]) for row in read_history(tmp_path / "run")] == [1, 2, 3]
+    assert read_card(best).metrics["protocol"].endswith("epoch 3")
 
 
 @pytest.mark.parametrize("task", ["segmentation", "classification"])

@@ -2,17 +2,19 @@
 
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from acsnet.checkpoint import read_card
-from acsnet.errors import CheckpointError
+from acsnet.data import read_split_list
+from acsnet.errors import AcsnetError, CheckpointError
 from acsnet.evaluation.protocol import resolve_test_config, run_test
 from acsnet.evaluation.release.conversion import MAX_FILE_BYTES, MAX_TOTAL_BYTES
 from acsnet.evaluation.release.figures import read_test
 from acsnet.evaluation.release.readme import README_NAME, release_readme
 from acsnet.evaluation.statistics import MEASURES
-from acsnet.released import ReleasedTest, check_released_file, read_index
+from acsnet.released import ReleasedTest, check_released_file, read_index, resolve_split
 
 # By how much a figure may differ: devices and versions round differently, and a pixel at the threshold flips.
 FIGURE_TOLERANCE = 1e-3
@@ -29,7 +31,8 @@ def check_release(folder: Path) -> list[str]:
     for name, entry in index.checkpoints.items():
         try:
             check_released_file(folder / entry.file, entry)
-        except CheckpointError as error:
+            _check_split(name, entry.split_hash, read_card(folder / entry.file).config)
+        except AcsnetError as error:
             problems.append(str(error))
         if entry.size > MAX_FILE_BYTES:
             problems.append(f"{name} has {entry.size / 1e6:.1f} MB, at most {MAX_FILE_BYTES / 1e6:.0f} may be")
@@ -46,6 +49,13 @@ def check_release(folder: Path) -> list[str]:
     if not readme.is_file() or readme.read_text(encoding="utf-8") != release_readme(index):
         problems.append(f"{readme} is stale: write it anew by tools/release.py --readme")
     return problems
+
+
+def _check_split(name: str, split_hash: str | None, config: Mapping[str, Any]) -> None:
+    """Check that the list of a checkpoint's split, where it has one, makes the split that it was trained on."""
+    parts = config.get("data", {}).get("parts")
+    if parts is not None and read_split_list(resolve_split(parts)).hash != split_hash:
+        raise CheckpointError(f"{name} was trained on the split {split_hash}, which the list {parts} is not")
 
 
 def check_figures(names: Sequence[str], overrides: Sequence[str], folder: Path, progress: bool = True) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from acsnet.checkpoint import CheckpointCard, read_card, read_weights, save_checkpoint
-from acsnet.config import CHOSEN_ON_VALIDATION, EvaluationConfig, build_config, changed_keys, load_config
+from acsnet.config import build_config, changed_keys, load_config
 from acsnet.errors import CheckpointError, InputError
 from acsnet.evaluation.release.private import check_public, public_card
 from acsnet.evaluation.release.readme import write_index
@@ -126,10 +126,7 @@ def _recipe(config: Path, overrides: Sequence[str], card: CheckpointCard) -> Rec
     path = config.resolve()
     if not path.is_relative_to(Path.cwd()):
         raise InputError(f"{config} lies outside {Path.cwd()}: give a configuration of this repository, from its root")
-    given = load_config(config, overrides).to_dict()
-    if given["evaluation"]["threshold"] == CHOSEN_ON_VALIDATION:
-        # The card has a number in its place.
-        given["evaluation"]["threshold"] = EvaluationConfig().threshold
+    given = load_config(config, overrides).for_card()
     trained = build_config(card.config, (), "the configuration in the checkpoint").to_dict()
     if card.members > 1:
         # Its members were trained on one fold each.

@@ -153,7 +153,9 @@ def protocol_rows(networks: Sequence[Network]) -> list[tuple[str, str]]:
     if config is not None:
         folds = config.data.folds
         ways = f"one single split, {folds.test:.0%} tested" if folds.test is not None else f"{folds.count} folds"
-        rows.append(("split", f"{ways}; groups {'kept together' if folds.grouped else 'parted'}; seed {folds.seed}"))
+        drawn = f"{ways}; groups {'kept together' if folds.grouped else 'parted'}; seed {folds.seed}"
+        listed = config.data.parts
+        rows.append(("split", drawn if listed is None else f"one single split, as listed in {listed.name}"))
         rows.append(("model selection", f"best epoch by {config.training.selection}, on the validation part"))
     sizes = dict.fromkeys(
         "x".join(map(str, network.config.data.image_size)) for network in networks if network.config is not None

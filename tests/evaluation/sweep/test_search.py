@@ -108,6 +108,7 @@ def test_trials_of_one_seed_differ_and_come_again() -> None:
         ({"method": "tpe", "trials": 3, "parameters": {"a": {"low": 0, "high": 1, "log": True}}}, "log needs low and"),
         ({"method": "tpe", "trials": 3, "parameters": {"a": {"values": [1], "low": 0, "high": 1}}}, "either values"),
         ({"method": "tpe", "trials": 3, "parameters": {"a": {"low": 1, "high": 3, "step": 0}}}, "step is 0: it needs"),
+        ({"method": "tpe", "trials": 3, "parameters": {"data.parts": {"values": ["a"]}}}, "it cannot be searched"),
         ({"method": "tpe", "trials": 3, "parameters": {"data.folds.seed": {"values": [1]}}}, "it cannot be searched"),
     ],
 )

@@ -1,0 +1,126 @@
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from acsnet.config import DataConfig
+from acsnet.data import load_records, read_split_list, split_data, write_split_list
+from acsnet.data.folds import Split
+from acsnet.errors import DataError, UnknownNameError
+from acsnet.released import index
+
+MakeSet = Callable[..., Path]
+FOLDS = {"test": 0.25, "validation": 0.34}
+
+
+@pytest.fixture
+def root(make_set: MakeSet) -> Path:
+    return make_set(benign=9, malignant=9)
+
+
+def config(root: Path, **settings: object) -> DataConfig:
+    return DataConfig.model_validate({"root": root, "classes": ["benign", "malignant"], "folds": FOLDS, **settings})
+
+
+@pytest.fixture
+def drawn(root: Path) -> Split:
+    return split_data(load_records(config(root), progress=False), config(root))
+
+
+@pytest.fixture
+def table(drawn: Split, tmp_path: Path) -> Path:
+    path = tmp_path / "parts.csv"
+    write_split_list(path, drawn)
+    return path
+
+
+def test_what_is_written_makes_the_same_split(root: Path, drawn: Split, table: Path) -> None:
+    listed = config(root, parts=table, folds={})
+    again = split_data(load_records(listed, progress=False), listed)
+    for part in ("train", "val", "test"):
+        assert set(again.part(part)) == set(drawn.part(part))
+    assert read_split_list(table).hash == again.hash == drawn.hash
+    first = table.read_text().splitlines()[:2]
+    assert first[0] == "dataset,name,label,group,part"
+    assert first[1].startswith("busi,benign/benign (1).png,benign,busi/benign/benign (1).png,t")
+
+
+def test_images_that_are_not_listed_are_left_out(root: Path, table: Path, make_set: MakeSet) -> None:
+    lines = table.read_text().splitlines(keepends=True)
+    train = next(line for line in lines if line.endswith("train\n"))
+    table.write_text("".join(line for line in lines if line != train))
+    records = load_records(config(root, parts=table), progress=False)
+    assert len(records) == 17
+    assert train.split(",")[1] not in {record.name for record in records}
+
+
+def test_groups_are_those_of_the_list(root: Path, drawn: Split, table: Path, tmp_path: Path) -> None:
+    first, second, *rest = drawn.test
+    joined = Split(drawn.train, drawn.val, (first, replace(second, group=first.group), *rest))
+    write_split_list(tmp_path / "joined.csv", joined)
+    records = load_records(config(root, parts=tmp_path / "joined.csv"), progress=False)
+    group = {record.name: record.group for record in records}
+    assert group[first.name] == group[second.name]
+    assert len(set(group.values())) == 17
+
+
+def test_all_listed_images_are_needed(root: Path, table: Path) -> None:
+    (root / "malignant" / "malignant (3).png").unlink()
+    (root / "malignant" / "malignant (3)_mask.png").unlink()
+    message = (
+        rf"^1 of the 18 images of the split {table} are not in the data \(busi/malignant/malignant \(3\)\.png, \.\.\.\)"
+        r": give all of its images; a test of others is one of data\.split=all$"
+    )
+    with pytest.raises(DataError, match=message):
+        load_records(config(root, parts=table), progress=False)
+
+
+def test_classes_have_to_be_those_of_the_list(root: Path, table: Path) -> None:
+    table.write_text(table.read_text().replace("(2).png,benign,", "(2).png,malignant,"))
+    listed = config(root, parts=table)
+    records = load_records(listed, progress=False)
+    message = r"^the data is not that of the split .*: busi/benign/benign \(2\)\.png is malignant in the list, benign h"
+    with pytest.raises(DataError, match=message):
+        split_data(records, listed)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        (",test\n", ",tset\n", r"parts\.csv line \d+: the part is 'tset'"),
+        ("malignant (2)", "malignant (1)", r"busi/malignant/malignant \(1\)\.png has 2 lines"),
+        (",val\n", ",train\n", "there is no image in the part val"),
+        ("dataset,name", "dataset,image", r"parts\.csv has no column name: it has dataset, image, label, group, part"),
+    ],
+)
+def test_a_broken_list(table: Path, old: str, new: str, problem: str) -> None:
+    table.write_text(table.read_text().replace(old, new))
+    with pytest.raises(DataError, match=problem):
+        read_split_list(table)
+
+
+def test_a_missing_list(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"there is no table .*nothing\.csv"):
+        load_records(config(root, parts=tmp_path / "nothing.csv"), progress=False)
+
+
+def test_a_released_list_is_found_by_its_name(
+    root: Path, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    (folder / "index.json").write_text("{}")
+    table.rename(folder / "noise_curated.csv")
+    monkeypatch.setattr(index, "_PLACES", (folder,))
+    assert len(load_records(config(root, parts="noise_curated"), progress=False)) == 18
+    with pytest.raises(UnknownNameError, match=r"unknown released split 'noise_curatd': did you mean 'noise_curated'"):
+        load_records(config(root, parts="noise_curatd"), progress=False)
+
+
+def test_the_released_split_of_busi(busi_root: Path) -> None:
+    """No group is parted, and the list is of images that are there."""
+    data = DataConfig(root=busi_root, parts=Path("busi_curated"))
+    split = split_data(load_records(data, progress=False), data)
+    assert split.leaked == 0
+    assert [len(part) for part in (split.train, split.val, split.test)] == [395, 45, 77]
