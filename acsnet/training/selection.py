@@ -38,7 +38,11 @@ class SelectionFormula:
         self._value(self._tree, dict.fromkeys(("epoch", *metrics), 1.0))
 
     def __call__(self, metrics: Mapping[str, float]) -> float:
-        """The score of these metrics and the ``epoch``; higher is better, and what is undefined (a metric that is NaN, a division by 0) is the lowest."""
+        """The score; higher is better, and what is undefined (a metric that is NaN, a division by 0) is the lowest.
+
+        Args:
+            metrics: those of the epoch, and ``epoch``, its number.
+        """
         score = self._value(self._tree, metrics)
         # NaN would be neither better nor worse than any other, and the best for ever once it came first.
         return -math.inf if math.isnan(score) else score

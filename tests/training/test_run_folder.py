@@ -11,7 +11,6 @@ from acsnet.data import Record, Split, read_split_list
 from acsnet.errors import RunError
 from acsnet.training import RunFolder
 
-
 # One image a part.
 SPLIT = Split(*((Record(Path(f"{part}.png"), (), "normal", part),) for part in ("train", "val", "test")))
 
