@@ -64,7 +64,8 @@ class Section(BaseModel):
 class ModelConfig(Section):
     """Which network: the arguments of ``acsnet.create_model``, but for the number of classes, which the data gives.
 
-    ``initial_weights`` is a safetensors file that training starts from: every tensor is taken whose name and shape fit.
+    ``initial_weights`` is a safetensors file or released name that training starts from: every tensor is taken whose
+    name and shape fit.
     """
 
     name: str
@@ -181,13 +182,13 @@ class LossTerm(Section):
 class DistillationConfig(Section):
     """Learning from a trained network as well as from the truth (Hinton et al. 2015).
 
-    The ``teacher``, a checkpoint or an ensemble, predicts each augmented batch; the loss becomes (1 - ``weight``) *
-    loss + ``weight`` * (divergence of the classes' probabilities at the ``temperature`` + cross entropy of the mask's).
-    A teacher of another split may have been trained on the images that the student is tested on, which has to be
-    allowed.
+    The ``teacher``, a checkpoint or released name, or several whose probabilities are averaged, predicts each augmented
+    batch; the loss becomes (1 - ``weight``) * loss + ``weight`` * (divergence of the classes' probabilities at the
+    ``temperature`` + cross entropy of the mask's). A teacher of another split may have been trained on the images that
+    the student is tested on, which has to be allowed.
     """
 
-    teacher: UserPath
+    teacher: UserPaths
     weight: Annotated[Real, Field(gt=0, le=1)] = 0.5
     temperature: PositiveReal = 2.0
     allow_other_split: Flag = False
@@ -361,7 +362,7 @@ class Config(Section):
         return self.model_dump(mode="json")
 
     def for_card(self) -> dict[str, Any]:
-        """What a checkpoint's card keeps of it: no path (of a teacher its file's name), and a number as threshold.
+        """What a checkpoint's card keeps of it: no path (of teachers their files' names), and a number as threshold.
 
         The name of a released split is none.
         """
@@ -372,7 +373,7 @@ class Config(Section):
         if self.data.parts is not None and (self.data.parts.suffix or len(self.data.parts.parts) > 1):
             content["data"]["parts"] = None
         if self.loss.distillation is not None:
-            content["loss"]["distillation"]["teacher"] = self.loss.distillation.teacher.name
+            content["loss"]["distillation"]["teacher"] = [path.name for path in self.loss.distillation.teacher]
         if self.evaluation.threshold == CHOSEN_ON_VALIDATION:
             content["evaluation"]["threshold"] = EvaluationConfig().threshold
         return content

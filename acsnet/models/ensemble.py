@@ -1,5 +1,6 @@
 """Several networks as one."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -13,8 +14,8 @@ from acsnet.models.hub import HubModel
 class Ensemble(HubModel, nn.Module):
     """Averages the probabilities of several networks (Lakshminarayanan, Pritzel, Blundell 2017, NeurIPS).
 
-    The members are trained networks of the same contract, as the folds of a cross-validation. What comes out are logits
-    of the averaged probabilities, so that a sigmoid or softmax gives these back.
+    The members are trained networks of the same contract: the folds of a cross-validation, or different networks. What
+    comes out are logits of the averaged probabilities, so that a sigmoid or softmax gives these back.
 
     Args:
         members: at least one network, each mapping images to a ``MultiTaskOutput`` of the same tasks and classes.
@@ -31,7 +32,7 @@ class Ensemble(HubModel, nn.Module):
         if not members:
             raise InputError("an ensemble has no members: give one network at least")
         self.members = nn.ModuleList(members)
-        self.divisor = int(getattr(members[0], "divisor", 1))
+        self.divisor = math.lcm(*(int(getattr(member, "divisor", 1)) for member in members))
 
     def forward(self, images: torch.Tensor) -> MultiTaskOutput:
         """(B, C, H, W) -> mask logits (B, 1, H, W) and class logits (B, K), each None where the members have none."""

@@ -7,6 +7,7 @@ from torch import nn
 
 from acsnet.checkpoint import read_card, read_weights
 from acsnet.errors import CheckpointError
+from acsnet.released import resolve_checkpoint
 from acsnet.transfer import file_sha256
 
 _NAMED = 3
@@ -51,11 +52,14 @@ class InitialWeights:
 
 
 def load_initial_weights(network: nn.Module, path: Path) -> InitialWeights:
-    """Load every tensor of a safetensors file whose name and shape are those of one of the network's.
+    """Load every tensor of a safetensors file, or a released checkpoint, whose name and shape are those of one of the
+    network's.
 
     Raises:
         CheckpointError: for a file that cannot be read, or of which no parameter fits.
+        UnknownNameError: for a name that is not released.
     """
+    path = resolve_checkpoint(path)
     found = read_weights(path)
     own = network.state_dict()
     fitting = {key: found[key] for key, value in own.items() if key in found and found[key].shape == value.shape}

@@ -5,29 +5,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from acsnet.checkpoint import CheckpointCard, read_card
 from acsnet.config import Config
 from acsnet.errors import ConfigError
-from acsnet.models import load_model
-from acsnet.models.base import check_size
+from acsnet.models import Ensemble, load_model
+from acsnet.models.base import MultiTaskOutput, check_size
 from acsnet.registry import TASKS
+from acsnet.released import resolve_checkpoint
 from acsnet.transfer import file_sha256
 
 
 @dataclass(frozen=True)
-class Teacher:
-    """A trained network, or an ensemble, that a student learns from.
+class TeacherCheckpoint:
+    """Where a teacher is from.
 
     Attributes:
-        network: in evaluation mode, without gradients.
         card: its checkpoint's.
         sha256: of its checkpoint.
         same_split: whether it was trained on the training part of the student's split and nothing else.
     """
 
-    network: nn.Module
     card: CheckpointCard
     sha256: str
     same_split: bool
@@ -44,35 +44,80 @@ class Teacher:
         }
 
     @property
+    def name(self) -> str:
+        """For people."""
+        network = f"{self.card.model} x {self.card.members}" if self.card.members > 1 else self.card.model
+        return f"{network}, SHA-256 {self.sha256}"
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """What a student learns from: a trained network, or the averaged probabilities of several.
+
+    Attributes:
+        network: in evaluation mode, without gradients; takes what the student takes.
+        checkpoints: one a network or ensemble.
+    """
+
+    network: nn.Module
+    checkpoints: tuple[TeacherCheckpoint, ...]
+
+    @property
+    def record(self) -> list[dict[str, object]]:
+        """For ``environment.json``."""
+        return [checkpoint.record for checkpoint in self.checkpoints]
+
+    @property
     def protocol(self) -> str:
         """How the student was trained, for its card."""
-        name = f"{self.card.model} x {self.card.members}" if self.card.members > 1 else self.card.model
-        split = "of the same split" if self.same_split else "of ANOTHER split, which may have seen these images"
-        return f"distilled from a teacher {split} ({name}, SHA-256 {self.sha256})"
+        same = all(checkpoint.same_split for checkpoint in self.checkpoints)
+        split = "of the same split" if same else "of ANOTHER split, which may have seen these images"
+        names = "; ".join(checkpoint.name for checkpoint in self.checkpoints)
+        return f"distilled from a teacher {split} ({names})"
+
+
+class OfLuminance(nn.Module):
+    """A network of one channel for images of three: it is given their luminance (ITU-R BT.601), as it was trained.
+
+    (B, 3, H, W), normalised by one mean and deviation for all channels -> what the network gives.
+    """
+
+    _WEIGHTS = (0.299, 0.587, 0.114)
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.divisor = int(getattr(network, "divisor", 1))
+
+    def forward(self, images: torch.Tensor) -> MultiTaskOutput:
+        """See the class."""
+        weights = images.new_tensor(self._WEIGHTS).view(1, 3, 1, 1)
+        return self.network((images * weights).sum(dim=1, keepdim=True))
 
 
 def check_teacher(config: Config) -> None:
-    """Check, by its card alone, that the configured teacher sees and tells what the student does.
+    """Check, by their cards alone, that the configured teachers see and tell what the student does.
+
+    A student of three channels may learn from a teacher of one.
 
     Raises:
-        CheckpointError: for a file that cannot be read.
         ConfigError: for other classes, tasks, channels or normalisation.
-        InputError: for an image size that it cannot take.
+        CheckpointError: for a file that cannot be used.
+        UnknownNameError: for a name that is not released.
     """
-    settings = config.loss.distillation
-    if settings is None:
+    if config.loss.distillation is None:
         return
-    card = read_card(settings.teacher)
-    for key, own, other in _comparisons(config, card):
-        if own != other:
-            raise ConfigError(
-                f"loss.distillation: {key} is {_plain(own)}, the teacher's ({settings.teacher}) is {_plain(other)}: "
-                "set it to the teacher's, or choose another teacher"
-            )
+    for path in map(resolve_checkpoint, config.loss.distillation.teacher):
+        for key, own, other in _comparisons(config, read_card(path)):
+            if own != other and (key, own, other) != ("model.in_channels", 3, 1):
+                raise ConfigError(
+                    f"loss.distillation: {key} is {_plain(own)}, the teacher's ({path}) is {_plain(other)}: set it to "
+                    "the teacher's, or choose another teacher"
+                )
 
 
 def load_teacher(config: Config, split_hash: str) -> Teacher | None:
-    """Load the configured teacher, which :func:`check_teacher` has found to fit; None where there is none.
+    """Load the configured teachers, which :func:`check_teacher` has found to fit; None where there is none.
 
     Args:
         config: of the student's training.
@@ -87,13 +132,21 @@ def load_teacher(config: Config, split_hash: str) -> Teacher | None:
     settings = config.loss.distillation
     if settings is None:
         return None
-    network = load_model(settings.teacher).requires_grad_(False)
-    card = read_card(settings.teacher)
-    same_split = card.split_hash == split_hash and not card.taught_across_splits
-    if not same_split and not settings.allow_other_split:
-        raise ConfigError(_other_split(settings.teacher, card, split_hash))
-    check_size(config.data.image_size, getattr(network, "divisor", 1))
-    return Teacher(network, card, file_sha256(settings.teacher), same_split)
+    checkpoints, networks = [], []
+    for path in map(resolve_checkpoint, settings.teacher):
+        network, card = load_model(path), read_card(path)
+        same_split = card.split_hash == split_hash and not card.taught_across_splits
+        if not same_split and not settings.allow_other_split:
+            raise ConfigError(_other_split(path, card, split_hash))
+        check_size(config.data.image_size, getattr(network, "divisor", 1))
+        checkpoints.append(TeacherCheckpoint(card, file_sha256(path), same_split))
+        networks.append(OfLuminance(network) if _channels(card) < config.model.in_channels else network)
+    network = networks[0] if len(networks) == 1 else Ensemble(networks)
+    return Teacher(network.eval().requires_grad_(False), tuple(checkpoints))
+
+
+def _channels(card: CheckpointCard) -> int:
+    return int(card.arguments.get("in_channels", 3))
 
 
 def _comparisons(config: Config, card: CheckpointCard) -> list[tuple[str, Any, Any]]:
@@ -101,7 +154,7 @@ def _comparisons(config: Config, card: CheckpointCard) -> list[tuple[str, Any, A
     return [
         ("data.classes", config.data.classes, card.class_names),
         ("model.tasks", sorted(config.model.tasks), sorted(arguments.get("tasks", TASKS))),
-        ("model.in_channels", config.model.in_channels, arguments.get("in_channels", 3)),
+        ("model.in_channels", config.model.in_channels, _channels(card)),
         ("data.mean", config.data.mean, card.mean),
         ("data.std", config.data.std, card.std),
     ]

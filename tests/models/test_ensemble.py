@@ -30,6 +30,10 @@ def test_probabilities_are_averaged() -> None:
     assert aux == (), "further masks are for training"
 
 
+def test_sizes_have_to_suit_every_member() -> None:
+    assert Ensemble([Fixed(0.0, None, divisor=4), Fixed(0.0, None, divisor=6)]).divisor == 12
+
+
 def test_certain_members_give_finite_logits() -> None:
     mask, label, _ = Ensemble([Fixed(300.0, [500.0, -500.0]), Fixed(400.0, [900.0, 0.0])])(torch.zeros(1, 3, 2, 2))
     assert mask.isfinite().all()

@@ -4,19 +4,23 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
 
+from acsnet import create_model, load_model
 from acsnet.checkpoint import read_card, read_weights, save_checkpoint
 from acsnet.config import Config, build_config
 from acsnet.data import load_records
-from acsnet.data.images import to_network_input
-from acsnet.errors import AcsnetError, CheckpointError, ConfigError, InputError
+from acsnet.data.images import to_channels, to_network_input
+from acsnet.errors import AcsnetError, CheckpointError, ConfigError, InputError, UnknownNameError
 from acsnet.evaluation.crossval import save_ensemble
 from acsnet.evaluation.protocol import resolve_test_config, run_test
 from acsnet.losses import DistillationLoss
 from acsnet.models.base import MultiTaskOutput
 from acsnet.training import Trainer, prepare_training
+from acsnet.training.teacher import OfLuminance
 from acsnet.transfer import file_sha256
 
 
@@ -63,7 +67,7 @@ def test_a_student_of_the_teacher_alone_approaches_it(
     losses = [float(row["distillation_loss"]) for row in history]
     assert losses[-1] < losses[0]
     assert [float(row["loss"]) for row in history] == pytest.approx(losses, rel=1e-5)
-    recorded = json.loads((tmp_path / "run" / "environment.json").read_text())["teacher"]
+    recorded = json.loads((tmp_path / "run" / "environment.json").read_text())["teacher"][0]
     card = read_card(teacher)
     assert recorded == {
         "sha256": file_sha256(teacher),
@@ -76,7 +80,7 @@ def test_a_student_of_the_teacher_alone_approaches_it(
     assert (
         f"distilled from a teacher of the same split (acsnet, SHA-256 {recorded['sha256']})" in own.metrics["protocol"]
     )
-    assert own.config["loss"]["distillation"]["teacher"] == teacher.name, "no path of the machine"
+    assert own.config["loss"]["distillation"]["teacher"] == [teacher.name], "no path of the machine"
     state = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
     assert not state["loss"], "the teacher's weights are its own file's"
 
@@ -154,6 +158,7 @@ def test_an_ensemble_is_refused_unless_it_is_allowed(
             ConfigError,
             r"model\.in_channels is 1, the teacher's \(.*\) is 3: set it to the teacher's",
         ),
+        ("loss.distillation.teacher=acsnet_bsui", UnknownNameError, "unknown released checkpoint 'acsnet_bsui'"),
         (
             "data.mean=[0.5]",
             ConfigError,
@@ -173,10 +178,41 @@ def test_a_teacher_that_does_not_fit(
     assert "\n" not in str(caught.value)
 
 
+def test_several_teachers_of_other_channels(teacher: Path, tiny_settings: dict[str, Any], tmp_path: Path) -> None:
+    """Their mean; one is given the luminance, and is not told apart from one that was given it by hand."""
+    gray = create_model("unet", num_classes=3, in_channels=1, width=4, depth=2)
+    arguments = {"in_channels": 1, "width": 4, "depth": 2}
+    card = read_card(teacher).model_copy(update={"model": "unet", "arguments": arguments})
+    path = tmp_path / "gray.safetensors"
+    save_checkpoint(path, gray.state_dict(), card)
+    both = student(tiny_settings, teacher, f"loss.distillation.teacher=[{teacher}, {path}]")
+    prepared = prepare_training(both, progress=False)
+    assert prepared.teacher is not None
+    assert [record["model"] for record in prepared.teacher.record] == ["acsnet", "unet"]
+    assert prepared.teacher.protocol.startswith("distilled from a teacher of the same split (acsnet, SHA-256 ")
+    assert both.for_card()["loss"]["distillation"]["teacher"] == [teacher.name, path.name]
+    images = torch.randn(2, 3, 64, 64)
+    luminance = (images * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    with torch.no_grad():
+        taught = prepared.teacher.network(images)
+        parts = [load_model(teacher)(images), gray.eval()(luminance)]
+    mask = torch.stack([part.mask.sigmoid() for part in parts]).mean(0)
+    torch.testing.assert_close(taught.mask.sigmoid(), mask, atol=1e-5, rtol=0)
+    label = torch.stack([part.label.softmax(1) for part in parts]).mean(0)
+    torch.testing.assert_close(taught.label.softmax(1), label, atol=1e-5, rtol=0)
+
+
+def test_luminance_is_what_an_image_of_one_channel_holds() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    network = OfLuminance(nn.Identity())
+    own = network(to_network_input(torch.from_numpy(image)[None], (0.33,), (0.2,)))
+    read = to_network_input(torch.from_numpy(to_channels(image, 1))[None], (0.33,), (0.2,))
+    # Half a grey level, of rounding.
+    assert (own - read).abs().max() * 0.2 * 255 < 0.51
+
+
 def test_a_size_that_the_teacher_cannot_take(tiny_settings: dict[str, Any], teacher: Path, tmp_path: Path) -> None:
     """A student with another divisor than its teacher's."""
-    from acsnet import create_model
-
     path = tmp_path / "unet.safetensors"
     arguments = {"in_channels": 3, "tasks": ["segmentation", "classification"]}
     save_checkpoint(
