@@ -55,6 +55,7 @@ def workplace(tmp_path: Path, phantom_root: Path, trained_run: Path, monkeypatch
     os.symlink(phantom_root, tmp_path / "runs" / "demo" / "phantoms")
     os.symlink(trained_run, tmp_path / "runs" / "demo" / "run")
     write_json(tmp_path / "checkpoints" / "index.json", {"format": 1, "checkpoints": {}})
+    shutil.copy(trained_run / "parts.csv", tmp_path / "checkpoints" / "busi_curated.csv")
     monkeypatch.setattr(index, "_PLACES", (tmp_path / "checkpoints",))
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -15,6 +15,8 @@ _HEAD = """# Released checkpoints
 Made of `index.json` by `tools/release.py`; do not edit. Figures are those of the files that lie here, with 95 %
 intervals from a bootstrap of groups of images.
 """
+# What the table at the top shows of each test.
+_OVERVIEW = ("dice_lesion", "dice_normal", "accuracy", "f1_macro", "auroc_malignant")
 _NONE = """There are none yet. The README of the repository says how one is released.
 """
 
@@ -34,12 +36,14 @@ def release_readme(index: ReleaseIndex) -> str:
 
 
 def _overview(index: ReleaseIndex) -> Iterator[str]:
-    yield from _rows(["name", "network", "trained on", "MB", "tested on", "Dice (lesions)", "AUROC (malignant)"])
+    yield from _rows(["name", "network", "trained on", "MB", "tested on", *(MEASURES[key].title for key in _OVERVIEW)])
     for name, entry in index.checkpoints.items():
         for test in entry.tests or (None,):
-            figures = ("-", "-", "-") if test is None else (
-                _tested_on(test), _interval(test.metrics["dice_lesion"]), _interval(test.metrics["auroc_malignant"])
-            )  # fmt: skip
+            figures = ["-"] * (1 + len(_OVERVIEW))
+            if test is not None:
+                # A network of one task has no figures of the other.
+                found = [test.metrics.get(key) for key in _OVERVIEW]
+                figures = [_tested_on(test), *("-" if figure is None else _interval(figure) for figure in found)]
             trained = ", ".join(entry.data.names)
             yield _row([f"[`{name}`](#{name})", _network(entry), trained, f"{entry.size / 1e6:.1f}", *figures])
     yield ""
