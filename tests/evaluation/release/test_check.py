@@ -1,11 +1,13 @@
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from acsnet.evaluation.release import check, check_figures, check_release
+from acsnet.checkpoint import read_card, read_weights, save_checkpoint
+from acsnet.evaluation.release import check, check_figures, check_release, release_checkpoint
 from acsnet.files import write_json
 from acsnet.released import read_index
 
@@ -51,6 +53,31 @@ def test_a_stale_readme(tested: Path) -> None:
 def test_without_figures(folder: Path) -> None:
     assert check_release(folder) == [
         "tiny has no figures: test it by its name, and give the folder to --results",
+    ]
+
+
+def test_a_list_that_is_not_the_split_of_the_training(clone: Path, trained_run: Path) -> None:
+    """The released list is part of the release: with another, a test would look at trained images."""
+    card = read_card(trained_run / "best.safetensors")
+    config = {**card.config, "data": {**card.config["data"], "parts": "listed"}}
+    checkpoint = clone / "listed.safetensors"
+    save_checkpoint(
+        checkpoint, read_weights(trained_run / "best.safetensors"), card.model_copy(update={"config": config})
+    )
+    folder = clone / "checkpoints"
+    shutil.copy(trained_run / "parts.csv", folder / "listed.csv")
+    recipe = (Path("configs/tiny.yaml"), ["data.parts=listed", "model.initial_weights=runs/first.safetensors"])
+    release_checkpoint(checkpoint, "tiny", *recipe, "CC0-1.0", [], folder)
+    without_figures = "tiny has no figures: test it by its name, and give the folder to --results"
+    assert check_release(folder) == [without_figures]
+    lines = (folder / "listed.csv").read_text()
+    (folder / "listed.csv").write_text(lines.replace(",test\n", ",train\n", 1))
+    message = f"tiny was trained on the split {card.split_hash}, which the list listed is not"
+    assert check_release(folder) == [message, without_figures]
+    (folder / "listed.csv").unlink()
+    assert check_release(folder) == [
+        "unknown released split 'listed': the path of a list ends in .csv",
+        without_figures,
     ]
 
 
