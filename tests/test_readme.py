@@ -22,6 +22,7 @@ from acsnet import benchmarks, registry
 from acsnet.config import build_config
 from acsnet.data import dataset_entry, list_datasets
 from acsnet.data.sets import RemoteFile, entry
+from acsnet.evaluation.export import export
 from acsnet.files import write_json
 from acsnet.models.summary import check_readme
 from acsnet.released import index
@@ -95,11 +96,7 @@ def _registry_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("workplace", "_registry_as_it_was")
-@pytest.mark.parametrize(
-    "code",
-    [code for code in blocks("python") if "onnxruntime" not in code],
-    ids=lambda code: code.splitlines()[-1][:30],
-)
+@pytest.mark.parametrize("code", HERE, ids=lambda code: code.splitlines()[-1][:30])
 def test_python_blocks(code: str) -> None:
     exec(compile(code, "README.md", "exec"), {})
 
@@ -125,6 +122,9 @@ def test_commands(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
             arguments += [part for override in SHORT for part in ("--set", override)]
         if tool == "benchmark":
             monkeypatch.setattr(benchmarks, "benchmark_inference", lambda _device, _rounds: [])
+        if tool == "export":
+            # With a fixed size, which is much faster than to try any out.
+            monkeypatch.setattr(export, "_CHOICES", ((),))
         if tool == "phantom":
             arguments += ["--size", "64", "64"]
         status, _, errors = invoke(tool, *arguments)

@@ -99,7 +99,7 @@ def _sum_rows(table: Tensor, indices: Tensor, weights: Tensor) -> Tensor:
     if torch.onnx.is_in_onnx_export():
         # ONNX has no embedding_bag, and what PyTorch writes in its place is a loop over the samples.
         corners = zip(indices.unbind(1), weights.unbind(1), strict=True)
-        return reduce(torch.add, (table[rows] * weight[:, None] for rows, weight in corners))
+        return reduce(torch.add, (table.index_select(0, rows) * weight[:, None] for rows, weight in corners))
     if table.device.type == "cpu":
         return _SumRows.apply(table, indices, weights)
     if weights.requires_grad and not table.requires_grad and not torch.compiler.is_compiling():
