@@ -206,6 +206,7 @@ def test_file_that_differs_from_the_network_is_not_kept(
         return lambda images: {name: value + wrong * (name == "classes") for name, value in run(images).items()}
 
     monkeypatch.setattr(export, "find_format", lambda _name: replace(kind, load=load))
+    monkeypatch.setattr(export, "_CHOICES", ((),))
     checkpoint = save_tiny()
     text = rf"cannot be exported as torch, not even with a fixed size: a probability differs by {wrong:.1e} from the"
     with pytest.raises(CheckpointError, match=text):
@@ -218,6 +219,7 @@ def test_file_that_does_not_run_is_not_kept(save_tiny: SaveTiny, monkeypatch: py
         raise RuntimeError("broken\nand more")
 
     monkeypatch.setattr(export, "find_format", lambda _name: replace(formats.find_format("torch"), load=load))
+    monkeypatch.setattr(export, "_CHOICES", ((),))
     checkpoint = save_tiny()
     with pytest.raises(CheckpointError, match=r"not even with a fixed size: RuntimeError: broken$"):
         export_checkpoint(checkpoint, "torch")
