@@ -22,6 +22,7 @@ from acsnet import benchmarks, registry
 from acsnet.config import build_config
 from acsnet.data import dataset_entry, list_datasets
 from acsnet.data.sets import RemoteFile, entry
+from acsnet.evaluation.export import export
 from acsnet.files import write_json
 from acsnet.models.summary import check_readme
 from acsnet.released import index
@@ -41,6 +42,10 @@ SHORT_CROSSVAL += ["training.epochs=1"]
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+
+
+# The other runs without this package: tests/evaluation/export/test_export.py.
+HERE = [code for code in blocks("python") if "onnxruntime" not in code]
 
 
 @pytest.fixture
@@ -92,7 +97,7 @@ def _registry_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("workplace", "_registry_as_it_was")
-@pytest.mark.parametrize("code", blocks("python"), ids=lambda code: code.splitlines()[-1][:30])
+@pytest.mark.parametrize("code", HERE, ids=lambda code: code.splitlines()[-1][:30])
 def test_python_blocks(code: str) -> None:
     exec(compile(code, "README.md", "exec"), {})
 
@@ -108,7 +113,7 @@ def test_make_targets() -> None:
 def test_commands(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
     commands = re.findall(r"^python tools/(\w+)\.py (.*)$", "".join(blocks("bash")), flags=re.MULTILINE)
     tools = {"train", "test", "predict", "curate", "phantom", "models", "download", "benchmark"}
-    tools |= {"crossval", "sweep", "report", "release"}
+    tools |= {"crossval", "sweep", "report", "release", "export"}
     assert {tool for tool, _ in commands} == tools
     for tool, line in commands:
         arguments = [part for word in shlex.split(line) for part in (sorted(glob.glob(word)) or [word])]
@@ -118,6 +123,9 @@ def test_commands(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
             arguments += [part for override in SHORT for part in ("--set", override)]
         if tool == "benchmark":
             monkeypatch.setattr(benchmarks, "benchmark_inference", lambda _device, _rounds: [])
+        if tool == "export":
+            # With a fixed size, which is much faster than to try any out.
+            monkeypatch.setattr(export, "_CHOICES", ((),))
         if tool == "phantom":
             arguments += ["--size", "64", "64"]
         status, _, errors = invoke(tool, *arguments)

@@ -115,6 +115,26 @@ def test_compiles_exports_and_runs_under_autocast(layer):
     assert (output - expected).norm() < 0.05 * expected.norm()
 
 
+@pytest.mark.parametrize("layer", LAYERS)
+def test_onnx_computes_the_same_by_its_own_operators(layer, tmp_path):
+    pytest.importorskip("onnxscript")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    convolution = stir(layer(4, 6, 3, padding=1)).eval()
+    shapes = ({0: "batch", 2: "height", 3: "width"},)
+    with torch.no_grad():
+        program = torch.onnx.export(
+            convolution, (images(2, 4, 8, 9),), dynamic_shapes=shapes, dynamo=True, verbose=False
+        )
+    program.save(tmp_path / "layer.onnx")
+    assert not {node.op_type for node in program.model.graph} & {"Loop", "SequenceInsert"}
+    session = onnxruntime.InferenceSession(str(tmp_path / "layer.onnx"), providers=["CPUExecutionProvider"])
+    for shape in ((1, 4, 8, 9), (3, 4, 5, 12)):
+        input = images(*shape)
+        (found,) = session.run(None, {session.get_inputs()[0].name: input.numpy()})
+        with torch.no_grad():
+            torch.testing.assert_close(torch.from_numpy(found), convolution(input), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

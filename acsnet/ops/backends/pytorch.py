@@ -11,6 +11,7 @@ Deterministic on the CPU. Differentiable once: a second derivative is refused wi
 """
 
 from collections.abc import Iterator
+from functools import reduce
 from itertools import repeat
 from typing import Any
 
@@ -95,6 +96,10 @@ def _sample(call: DeformConvCall) -> Tensor:
 
 def _sum_rows(table: Tensor, indices: Tensor, weights: Tensor) -> Tensor:
     """Sum weighted rows of a table, a bag a sample: (rows, C), twice (samples, 4) -> (samples, C)."""
+    if torch.onnx.is_in_onnx_export():
+        # ONNX has no embedding_bag, and what PyTorch writes in its place is a loop over the samples.
+        corners = zip(indices.unbind(1), weights.unbind(1), strict=True)
+        return reduce(torch.add, (table.index_select(0, rows) * weight[:, None] for rows, weight in corners))
     if table.device.type == "cpu":
         return _SumRows.apply(table, indices, weights)
     if weights.requires_grad and not table.requires_grad and not torch.compiler.is_compiling():
