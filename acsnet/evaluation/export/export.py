@@ -66,7 +66,8 @@ class Export:
         if "height" in self.dynamic:
             lines[-1] += f" (multiples of {self.divisor})"
         if fixed:
-            lines.append(f"fixed: {', '.join(fixed)}, since {self.refusals[-1]}")
+            reason = f", since {self.refusals[-1]}" if self.refusals else ""
+            lines.append(f"fixed: {', '.join(fixed)}{reason}")
         shapes = ", ".join("x".join(map(str, shape)) for shape in self.shapes)
         lines.append(
             f"largest difference of a probability from the network's: {self.largest_difference:.1e} ({self.samples}; "
