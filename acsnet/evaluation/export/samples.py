@@ -50,7 +50,8 @@ class Samples:
             # In PyTorch's usual layout: normalisations of single images are less exact on a CPU with the channels last,
             # and an exported file would be blamed for it.
             images = prepare_images(self.images, self.card, "cpu", size).contiguous()
-            batches += [images[:1], images] if "batch" in dynamic else list(images.split(1))
+            several = images if len(images) > 1 else images.repeat(2, 1, 1, 1)
+            batches += [images[:1], several] if "batch" in dynamic else list(images.split(1))
         return batches
 
 
