@@ -128,7 +128,7 @@ def _load_onnx(path: Path, outputs: Sequence[str]) -> Run:
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
     def run(images: torch.Tensor) -> Outputs:
-        values = session.run(list(outputs), {"images": images.contiguous().numpy()})
+        values = session.run(list(outputs), {"images": images.numpy()})
         return {name: torch.from_numpy(value) for name, value in zip(outputs, values, strict=True)}
 
     return run
@@ -157,7 +157,7 @@ def _load_torch(path: Path, outputs: Sequence[str]) -> Run:
     module = torch.export.load(path).module()
 
     def run(images: torch.Tensor) -> Outputs:
-        values = module(images.contiguous())
+        values = module(images)
         return {name: values[name] for name in outputs}
 
     return run

@@ -310,7 +310,8 @@ def test_tool(invoke: Invoke, save_tiny: SaveTiny, phantom_root: Path, tmp_path:
     assert output.startswith(f"{out}: ")
     assert "images of 32x48 (height x width) in, probabilities out: mask, classes\n" in output
     assert "dynamic: batch, height, width (multiples of 4)\n" in output
-    assert re.search(r"largest difference of a probability from the network's: \S+ \(1 of 1 images given; ", output)
+    text = r"largest difference of a probability from the network's: \S+ \(1 of 1 images given; 1x3x32x48, 2x3x32x48, "
+    assert re.search(text, output)
     status, _, errors = invoke("export", *given)
     assert status == 2
     assert errors.startswith(f"error: {out} exists already")
