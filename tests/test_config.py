@@ -73,17 +73,20 @@ def test_the_resolved_configuration_loads_to_the_same(write: Write) -> None:
 def test_a_card_has_no_path_and_a_number_as_threshold(write: Write) -> None:
     given = """
         model: {name: acsnet, initial_weights: /secret/a.safetensors}
-        data: {records: [/secret/a.csv], cache: /secret}
+        data: {records: [/secret/a.csv], cache: /secret, parts: /secret/parts.csv}
         loss: {distillation: {teacher: /secret/best.safetensors, weight: 0.3}}
         evaluation: {threshold: validation}
         """
     config = load_config(write(given))
     kept = config.for_card()
     assert "secret" not in json.dumps(kept)
-    assert kept["loss"]["distillation"]["teacher"] == "best.safetensors"
+    assert kept["loss"]["distillation"]["teacher"] == ["best.safetensors"]
+    assert kept["data"]["parts"] is None
     assert (kept["model"]["initial_weights"], kept["evaluation"]["threshold"]) == (None, 0.5)
     assert build_config(kept, [], "card").loss.distillation.weight == 0.3
     assert config.to_dict()["evaluation"]["threshold"] == "validation"
+    named = load_config(write(MODEL + "data: {parts: busi_curated}"))
+    assert named.for_card()["data"]["parts"] == "busi_curated", "a released split"
     plain = load_config(write(MODEL))
     assert plain.for_card() == plain.to_dict()
 
@@ -227,7 +230,7 @@ def test_a_parent_that_is_no_path(write: Write, base: str) -> None:
         (MODEL + "data: {mean: [.nan]}", "data.mean.0 is nan: expected a finite number"),
         (MODEL + "loss: {segmentation_share: 1.1}", "loss.segmentation_share is 1.1: expected less than or equal to 1"),
         (MODEL + "loss: {distillation: {}}", "loss.distillation.teacher is missing"),
-        (MODEL + "loss: {distillation: {teacher: 3}}", "loss.distillation.teacher is 3: expected a path"),
+        (MODEL + "loss: {distillation: {teacher: 3}}", "loss.distillation.teacher is 3: expected a list, as in"),
         (
             MODEL + "loss: {distillation: {teacher: a, weight: 0}}",
             "loss.distillation.weight is 0: expected greater than 0",
