@@ -156,7 +156,9 @@ def protocol_rows(networks: Sequence[Network]) -> list[tuple[str, str]]:
         drawn = f"{ways}; groups {'kept together' if folds.grouped else 'parted'}; seed {folds.seed}"
         listed = config.data.parts
         rows.append(("split", drawn if listed is None else f"one single split, as listed in {listed.name}"))
-        rows.append(("model selection", f"best epoch by {config.training.selection}, on the validation part"))
+        formula = config.training.selection
+        best = "the last epoch" if formula == "epoch" else f"best epoch by {formula}, on the validation part"
+        rows.append(("model selection", best))
     sizes = dict.fromkeys(
         "x".join(map(str, network.config.data.image_size)) for network in networks if network.config is not None
     )

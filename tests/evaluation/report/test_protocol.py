@@ -1,7 +1,9 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from acsnet.config import build_config
 from acsnet.evaluation.report import Network, read_networks
 from acsnet.evaluation.report.protocol import cost_table, environments_of, part_shared, protocol_rows, settings_of
 
@@ -39,3 +41,13 @@ def test_the_protocol_in_words(trained: list[Network]) -> None:
     assert rows["split"] == "2 folds; groups kept together; seed 0"
     assert rows["input size"] == "64x64"
     assert all(value[:12] in rows["hashes of the splits"] for value in trained[0].result.split_hashes if value)
+    assert rows["model selection"].startswith("best epoch by ")
+
+
+def test_a_listed_split_and_the_last_epoch_in_words(trained: list[Network]) -> None:
+    assert trained[0].config is not None
+    config = build_config(trained[0].config.to_dict(), ["data.parts=listed.csv", "training.selection=epoch"], "test")
+    network = replace(trained[0], trainings=(replace(trained[0].trainings[0], config=config),))
+    rows = dict(protocol_rows([network]))
+    assert rows["split"] == "one single split, as listed in listed.csv"
+    assert rows["model selection"] == "the last epoch"
