@@ -89,6 +89,10 @@ class JobQueue:
         """
         return {job: _state(trials) for job, trials in self._attempts().items()}
 
+    def is_waiting(self) -> bool:
+        """Whether an attempt waits; at a job that is done too, where two workers queued that of a third that died."""
+        return any(trial.state.name == "WAITING" for trial in self._trials())
+
     def done(self) -> set[str]:
         """The jobs that are done."""
         return {job for job, state in self.states().items() if state == "done"}

@@ -30,20 +30,19 @@ def work(
     """
     queue.requeue_lost()
     queue.add(ready(queue.done()))
-    is_waiting = False
+    is_idle = False
     while True:
         states = queue.states()
         jobs = ready(queue.done())
         queue.add({job: fixed for job, fixed in jobs.items() if states.get(job, "lost") == "lost"})
-        states = queue.states()
-        if "waiting" in states.values():
-            is_waiting = False
+        running = [job for job, state in queue.states().items() if state == "running"]
+        if queue.is_waiting():
+            is_idle = False
             queue.take(do)
-        elif "running" in states.values():
-            if not is_waiting:
-                running = [job for job, state in states.items() if state == "running"]
+        elif running:
+            if not is_idle:
                 logger.info("waiting for other workers at %s", ", ".join(running))
-            is_waiting = True
+            is_idle = True
             sleep(_POLL_SECONDS)
             queue.requeue_lost()
         else:
