@@ -5,7 +5,7 @@ from pathlib import Path
 
 from acsnet.cli import add_override_argument, run
 
-_STEPS = """first   python tools/release.py CHECKPOINT --name NAME --recipe CONFIG [--set ...] --licence TEXT
+_STEPS = """first   python tools/release.py CHECKPOINT --name NAME --recipe CONFIG [--set ...] --licence TEXT [...]
 then    python tools/test.py --checkpoint NAME [--set ...] --out DIR
 then    python tools/release.py --name NAME --results DIR [--set data.root=... or data.records=...]
 always  python tools/release.py --check [--reproduce [--set data.root=...]]"""
@@ -21,6 +21,8 @@ def main() -> None:
     parser.add_argument("checkpoint", nargs="?", type=Path, metavar="CHECKPOINT", help="of a training")
     parser.add_argument("--name", metavar="NAME", help="to release it under")
     parser.add_argument("--recipe", type=Path, metavar="CONFIG", help="the configuration it was trained by")
+    before_help = "what made the weights it started from, as 'tools/train.py CONFIG'"
+    parser.add_argument("--before", nargs="+", default=[], metavar="COMMAND", help=before_help)
     parser.add_argument("--licence", metavar="TEXT", help="of the weights, as CC-BY-4.0")
     parser.add_argument("--limits", nargs="+", default=[], metavar="TEXT", help="what it is not good at")
     parser.add_argument("--results", type=Path, metavar="DIR", help="what tools/test.py --checkpoint NAME wrote")
@@ -43,8 +45,8 @@ def main() -> None:
 
     folder, name, overrides = index_folder(), arguments.name, arguments.overrides
     if arguments.checkpoint:
-        texts = (arguments.licence, arguments.limits)
-        difference = release.release_checkpoint(arguments.checkpoint, name, arguments.recipe, overrides, *texts, folder)
+        how = (arguments.recipe, overrides, arguments.licence, arguments.limits, folder, arguments.before)
+        difference = release.release_checkpoint(arguments.checkpoint, name, *how)
         entry = released_checkpoint(name)
         print(
             f"{folder / entry.file}: {entry.size / 1e6:.1f} MB; probabilities within {difference:.1e} of the original's"

@@ -92,10 +92,17 @@ class ReleasedTest(Section):
 
 
 class Recipe(Section):
-    """How to train it: ``tools/train.py CONFIG --set ...`` with a configuration of this repository."""
+    """How to train it: ``tools/train.py CONFIG --set ...`` with a configuration of this repository.
+
+    Attributes:
+        config: its path within the repository.
+        overrides: what ``--set`` is given.
+        before: the commands to run first, where training starts from weights of another.
+    """
 
     config: str
     overrides: tuple[str, ...]
+    before: tuple[str, ...] = ()
 
 
 class ReleasedInput(Section):

@@ -13,7 +13,7 @@ from acsnet.errors import CheckpointError, InputError
 from acsnet.evaluation.release.private import check_public, public_card
 from acsnet.evaluation.release.readme import write_index
 from acsnet.models import load_model
-from acsnet.released import Recipe, ReleasedCheckpoint, ReleasedData, ReleasedInput, read_index
+from acsnet.released import Recipe, ReleasedCheckpoint, ReleasedData, ReleasedInput, is_path, read_index
 from acsnet.transfer import file_sha256
 
 MAX_FILE_BYTES = 70_000_000
@@ -35,6 +35,7 @@ def release_checkpoint(
     licence: str,
     limits: Sequence[str],
     folder: Path,
+    before: Sequence[str] = (),
 ) -> float:
     """Write the released file of a checkpoint and its entry in the index, which has no figures yet.
 
@@ -49,13 +50,15 @@ def release_checkpoint(
         licence: of the weights.
         limits: what it is not good at, a sentence each.
         folder: of the index.
+        before: the commands that made the weights which training started from, ``tools/train.py ...`` each.
 
     Returns:
         The largest difference of a probability from the original's, on random images.
 
     Raises:
-        InputError: for a name that is none, a configuration other than the checkpoint's, paths of this machine, files
-            that would be too large, or weights that half precision cannot hold.
+        InputError: for a name that is none, a configuration other than the checkpoint's, initial weights without the
+            commands that made them, paths of this machine, files that would be too large, or weights that half
+            precision cannot hold.
         CheckpointError: for a checkpoint that cannot be read, or a file whose outputs differ from its.
         ConfigError: for a configuration that is wrong.
         DiskFullError: where there is no space left.
@@ -63,7 +66,7 @@ def release_checkpoint(
     if not _NAME.fullmatch(name):
         raise InputError(f"the name is {name!r}: use lower-case letters, digits, _ and -, a letter or digit first")
     card = public_card(read_card(checkpoint))
-    recipe = _recipe(config, overrides, card)
+    recipe = _recipe(config, overrides, card, before)
     index = read_index(folder)
     weights = _halve(read_weights(checkpoint))
     target = folder / f"{name}.safetensors"
@@ -121,12 +124,19 @@ def _check_sizes(file: Path, others: Mapping[str, int]) -> None:
         )
 
 
-def _recipe(config: Path, overrides: Sequence[str], card: CheckpointCard) -> Recipe:
+def _recipe(config: Path, overrides: Sequence[str], card: CheckpointCard, before: Sequence[str]) -> Recipe:
     """The recipe, after a check that it is the one the checkpoint was trained by."""
     path = config.resolve()
     if not path.is_relative_to(Path.cwd()):
         raise InputError(f"{config} lies outside {Path.cwd()}: give a configuration of this repository, from its root")
-    given = load_config(config, overrides).for_card()
+    loaded = load_config(config, overrides)
+    initial = loaded.model.initial_weights
+    if initial is not None and is_path(str(initial)) and not before:
+        raise InputError(f"{config} starts from {initial}: give the commands that make it by --before")
+    wrong = [command for command in before if not re.match(r"tools/\w+\.py\b", command)]
+    if wrong:
+        raise InputError(f"--before {wrong[0]!r} is no command of this repository: it begins like tools/train.py")
+    given = loaded.for_card()
     trained = build_config(card.config, (), "the configuration in the checkpoint").to_dict()
     if card.members > 1:
         # Its members were trained on one fold each.
@@ -137,7 +147,7 @@ def _recipe(config: Path, overrides: Sequence[str], card: CheckpointCard) -> Rec
             f"{config} is not the recipe of the checkpoint, which was trained with other values: {'; '.join(changed)}; "
             "give what its training was given by --set"
         )
-    return Recipe(config=path.relative_to(Path.cwd()).as_posix(), overrides=tuple(overrides))
+    return Recipe(config=path.relative_to(Path.cwd()).as_posix(), overrides=tuple(overrides), before=tuple(before))
 
 
 def _entry(

@@ -68,7 +68,7 @@ def _card(name: str, entry: ReleasedCheckpoint) -> str:
         "",
         "Train it again:",
         "",
-        _command("train", entry.recipe.config, entry.recipe.overrides),
+        _commands(*entry.recipe.before, _command("train", entry.recipe.config, entry.recipe.overrides)),
     ]
     for test in entry.tests:
         lines += _test(name, test)
@@ -92,12 +92,15 @@ def _test(name: str, test: ReleasedTest) -> Iterator[str]:
     yield from _rows(["image", "class", "predicted", "probability of its class", "Dice"])
     for case in test.worst_cases:
         yield _row([case.image, case.label, case.predicted or "-", _number(case.probability), _number(case.dice)])
-    yield from ("", "The same figures again:", "", _command("test", f"--checkpoint {name}", test.overrides))
+    yield from ("", "The same figures again:", "", _commands(_command("test", f"--checkpoint {name}", test.overrides)))
 
 
 def _command(tool: str, arguments: str, overrides: tuple[str, ...]) -> str:
-    settings = "".join(f" --set {shlex.quote(override)}" for override in overrides)
-    return f"```bash\npython tools/{tool}.py {arguments}{settings}\n```"
+    return f"tools/{tool}.py {arguments}" + "".join(f" --set {shlex.quote(override)}" for override in overrides)
+
+
+def _commands(*commands: str) -> str:
+    return "\n".join(["```bash", *(f"python {command}" for command in commands), "```"])
 
 
 def _network(entry: ReleasedCheckpoint) -> str:

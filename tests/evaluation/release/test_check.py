@@ -67,7 +67,7 @@ def test_a_list_that_is_not_the_split_of_the_training(clone: Path, trained_run: 
     folder = clone / "checkpoints"
     shutil.copy(trained_run / "parts.csv", folder / "listed.csv")
     recipe = (Path("configs/tiny.yaml"), ["data.parts=listed", "model.initial_weights=runs/first.safetensors"])
-    release_checkpoint(checkpoint, "tiny", *recipe, "CC0-1.0", [], folder)
+    release_checkpoint(checkpoint, "tiny", *recipe, "CC0-1.0", [], folder, ["tools/train.py configs/tiny.yaml"])
     without_figures = "tiny has no figures: test it by its name, and give the folder to --results"
     assert check_release(folder) == [without_figures]
     lines = (folder / "listed.csv").read_text()

@@ -62,7 +62,7 @@ def test_the_entry(clone: Path, trained_run: Path) -> None:
     assert (entry.file, entry.size, entry.sha256) == (path.name, path.stat().st_size, file_sha256(path))
     assert (entry.model, entry.members, entry.classes) == ("acsnet", 1, ("benign", "malignant", "normal"))
     assert entry.input.model_dump() == {"height": 64, "width": 64, "channels": 3}
-    assert entry.recipe.model_dump() == {"config": "configs/tiny.yaml", "overrides": ()}
+    assert entry.recipe.model_dump() == {"config": "configs/tiny.yaml", "overrides": (), "before": ()}
     assert entry.data.model_dump() == {"names": ("busi",), "n": 36, "hash": card.dataset["hash"]}
     assert entry.split_hash == card.split_hash
     assert (entry.tests, entry.limits, entry.licence) == ((), ("Small.",), "CC0-1.0")
@@ -120,6 +120,23 @@ def test_what_its_training_was_given_makes_the_recipe(clone: Path, changed: Any,
     given = ("training.epochs=3", "evaluation.threshold=validation", "data.records=curated/curated.csv")
     release(path, clone, overrides=given)
     assert read_index().checkpoints["tiny"].recipe.overrides == given
+
+
+def test_what_it_started_from_has_to_be_told(clone: Path, trained_run: Path) -> None:
+    arguments = (trained_run / "best.safetensors", "tiny", CONFIG, ["model.initial_weights=runs/first.safetensors"])
+    more = ("CC0-1.0", [], clone / "checkpoints")
+    message = r"^configs/tiny\.yaml starts from runs/first\.safetensors: give the commands that make it by --before$"
+    with pytest.raises(InputError, match=message):
+        release_checkpoint(*arguments, *more)
+    message = r"^--before 'train configs/first\.yaml' is no command of this repository: it begins like tools/train\.py$"
+    with pytest.raises(InputError, match=message):
+        release_checkpoint(*arguments, *more, ["train configs/first.yaml"])
+    commands = ["tools/train.py configs/first.yaml", "tools/train.py configs/first.yaml --resume"]
+    release_checkpoint(*arguments, *more, commands)
+    assert read_index().checkpoints["tiny"].recipe.before == tuple(commands)
+    lines = (clone / "checkpoints" / "README.md").read_text()
+    last = "tools/train.py configs/tiny.yaml --set model.initial_weights=runs/first.safetensors"
+    assert "```bash\n" + "\n".join(f"python {command}" for command in [*commands, last]) + "\n```" in lines
 
 
 def test_a_configuration_from_elsewhere(clone: Path, trained_run: Path, tiny_config: Path) -> None:
