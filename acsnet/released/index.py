@@ -90,6 +90,11 @@ class ReleasedTest(Section):
     metrics: dict[str, Figure]
     worst_cases: tuple[WorstCase, ...]
 
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """The overrides of the evaluation: none where it is that of the training."""
+        return tuple(override for override in self.overrides if override.startswith("evaluation."))
+
 
 class Recipe(Section):
     """How to train it: ``tools/train.py CONFIG --set ...`` with a configuration of this repository.

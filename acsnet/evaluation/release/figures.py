@@ -23,7 +23,7 @@ _DATA_KEYS = ("data.root", "data.records", "data.dataset")
 
 
 def add_test(name: str, results: Path, overrides: Sequence[str], folder: Path) -> ReleasedTest:
-    """Add the figures of a test to the entry of a released checkpoint; one of the same images is replaced.
+    """Add the figures of a test to the entry of a released checkpoint; one of the same images and settings is replaced.
 
     Args:
         name: in the index.
@@ -43,10 +43,14 @@ def add_test(name: str, results: Path, overrides: Sequence[str], folder: Path) -
     check_released_file(folder / entry.file, entry)
     test = read_test(entry, read_card(folder / entry.file), results, overrides)
     check_public(test.model_dump(mode="json"), f"the test in {results}")
-    tests = [other for other in entry.tests if other.dataset_hash != test.dataset_hash]
+    tests = [other for other in entry.tests if _identity(other) != _identity(test)]
     entry = entry.model_copy(update={"tests": (*tests, test)})
     write_index(folder, index.model_copy(update={"checkpoints": {**index.checkpoints, name: entry}}))
     return test
+
+
+def _identity(test: ReleasedTest) -> tuple[str, tuple[str, ...]]:
+    return test.dataset_hash, test.settings
 
 
 def read_test(entry: ReleasedCheckpoint, card: CheckpointCard, results: Path, overrides: Sequence[str]) -> ReleasedTest:

@@ -108,7 +108,8 @@ def _network(entry: ReleasedCheckpoint) -> str:
 
 
 def _tested_on(test: ReleasedTest) -> str:
-    return f"{', '.join(test.datasets)} ({'all images' if test.part == 'all' else 'test part'}, n = {test.n})"
+    images = f"{', '.join(test.datasets)} ({'all images' if test.part == 'all' else 'test part'}, n = {test.n})"
+    return ", ".join([images, *(f"`{setting}`" for setting in test.settings)])
 
 
 def _interval(figure: Figure) -> str:

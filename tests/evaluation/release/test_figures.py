@@ -120,6 +120,13 @@ def test_only_data_is_told_by_hand(tested: Path, results: Path) -> None:
         add_test("tiny", results, ["data.root=/data/BUSI"], tested)
     assert add_test("tiny", results, ["data.root=data/mine"], tested).overrides == ("data.root=data/mine",)
     assert len(read_index().checkpoints["tiny"].tests) == 1, "the same images again"
+    flipped = {"test_time_augmentation": {"horizontal_flip": True, "vertical_flip": False, "scales": [1.0]}}
+    evaluation = json.loads((results / "metrics.json").read_text())["evaluation"]
+    change_facts(results, evaluation={**evaluation, **flipped})
+    test = add_test("tiny", results, [], tested)
+    assert test.settings == ("evaluation.test_time_augmentation=" + json.dumps(flipped["test_time_augmentation"]),)
+    assert len(read_index().checkpoints["tiny"].tests) == 2, "the same images by other settings"
+    assert f"n = {test.n}), `{test.settings[0]}` |" in (tested / "README.md").read_text()
 
 
 def test_image_names_that_are_paths(tested: Path, results: Path) -> None:
