@@ -3,7 +3,7 @@
 import fnmatch
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -134,6 +134,8 @@ class ReleasedCheckpoint(Section):
         size: in bytes.
         sha256: in hexadecimal digits.
         model: the network's name in the registry.
+        arguments: what it was built with, apart from what the configuration says elsewhere.
+        parameters: how many it has, with all members.
         members: how many networks the file holds; several are an ensemble.
         classes: in the order of the logits.
         input: what the network takes.
@@ -150,6 +152,8 @@ class ReleasedCheckpoint(Section):
     size: Annotated[int, Field(ge=1)]
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     model: str
+    arguments: dict[str, Any]
+    parameters: Annotated[int, Field(ge=1)]
     members: Annotated[int, Field(ge=1)] = 1
     classes: tuple[str, ...]
     input: ReleasedInput

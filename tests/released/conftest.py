@@ -22,6 +22,8 @@ def entry_of(path: Path, **changes: Any) -> dict[str, Any]:
         "size": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
         "model": "unet",
+        "arguments": {"width": 4},
+        "parameters": 1000,
         "classes": ["benign", "malignant", "normal"],
         "input": {"height": 32, "width": 32, "channels": 1},
         "recipe": {"config": "configs/unet_busi.yaml", "overrides": []},

@@ -162,6 +162,8 @@ def _entry(
         size=path.stat().st_size,
         sha256=file_sha256(path),
         model=card.model,
+        arguments=card.config["model"]["arguments"],
+        parameters=sum(parameter.numel() for parameter in load_model(path).parameters()),
         members=card.members,
         classes=card.class_names,
         input=ReleasedInput(height=height, width=width, channels=int(card.arguments.get("in_channels", 3))),

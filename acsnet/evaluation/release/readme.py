@@ -53,8 +53,9 @@ def _card(name: str, entry: ReleasedCheckpoint) -> str:
     lines = [
         f"## {name}",
         "",
-        f"- **Network:** {_network(entry)}; {entry.input.channels} x {entry.input.height} x {entry.input.width} "
-        f"(channels x height x width); classes {', '.join(entry.classes)}",
+        f"- **Network:** {_network(entry)}, {entry.parameters / 1e6:.2f} million parameters",
+        f"- **Input:** {entry.input.channels} x {entry.input.height} x {entry.input.width} (channels x height x width)",
+        f"- **Classes:** {', '.join(entry.classes)}",
         f"- **Trained on:** {', '.join(entry.data.names)}, {entry.data.n} images before the split (hash "
         f"`{entry.data.hash}`, split `{entry.split_hash or 'several'}`), with acsnet {entry.code_version}",
         f"- **Intended use:** {entry.intended_use}",
@@ -104,7 +105,9 @@ def _commands(*commands: str) -> str:
 
 
 def _network(entry: ReleasedCheckpoint) -> str:
-    return entry.model if entry.members == 1 else f"ensemble of {entry.members} {entry.model}"
+    arguments = ", ".join(f"{key} {value}" for key, value in entry.arguments.items())
+    network = f"{entry.model} ({arguments})" if arguments else entry.model
+    return network if entry.members == 1 else f"ensemble of {entry.members} {network}"
 
 
 def _tested_on(test: ReleasedTest) -> str:

@@ -61,6 +61,8 @@ def test_the_entry(clone: Path, trained_run: Path) -> None:
     path = clone / "checkpoints" / "tiny.safetensors"
     assert (entry.file, entry.size, entry.sha256) == (path.name, path.stat().st_size, file_sha256(path))
     assert (entry.model, entry.members, entry.classes) == ("acsnet", 1, ("benign", "malignant", "normal"))
+    assert entry.arguments == card.config["model"]["arguments"]
+    assert entry.parameters == sum(parameter.numel() for parameter in acsnet.load_model(path).parameters())
     assert entry.input.model_dump() == {"height": 64, "width": 64, "channels": 3}
     assert entry.recipe.model_dump() == {"config": "configs/tiny.yaml", "overrides": (), "before": ()}
     assert entry.data.model_dump() == {"names": ("busi",), "n": 36, "hash": card.dataset["hash"]}
