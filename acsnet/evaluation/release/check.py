@@ -12,7 +12,7 @@ from acsnet.errors import AcsnetError, CheckpointError
 from acsnet.evaluation.protocol import resolve_test_config, run_test
 from acsnet.evaluation.release.conversion import MAX_FILE_BYTES, MAX_TOTAL_BYTES
 from acsnet.evaluation.release.figures import read_test
-from acsnet.evaluation.release.readme import README_NAME, release_readme
+from acsnet.evaluation.release.readme import readmes
 from acsnet.evaluation.statistics import MEASURES
 from acsnet.released import ReleasedTest, check_released_file, read_index, resolve_split
 
@@ -45,10 +45,11 @@ def check_release(folder: Path) -> list[str]:
     problems += [
         f"{path} is not in the index" for path in sorted(folder.glob("*.safetensors")) if path.name not in known
     ]
-    readme = folder / README_NAME
-    if not readme.is_file() or readme.read_text(encoding="utf-8") != release_readme(index):
-        problems.append(f"{readme} is stale: write it anew by tools/release.py --readme")
-    return problems
+    return problems + [
+        f"{path} is stale: write it anew by tools/release.py --readme"
+        for path, text in readmes(folder, index).items()
+        if not path.is_file() or path.read_text(encoding="utf-8") != text
+    ]
 
 
 def _check_split(name: str, split_hash: str | None, config: Mapping[str, Any]) -> None:

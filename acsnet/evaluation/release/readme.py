@@ -1,15 +1,17 @@
-"""``checkpoints/README.md``: a card of each released checkpoint, made of the index alone."""
+"""What is made of the index alone: ``checkpoints/README.md``, a card of each checkpoint, and the clone's table."""
 
+import json
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 from acsnet.evaluation.statistics import MEASURES
-from acsnet.files import write_json, write_text
+from acsnet.files import replace_section, write_json, write_text
 from acsnet.released import Figure, ReleasedCheckpoint, ReleasedTest, ReleaseIndex
 from acsnet.released.index import INDEX_NAME
 
 README_NAME = "README.md"
+SECTION = "released"
 _HEAD = """# Released checkpoints
 
 Made of `index.json` by `tools/release.py`; do not edit. Figures are those of the files that lie here, with 95 %
@@ -22,20 +24,44 @@ _NONE = """There are none yet. The README of the repository says how one is rele
 
 
 def write_index(folder: Path, index: ReleaseIndex) -> None:
-    """Write an index, sorted by name, and the README that is made of it."""
+    """Write an index, sorted by name, and the READMEs that are made of it.
+
+    Raises:
+        InputError: where the README of the clone has no place for the table.
+    """
     ordered = index.model_copy(update={"checkpoints": dict(sorted(index.checkpoints.items()))})
+    texts = readmes(folder, ordered)
     write_json(folder / INDEX_NAME, ordered.model_dump(mode="json"))
-    write_text(folder / README_NAME, release_readme(ordered))
+    for path, text in texts.items():
+        write_text(path, text)
+
+
+def readmes(folder: Path, index: ReleaseIndex) -> dict[Path, str]:
+    """The READMEs with what they have to say of an index: the folder's, and the clone's where there is one.
+
+    Raises:
+        InputError: as above.
+    """
+    texts = {folder / README_NAME: release_readme(index)}
+    front = folder.parent / README_NAME
+    if front.is_file():
+        texts[front] = replace_section(front, SECTION, lambda: _table(index, f"{folder.name}/{README_NAME}"))
+    return texts
 
 
 def release_readme(index: ReleaseIndex) -> str:
     """The cards of all released checkpoints in Markdown."""
     if not index.checkpoints:
         return f"{_HEAD}\n{_NONE}"
-    return "\n".join([_HEAD, *_overview(index), *(_card(name, entry) for name, entry in index.checkpoints.items())])
+    return "\n".join([_HEAD, _table(index), "", *(_card(name, entry) for name, entry in index.checkpoints.items())])
 
 
-def _overview(index: ReleaseIndex) -> Iterator[str]:
+def _table(index: ReleaseIndex, page: str = "") -> str:
+    """All tests of all checkpoints, a row each, with links to the cards on a page, by default the same."""
+    return "\n".join(_overview(index, page))
+
+
+def _overview(index: ReleaseIndex, page: str) -> Iterator[str]:
     yield from _rows(["name", "network", "trained on", "MB", "tested on", *(MEASURES[key].title for key in _OVERVIEW)])
     for name, entry in index.checkpoints.items():
         for test in entry.tests or (None,):
@@ -45,8 +71,7 @@ def _overview(index: ReleaseIndex) -> Iterator[str]:
                 found = [test.metrics.get(key) for key in _OVERVIEW]
                 figures = [_tested_on(test), *("-" if figure is None else _interval(figure) for figure in found)]
             trained = ", ".join(entry.data.names)
-            yield _row([f"[`{name}`](#{name})", _network(entry), trained, f"{entry.size / 1e6:.1f}", *figures])
-    yield ""
+            yield _row([f"[`{name}`]({page}#{name})", _network(entry), trained, f"{entry.size / 1e6:.1f}", *figures])
 
 
 def _card(name: str, entry: ReleasedCheckpoint) -> str:
@@ -112,7 +137,16 @@ def _network(entry: ReleasedCheckpoint) -> str:
 
 def _tested_on(test: ReleasedTest) -> str:
     images = f"{', '.join(test.datasets)} ({'all images' if test.part == 'all' else 'test part'}, n = {test.n})"
-    return ", ".join([images, *(f"`{setting}`" for setting in test.settings)])
+    return ", ".join([images, *map(_setting, test.settings)])
+
+
+def _setting(override: str) -> str:
+    """What an override sets, shorter: ``evaluation.refining={"a": true, "b": false}`` is ``refining: a``."""
+    key, _, text = override.removeprefix("evaluation.").partition("=")
+    value = json.loads(text)
+    if isinstance(value, dict):
+        value = ", ".join(name if inner is True else f"{name} {inner}" for name, inner in value.items() if inner)
+    return f"{key}: {value}"
 
 
 def _interval(figure: Figure) -> str:

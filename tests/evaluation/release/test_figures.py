@@ -126,7 +126,8 @@ def test_only_data_is_told_by_hand(tested: Path, results: Path) -> None:
     test = add_test("tiny", results, [], tested)
     assert test.settings == ("evaluation.test_time_augmentation=" + json.dumps(flipped["test_time_augmentation"]),)
     assert len(read_index().checkpoints["tiny"].tests) == 2, "the same images by other settings"
-    assert f"n = {test.n}), `{test.settings[0]}` |" in (tested / "README.md").read_text()
+    shown = f"n = {test.n}), test_time_augmentation: horizontal_flip, scales [1.0] |"
+    assert shown in (tested / "README.md").read_text()
 
 
 def test_image_names_that_are_paths(tested: Path, results: Path) -> None:

@@ -3,7 +3,10 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
-from acsnet.evaluation.release import release_readme
+import pytest
+
+from acsnet.errors import InputError
+from acsnet.evaluation.release import check_release, release_readme, write_index
 from acsnet.released import ReleaseIndex, read_index
 
 Invoke = Callable[..., tuple[int, str, str]]
@@ -55,3 +58,20 @@ def test_its_command_gives_its_figures(tested: Path, invoke: Invoke) -> None:
     dice = read_index().checkpoints["tiny"].tests[0].metrics["dice_lesion"].estimate
     row = next(line for line in output.splitlines() if line.startswith("Dice"))
     assert f"{dice:.3f}" in row.split()[2], "the columns are: all, lesion, ..."
+
+
+def test_the_table_stands_in_the_readme_of_the_clone(tested: Path) -> None:
+    front = tested.parent / "README.md"
+    front.write_text("# Title\n<!-- released:begin -->\n<!-- released:end -->\nThe rest.\n")
+    stale = f"{front} is stale: write it anew by tools/release.py --readme"
+    assert check_release(tested) == [stale]
+    write_index(tested, read_index())
+    table = next(part for part in (tested / "README.md").read_text().split("\n\n") if part.startswith("| name |"))
+    linked = table.replace("(#tiny)", "(checkpoints/README.md#tiny)")
+    expected = f"# Title\n<!-- released:begin -->\n{linked}\n<!-- released:end -->\nThe rest.\n"
+    assert front.read_text() == expected
+    assert "(checkpoints/README.md#tiny)" in linked
+    assert check_release(tested) == []
+    front.write_text("# Title\n")
+    with pytest.raises(InputError, match=r"README\.md has no place for the released section: put the lines"):
+        write_index(tested, read_index())
