@@ -11,7 +11,7 @@ from acsnet.checkpoint import CheckpointCard, read_card, read_weights, save_chec
 from acsnet.config import build_config, changed_keys, load_config
 from acsnet.errors import CheckpointError, InputError
 from acsnet.evaluation.release.private import check_public, public_card
-from acsnet.evaluation.release.readme import write_index
+from acsnet.evaluation.release.readme import readmes, write_index
 from acsnet.models import load_model
 from acsnet.released import Recipe, ReleasedCheckpoint, ReleasedData, ReleasedInput, is_path, read_index
 from acsnet.transfer import file_sha256
@@ -57,8 +57,8 @@ def release_checkpoint(
 
     Raises:
         InputError: for a name that is none, a configuration other than the checkpoint's, initial weights without the
-            commands that made them, paths of this machine, files that would be too large, or weights that half
-            precision cannot hold.
+            commands that made them, paths of this machine, files that would be too large, weights that half
+            precision cannot hold, or a README of the clone without a place for the table.
         CheckpointError: for a checkpoint that cannot be read, or a file whose outputs differ from its.
         ConfigError: for a configuration that is wrong.
         DiskFullError: where there is no space left.
@@ -68,6 +68,7 @@ def release_checkpoint(
     card = public_card(read_card(checkpoint))
     recipe = _recipe(config, overrides, card, before)
     index = read_index(folder)
+    readmes(folder, index)  # so that a README without a place for the table is told before anything is written
     weights = _halve(read_weights(checkpoint))
     target = folder / f"{name}.safetensors"
     staged = target.with_name(f".{name}.{os.getpid()}.staged.safetensors")

@@ -141,6 +141,13 @@ def test_what_it_started_from_has_to_be_told(clone: Path, trained_run: Path) -> 
     assert "```bash\n" + "\n".join(f"python {command}" for command in [*commands, last]) + "\n```" in lines
 
 
+def test_a_readme_without_a_place_for_the_table(clone: Path, trained_run: Path) -> None:
+    (clone / "README.md").write_text("# Title\n")
+    with pytest.raises(InputError, match=r"README\.md has no place for the released section"):
+        release(trained_run / "best.safetensors", clone)
+    assert [path.name for path in (clone / "checkpoints").iterdir()] == ["index.json"]
+
+
 def test_a_configuration_from_elsewhere(clone: Path, trained_run: Path, tiny_config: Path) -> None:
     with pytest.raises(InputError, match=r"tiny\.yaml lies outside .*: give a configuration of this repository"):
         release_checkpoint(trained_run / "best.safetensors", "a", tiny_config, [], "CC0-1.0", [], clone / "checkpoints")
