@@ -23,6 +23,7 @@ from acsnet.config import build_config
 from acsnet.data import dataset_entry, list_datasets
 from acsnet.data.sets import RemoteFile, entry
 from acsnet.evaluation.export import export
+from acsnet.evaluation.release import release_checkpoint
 from acsnet.files import write_json
 from acsnet.models.summary import check_readme
 from acsnet.released import index
@@ -49,8 +50,14 @@ HERE = [code for code in blocks("python") if "onnxruntime" not in code]
 
 
 @pytest.fixture
-def workplace(tmp_path: Path, phantom_root: Path, trained_run: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder in which the README's paths exist, with phantoms for BUSI."""
+def workplace(
+    tmp_path: Path,
+    phantom_root: Path,
+    trained_run: Path,
+    tiny_settings: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Path:
+    """A folder in which the README's paths exist, with phantoms for BUSI and a tiny network for the released one."""
     shutil.copytree(REPOSITORY / "configs", tmp_path / "configs")
     search = tmp_path / "configs" / "searches" / "optimizer.yaml"
     search.write_text(search.read_text().replace("trials: 40", "trials: 2"))
@@ -63,6 +70,10 @@ def workplace(tmp_path: Path, phantom_root: Path, trained_run: Path, monkeypatch
     shutil.copy(trained_run / "parts.csv", tmp_path / "checkpoints" / "busi_curated.csv")
     monkeypatch.setattr(index, "_PLACES", (tmp_path / "checkpoints",))
     monkeypatch.chdir(tmp_path)
+    recipe = Path("configs/tiny.yaml")
+    recipe.write_text(yaml.safe_dump(tiny_settings))
+    checkpoint = trained_run / "best.safetensors"
+    release_checkpoint(checkpoint, "acsnet_busi", recipe, [], "CC0-1.0", [], tmp_path / "checkpoints")
     return tmp_path
 
 
@@ -115,6 +126,9 @@ def test_commands(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
     tools = {"train", "test", "predict", "curate", "phantom", "models", "download", "benchmark"}
     tools |= {"crossval", "sweep", "report", "release", "export"}
     assert {tool for tool, _ in commands} == tools
+    data = ("--set", "data.root=runs/demo/phantoms")
+    assert invoke("test", "--checkpoint", "acsnet_busi", *data, "--out", "results")[0] == 0
+    assert invoke("release", "--name", "acsnet_busi", "--results", "results")[0] == 0
     for tool, line in commands:
         arguments = [part for word in shlex.split(line) for part in (sorted(glob.glob(word)) or [word])]
         if tool == "crossval":
