@@ -1,4 +1,4 @@
-"""Predict images: python tools/predict.py --checkpoint FILE|NAME INPUT... --out DIR."""
+"""Predict images: python tools/predict.py --checkpoint FILE|NAME INPUT... [--out DIR]."""
 
 import argparse
 from pathlib import Path
@@ -13,7 +13,9 @@ def main() -> None:
     parser.add_argument(
         "--checkpoint", required=True, metavar="FILE|NAME", help="a .safetensors file, or a released name"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to write")
+    parser.add_argument(
+        "--out", type=Path, default=Path("predictions"), metavar="DIR", help="where to write (default: predictions)"
+    )
     parser.add_argument("--threshold", type=float, help="mask probability of foreground (default: the checkpoint's)")
     parser.add_argument("--tta", action="store_true", help="average over the image and its mirror image")
     parser.add_argument(

@@ -484,6 +484,18 @@ def test_predict_with_explanations(invoke: Invoke, trained_run: Path, phantom_ro
     assert sorted(pictures) == sorted(path.name for path in (tmp_path / "overlays").iterdir())
 
 
+def test_predict_without_a_folder_named(
+    invoke: Invoke, trained_run: Path, phantom_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    image = phantom_root / "malignant" / "malignant (1).png"
+    status, output, errors = invoke("predict", "--checkpoint", trained_run / "best.safetensors", image)
+    assert status == 0, errors
+    assert output == f"{Path('predictions', 'predictions.csv')}; pictures beside it\n"
+    assert len(read_rows(tmp_path / "predictions" / "predictions.csv")) == 1
+    assert (tmp_path / "predictions" / "masks" / "malignant (1).png").is_file()
+
+
 @pytest.mark.parametrize("threshold", ["0", "1.5"])
 def test_predict_threshold_out_of_range(threshold: str, invoke: Invoke, trained_run: Path, tmp_path: Path) -> None:
     arguments = ["--checkpoint", trained_run / "best.safetensors", "--out", tmp_path / "out", "x.png"]
