@@ -8,14 +8,21 @@
 from typing import TYPE_CHECKING, Any
 
 from acsnet import layers, losses, metrics, models, ops
+from acsnet.checkpoints import list_checkpoints
 from acsnet.errors import AcsnetError
-from acsnet.models import MultiTaskModel, MultiTaskOutput, from_pretrained, load_model
-from acsnet.registry import create_model, list_models, register_model
-from acsnet.released import list_checkpoints
+from acsnet.models import (
+    MultiTaskModel,
+    MultiTaskOutput,
+    create_model,
+    from_pretrained,
+    list_models,
+    load_model,
+    register_model,
+)
 from acsnet.version import __version__
 
 if TYPE_CHECKING:
-    from acsnet.evaluation import Predictor
+    from acsnet.inference import Predictor
 
 __all__ = [
     "AcsnetError",
@@ -40,7 +47,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # Prediction brings in the reading and measuring of images, which those who only want a network need not wait for.
     if name == "Predictor":
-        from acsnet.evaluation import Predictor
+        from acsnet.inference import Predictor
 
         return Predictor
     raise AttributeError(f"module 'acsnet' has no attribute {name!r}")

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from acsnet._utils.files import explain_os_error
 from acsnet.errors import AcsnetError
-from acsnet.files import explain_os_error
 
 
 def run(main: Callable[[], None]) -> int:

@@ -20,6 +20,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
+pytest_plugins = ["fixtures.made_up_runs", "fixtures.noise_sets"]
+
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,7 +32,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 @pytest.fixture(scope="session")
 def phantom_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small phantom set in BUSI's layout: 14 benign, 12 malignant, 10 normal images of 64x64. Read-only."""
-    from acsnet.data import write_phantoms
+    from acsnet.phantom import write_phantoms
 
     root = tmp_path_factory.mktemp("phantoms") / "set"
     write_phantoms(root, {"benign": 14, "malignant": 12, "normal": 10}, size=(64, 64), vary_size=False, progress=False)
@@ -101,12 +103,18 @@ Invoke = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def invoke(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Invoke:
-    """Run a tool in this process: ``invoke("train", "configs/x.yaml")`` gives exit status, output and errors."""
+    """Run a tool in this process: ``invoke("train", "configs/x.yaml")`` gives exit status, output and errors.
+
+    ``"benchmarks"`` and ``"scripts.release"`` are what ``python -m`` runs.
+    """
 
     def call(tool: str, *arguments: object) -> tuple[int, str, str]:
         from acsnet.cli import run
 
         path = REPOSITORY / "tools" / f"{tool}.py"
+        # benchmarks/ and scripts/ are packages, run by python -m.
+        package = REPOSITORY.joinpath(*tool.split(".")) / "__main__.py"
+        path = package if package.is_file() else path
         module = load_file(path)
         monkeypatch.setattr(sys, "argv", [str(path), *map(str, arguments)])
         capsys.readouterr()
@@ -186,9 +194,9 @@ class _SiteHandler(BaseHTTPRequestHandler):
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     """A web server on loopback; fetching from it pauses for no time, and through no proxy."""
-    from acsnet import transfer
+    from acsnet._utils import download
 
-    monkeypatch.setattr(transfer, "_PAUSE_SECONDS", 0)
+    monkeypatch.setattr(download, "_PAUSE_SECONDS", 0)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with Site() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)

@@ -18,15 +18,16 @@ import pytest
 import yaml
 
 import acsnet
-from acsnet import benchmarks, registry
+import benchmarks
+from acsnet._utils.files import write_json
+from acsnet.checkpoints import index
 from acsnet.config import build_config
 from acsnet.data import dataset_entry, list_datasets
-from acsnet.data.sets import RemoteFile, entry
-from acsnet.evaluation.export import export
-from acsnet.evaluation.release import release_checkpoint
-from acsnet.files import write_json
-from acsnet.models.summary import check_readme
-from acsnet.released import index
+from acsnet.data.datasets import RemoteFile, entry
+from acsnet.export import pipeline
+from acsnet.models import _registry
+from acsnet.models._summary import check_readme
+from scripts.release import release_checkpoint
 
 BEGIN, END = "<!-- zoo:begin -->", "<!-- zoo:end -->"
 
@@ -104,7 +105,7 @@ def _sets(workplace: Path, phantom_root: Path, site: Any, monkeypatch: pytest.Mo
 
 @pytest.fixture
 def _registry_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_ENTRIES", dict(registry._ENTRIES))
+    monkeypatch.setattr(_registry, "_ENTRIES", dict(_registry._ENTRIES))
 
 
 @pytest.mark.usefixtures("workplace", "_registry_as_it_was")
@@ -122,24 +123,24 @@ def test_make_targets() -> None:
 
 @pytest.mark.usefixtures("_sets")
 def test_commands(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
-    commands = re.findall(r"^python tools/(\w+)\.py (.*)$", "".join(blocks("bash")), flags=re.MULTILINE)
-    tools = {"train", "test", "predict", "curate", "phantom", "models", "download", "benchmark"}
-    tools |= {"crossval", "sweep", "report", "release", "export"}
-    assert {tool for tool, _ in commands} == tools
+    lines = re.findall(r"^python (?:tools/(\w+)\.py|-m ([\w.]+)) (.*)$", "".join(blocks("bash")), flags=re.MULTILINE)
+    commands = [(tool or package, line) for tool, package, line in lines]
+    tools = {"train", "test", "predict", "curate", "phantom", "models", "download", "crossval", "sweep", "report"}
+    assert {tool for tool, _ in commands} == {*tools, "export", "benchmarks", "scripts.release"}
     data = ("--set", "data.root=runs/demo/phantoms")
     assert invoke("test", "--checkpoint", "acsnet_busi", *data, "--out", "results")[0] == 0
-    assert invoke("release", "--name", "acsnet_busi", "--results", "results")[0] == 0
+    assert invoke("scripts.release", "--name", "acsnet_busi", "--results", "results")[0] == 0
     for tool, line in commands:
         arguments = [part for word in shlex.split(line) for part in (sorted(glob.glob(word)) or [word])]
         if tool == "crossval":
             arguments += [part for override in SHORT_CROSSVAL for part in ("--set", override)]
         if tool in ("train", "sweep") or "--recipe" in arguments:
             arguments += [part for override in SHORT for part in ("--set", override)]
-        if tool == "benchmark":
+        if tool == "benchmarks":
             monkeypatch.setattr(benchmarks, "benchmark_inference", lambda _device, _rounds: [])
         if tool == "export":
             # With a fixed size, which is much faster than to try any out.
-            monkeypatch.setattr(export, "_CHOICES", ((),))
+            monkeypatch.setattr(pipeline, "_CHOICES", ((),))
         if tool == "phantom":
             arguments += ["--size", "64", "64"]
         status, _, errors = invoke(tool, *arguments)
@@ -168,7 +169,7 @@ def test_sets_named_are_those_registered() -> None:
 
 
 def test_transforms_named_are_ours_with_their_arguments() -> None:
-    from acsnet.data.ultrasound import TRANSFORMS
+    from acsnet.data.ultrasound_transforms import TRANSFORMS
 
     rows = re.findall(r"^\| `([A-Z]\w+)`: (.*?) \|", README, flags=re.MULTILINE)
     named = {name: set(re.findall(r"`(\w+)`", arguments)) for name, arguments in rows}

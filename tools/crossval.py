@@ -18,7 +18,7 @@ def main() -> None:
 
     from acsnet.config import load_configs
     from acsnet.errors import RunError
-    from acsnet.evaluation.crossval import CrossValidation
+    from acsnet.experiments import CrossValidation
 
     configs = load_configs(arguments.configs, arguments.overrides)
     crossval = CrossValidation(arguments.work_dir, configs, arguments.storage, arguments.heartbeat)

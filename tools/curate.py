@@ -8,7 +8,7 @@ from acsnet.cli import run
 
 def main() -> None:
     """Parse the command line, curate, and say what was found."""
-    from acsnet.data.curation.policy import POLICIES
+    from acsnet.curation.policy import POLICIES
 
     parser = argparse.ArgumentParser(
         description="Find duplicates, conflicts and doubtful images; write tables and a report to look through."
@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder for the four files")
     arguments = parser.parse_args()
 
-    from acsnet.data.curation import check_folder, curate, summarise, write_findings
+    from acsnet.curation import check_folder, curate, summarise, write_findings
     from acsnet.data.source import scan_records
 
     check_folder(arguments.out)

@@ -28,7 +28,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
 
-    from acsnet.evaluation.export import export_checkpoint
+    from acsnet.export import export_checkpoint
 
     print(export_checkpoint(arguments.checkpoint, arguments.format, arguments.out, arguments.images).summary())
 

@@ -29,7 +29,7 @@ def main() -> None:
     if wrong:
         parser.error(f"--rename takes THEIRS=OURS, got {wrong[0]!r}")
 
-    from acsnet.models.import_weights import import_acsnet_file
+    from acsnet.models._convert_he2024 import import_acsnet_file
 
     renamed = dict(text.split("=", 1) for text in arguments.rename)
     names = import_acsnet_file(arguments.file, arguments.out, arguments.classes, arguments.ignore, renamed)

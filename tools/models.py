@@ -24,7 +24,7 @@ def main() -> None:
     if sum(map(bool, (arguments.patterns, arguments.readme, arguments.check))) > 1:
         parser.error("PATTERN, --readme and --check exclude each other: the README's table has every network")
 
-    from acsnet.models.summary import check_readme, plain_table, select_models, summarize, update_readme
+    from acsnet.models._summary import check_readme, plain_table, select_models, summarize, update_readme
 
     if arguments.readme:
         update_readme(arguments.readme)

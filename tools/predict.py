@@ -32,9 +32,9 @@ def main() -> None:
     if arguments.threshold is not None and not 0 < arguments.threshold < 1:
         parser.error(f"--threshold is {arguments.threshold}: it has to lie between 0 and 1")
 
-    from acsnet.checkpoint import read_card
-    from acsnet.evaluation import Predictor, predict_files
-    from acsnet.released import resolve_checkpoint
+    from acsnet.checkpoints import resolve_checkpoint
+    from acsnet.checkpoints.metadata import read_card
+    from acsnet.inference import Predictor, predict_files
 
     checkpoint = resolve_checkpoint(arguments.checkpoint)
     evaluation = read_card(checkpoint).evaluation

@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--title", default="Comparison of networks", metavar="TEXT", help="the head of the page")
     arguments = parser.parse_args()
 
-    from acsnet.evaluation.report import read_networks, write_report
+    from acsnet.report import read_networks, write_report
 
     networks, problems = read_networks(arguments.runs)
     missing = write_report(

@@ -19,7 +19,7 @@ def main() -> None:
 
     from acsnet.config import load_config
     from acsnet.errors import RunError
-    from acsnet.evaluation.sweep import Sweep, load_search, result_table, write_sweep
+    from acsnet.experiments import Sweep, load_search, result_table, write_sweep
 
     config, search = load_config(arguments.config, arguments.overrides), load_search(arguments.search)
     sweep = Sweep(arguments.work_dir, config, search, arguments.storage, arguments.heartbeat)

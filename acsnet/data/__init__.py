@@ -1,13 +1,12 @@
-"""Data sets, verification, folds, augmentation, cache and phantoms."""
+"""Data: records, splits, images, cache, transforms and datasets."""
 
 from acsnet.data.cache import ImageCache
 from acsnet.data.dataset import CachedDataset, Sample, SeededSampler, build_loader
+from acsnet.data.datasets import DatasetEntry, dataset_entry, list_datasets, read_dataset
+from acsnet.data.datasets.busi import read_busi
 from acsnet.data.folds import Split, describe_split, split_records
 from acsnet.data.oversampling import oversample
-from acsnet.data.phantom import Phantom, make_phantom, write_phantoms
 from acsnet.data.records import Record, dataset_hash, read_record_table, write_record_table
-from acsnet.data.sets import DatasetEntry, dataset_entry, list_datasets, read_dataset
-from acsnet.data.sets.busi import read_busi
 from acsnet.data.source import load_records, split_data
 from acsnet.data.split_list import SplitList, read_split_list, write_split_list
 from acsnet.data.transforms import Augmentation
@@ -18,7 +17,6 @@ __all__ = [
     "CachedDataset",
     "DatasetEntry",
     "ImageCache",
-    "Phantom",
     "Record",
     "Sample",
     "SeededSampler",
@@ -30,7 +28,6 @@ __all__ = [
     "describe_split",
     "list_datasets",
     "load_records",
-    "make_phantom",
     "oversample",
     "read_busi",
     "read_dataset",
@@ -39,7 +36,6 @@ __all__ = [
     "split_data",
     "split_records",
     "verify_records",
-    "write_phantoms",
     "write_record_table",
     "write_split_list",
 ]

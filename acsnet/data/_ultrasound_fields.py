@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from acsnet.data._phantom_speckle import FloatImage, gaussian_kernel
 from acsnet.data.images import UInt8Array
 from acsnet.errors import InputError
+from acsnet.phantom.speckle import FloatImage, gaussian_kernel
 
 # Decibels between black and white: what scanners show by default is about this.
 DYNAMIC_RANGE = 60.0

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from tqdm.auto import tqdm
 
-from acsnet.data.frames import file_of
+from acsnet._utils.files import cache_folder, explain_os_error
+from acsnet.data.frame_paths import file_of
 from acsnet.data.images import (
     BoolArray,
     UInt8Array,
@@ -27,7 +28,6 @@ from acsnet.data.images import (
 )
 from acsnet.data.records import Record, stable_hash
 from acsnet.errors import DataError
-from acsnet.files import cache_folder, explain_os_error
 
 _FORMAT = 3
 _KEPT = 12

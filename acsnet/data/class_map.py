@@ -3,8 +3,8 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
+from acsnet._utils.naming import look_up
 from acsnet.data.records import Record
-from acsnet.registry import look_up
 
 
 def source_labels(classes: Sequence[str], class_map: Mapping[str, str]) -> list[str]:

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from acsnet.data.frames import choose_frame, file_of
+from acsnet.data.frame_paths import choose_frame, file_of
 from acsnet.errors import DataError
 
 DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})

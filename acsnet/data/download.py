@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from acsnet._utils.download import explain_write_error, fetch, file_sha256
+from acsnet.data.datasets import DatasetEntry, RemoteFile
 from acsnet.data.records import Record
-from acsnet.data.sets import DatasetEntry, RemoteFile
 from acsnet.data.unpack import unpack
 from acsnet.errors import DataError, DownloadError, InputError
-from acsnet.transfer import explain_write_error, fetch, file_sha256
 
 NOT_PINNED = (
     "not pinned: no checksum of this file is known to this version. Compare it with another copy's, and require it "

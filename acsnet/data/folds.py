@@ -11,10 +11,10 @@ from itertools import accumulate
 from math import fsum
 from typing import NamedTuple
 
+from acsnet._utils.tables import lay_out
 from acsnet.config import FoldsConfig, Part
 from acsnet.data.records import Record, stable_hash
 from acsnet.errors import DataError
-from acsnet.text_table import lay_out
 
 # How much a deviation of one image weighs: in the counts of a class, of a class of one data set, of a third of that by
 # lesion size, and of all images.

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from acsnet.data.listing import natural_order
+from acsnet.data.image_files import natural_order
 from acsnet.data.records import Record
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from acsnet.data.dicom import DICOM_SUFFIXES, is_dicom, read_dicom
-from acsnet.data.frames import choose_frame, file_of
+from acsnet.data.frame_paths import choose_frame, file_of
 from acsnet.errors import DataError, InputError
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}) | DICOM_SUFFIXES

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from acsnet.data.tables import CsvRow, read_csv
+from acsnet._utils.files import write_csv
+from acsnet.data.csv_io import CsvRow, read_csv
 from acsnet.errors import DataError
-from acsnet.files import write_csv
 
 COLUMNS = ("image", "masks", "label", "group", "dataset", "patient", "name", "pixel_size")
 REQUIRED_COLUMNS = ("image", "masks", "label")

@@ -5,16 +5,16 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from acsnet.checkpoints import resolve_split
 from acsnet.config import DataConfig
 from acsnet.data.class_map import check_labels, map_classes, source_labels
+from acsnet.data.datasets import dataset_entry, list_datasets
 from acsnet.data.folds import Split, split_records
-from acsnet.data.listing import problem_list
+from acsnet.data.image_files import problem_list
 from acsnet.data.records import Record, read_record_table
-from acsnet.data.sets import dataset_entry, list_datasets
 from acsnet.data.split_list import SplitList, read_split_list
 from acsnet.data.verify import verify_records
 from acsnet.errors import DataError
-from acsnet.released import resolve_split
 
 logger = logging.getLogger(__name__)
 

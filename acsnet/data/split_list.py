@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, get_args
 
+from acsnet._utils.files import write_csv
 from acsnet.config import Part
+from acsnet.data.csv_io import read_table
 from acsnet.data.folds import Split
-from acsnet.data.listing import natural_order, problem_list
+from acsnet.data.image_files import natural_order, problem_list
 from acsnet.data.records import Record, stable_hash
-from acsnet.data.tables import read_table
 from acsnet.errors import DataError
-from acsnet.files import write_csv
 
 COLUMNS = ("dataset", "name", "label", "group", "part")
 _PARTS: tuple[Part, ...] = tuple(part for part in get_args(Part) if part != "all")

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from acsnet._utils.naming import look_up
 from acsnet.config import TransformConfig
 from acsnet.data.images import BoolArray, UInt8Array
 from acsnet.errors import ConfigError, UnknownNameError
-from acsnet.registry import look_up
 
 if TYPE_CHECKING:
     import albumentations
@@ -24,8 +24,9 @@ class Augmentation:
     """A pipeline for an image and its mask, the same for the same seed.
 
     Args:
-        transforms: transforms of albumentations or :mod:`acsnet.data.ultrasound` by name with their arguments; those
-            that hold others (``OneOf``, ``SomeOf``, ``Sequential``) take a list of the same form under ``transforms``.
+        transforms: transforms of albumentations or :mod:`acsnet.data.ultrasound_transforms` by name with their
+            arguments; those that hold others (``OneOf``, ``SomeOf``, ``Sequential``) take a list of the same form under
+            ``transforms``.
         size: (height, width) of the images, which the pipeline has to keep.
         channels: of the images; some transforms take colour images only.
 
@@ -105,11 +106,11 @@ def _import_albumentations() -> Any:
 
 def _known_transforms(library: Any) -> dict[str, Any]:
     # It imports albumentations.
-    from acsnet.data import ultrasound
+    from acsnet.data import ultrasound_transforms
 
     base = (library.BasicTransform, library.BaseCompose)
     theirs = {key: value for key, value in vars(library).items() if isinstance(value, type) and issubclass(value, base)}
-    return theirs | ultrasound.TRANSFORMS
+    return theirs | ultrasound_transforms.TRANSFORMS
 
 
 def _build(
@@ -117,7 +118,7 @@ def _build(
 ) -> "albumentations.BasicTransform":
     try:
         transform = look_up(
-            "transform", name, known, "see albumentations' list of transforms and acsnet.data.ultrasound"
+            "transform", name, known, "see albumentations' list of transforms and acsnet.data.ultrasound_transforms"
         )
     except UnknownNameError as error:
         raise ConfigError(f"{where}.name: {error}") from error

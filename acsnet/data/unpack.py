@@ -13,9 +13,9 @@ import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from acsnet.data.listing import problem_list
+from acsnet._utils.files import DiskFullError
+from acsnet.data.image_files import problem_list
 from acsnet.errors import DownloadError
-from acsnet.files import DiskFullError
 
 MAX_BYTES = 8 * 10**9
 MAX_FILES = 100_000

@@ -11,8 +11,8 @@ from tqdm.auto import tqdm
 
 from acsnet.data.dicom import DicomFacts, is_dicom, read_dicom_facts
 from acsnet.data.grouping import group_records
+from acsnet.data.image_files import problem_list
 from acsnet.data.images import pixel_digest, read_image, read_mask, read_merged_mask
-from acsnet.data.listing import problem_list
 from acsnet.data.records import Record
 from acsnet.errors import DataError
 

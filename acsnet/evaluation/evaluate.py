@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from acsnet._utils.files import write_csv, write_json
 from acsnet.data import Record
-from acsnet.evaluation.decision import Prediction
-from acsnet.evaluation.kept import check_kept_names, keep_prediction
-from acsnet.evaluation.predictor import Predictor
-from acsnet.evaluation.reading import read_batches
-from acsnet.files import write_csv, write_json
+from acsnet.evaluation.batches import read_batches
+from acsnet.inference.decision import Prediction
+from acsnet.inference.predictor import Predictor
+from acsnet.inference.saved_predictions import check_kept_names, keep_prediction
 from acsnet.metrics import classification_metrics, overall_score, segmentation_metrics, summarise_segmentation
 from acsnet.metrics.segmentation import PER_IMAGE
 
@@ -63,7 +63,7 @@ def evaluate(
         batch_size: images a forward pass.
         progress: show a progress bar.
         keep: a folder to write each image's mask and mask probability into, one by one; see
-            :mod:`acsnet.evaluation.kept`.
+            :mod:`acsnet.inference.saved_predictions`.
 
     Raises:
         DataError: where the kept predictions of two records would have the same name.

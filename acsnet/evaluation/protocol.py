@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from acsnet.checkpoint import CheckpointCard, read_card
+from acsnet._utils.download import file_sha256
+from acsnet.checkpoints import is_path, resolve_checkpoint
+from acsnet.checkpoints.metadata import CheckpointCard, read_card
 from acsnet.config import CHOSEN_ON_VALIDATION, Config, EvaluationConfig, Part, build_config, load_config
 from acsnet.data import Record, Split, dataset_entry, dataset_hash, load_records, split_data
 from acsnet.errors import ConfigError
 from acsnet.evaluation.evaluate import Evaluation, evaluate
-from acsnet.evaluation.predictor import Predictor
 from acsnet.evaluation.threshold import choose_threshold
-from acsnet.released import is_path, resolve_checkpoint
-from acsnet.transfer import file_sha256
+from acsnet.inference.predictor import Predictor
 
 # Where tools/download.py puts data sets by default.
 DOWNLOADS = Path("data")
@@ -83,7 +83,7 @@ def run_test(
         checkpoint: a ``.safetensors`` file, or the name of a released checkpoint.
         config: from :func:`resolve_test_config`.
         progress: show progress bars.
-        keep: the folder in which predictions are kept, if any; see :mod:`acsnet.evaluation.kept`.
+        keep: the folder in which predictions are kept, if any; see :mod:`acsnet.inference.saved_predictions`.
 
     Returns:
         The result, and its provenance: checkpoint, protocol, data and split, with their hashes.

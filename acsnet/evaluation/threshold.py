@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from acsnet.data import Record
-from acsnet.evaluation.decision import Probabilities
-from acsnet.evaluation.predictor import Predictor
-from acsnet.evaluation.reading import read_batches
+from acsnet.evaluation.batches import read_batches
+from acsnet.inference.decision import Probabilities
+from acsnet.inference.predictor import Predictor
 from acsnet.metrics.segmentation import dice_score
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from acsnet.layers.encoder import Encoder
 from acsnet.layers.gate import GateUnit
 from acsnet.layers.heads import GlobalAverage, MultiScaleAttentionHead, PooledLinearHead
 from acsnet.layers.instance_norm import InstanceNorm2d
-from acsnet.layers.refine import PredictionRefining, weigh_by_lesion_probability
+from acsnet.layers.prediction_refinement import PredictionRefining, weigh_by_lesion_probability
 from acsnet.layers.upsample import UpsampleConv2d, one_at_a_time, upsample_twice
 
 __all__ = [

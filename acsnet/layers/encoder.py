@@ -7,8 +7,8 @@ import timm
 import torch
 from torch import nn
 
+from acsnet._utils.naming import look_up
 from acsnet.errors import DownloadError, InputError
-from acsnet.registry import look_up
 
 # What timm raises when weights cannot be fetched: huggingface_hub's and httpx's errors are OSErrors or RuntimeErrors.
 _DOWNLOAD_ERRORS = (OSError, RuntimeError)

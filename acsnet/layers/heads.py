@@ -12,7 +12,7 @@ class GlobalAverage(nn.Module):
     """Global average pooling of one or several maps: each (B, C_i, H_i, W_i) -> (B, sum of all C_i).
 
     Every classifier of the zoo pools its maps by this module and by nothing else, so that whoever wants to see these
-    maps, as :func:`acsnet.evaluation.class_activation` does, finds them at one place in every network.
+    maps, as :func:`acsnet.inference.class_activation` does, finds them at one place in every network.
     """
 
     def forward(self, *maps: torch.Tensor) -> torch.Tensor:

@@ -7,12 +7,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from acsnet._utils.naming import look_up
 from acsnet.errors import InputError
 from acsnet.losses._checks import check_range
 from acsnet.losses.balance import FixedBalance, UncertaintyBalance
 from acsnet.losses.classification import ClassFocalLoss, CrossEntropyLoss
 from acsnet.losses.segmentation import BCELoss, DiceForegroundBackgroundLoss, DiceLoss, FocalLoss
-from acsnet.registry import look_up
 
 SEGMENTATION_LOSSES: dict[str, Callable[..., nn.Module]] = {
     "dice": DiceLoss,

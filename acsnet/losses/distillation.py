@@ -10,7 +10,7 @@ from acsnet.errors import InputError
 from acsnet.losses._checks import check_range
 
 if TYPE_CHECKING:
-    from acsnet.models.base import MultiTaskOutput
+    from acsnet.models import MultiTaskOutput
 
 
 class DistillationLoss(nn.Module):

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional
 
+from acsnet._utils.naming import look_up
 from acsnet.errors import InputError
 from acsnet.losses._checks import check_range
-from acsnet.registry import look_up
 
 if TYPE_CHECKING:
     from acsnet.losses.distillation import DistillationLoss
-    from acsnet.models.base import MultiTaskOutput
+    from acsnet.models import MultiTaskOutput
 
 
 def _harmonic(rank: int) -> float:

@@ -1,27 +1,34 @@
 """The networks; importing this package registers every one of them."""
 
+from acsnet.models._base import MultiTaskModel, MultiTaskOutput
+from acsnet.models._hub import HubModel, from_pretrained
+from acsnet.models._loading import load_model
+from acsnet.models._registry import TASKS, ModelEntry, create_model, list_models, model_entry, register_model
 from acsnet.models.acsnet import ACSNet
-from acsnet.models.base import MultiTaskModel, MultiTaskOutput
+from acsnet.models.encoder_decoder import EncoderDecoder
 from acsnet.models.ensemble import Ensemble
-from acsnet.models.hub import HubModel, from_pretrained
-from acsnet.models.loading import load_model
 from acsnet.models.nnunet import NNUNet
-from acsnet.models.pairs import EncoderDecoder
 from acsnet.models.unet import GatedUNet, UNet
 from acsnet.models.unetpp import RefinedUNetPlusPlus, UNetPlusPlus
 
 __all__ = [
+    "TASKS",
     "ACSNet",
     "EncoderDecoder",
     "Ensemble",
     "GatedUNet",
     "HubModel",
+    "ModelEntry",
     "MultiTaskModel",
     "MultiTaskOutput",
     "NNUNet",
     "RefinedUNetPlusPlus",
     "UNet",
     "UNetPlusPlus",
+    "create_model",
     "from_pretrained",
+    "list_models",
     "load_model",
+    "model_entry",
+    "register_model",
 ]

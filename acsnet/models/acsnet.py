@@ -26,8 +26,8 @@ from acsnet.layers import (
     recompute,
     upsample_twice,
 )
-from acsnet.models.base import MultiTaskModel, MultiTaskOutput
-from acsnet.registry import TASKS, register_model
+from acsnet.models._base import MultiTaskModel, MultiTaskOutput
+from acsnet.models._registry import TASKS, register_model
 
 PUBLISHED_WIDTHS = (64, 64, 128, 256, 512)
 

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from acsnet.errors import InputError
-from acsnet.models.base import MultiTaskOutput
-from acsnet.models.hub import HubModel
+from acsnet.models._base import MultiTaskOutput
+from acsnet.models._hub import HubModel
 
 
 class Ensemble(HubModel, nn.Module):

@@ -19,9 +19,9 @@ from torch import nn
 
 from acsnet.errors import InputError
 from acsnet.layers import InstanceNorm2d, PooledEncoder, PooledLinearHead, UpsampleMerge, upsample_twice
+from acsnet.models._base import MultiTaskModel, MultiTaskOutput
 from acsnet.models._checks import check_no_pretrained, check_width
-from acsnet.models.base import MultiTaskModel, MultiTaskOutput
-from acsnet.registry import TASKS, register_model
+from acsnet.models._registry import TASKS, register_model
 
 # Channels of the five levels and the bottleneck for each of ``width``: 32 gives 32, 64, 128, 256, 320, 320.
 WIDTH_FACTORS = (1, 2, 4, 8, 10, 10)

@@ -15,9 +15,9 @@ import torch
 from torch import nn
 
 from acsnet.layers import DoubleConvBatchNorm, GateUnit, PooledEncoder, PooledLinearHead, UpsampleMerge
+from acsnet.models._base import MultiTaskModel, MultiTaskOutput
 from acsnet.models._checks import check_depth, check_no_pretrained, check_width
-from acsnet.models.base import MultiTaskModel, MultiTaskOutput
-from acsnet.registry import TASKS, register_model
+from acsnet.models._registry import TASKS, register_model
 
 
 @register_model(

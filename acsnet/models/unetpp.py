@@ -29,9 +29,9 @@ from acsnet.layers import (
     UpsampleMerge,
     weigh_by_lesion_probability,
 )
+from acsnet.models._base import MultiTaskModel, MultiTaskOutput
 from acsnet.models._checks import check_depth, check_no_pretrained, check_width
-from acsnet.models.base import MultiTaskModel, MultiTaskOutput
-from acsnet.registry import TASKS, register_model
+from acsnet.models._registry import TASKS, register_model
 
 
 class NestedDecoder(nn.Module):
@@ -163,7 +163,7 @@ class RefinedUNetPlusPlus(UNetPlusPlus):
 
     While training, each mask probability is multiplied by 1 - P(normal), so that the segmentation loss teaches the
     classifier too; ``aux`` is left as it is. At inference, the mask of an image classified as normal is black all over
-    (logit :data:`acsnet.layers.refine.BLACK`), and every other mask stays as it is.
+    (logit :data:`acsnet.layers.prediction_refinement.BLACK`), and every other mask stays as it is.
 
     Args:
         num_classes, in_channels, encoder_weights, width, depth, deep_supervision: as of :class:`UNetPlusPlus`.

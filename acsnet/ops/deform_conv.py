@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from acsnet._utils.naming import look_up
 from acsnet.errors import AcsnetError, InputError
 from acsnet.ops.backends import BACKENDS, Backend, DeformConvCall
-from acsnet.registry import look_up
 
 logger = logging.getLogger(__name__)
 

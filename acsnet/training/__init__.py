@@ -1,7 +1,7 @@
 """Training: loop, optimiser and schedule, run folder."""
 
+from acsnet.training.builders import prepare_training
 from acsnet.training.environment import describe_environment
-from acsnet.training.inputs import prepare_training
 from acsnet.training.memory import keep_freed_memory, peak_memory_mb
 from acsnet.training.run_folder import RunFolder
 from acsnet.training.trainer import Trainer

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from torch import nn
 
-from acsnet.checkpoint import read_card, read_weights
+from acsnet._utils.download import file_sha256
+from acsnet.checkpoints import resolve_checkpoint
+from acsnet.checkpoints.metadata import read_card, read_weights
 from acsnet.errors import CheckpointError
-from acsnet.released import resolve_checkpoint
-from acsnet.transfer import file_sha256
 
 _NAMED = 3
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from torch.utils.tensorboard import SummaryWriter
 from tqdm.auto import tqdm
 
-from acsnet.overlay import PREDICTION_COLOUR, TRUTH_COLOUR, add_caption, draw_contours
+from acsnet._utils.overlay import PREDICTION_COLOUR, TRUTH_COLOUR, add_caption, draw_contours
 from acsnet.training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)

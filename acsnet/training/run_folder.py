@@ -8,10 +8,10 @@ from typing import Any
 import torch
 import yaml
 
+from acsnet._utils.files import whole_file, write_csv, write_json, write_text
 from acsnet.config import Config, build_config, changed_keys
 from acsnet.data import Split, write_split_list
 from acsnet.errors import RunError
-from acsnet.files import whole_file, write_csv, write_json, write_text
 
 
 def _is_seen(path: Path) -> bool:

@@ -5,8 +5,8 @@ import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 
+from acsnet._utils.naming import look_up
 from acsnet.errors import ConfigError
-from acsnet.registry import look_up
 
 _OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Add: operator.add,

@@ -8,14 +8,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from acsnet.checkpoint import CheckpointCard, read_card
+from acsnet._utils.download import file_sha256
+from acsnet.checkpoints import resolve_checkpoint
+from acsnet.checkpoints.metadata import CheckpointCard, read_card
 from acsnet.config import Config
 from acsnet.errors import ConfigError
-from acsnet.models import Ensemble, load_model
-from acsnet.models.base import MultiTaskOutput, check_size
-from acsnet.registry import TASKS
-from acsnet.released import resolve_checkpoint
-from acsnet.transfer import file_sha256
+from acsnet.models import TASKS, Ensemble, load_model
+from acsnet.models._base import MultiTaskOutput, check_size
 
 
 @dataclass(frozen=True)

@@ -14,20 +14,14 @@ from accelerate.utils import broadcast, set_seed
 from timm.utils import ModelEmaV3
 from torch import nn
 
-from acsnet.checkpoint import CheckpointCard, save_checkpoint
+from acsnet.checkpoints.metadata import CheckpointCard, save_checkpoint
 from acsnet.config import Config
 from acsnet.data import Sample
 from acsnet.data.images import to_network_input
 from acsnet.errors import ConfigError, RunError
-from acsnet.models.base import MultiTaskOutput
+from acsnet.models import MultiTaskOutput
+from acsnet.training.builders import build_loaders, log_initial_weights, log_split, network_arguments, prepare_training
 from acsnet.training.environment import describe_environment
-from acsnet.training.inputs import (
-    build_loaders,
-    log_initial_weights,
-    log_split,
-    network_arguments,
-    prepare_training,
-)
 from acsnet.training.memory import keep_freed_memory, peak_memory_mb
 from acsnet.training.optimization import Schedule, build_optimizer
 from acsnet.training.precision import accelerate_name, resolve_precision

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from acsnet.benchmarks import benchmark_growth, benchmark_operator, benchmark_pipeline, networks, operator
-from acsnet.benchmarks.networks import Case, benchmark_inference, benchmark_training
-from acsnet.benchmarks.operator import Shape
 from acsnet.config import TransformConfig
-from acsnet.registry import create_model
+from acsnet.models import create_model
+from benchmarks import benchmark_growth, benchmark_operator, benchmark_pipeline, networks, operator
+from benchmarks.networks import Case, benchmark_inference, benchmark_training
+from benchmarks.operator import Shape
 
 CPU = torch.device("cpu")
 TINY = {"encoder": "mobilenetv3_small_050", "widths": [16] * 5}

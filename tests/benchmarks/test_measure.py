@@ -3,8 +3,8 @@ import time
 import pytest
 import torch
 
-from acsnet.benchmarks import measure as module
-from acsnet.benchmarks.measure import Row, in_fresh_process, matmul_rate, measure, time_once
+from benchmarks import measure as module
+from benchmarks.measure import Row, in_fresh_process, matmul_rate, measure, time_once
 
 _ONES = "__import__('torch').ones({}).numel()"
 

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from acsnet.benchmarks import Report, Row, check_readme, render_text, update_readme
 from acsnet.errors import InputError
+from benchmarks import Report, Row, check_readme, render_text, update_readme
 
 MACHINE = {"device": "cpu (A Processor)", "threads": 2, "torch": "2.15"}
 OPERATOR = [
@@ -69,9 +69,9 @@ def test_figures_are_kept_benchmark_by_benchmark(tmp_path: Path) -> None:
 def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "figures.json"
     path.write_text(text)
-    with pytest.raises(InputError, match=r"figures\.json has no figures of tools/benchmark\.py \(.*\): give another"):
+    with pytest.raises(InputError, match=r"figures\.json has no figures of python -m benchmarks \(.*\): give another"):
         Report.read(path)
-    with pytest.raises(InputError, match=r"there is no file .*other\.json: make it by tools/benchmark\.py"):
+    with pytest.raises(InputError, match=r"there is no file .*other\.json: make it by python -m benchmarks"):
         Report.read(tmp_path / "other.json")
 
 
@@ -79,14 +79,14 @@ def test_readme_section(tmp_path: Path) -> None:
     path = tmp_path / "README.md"
     path.write_text("# Title\n<!-- speed:begin -->\nold\n<!-- speed:end -->\nmore\n")
     report = Report(MACHINE, tuple(TRAIN))
-    with pytest.raises(InputError, match=r"the speed section of .*README\.md is stale: run python tools/benchmark\.py"):
+    with pytest.raises(InputError, match=r"the speed section of .*README\.md is stale: run python -m benchmarks"):
         check_readme(path, report)
     update_readme(path, report)
     check_readme(path, report)
     assert path.read_text().splitlines() == [
         "# Title",
         "<!-- speed:begin -->",
-        "Measured by `python tools/benchmark.py` on cpu (A Processor), 2 threads, torch 2.15, in turns (medians).",
+        "Measured by `python -m benchmarks` on cpu (A Processor), 2 threads, torch 2.15, in turns (medians).",
         "",
         "**A training step**",
         "",

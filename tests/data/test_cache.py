@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from acsnet._utils.files import DiskFullError, cache_folder
 from acsnet.data import ImageCache, Record, cache, read_busi
 from acsnet.data.images import read_image, read_merged_mask, resize_image, resize_mask, to_channels
 from acsnet.errors import DataError
-from acsnet.files import DiskFullError, cache_folder
 
 MakeSet = Callable[..., Path]
 PACKAGE = Path(cache.__file__).parents[1]
@@ -285,7 +285,7 @@ for name, path in (("acsnet", {str(PACKAGE)!r}), ("acsnet.data", {str(PACKAGE / 
 from pathlib import Path
 import numpy as np
 from acsnet.data import cache
-from acsnet.data.sets.busi import read_busi
+from acsnet.data.datasets.busi import read_busi
 """
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from acsnet._utils.files import DiskFullError
 from acsnet.data import DatasetEntry, dataset_entry
+from acsnet.data.datasets import RemoteFile
+from acsnet.data.datasets.busi import scan_busi
 from acsnet.data.download import NOT_PINNED, describe, download_dataset, find_set
-from acsnet.data.sets import RemoteFile
-from acsnet.data.sets.busi import scan_busi
 from acsnet.errors import DataError, DownloadError, InputError
-from acsnet.files import DiskFullError
 
 
 def zipped(root: Path, prefix: str = "Dataset_BUSI_with_GT") -> bytes:

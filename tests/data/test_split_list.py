@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from acsnet.checkpoints import index
 from acsnet.config import DataConfig
 from acsnet.data import load_records, read_split_list, split_data, write_split_list
 from acsnet.data.folds import Split
 from acsnet.errors import DataError, UnknownNameError
-from acsnet.released import index
 
 MakeSet = Callable[..., Path]
 FOLDS = {"test": 0.25, "validation": 0.34}

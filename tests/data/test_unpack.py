@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from acsnet._utils.files import DiskFullError
 from acsnet.data.unpack import unpack
 from acsnet.errors import DownloadError
-from acsnet.files import DiskFullError
 
 
 @pytest.fixture

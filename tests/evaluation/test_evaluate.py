@@ -9,11 +9,12 @@ import pytest
 import torch
 
 import acsnet
-from acsnet.checkpoint import CheckpointCard
+from acsnet.checkpoints.metadata import CheckpointCard
 from acsnet.data import Record, read_busi
 from acsnet.errors import DataError
-from acsnet.evaluation import Predictor, evaluate, mask_path, metric_table, probability_path
+from acsnet.evaluation import evaluate, metric_table
 from acsnet.evaluation.evaluate import Evaluation
+from acsnet.inference import Predictor, mask_path, probability_path
 
 CLASSES = ("benign", "malignant", "normal")
 

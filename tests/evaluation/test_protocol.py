@@ -4,12 +4,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from acsnet.checkpoint import read_card, read_weights, save_checkpoint
+from acsnet.checkpoints.metadata import read_card, read_weights, save_checkpoint
 from acsnet.config import EvaluationConfig
 from acsnet.data import load_records, split_records
 from acsnet.data.images import read_image, read_merged_mask
 from acsnet.errors import ConfigError
-from acsnet.evaluation import Predictor, resolve_test_config, run_test
+from acsnet.evaluation import resolve_test_config, run_test
+from acsnet.inference import Predictor
 from acsnet.metrics.segmentation import dice_score
 
 CHOSEN = "evaluation.threshold=validation"

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from acsnet import MultiTaskOutput
-from acsnet.checkpoint import CheckpointCard
+from acsnet.checkpoints.metadata import CheckpointCard
 from acsnet.config import EvaluationConfig
 from acsnet.data import Record
-from acsnet.evaluation import Predictor
 from acsnet.evaluation.threshold import THRESHOLDS, best_step, choose_threshold
+from acsnet.inference import Predictor
 
 
 class GreyIsProbability(torch.nn.Module):

@@ -7,7 +7,7 @@ import torch
 
 from acsnet.errors import InputError
 from acsnet.losses import BCELoss, CrossEntropyLoss, DistillationLoss, FixedBalance, MultiTaskLoss
-from acsnet.models.base import MultiTaskOutput
+from acsnet.models import MultiTaskOutput
 
 
 def entropy(p: float, q: float) -> float:

@@ -18,7 +18,7 @@ from acsnet.losses import (
     build_balance,
     deep_supervision_weights,
 )
-from acsnet.models.base import MultiTaskOutput
+from acsnet.models import MultiTaskOutput
 
 
 @pytest.fixture

@@ -7,12 +7,7 @@ import pytest
 from sklearn import metrics as sk
 
 from acsnet.errors import InputError
-from acsnet.metrics import (
-    brier_score,
-    classification_metrics,
-    expected_calibration_error,
-    sensitivity_at_specificity,
-)
+from acsnet.metrics import brier_score, classification_metrics, expected_calibration_error, sensitivity_at_specificity
 
 CLASS_FIGURES = ["precision", "recall", "f1", "auroc", "average_precision"]
 NAMES = ["benign", "malignant", "normal"]

@@ -8,7 +8,7 @@ from torch.nn import functional
 from acsnet import MultiTaskOutput, create_model
 from acsnet.errors import InputError, UnknownNameError
 from acsnet.models import ACSNet, MultiTaskModel
-from acsnet.models.base import check_images, check_size
+from acsnet.models._base import check_images, check_size
 
 TINY: dict[str, Any] = {"encoder": "mobilenetv3_small_050", "widths": (16, 32, 16, 32, 48)}
 Parameters = dict[str, torch.Tensor]

@@ -15,7 +15,7 @@ import torch
 from huggingface_hub import HfApi, ModelCard, constants
 
 import acsnet
-from acsnet.checkpoint import CheckpointCard, save_checkpoint
+from acsnet.checkpoints.metadata import CheckpointCard, save_checkpoint
 from acsnet.errors import CheckpointError, DownloadError, InputError
 from acsnet.models import Ensemble, NNUNet, UNet
 

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from acsnet import MultiTaskModel, MultiTaskOutput, list_models, load_model
-from acsnet.checkpoint import CheckpointCard, save_checkpoint
+from acsnet.checkpoints.metadata import CheckpointCard, save_checkpoint
 from acsnet.errors import InputError
 from acsnet.losses import CrossEntropyLoss, DiceLoss, FixedBalance, MultiTaskLoss
-from acsnet.registry import TASKS, model_entry
+from acsnet.models import TASKS, model_entry
 
 
 def load_script() -> Any:

@@ -7,10 +7,10 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import acsnet
-from acsnet import registry
 from acsnet.errors import InputError, UnknownNameError
 from acsnet.layers import DeformableSpatialAttention
-from acsnet.models.summary import (
+from acsnet.models import _registry
+from acsnet.models._summary import (
     ModelSummary,
     check_readme,
     markdown_table,
@@ -31,7 +31,7 @@ class Small(acsnet.MultiTaskModel):
         num_classes: int = 3,
         in_channels: int = 3,
         encoder_weights: str | None = None,
-        tasks: tuple[str, ...] = registry.TASKS,
+        tasks: tuple[str, ...] = _registry.TASKS,
     ) -> None:
         super().__init__(num_classes, in_channels, tasks)
         self.encoder = nn.Conv2d(in_channels, 8, 3, stride=2, padding=1, bias=False)
@@ -46,7 +46,7 @@ class Small(acsnet.MultiTaskModel):
 @pytest.fixture
 def small_zoo(monkeypatch: pytest.MonkeyPatch) -> None:
     """A registry of two networks."""
-    monkeypatch.setattr(registry, "_ENTRIES", {})
+    monkeypatch.setattr(_registry, "_ENTRIES", {})
     for name in ("small", "also_small"):
         acsnet.register_model(name, publication="Somebody 2024", adds="nothing")(Small)
 

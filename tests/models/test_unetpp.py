@@ -10,7 +10,7 @@ from torch.nn import functional
 
 import acsnet
 from acsnet.errors import InputError
-from acsnet.layers.refine import BLACK
+from acsnet.layers.prediction_refinement import BLACK
 from acsnet.models import RefinedUNetPlusPlus, UNetPlusPlus
 
 NAMES = ["unetpp", "unetpp_refined"]

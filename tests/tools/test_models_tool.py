@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 import acsnet
-from acsnet import registry
+from acsnet.models import _registry
 
 BEGIN, END = "<!-- zoo:begin -->", "<!-- zoo:end -->"
 
@@ -15,7 +15,7 @@ Invoke = Callable[..., tuple[int, str, str]]
 def short_zoo(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two networks of the zoo, so that tables are made quickly."""
     names = ("acsnet", "fpn_resnet50")
-    monkeypatch.setattr(registry, "_ENTRIES", {name: registry.model_entry(name) for name in names})
+    monkeypatch.setattr(_registry, "_ENTRIES", {name: _registry.model_entry(name) for name in names})
 
 
 @pytest.mark.usefixtures("short_zoo")

@@ -21,11 +21,11 @@ import torch
 import yaml
 
 import acsnet
-from acsnet.checkpoint import read_card
+from acsnet.checkpoints.metadata import read_card
 from acsnet.config import EvaluationConfig
 from acsnet.data import dataset_entry
-from acsnet.data.sets import RemoteFile, entry
-from acsnet.evaluation import mask_path, probability_path
+from acsnet.data.datasets import RemoteFile, entry
+from acsnet.inference import mask_path, probability_path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 Invoke = Callable[..., tuple[int, str, str]]

@@ -10,18 +10,18 @@ import torch
 from torch import nn
 
 from acsnet import create_model, load_model
-from acsnet.checkpoint import read_card, read_weights, save_checkpoint
+from acsnet._utils.download import file_sha256
+from acsnet.checkpoints.metadata import read_card, read_weights, save_checkpoint
 from acsnet.config import Config, build_config
 from acsnet.data import load_records
 from acsnet.data.images import to_channels, to_network_input
 from acsnet.errors import AcsnetError, CheckpointError, ConfigError, InputError, UnknownNameError
-from acsnet.evaluation.crossval import save_ensemble
 from acsnet.evaluation.protocol import resolve_test_config, run_test
+from acsnet.experiments import save_ensemble
 from acsnet.losses import DistillationLoss
-from acsnet.models.base import MultiTaskOutput
+from acsnet.models import MultiTaskOutput
 from acsnet.training import Trainer, prepare_training
 from acsnet.training.teacher import OfLuminance
-from acsnet.transfer import file_sha256
 
 
 def student(settings: dict[str, Any], teacher: Path, *overrides: str) -> Config:

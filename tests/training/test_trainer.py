@@ -16,11 +16,11 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from acsnet import load_model
-from acsnet.checkpoint import read_card
+from acsnet._utils.files import write_text
+from acsnet.checkpoints.metadata import read_card
 from acsnet.config import Config, EvaluationConfig, build_config, load_config
 from acsnet.data import Split, read_busi
 from acsnet.errors import AcsnetError, ConfigError, DataError, InputError, RunError, UnknownNameError
-from acsnet.files import write_text
 from acsnet.training import Trainer
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -176,7 +176,7 @@ def test_resume_of_nothing(tiny_config: Path, tmp_path: Path) -> None:
 
 
 def test_resume_on_other_data(trained_run: Path, tiny_config: Path, tmp_path: Path) -> None:
-    from acsnet.data import write_phantoms
+    from acsnet.phantom import write_phantoms
 
     counts = {"benign": 14, "malignant": 12, "normal": 11}
     write_phantoms(tmp_path / "other", counts, size=(64, 64), vary_size=False, progress=False)

@@ -4,7 +4,7 @@ How it works. The input becomes a table with a row a pixel (channels last) and a
 that is every output pixel, tap and offset group, is a bag of four rows, the corners of the cell it falls in, weighted
 bilinearly and by the modulation. ``embedding_bag`` sums such bags without writing the four rows down, on all cores.
 On a CPU the gradient of the table is such a sum as well, over the inverted index. One matrix product with the weight
-follows. There a part of the output is done at a time, whose samples the caches may hold. ``tools/benchmark.py
+follows. There a part of the output is done at a time, whose samples the caches may hold. ``python -m benchmarks
 deform_conv`` compares it with a plain convolution and the libraries' operators.
 
 Deterministic on the CPU. Differentiable once: a second derivative is refused with an error.

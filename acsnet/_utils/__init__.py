@@ -1,0 +1,1 @@
+"""Utilities that know nothing of the field: names, files, downloads, tables, pages."""

@@ -1,0 +1,51 @@
+"""Checkpoints: files of weights with metadata, and the index of the released ones."""
+
+from acsnet.checkpoints.files import check_released_file, is_path, released_path, resolve_checkpoint, resolve_split
+from acsnet.checkpoints.index import (
+    Figure,
+    Recipe,
+    ReleasedCheckpoint,
+    ReleasedData,
+    ReleasedInput,
+    ReleasedTest,
+    ReleaseIndex,
+    WorstCase,
+    index_folder,
+    list_checkpoints,
+    read_index,
+    released_checkpoint,
+)
+from acsnet.checkpoints.metadata import (
+    CheckpointCard,
+    load_weights,
+    read_card,
+    read_metadata,
+    read_weights,
+    save_checkpoint,
+)
+
+__all__ = [
+    "CheckpointCard",
+    "Figure",
+    "Recipe",
+    "ReleaseIndex",
+    "ReleasedCheckpoint",
+    "ReleasedData",
+    "ReleasedInput",
+    "ReleasedTest",
+    "WorstCase",
+    "check_released_file",
+    "index_folder",
+    "is_path",
+    "list_checkpoints",
+    "load_weights",
+    "read_card",
+    "read_index",
+    "read_metadata",
+    "read_weights",
+    "released_checkpoint",
+    "released_path",
+    "resolve_checkpoint",
+    "resolve_split",
+    "save_checkpoint",
+]

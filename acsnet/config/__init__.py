@@ -1,0 +1,46 @@
+"""Typed configuration: YAML files in, validated frozen objects out."""
+
+from acsnet.config.loading import build_config, changed_keys, load_config, load_configs
+from acsnet.config.schema import (
+    CHOSEN_ON_VALIDATION,
+    Config,
+    DataConfig,
+    EvaluationConfig,
+    FoldsConfig,
+    LossConfig,
+    OptimizerConfig,
+    Part,
+    PositiveInt,
+    PostprocessingConfig,
+    Real,
+    ScheduleConfig,
+    Section,
+    TrainingConfig,
+    TransformConfig,
+    ViewsConfig,
+    Whole,
+)
+
+__all__ = [
+    "CHOSEN_ON_VALIDATION",
+    "Config",
+    "DataConfig",
+    "EvaluationConfig",
+    "FoldsConfig",
+    "LossConfig",
+    "OptimizerConfig",
+    "Part",
+    "PositiveInt",
+    "PostprocessingConfig",
+    "Real",
+    "ScheduleConfig",
+    "Section",
+    "TrainingConfig",
+    "TransformConfig",
+    "ViewsConfig",
+    "Whole",
+    "build_config",
+    "changed_keys",
+    "load_config",
+    "load_configs",
+]

@@ -1,0 +1,138 @@
+"""Loading of configurations: YAML, its parent files and overrides become one :class:`~acsnet.config.Config`.
+
+A file may name a parent by ``base:`` (a path relative to the file), or a list of parents, of which later ones win; the
+file's own keys win over all parents. ``--set a.b=value`` overrides come last.
+Every mistake is one :class:`~acsnet.errors.ConfigError` with the file, the dotted key, what was expected and the
+nearest spelling.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from acsnet._utils.yaml_files import YAML_ERRORS, StrictLoader, explain, read_yaml
+from acsnet.config.schema import WAYS_TO_NAME_DATA, Config
+from acsnet.errors import ConfigError
+
+# They say where things are on this machine or how fast they go, not what comes out.
+MACHINE_KEYS = frozenset({"data.root", "data.dataset", "data.records", "data.cache", "data.workers", "data.split"})
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a configuration file, its parents and overrides.
+
+    Args:
+        path: the YAML file.
+        overrides: ``a.b=value`` each, the value in YAML.
+
+    Raises:
+        ConfigError: see the module.
+    """
+    return build_config(_read_with_bases(path, ()), overrides, str(path))
+
+
+def load_configs(paths: Sequence[Path], overrides: Sequence[str] = ()) -> dict[str, Config]:
+    """Read several configuration files, each named by its file without suffix; see :func:`load_config`.
+
+    Raises:
+        ConfigError: see the module; and for two files of one name.
+    """
+    configs: dict[str, Config] = {}
+    for path in paths:
+        if path.stem in configs:
+            raise ConfigError(f"{path} is a second configuration named {path.stem}: rename one of the files")
+        configs[path.stem] = load_config(path, overrides)
+    return configs
+
+
+def build_config(content: Mapping[str, Any], overrides: Sequence[str], source: str) -> Config:
+    """Validate a configuration that is already read; ``source`` names it in messages.
+
+    An override of one of ``data.root`` and ``data.records`` takes the place of both, as does one of ``data.folds.test``
+    or of ``data.folds.count`` and ``index`` of each other.
+
+    Raises:
+        ConfigError: see the module.
+    """
+    merged = dict(content)
+    given = [_parse_override(override) for override in overrides]
+    for override in [*_other_ways_off(given), *given]:
+        merged = _merge(merged, override)
+    try:
+        return Config.model_validate(merged)
+    except ValidationError as error:
+        origin = f"{source} with --set {' '.join(overrides)}" if overrides else source
+        raise ConfigError(f"{origin}: {'; '.join(explain(error, Config))}") from error
+
+
+def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Name the dotted keys whose values differ between two resolved configurations, but for :data:`MACHINE_KEYS`."""
+    before, after = dict(_flatten(old)), dict(_flatten(new))
+    changed = [key for key in {**before, **after} if before.get(key) != after.get(key) and key not in MACHINE_KEYS]
+    return [f"{key} ({before.get(key)!r} -> {after.get(key)!r})" for key in changed]
+
+
+def _flatten(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in content.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _read_with_bases(path: Path, children: tuple[Path, ...]) -> dict[str, Any]:
+    resolved = path.resolve()
+    if resolved in children:
+        chain = " -> ".join(child.name for child in (*children, resolved))
+        raise ConfigError(f"{path}: base files form a circle: {chain}")
+    content = read_yaml(path)
+    base = content.pop("base", None)
+    bases = base if isinstance(base, list) else [] if base is None else [base]
+    if not all(isinstance(parent, str) for parent in bases):
+        raise ConfigError(
+            f"{path}: base is {base!r}, expected the path of a YAML file beside this one, or a list of them"
+        )
+    merged: dict[str, Any] = {}
+    for parent in bases:
+        merged = _merge(merged, _read_with_bases(path.parent / parent, (*children, resolved)))
+    return _merge(merged, content)
+
+
+def _parse_override(override: str) -> dict[str, Any]:
+    key, equals, text = override.partition("=")
+    if not equals or not all(key.split(".")):
+        raise ConfigError(f"--set {override}: expected KEY=VALUE with a dotted key, as in --set training.epochs=40")
+    try:
+        value = yaml.load(text, Loader=StrictLoader)
+    except YAML_ERRORS as error:
+        raise ConfigError(f"--set {override}: the value is not YAML: {' '.join(str(error).split())}") from error
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return dict(value)
+
+
+def _other_ways_off(overrides: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What goes before the overrides so that the data they name, and the way to test, is the only one."""
+    sections = [override["data"] for override in overrides if isinstance(override.get("data"), Mapping)]
+    off = [{"data": dict.fromkeys(WAYS_TO_NAME_DATA)}] if _any_given(sections, WAYS_TO_NAME_DATA) else []
+    folds = [section["folds"] for section in sections if isinstance(section.get("folds"), Mapping)]
+    if _any_given(folds, ("test",)):
+        off.append({"data": {"folds": {"count": None, "index": None}}})
+    if _any_given(folds, ("count", "index")):
+        off.append({"data": {"folds": {"test": None}}})
+    return off
+
+
+def _any_given(sections: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> bool:
+    return any(section.get(key) is not None for section in sections for key in keys)
+
+
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = _merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged

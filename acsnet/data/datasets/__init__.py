@@ -1,0 +1,26 @@
+"""The published data sets, one file each: a new one is a file here and a line below."""
+
+from acsnet.data.datasets import breast, busbra, busi, busuclm, folders, udiat
+from acsnet.data.datasets.entry import (
+    DatasetEntry,
+    RemoteFile,
+    dataset_entry,
+    list_datasets,
+    read_dataset,
+    register_dataset,
+)
+
+__all__ = [
+    "DatasetEntry",
+    "RemoteFile",
+    "breast",
+    "busbra",
+    "busi",
+    "busuclm",
+    "dataset_entry",
+    "folders",
+    "list_datasets",
+    "read_dataset",
+    "register_dataset",
+    "udiat",
+]

@@ -1,0 +1,108 @@
+"""The metrics of a test as a table for the terminal."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from acsnet._utils.tables import lay_out
+from acsnet.metrics.detection import IOU_THRESHOLD
+
+_OVERLAPS = (("Dice", "dice"), ("IoU", "iou"))
+_PIXELS = (("HD95 [px]", "hd95"), ("ASSD [px]", "assd"))
+_MILLIMETRES = (("HD95 [mm]", "hd95_mm"), ("ASSD [mm]", "assd_mm"))
+_AREAS_AND_EDGES = (
+    ("precision", "precision"),
+    ("recall", "recall"),
+    ("boundary F1", "boundary_f1"),
+    ("area error", "area_error"),
+    ("area difference", "area_difference"),
+)
+_DETECTION_COUNTS = (("lesions", "lesions"), ("found", "true_positives"), ("false positives", "false_positives"))
+_DETECTION = (
+    ("sensitivity", "sensitivity"),
+    ("precision", "precision"),
+    ("F1", "f1"),
+    ("false positives an image", "false_positives_per_image"),
+)
+_CLASSIFICATION = (
+    ("accuracy", "accuracy"),
+    ("balanced accuracy", "balanced_accuracy"),
+    ("precision (macro)", "precision_macro"),
+    ("recall (macro)", "recall_macro"),
+    ("F1 (macro)", "f1_macro"),
+    ("AUROC (macro)", "auroc_macro"),
+    ("AUROC (malignant)", "auroc_malignant"),
+    ("sensitivity (malignant)", "sensitivity"),
+    ("specificity (malignant)", "specificity"),
+    ("sensitivity at 90 % specificity", "sensitivity_at_90_specificity"),
+    ("average precision (macro)", "average_precision_macro"),
+    ("average precision (malignant)", "average_precision_malignant"),
+    ("Brier score", "brier"),
+    ("calibration error", "ece"),
+)
+
+
+def metric_table(metrics: Mapping[str, Any], class_names: Sequence[str]) -> str:
+    """Lay out the metrics of :class:`~acsnet.evaluation.Evaluation` for people; undefined figures are dashes."""
+    parts = []
+    if metrics["segmentation"] is not None:
+        columns = _columns(metrics["segmentation"])
+        parts += [_segmentation_table(columns), _detection_table(columns)]
+    if metrics["classification"] is not None:
+        parts.append(_classification_table(metrics["classification"], class_names))
+    if metrics["overall_score"] is not None:
+        parts.append(f"overall score (Chung et al. 2024): {_figure(metrics['overall_score'])}")
+    if "datasets" in metrics:
+        parts.append(_dataset_table(metrics["datasets"]))
+    return "\n\n".join(parts)
+
+
+def _dataset_table(datasets: Mapping[str, Any]) -> str:
+    """The headlines of each data set, a row each."""
+    rows = [["data set", "images", "Dice", "accuracy", "AUROC (malignant)"]]
+    for name, metrics in datasets.items():
+        segmentation, classification = metrics["segmentation"] or {}, metrics["classification"] or {}
+        figures = (segmentation.get("dice"), classification.get("accuracy"), classification.get("auroc_malignant"))
+        rows.append([name, str(metrics["n"]), *map(_figure, figures)])
+    return lay_out(rows)
+
+
+def _columns(segmentation: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    columns = {"all": segmentation, "lesion": segmentation["lesion"], "normal": segmentation["normal"]}
+    columns |= segmentation["per_class"]
+    # With normal cases, the class of that name is the same column again.
+    return {name: values for name, values in columns.items() if values["n"]}
+
+
+def _segmentation_table(columns: Mapping[str, Mapping[str, Any]]) -> str:
+    # Most sets have no pixel sizes: two rows of dashes say nothing then.
+    has_millimetres = columns["all"]["hd95_mm"] is not None
+    figures = (*_OVERLAPS, *_PIXELS, *(_MILLIMETRES if has_millimetres else ()), *_AREAS_AND_EDGES)
+    rows = [["segmentation", *columns], ["images", *(str(values["n"]) for values in columns.values())]]
+    rows += [[title, *(_figure(values[key]) for values in columns.values())] for title, key in figures]
+    rows.append(["distances undefined", *(str(values["hd95_undefined"]) for values in columns.values())])
+    if has_millimetres:
+        rows.append(["undefined in mm", *(str(values["hd95_mm_undefined"]) for values in columns.values())])
+    return lay_out(rows)
+
+
+def _detection_table(columns: Mapping[str, Mapping[str, Any]]) -> str:
+    detection = [values["detection"] for values in columns.values()]
+    rows = [[f"detection (IoU {IOU_THRESHOLD})", *columns]]
+    rows += [[title, *(str(values[key]) for values in detection)] for title, key in _DETECTION_COUNTS]
+    rows += [[title, *(_figure(values[key]) for values in detection)] for title, key in _DETECTION]
+    return lay_out(rows)
+
+
+def _classification_table(classification: Mapping[str, Any], class_names: Sequence[str]) -> str:
+    rows = [["classification", "all"]]
+    rows += [[title, _figure(classification[key])] for title, key in _CLASSIFICATION]
+    matrix = [["truth \\ predicted", *class_names]]
+    matrix += [
+        [name, *map(str, counts)] for name, counts in zip(class_names, classification["confusion_matrix"], strict=True)
+    ]
+    notes = [f"{key}: {reason}" for key, reason in classification["notes"].items()]
+    return "\n\n".join([lay_out(rows), lay_out(matrix), *(["\n".join(notes)] if notes else [])])
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -1,0 +1,26 @@
+"""Several runs as one experiment: cross-validation and hyperparameter search, shared by any number of workers."""
+
+from acsnet.experiments.crossval import CrossValidation
+from acsnet.experiments.crossval_plan import Plan, PlannedConfiguration, read_plan
+from acsnet.experiments.ensembling import save_ensemble
+from acsnet.experiments.search_space import Parameter, PruningConfig, Search, load_search
+from acsnet.experiments.storage import DEFAULT_HEARTBEAT
+from acsnet.experiments.sweep import Sweep, TrialResult
+from acsnet.experiments.sweep_page import result_table, write_sweep
+
+__all__ = [
+    "DEFAULT_HEARTBEAT",
+    "CrossValidation",
+    "Parameter",
+    "Plan",
+    "PlannedConfiguration",
+    "PruningConfig",
+    "Search",
+    "Sweep",
+    "TrialResult",
+    "load_search",
+    "read_plan",
+    "result_table",
+    "save_ensemble",
+    "write_sweep",
+]

@@ -1,0 +1,167 @@
+"""All folds of all configurations as jobs: a training each, and a test of what it has not seen."""
+
+import logging
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from acsnet.config import Config, DataConfig
+from acsnet.data import Record, load_records
+from acsnet.errors import AcsnetError
+from acsnet.evaluation.protocol import run_test
+from acsnet.experiments.crossval_plan import Plan, extend_plan, read_plan, write_plan
+from acsnet.experiments.ensembling import save_ensemble
+from acsnet.experiments.job_folder import lock_folder, own_storage
+from acsnet.experiments.queue import Claim, JobQueue
+from acsnet.experiments.storage import DEFAULT_HEARTBEAT, open_storage
+from acsnet.experiments.worker import work
+from acsnet.statistics import MEASURES, compare, comparison_table, leave_out_incomplete, read_run, summarise_folds
+from acsnet.training import RunFolder, Trainer, prepare_training
+
+logger = logging.getLogger(__name__)
+
+_CARD_METRICS = frozenset(measure.metric for measure in MEASURES.values())
+
+
+class CrossValidation:
+    """A cross-validation in a folder; the same in another process is one more worker.
+
+    Below the folder, ``NAME/foldK`` is the run folder of a training with its test in ``test``, where every image is
+    predicted by the training that has not seen it. Configurations that differ in nothing but ``evaluation`` share
+    their trainings. ``NAME/ensemble.safetensors`` holds all folds of a configuration as one model.
+
+    Args:
+        work_dir: the folder, which all workers see.
+        configs: by name; all with the same number of folds.
+        storage: address of the database of jobs; by default SQLite in the folder, for the workers of one machine.
+        heartbeat: seconds between two signs of life of a worker; see :func:`~acsnet.experiments.open_storage`.
+        progress: show progress bars.
+
+    Raises:
+        AcsnetError: for anything that would keep a job from starting.
+    """
+
+    def __init__(
+        self,
+        work_dir: Path,
+        configs: Mapping[str, Config],
+        storage: str | None = None,
+        heartbeat: int = DEFAULT_HEARTBEAT,
+        progress: bool = True,
+    ) -> None:
+        self.work_dir = work_dir
+        self._progress = progress
+        with lock_folder(work_dir):
+            plan, added = extend_plan(work_dir, configs)
+            self._check(plan, added)
+            self._queue = JobQueue(open_storage(storage or own_storage(work_dir), heartbeat), plan.study)
+            write_plan(work_dir, plan)
+
+    @property
+    def plan(self) -> Plan:
+        """As it is by now: other workers may have added configurations."""
+        return read_plan(self.work_dir)
+
+    def run(self) -> dict[str, str]:
+        """Work until every job is done, then write the ensembles that are not there.
+
+        Returns:
+            Why jobs failed, of those that did.
+        """
+        plan = self.plan
+        failures = work(self._queue, self._ready, self._do)
+        for name in plan.configurations:
+            folds = [self._run(plan.configurations[name].training, fold).best for fold in range(plan.folds)]
+            tests = [self.test_folder(name, fold) for fold in range(plan.folds)]
+            ensemble = self.work_dir / name / "ensemble.safetensors"
+            if not ensemble.exists() and not any(_job(name, fold) in failures for fold in range(plan.folds)):
+                save_ensemble(ensemble, folds, *_facts(tests, plan.config(name, 0)))
+        return failures
+
+    def table(self) -> str:
+        """The configurations side by side (:func:`~acsnet.statistics.compare`), for the terminal."""
+        plan = self.plan
+        runs, problems = [], []
+        for name in plan.configurations:
+            for fold in range(plan.folds):
+                try:
+                    runs.append(read_run(self.test_folder(name, fold), name))
+                except AcsnetError as error:
+                    problems.append(str(error))
+        runs, incomplete = leave_out_incomplete(runs)
+        tables = [comparison_table(compare(runs))] if runs else []
+        return "\n\n".join([*tables, *problems, *incomplete])
+
+    def test_folder(self, name: str, fold: int) -> Path:
+        """Where the test of one fold of a configuration is."""
+        return self.work_dir / name / f"fold{fold}" / "test"
+
+    def _run(self, training: str, fold: int) -> RunFolder:
+        return RunFolder(self.work_dir / training / f"fold{fold}")
+
+    def _check(self, plan: Plan, names: list[str]) -> None:
+        """Check that every fold of new configurations can be trained."""
+        records: dict[str, list[Record]] = {}
+        for name in names:
+            for fold in range(plan.folds):
+                config = plan.config(name, fold)
+                data = _without_folds(config.data)
+                if data not in records:
+                    records[data] = load_records(config.data, self._progress)
+                prepare_training(config, self._progress, records[data])
+
+    def _ready(self, done: set[str]) -> dict[str, dict[str, Any]]:
+        """The jobs whose training is theirs, or is done; fold by fold, so that early results can be compared."""
+        plan = self.plan
+        return {
+            _job(name, fold): {}
+            for fold in range(plan.folds)
+            for name, planned in plan.configurations.items()
+            if planned.training == name or _job(planned.training, fold) in done
+        }
+
+    def _do(self, job: str, claim: Claim) -> float:
+        name, fold = _parse(job)
+        plan = self.plan
+        logger.info("%s (%d of %d jobs are done)", job, len(self._queue.done()), plan.folds * len(plan.configurations))
+        config = plan.config(name, fold)
+        training = plan.configurations[name].training
+        run = self._run(training, fold)
+        if training == name:
+            trainer = Trainer(config, run.path, resume=run.config.is_file(), progress=self._progress)
+            trainer.fit(on_epoch=lambda _: claim.check())
+        folder = self.test_folder(name, fold)
+        result, provenance = run_test(run.best, config, self._progress, keep=folder)
+        claim.check()
+        result.write(folder, provenance)
+        # The queue wants a score, which only searches have.
+        return 0.0
+
+
+def _job(name: str, fold: int) -> str:
+    return f"{name}/fold{fold}"
+
+
+def _parse(job: str) -> tuple[str, int]:
+    name, _, fold = job.rpartition("/fold")
+    return name, int(fold)
+
+
+def _without_folds(data: DataConfig) -> str:
+    return data.model_dump_json(exclude={"folds"})
+
+
+def _facts(tests: Sequence[Path], config: Config) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Figures and configuration for an ensemble's card.
+
+    The figures are means over the folds: the ensemble itself has trained on all images, and can be tested on none of
+    them. Its threshold is the mean of those that the folds chose, where they did.
+    """
+    runs = [read_run(test) for test in tests]
+    summary = summarise_folds([run.metrics[0] for run in runs])
+    means = {name: fold.mean for name, fold in summary.items() if name in _CARD_METRICS}
+    protocol = f"mean over {len(tests)} folds, each tested on images it has not seen; not the ensemble"
+    content = config.for_card()
+    content["evaluation"]["threshold"] = statistics.fmean(run.provenance[0]["threshold"] for run in runs)
+    return {"protocol": protocol, **means}, content

@@ -1,0 +1,130 @@
+"""What a cross-validation consists of: the file ``crossval.json`` in its folder, the same for all workers."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from acsnet._utils.files import write_text
+from acsnet.config import Config, build_config, changed_keys
+from acsnet.errors import ConfigError, RunError
+from acsnet.experiments.job_folder import check_free, new_study
+
+PLAN_FILE = "crossval.json"
+# How a change of the tested fold is told of: each job has its own.
+_FOLD = "data.folds.index "
+
+
+class PlannedConfiguration(BaseModel):
+    """One configuration.
+
+    Attributes:
+        training: the configuration whose trainings it is evaluated with: itself, or an earlier one that differs from it
+            in nothing but ``evaluation``.
+        config: resolved; ``data.folds.index`` has no meaning.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    training: str
+    config: dict[str, Any]
+
+
+class Plan(BaseModel):
+    """All configurations and folds of a cross-validation.
+
+    Attributes:
+        study: the name of its queue in the database.
+        folds: how many.
+        configurations: by name, in the order in which they were given.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[1] = 1
+    study: str
+    folds: int = Field(ge=2)
+    configurations: dict[str, PlannedConfiguration] = Field(min_length=1)
+
+    def config(self, name: str, fold: int) -> Config:
+        """The configuration of one fold, 0 to ``folds`` - 1."""
+        return build_config(self.configurations[name].config, [f"data.folds.index={fold}"], f"{PLAN_FILE}, {name}")
+
+
+def extend_plan(work_dir: Path, configs: Mapping[str, Config]) -> tuple[Plan, list[str]]:
+    """Plan a cross-validation in a folder, or add to the one that is planned there; nothing is written.
+
+    Args:
+        work_dir: the folder, locked (:func:`~acsnet.experiments.lock_folder`).
+        configs: by name.
+
+    Returns:
+        The plan, and the names of the configurations that are new in it.
+
+    Raises:
+        ConfigError: for configurations without folds, or with different ones.
+        RunError: where the folder holds something else, or one of the configurations with other values.
+    """
+    plan = read_plan(work_dir) if (work_dir / PLAN_FILE).is_file() else _new_plan(work_dir)
+    added = [name for name in configs if name not in plan.configurations]
+    for name, config in configs.items():
+        if name in added:
+            plan = _add(plan, name, config)
+        else:
+            # Read anew: keys that came into the package since then have had their defaults.
+            _check_unchanged(work_dir, name, plan.config(name, 0).to_dict(), config)
+    return plan, added
+
+
+def write_plan(work_dir: Path, plan: Plan) -> None:
+    """Write ``crossval.json``, whole or not at all."""
+    write_text(work_dir / PLAN_FILE, plan.model_dump_json(indent=2) + "\n")
+
+
+def read_plan(work_dir: Path) -> Plan:
+    """Read the plan of a folder.
+
+    Raises:
+        RunError: where there is none, or it is broken.
+    """
+    path = work_dir / PLAN_FILE
+    try:
+        return Plan.model_validate_json(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise RunError(f"there is no {path}: start a cross-validation with tools/crossval.py") from None
+    except (ValidationError, UnicodeDecodeError) as error:
+        first = str(error).splitlines()[0]
+        raise RunError(f"{path} is broken ({first}): start a new cross-validation in another folder") from error
+
+
+def _new_plan(work_dir: Path) -> Plan:
+    check_free(work_dir, "cross-validation")
+    return Plan.model_construct(study=new_study("crossval"), folds=0, configurations={})
+
+
+def _check_unchanged(work_dir: Path, name: str, old: Mapping[str, Any], config: Config) -> None:
+    changed = [key for key in changed_keys(old, config.to_dict()) if not key.startswith(_FOLD)]
+    if changed:
+        raise RunError(
+            f"{work_dir} has the configuration {name} with other values: {', '.join(changed)}; go on with the old "
+            "ones, or choose another folder by --work-dir"
+        )
+
+
+def _add(plan: Plan, name: str, config: Config) -> Plan:
+    folds = config.data.folds
+    if config.data.parts is not None:
+        raise ConfigError(f"{name}: data.parts is one single split: set it to null for a cross-validation")
+    if folds.test is not None:
+        raise ConfigError(f"{name}: data.folds.test is one single split: set data.folds.count for a cross-validation")
+    if plan.configurations and folds.count != plan.folds:
+        raise ConfigError(f"{name}: data.folds.count is {folds.count}, the other configurations' is {plan.folds}")
+    owner = next((other for other in plan.configurations if _trains_alike(plan.config(other, 0), config)), name)
+    planned = PlannedConfiguration(training=owner, config=config.to_dict())
+    return plan.model_copy(update={"folds": folds.count, "configurations": {**plan.configurations, name: planned}})
+
+
+def _trains_alike(first: Config, second: Config) -> bool:
+    """Whether two configurations differ in nothing but their evaluation."""
+    return all(key.startswith(("evaluation.", _FOLD)) for key in changed_keys(first.to_dict(), second.to_dict()))

@@ -1,0 +1,77 @@
+"""What a search leaves: a table, a page to look at, and the best configuration."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from acsnet._utils.files import write_csv, write_text
+from acsnet._utils.html import decimal, inline_figure, render
+from acsnet._utils.tables import lay_out
+from acsnet.experiments.sweep import Sweep, TrialResult
+from acsnet.experiments.sweep_plots import draw_curves, draw_scores, draw_values
+
+
+def write_sweep(sweep: Sweep, failures: Mapping[str, str]) -> Path | None:
+    """Write ``sweep.csv``, ``sweep.html`` and ``best.yaml`` into the folder of a search, each whole or not at all.
+
+    Args:
+        sweep: the search.
+        failures: why trials failed, by their names.
+
+    Returns:
+        The path of the page; None where no trial is done, and nothing is written.
+    """
+    results = sweep.results()
+    if not results:
+        return None
+    keys = list(sweep.search.parameters)
+    write_csv(sweep.work_dir / "sweep.csv", [_row(result) for result in results])
+    write_text(sweep.work_dir / "best.yaml", sweep.config(results[0].values).to_yaml())
+    page = render(
+        "sweep.html",
+        name=sweep.work_dir.resolve().name,
+        method=sweep.search.method,
+        selection=sweep.selection,
+        tiles=_tiles(results, failures),
+        scores=inline_figure(draw_scores(results)),
+        values=inline_figure(draw_values(results, keys)),
+        curves=inline_figure(draw_curves(results)),
+        columns=["trial", *keys, "score", "epochs"],
+        rows=[_cells(result, keys) for result in results],
+        failures=failures,
+    )
+    path = sweep.work_dir / "sweep.html"
+    write_text(path, page)
+    return path
+
+
+def result_table(results: list[TrialResult], count: int = 10) -> str:
+    """The best trials for the terminal."""
+    if not results:
+        return "no trial is done"
+    keys = list(results[0].values)
+    return lay_out([["trial", *keys, "score", "epochs"], *(_cells(result, keys) for result in results[:count])])
+
+
+def _tiles(results: list[TrialResult], failures: Mapping[str, str]) -> list[tuple[str, str, str, str]]:
+    pruned = sum(result.pruned for result in results)
+    return [
+        (decimal(results[0].score), "best score", results[0].name, "good"),
+        (str(len(results)), "trials", f"{pruned} of them ended early", ""),
+        (str(len(failures)), "failed", "", "bad" if failures else ""),
+    ]
+
+
+def _row(result: TrialResult) -> dict[str, object]:
+    return {
+        "trial": result.name,
+        **result.values,
+        "score": result.score,
+        "pruned": result.pruned,
+        "epochs": len(result.curve),
+    }
+
+
+def _cells(result: TrialResult, keys: list[str]) -> list[str]:
+    mark = " (ended early)" if result.pruned else ""
+    values = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in map(result.values.get, keys)]
+    return [result.name, *values, f"{decimal(result.score)}{mark}", str(len(result.curve))]

@@ -1,0 +1,25 @@
+"""Prediction with trained networks: masks, classes, uncertainty and heatmaps of images and files."""
+
+from acsnet.inference.decision import Decision, Prediction, Probabilities
+from acsnet.inference.grad_cam import class_activation, explain_images
+from acsnet.inference.predict_files import draw_prediction, find_images, predict_files
+from acsnet.inference.predictor import Predictor
+from acsnet.inference.preprocessing import matching_autocast, prepare_for_inference, prepare_images
+from acsnet.inference.saved_predictions import mask_path, probability_path
+
+__all__ = [
+    "Decision",
+    "Prediction",
+    "Predictor",
+    "Probabilities",
+    "class_activation",
+    "draw_prediction",
+    "explain_images",
+    "find_images",
+    "mask_path",
+    "matching_autocast",
+    "predict_files",
+    "prepare_for_inference",
+    "prepare_images",
+    "probability_path",
+]

@@ -1,0 +1,120 @@
+"""The zoo as a table: what each network is, how large it is and what a forward pass costs.
+
+Parameters are those of three classes and three input channels. GFLOPs are those of one image of 256x256 through both
+tasks, a multiplication and its addition counted as two: convolutions, matrix products and attention. Not counted are
+normalisations, activations, pooling, resizing, and the gather of a deformable convolution (an ``embedding_bag``; its
+offset convolutions and its matrix product are counted). Networks are built without memory, on torch's meta device.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from acsnet._utils.files import replace_section, write_text
+from acsnet._utils.naming import look_up
+from acsnet.errors import InputError
+from acsnet.models._registry import create_model, list_models, model_entry
+
+COLUMNS = ("name", "publication", "parameters (M, K=3)", "GFLOPs at 256x256", "what it adds")
+SECTION = "zoo"
+_SIZE = (256, 256)
+
+
+@dataclass(frozen=True)
+class ModelSummary:
+    """A row of the table.
+
+    Args:
+        name, publication, adds: see :class:`acsnet.models._registry.ModelEntry`.
+        parameters: their number.
+        flops: floating-point operations of a forward pass; see the module for what is counted.
+    """
+
+    name: str
+    publication: str
+    adds: str
+    parameters: int
+    flops: int
+
+    def cells(self) -> tuple[str, ...]:
+        """Return the row in the order of ``COLUMNS``."""
+        return self.name, self.publication, f"{self.parameters / 1e6:.2f}", f"{self.flops / 1e9:.1f}", self.adds
+
+
+def select_models(patterns: Sequence[str]) -> list[str]:
+    """Return the sorted names that fit at least one wildcard pattern; without patterns, all.
+
+    Raises:
+        UnknownNameError: for a pattern that fits no name, with near matches.
+    """
+    chosen: set[str] = set()
+    for pattern in patterns or ["*"]:
+        names = list_models(pattern)
+        if not names:
+            look_up("network", pattern, dict.fromkeys(list_models()), "tools/models.py without arguments lists all")
+        chosen.update(names)
+    return sorted(chosen)
+
+
+def summarize(name: str) -> ModelSummary:
+    """Build a network on the meta device and count its parameters and operations.
+
+    Raises:
+        UnknownNameError: for an unknown name, with near matches.
+    """
+    entry = model_entry(name)
+    with torch.device("meta"):
+        model = create_model(name).eval()
+        images = torch.empty(1, 3, *_SIZE)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(images)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return ModelSummary(name, entry.publication, entry.adds, parameters, counter.get_total_flops())
+
+
+def plain_table(summaries: Sequence[ModelSummary]) -> str:
+    """Return the table with aligned columns, for a terminal."""
+    rows = [COLUMNS, *(summary.cells() for summary in summaries)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
+    return "\n".join(_aligned(row, widths) for row in rows)
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
+    name, publication, parameters, flops, adds = row
+    left = f"{name:<{widths[0]}}  {publication:<{widths[1]}}"
+    return f"{left}  {parameters:>{widths[2]}}  {flops:>{widths[3]}}  {adds}"
+
+
+def markdown_table(summaries: Sequence[ModelSummary]) -> str:
+    """Return the table in Markdown."""
+    rows: list[tuple[str, ...]] = [COLUMNS, ("---", "---", "---:", "---:", "---")]
+    for summary in summaries:
+        name, *others = summary.cells()
+        rows.append((f"`{name}`", *others))
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def update_readme(path: Path) -> None:
+    """Rewrite the table between the markers of a Markdown file.
+
+    Raises:
+        InputError: for a file that is missing or has no markers.
+    """
+    write_text(path, _with_table(path))
+
+
+def check_readme(path: Path) -> None:
+    """Check that the table between the markers of a Markdown file is what :func:`update_readme` would write.
+
+    Raises:
+        InputError: where it is not, saying how to regenerate it, and for a file that is missing or has no markers.
+    """
+    if _with_table(path) != path.read_text(encoding="utf-8"):
+        raise InputError(f"the zoo table of {path} is stale: regenerate it by python tools/models.py --readme {path}")
+
+
+def _with_table(path: Path) -> str:
+    return replace_section(path, SECTION, lambda: markdown_table([summarize(name) for name in list_models()]))

@@ -1,0 +1,239 @@
+"""Lesions of the phantom generator, after the BI-RADS lexicon."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from acsnet.phantom.speckle import FloatImage
+from acsnet.phantom.tissue import Medium, smooth_noise
+
+ANGLES = np.linspace(0, 2 * np.pi, 240, endpoint=False)
+# Smallest and largest share of the image that one lesion covers.
+AREA_LIMITS = (0.01, 0.25)
+# Lesions lie between these depths, as fractions of the image's height: below the skin, above the lower edge.
+DEPTH_LIMITS = (0.08, 0.92)
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """A lesion's outline and what it does to the beam.
+
+    Attributes:
+        mask: (H, W) bool, True inside.
+        distance: (H, W) float32, pixels to the outline, negative inside.
+        malignant: which half of the lexicon describes it.
+    """
+
+    mask: NDArray[np.bool_]
+    distance: FloatImage
+    malignant: bool
+
+
+def draw_lesion(
+    shape: tuple[int, int], malignant: bool, rng: np.random.Generator, taken: NDArray[np.bool_] | None = None
+) -> Lesion | None:
+    """Draw a lesion's outline and place.
+
+    Benign: oval with up to three gentle lobulations, wider than tall. Malignant: taller than wide; spiculated, angular
+    or microlobulated. The descriptors are those of the ACR BI-RADS Atlas, 5th edition (2013), Ultrasound; sizes follow
+    BUSI.
+
+    Args:
+        shape: (height, width) in pixels.
+        malignant: which of the two to draw.
+        rng: source of everything that is drawn.
+        taken: (H, W) bool, where another lesion lies already: the new one is smaller and stays clear of it.
+
+    Returns:
+        The lesion, or None where twenty places were tried and none was clear of ``taken``.
+    """
+    outline = _malignant_outline(rng) if malignant else _benign_outline(rng)
+    aspect = rng.uniform(1.08, 1.5) if malignant else rng.uniform(0.42, 0.78)
+    median, spread = (0.10, 0.55) if malignant else (0.045, 0.75)
+    area = float(np.clip(median * np.exp(spread * rng.standard_normal()), *AREA_LIMITS))
+    if taken is not None:
+        area = min(area, 0.03)
+    outline = _scaled(outline, aspect, area, shape)
+    occupied = None if taken is None else cv2.dilate(taken.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+    for _ in range(20):
+        mask = _filled(outline + _place(outline, shape, rng), shape)
+        if occupied is None or not (mask & occupied).any():
+            return Lesion(mask, _signed_distance(mask), malignant)
+    return None
+
+
+def _polar(radii: NDArray[np.float64], rotation: float) -> NDArray[np.float64]:
+    """Give points (N, 2) as (across, depth) from radii (N,) at :data:`ANGLES`."""
+    return np.stack([radii * np.cos(ANGLES + rotation), radii * np.sin(ANGLES + rotation)], axis=1)
+
+
+def _waves(rng: np.random.Generator, orders: tuple[int, ...], size: float) -> NDArray[np.float64]:
+    phases = rng.uniform(0, 2 * np.pi, len(orders))
+    sizes = rng.uniform(0.3, 1.0, len(orders)) * size
+    waves = [amount * np.cos(k * ANGLES + phase) for k, amount, phase in zip(orders, sizes, phases, strict=True)]
+    return np.sum(waves, axis=0)
+
+
+def _benign_outline(rng: np.random.Generator) -> NDArray[np.float64]:
+    """Give an oval with gentle lobulations; the width is right only after :func:`_scaled`."""
+    lobulated = rng.random() < 0.4
+    radii = 1 + _waves(rng, (2, 3), 0.1 if lobulated else 0.04)
+    points = _polar(radii, 0.0) * (1.0, 0.6)
+    tilt = rng.uniform(-0.2, 0.2)
+    turn = np.array([[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]])
+    return points @ turn
+
+
+def _malignant_outline(rng: np.random.Generator) -> NDArray[np.float64]:
+    """Give an irregular outline with one of the three margins of the lexicon."""
+    radii = 1 + _waves(rng, (2, 3, 4, 5), 0.15)
+    margin = rng.choice(["spiculated", "angular", "microlobulated"])
+    if margin == "spiculated":
+        for centre in rng.uniform(0, 2 * np.pi, rng.integers(7, 13)):
+            away = np.abs((ANGLES - centre + np.pi) % (2 * np.pi) - np.pi)
+            radii += rng.uniform(0.15, 0.4) * np.clip(1 - away / rng.uniform(0.12, 0.3), 0, None)
+    elif margin == "angular":
+        corners = np.sort(rng.uniform(0, 2 * np.pi, rng.integers(9, 14)))
+        lengths = rng.uniform(0.75, 1.25, len(corners))
+        radii *= np.interp(ANGLES, corners, lengths, period=2 * np.pi)
+    else:
+        lobes = rng.integers(8, 14)
+        wobble = 0.5 * np.sin(2 * ANGLES + rng.uniform(0, 6))
+        radii += rng.uniform(0.10, 0.2) * np.abs(np.sin(lobes * ANGLES / 2 + wobble))
+        radii += _waves(rng, (13, 17), 0.025)
+    return _polar(radii, rng.uniform(0, 2 * np.pi))
+
+
+def _scaled(outline: NDArray[np.float64], aspect: float, area: float, shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Give the outline in pixels, of this height / width and share of the image, or smaller where it must fit."""
+    height, width = shape
+    extent = np.ptp(outline, axis=0)
+    points = outline / extent * (1.0, aspect)
+    points *= np.sqrt(area * height * width / cv2.contourArea(points.astype(np.float32)))
+    across, down = np.ptp(points, axis=0)
+    return points * min(1.0, 0.66 * height / down, 0.9 * width / across)
+
+
+def _place(outline: NDArray[np.float64], shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Give the shift (across, depth) in pixels that puts the outline inside the image, sooner high up than deep."""
+    height, width = shape
+    low, high = outline.min(axis=0), outline.max(axis=0)
+    top, bottom = DEPTH_LIMITS[0] * height - low[1], DEPTH_LIMITS[1] * height - high[1]
+    left, right = 2 - low[0], width - 3 - high[0]
+    return np.array([rng.uniform(left, right), top + rng.beta(1.3, 2.2) * (bottom - top)])
+
+
+def _filled(points: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    canvas = np.zeros(shape, np.uint8)
+    cv2.fillPoly(canvas, [np.rint(points).astype(np.int32)], 1)
+    return canvas.astype(bool)
+
+
+def _signed_distance(mask: NDArray[np.bool_]) -> FloatImage:
+    inside = mask.astype(np.uint8)
+    outward = cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5)
+    return np.asarray(outward - cv2.distanceTransform(inside, cv2.DIST_L2, 5), dtype=np.float32)
+
+
+def add_lesion(medium: Medium, lesion: Lesion, rng: np.random.Generator) -> None:
+    """Write a lesion into the tissue: its echoes, its margin, and what it does to the beam behind it.
+
+    Benign: homogeneous, from solid to cystic (anechoic), circumscribed, at times with a thin bright capsule and shadows
+    behind its edges; enhancement behind it. Malignant: heterogeneous, not circumscribed, with an echogenic rim, at
+    times with microcalcifications; shadow behind it.
+    """
+    if lesion.malignant:
+        _add_malignant(medium, lesion, rng)
+    else:
+        _add_benign(medium, lesion, rng)
+
+
+def _fill(medium: Medium, distance: FloatImage, echo_db: FloatImage, softness: float) -> FloatImage:
+    """Replace the tissue inside a lesion, with a margin ``softness`` pixels wide; give the share (H, W) replaced."""
+    inside = np.clip(0.5 - distance / softness, 0, 1).astype(np.float32)
+    medium.echo_db += inside * (echo_db - medium.echo_db)
+    medium.specular *= 1 - inside
+    return inside
+
+
+def _surroundings_db(medium: Medium, lesion: Lesion) -> float:
+    """Give the mean echo level around the lesion, in decibels."""
+    reach = 0.06 * lesion.mask.shape[0]
+    return float(medium.echo_db[(lesion.distance > 0) & (lesion.distance < reach)].mean())
+
+
+def _tallest_column(lesion: Lesion) -> int:
+    return int(lesion.mask.sum(axis=0).max())
+
+
+def _add_benign(medium: Medium, lesion: Lesion, rng: np.random.Generator) -> None:
+    surroundings = _surroundings_db(medium, lesion)
+    cystic = rng.random() < 0.4
+    contrast = rng.uniform(20, 32) if cystic else rng.uniform(6, 13)
+    texture = rng.uniform(0.5, 1.5) * smooth_noise(rng, lesion.mask.shape, 0.05, 0.08)
+    level = surroundings - contrast + texture
+    if cystic:
+        level += rng.uniform(0, 12) * _near_the_front(lesion, 0.03 * lesion.mask.shape[0])
+    inside = _fill(medium, lesion.distance, level, softness=rng.uniform(1.5, 3))
+    enhancement = rng.uniform(6, 10) if cystic else rng.uniform(3, 7)
+    medium.loss_db -= inside * np.float32(enhancement / _tallest_column(lesion))
+    if rng.random() < 0.5:
+        _add_capsule(medium, lesion, rng.uniform(0.5, 1.4))
+    if rng.random() < 0.5:
+        _add_edge_shadows(medium, lesion, rng.uniform(3, 8))
+
+
+def _near_the_front(lesion: Lesion, reach: float) -> FloatImage:
+    """Give 1 at the lesion's front wall, falling off over ``reach`` pixels below it: reverberation in a cyst."""
+    below = np.cumsum(lesion.mask, axis=0, dtype=np.float32)
+    return np.asarray(np.exp(-below / np.float32(reach)), dtype=np.float32)
+
+
+def _add_capsule(medium: Medium, lesion: Lesion, strength: float) -> None:
+    """Write a thin bright capsule, brightest where it lies across the beam: in front and behind."""
+    facing = np.abs(cv2.Sobel(lesion.distance, cv2.CV_32F, 0, 1, scale=0.125)) ** 2
+    thickness = max(1.0, 0.005 * lesion.mask.shape[0])
+    line = np.exp(-(((lesion.distance - thickness) / thickness) ** 2))
+    medium.specular += (strength * facing * line).astype(np.float32)
+
+
+def _add_edge_shadows(medium: Medium, lesion: Lesion, total_db: float) -> None:
+    """Write the narrow shadows that refraction casts behind the sides of a smooth mass."""
+    height, width = lesion.mask.shape
+    columns = np.flatnonzero(lesion.mask.any(axis=0))
+    for column in (columns[0], columns[-1]):
+        row = np.flatnonzero(lesion.mask[:, column]).mean()
+        profile = np.exp(-(((np.arange(width) - column) / (0.012 * height)) ** 2))
+        weights = np.exp(-(((np.arange(height) - row) / (0.03 * height)) ** 2))
+        medium.loss_db += (total_db * (weights / weights.sum())[:, None] * profile).astype(np.float32)
+
+
+def _add_malignant(medium: Medium, lesion: Lesion, rng: np.random.Generator) -> None:
+    shape = lesion.mask.shape
+    rim = rng.uniform(0.012, 0.04) * shape[0]
+    strength = rng.uniform(3, 7) * np.clip(0.8 + 0.6 * smooth_noise(rng, shape, 0.15, 0.15), 0, 2)
+    surroundings = _surroundings_db(medium, lesion)
+    medium.echo_db += (strength * np.exp(-((lesion.distance / rim) ** 2)) * (lesion.distance > 0)).astype(np.float32)
+    coarse, fine = smooth_noise(rng, shape, 0.1, 0.12), smooth_noise(rng, shape, 0.03, 0.05)
+    texture = rng.uniform(1.5, 3.5) * coarse + rng.uniform(1.0, 3.0) * fine
+    level = (surroundings - rng.uniform(5, 10) + texture).astype(np.float32)
+    pixel = shape[0] / 256
+    # An indistinct margin: frayed and soft, whatever its shape.
+    frayed = lesion.distance + rng.uniform(0.5, 2.5) * pixel * smooth_noise(rng, shape, 0.025, 0.04)
+    inside = _fill(medium, frayed, level, softness=rng.uniform(3, 8) * pixel)
+    medium.loss_db += inside * np.float32(rng.uniform(5, 13) / _tallest_column(lesion))
+    if rng.random() < 0.35:
+        _add_calcifications(medium, lesion, int(rng.integers(3, 12)), rng)
+
+
+def _add_calcifications(medium: Medium, lesion: Lesion, count: int, rng: np.random.Generator) -> None:
+    """Write bright points inside the lesion, each smaller than the beam is wide."""
+    rows, columns = np.nonzero(lesion.distance < -2)
+    if len(rows) == 0:
+        return
+    chosen = rng.integers(len(rows), size=count)
+    points = np.zeros(lesion.mask.shape, np.float32)
+    points[rows[chosen], columns[chosen]] = rng.uniform(4, 10, count)
+    medium.specular += cv2.GaussianBlur(points, (3, 3), 0.8)

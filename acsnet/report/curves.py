@@ -1,0 +1,168 @@
+"""Figures of lines, a line a network: training curves, ROC and precision-recall curves."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from acsnet._utils.plots import FAINT, INK, PALETTE, WIDTH, assign_colours, calm
+from acsnet.metrics.classification import POSITIVE_CLASS
+from acsnet.report.networks import Network
+from acsnet.statistics.results import FloatArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
+
+_PANELS = {
+    "loss": "loss, training part",
+    "val_loss": "loss, validation part",
+    "val_dice": "Dice, validation part",
+    "val_accuracy": "accuracy, validation part",
+    "learning_rate": "learning rate",
+}
+_DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
+# A legend of more lines than this is set smaller.
+_FEW = 8
+
+
+class Style(NamedTuple):
+    """How a network is drawn: networks of one colour have other dashes."""
+
+    colour: str
+    dashes: str | tuple[int, tuple[float, ...]]
+
+
+def assign_styles(names: Sequence[str]) -> dict[str, Style]:
+    """Give every network its colour and dashes, the same in all figures."""
+    colours = assign_colours(names)
+    return {
+        name: Style(colours[name], _DASHES[index // len(PALETTE) % len(_DASHES)]) for index, name in enumerate(names)
+    }
+
+
+def shared_trainings(networks: Sequence[Network]) -> dict[str, Network]:
+    """The networks whose curves differ: one of each training, by the names of all that share it."""
+    by_training: dict[tuple[object, ...], list[Network]] = {}
+    for network in networks:
+        if any(training.history for training in network.trainings):
+            folders = tuple(training.folder and training.folder.resolve() for training in network.trainings)
+            by_training.setdefault(folders, []).append(network)
+    return {", ".join(network.name for network in several): several[0] for several in by_training.values()}
+
+
+def draw_training(networks: Mapping[str, Network], styles: Mapping[str, Style]) -> "Figure":
+    """Draw the histories of all trainings: thin a fold, strong the mean of the folds as far as all of them go.
+
+    Args:
+        networks: of :func:`shared_trainings`.
+        styles: of every network, by its own name.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, 5.2), layout="constrained")
+    grid = figure.subplots(2, 3).flat
+    for axes, (key, title) in zip(grid, _PANELS.items(), strict=False):
+        for network in networks.values():
+            _draw_histories(axes, network, key, styles[network.name])
+        axes.set_title(title, fontsize=10, color=INK, loc="left")
+        axes.set_xlabel("epoch", fontsize=9)
+        if key == "learning_rate":
+            axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        calm(axes)
+        axes.grid(color=FAINT, linewidth=0.6)
+        if not axes.lines:
+            axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", color=INK, fontsize=9)
+    # Long names are broken into lines, and press no panel.
+    labels = {textwrap.fill(label, 44): styles[network.name] for label, network in networks.items()}
+    _draw_legend(figure.axes[-1], labels, letters=26).set_in_layout(False)
+    return figure
+
+
+def _draw_histories(axes: "Axes", network: Network, key: str, style: Style) -> None:
+    curves = []
+    for training in network.trainings:
+        points = [(row["epoch"], row[key]) for row in training.history if key in row]
+        if points:
+            curves.append(np.array(points))
+    if not curves:
+        return
+    several = len(curves) > 1
+    for curve in curves if several else ():
+        axes.plot(*curve.T, color=style.colour, linestyle=style.dashes, linewidth=0.6, alpha=0.45)
+    length = min(map(len, curves))
+    epochs, values = np.mean([curve[:length] for curve in curves], axis=0).T
+    marker = "o" if length == 1 else None
+    axes.plot(epochs, values, color=style.colour, linestyle=style.dashes, linewidth=1.8, marker=marker, markersize=3)
+
+
+def draw_rankings(networks: Sequence[Network], styles: Mapping[str, Style]) -> "Figure":
+    """Draw ROC and precision-recall curves of "malignant" against the rest, of all images pooled.
+
+    Args:
+        networks: those with a score of that class for every image (:func:`ranks_malignant`).
+        styles: of every network.
+    """
+    from matplotlib.figure import Figure
+    from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
+
+    figure = Figure(figsize=(WIDTH, 3.9 + 0.2 * len(networks)), layout="constrained")
+    left, right, below_left, below_right = figure.subplots(2, 2, height_ratios=(3.6, 0.2 + 0.2 * len(networks))).flat
+    areas, precisions = {}, {}
+    for network in networks:
+        positive, scores = malignant_scores(network)
+        style = styles[network.name]
+        look = {"color": style.colour, "linestyle": style.dashes, "linewidth": 1.6}
+        false_positives, sensitivity, _ = roc_curve(positive, scores, drop_intermediate=False)
+        left.plot(false_positives, sensitivity, **look)
+        precision, recall, _ = precision_recall_curve(positive, scores)
+        # Between two thresholds, precision is no straight line: it keeps that of the next one.
+        right.step(recall, precision, where="post", **look)
+        areas[f"{network.name}: AUROC {roc_auc_score(positive, scores):.3f}"] = style
+        precisions[f"{network.name}: average precision {average_precision_score(positive, scores):.3f}"] = style
+    left.plot((0, 1), (0, 1), color=FAINT, linewidth=1)
+    right.axhline(float(np.mean(malignant_scores(networks[0])[0])), color=FAINT, linewidth=1)
+    left.set(xlabel="1 - specificity", ylabel="sensitivity", aspect="equal")
+    right.set(xlabel="recall", ylabel="precision", aspect="equal")
+    for axes, title in ((left, "ROC"), (right, "precision and recall")):
+        axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+        axes.set_title(title, fontsize=10, color=INK, loc="left")
+        calm(axes)
+        axes.grid(color=FAINT, linewidth=0.6)
+    _draw_legend(below_left, areas, "upper center")
+    _draw_legend(below_right, precisions, "upper center")
+    return figure
+
+
+def malignant_scores(network: Network) -> tuple[FloatArray, FloatArray]:
+    """Which images are malignant, and the probability of it: (N,) each."""
+    result = network.result
+    assert result.probabilities is not None  # of networks that rank_malignant lets through
+    return np.array(result.labels) == POSITIVE_CLASS, result.probabilities[:, result.class_names.index(POSITIVE_CLASS)]
+
+
+def ranks_malignant(network: Network) -> bool:
+    """Whether a network scores "malignant", on images of which some, but not all, are."""
+    result = network.result
+    known = result.probabilities is not None and POSITIVE_CLASS in result.class_names
+    return known and 0 < result.labels.count(POSITIVE_CLASS) < len(result.labels)
+
+
+def _draw_legend(axes: "Axes", styles: Mapping[str, Style], place: str = "upper left", letters: int = 44) -> "Legend":
+    """Draw the legend in place of a panel, smaller where it has many entries, or more than ``letters`` in a line."""
+    from matplotlib.lines import Line2D
+
+    axes.set_axis_off()
+    longest = max(len(line) for label in styles for line in label.splitlines())
+    size = 9 if len(styles) <= _FEW and longest <= letters else 7.5
+    handles = [Line2D([], [], color=style.colour, linestyle=style.dashes, linewidth=1.8) for style in styles.values()]
+    legend = axes.legend(
+        handles, [*styles], loc=place, frameon=False, fontsize=size, labelcolor=INK,
+        borderpad=0, handlelength=2.6,
+    )  # fmt: skip
+    for text in legend.get_texts():
+        # A "$" in the name of a network is no formula.
+        text.set_parse_math(False)
+    return legend

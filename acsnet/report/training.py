@@ -1,0 +1,85 @@
+"""What a training left behind: configuration, history, environment."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from acsnet.config import Config, build_config, load_config
+from acsnet.data.csv_io import read_csv
+from acsnet.errors import AcsnetError, DataError
+
+# What is told of how a network was made; without it a report is poorer, and not wrong.
+_HISTORY = ("epoch", "learning_rate", "loss", "val_loss", "seconds")
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training, as far as it can be read.
+
+    Attributes:
+        folder: the run folder, or None where it is not known.
+        config: the resolved configuration, or None.
+        history: a mapping an epoch of every number in ``history.csv``; none where there is no such file.
+        environment: what ``environment.json`` holds.
+    """
+
+    folder: Path | None = None
+    config: Config | None = None
+    history: tuple[Mapping[str, float], ...] = ()
+    environment: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took, or None where there is no history."""
+        return sum(row["seconds"] for row in self.history) if self.history else None
+
+
+def read_training(folder: Path | None, config: Mapping[str, Any] | None = None) -> tuple[Training, list[str]]:
+    """Read what a training left behind.
+
+    Args:
+        folder: the run folder, or None where it is not known.
+        config: the resolved configuration as plain values, where it is another than that in the folder.
+
+    Returns:
+        The training, and a line for each file that is broken or missing.
+    """
+    problems: list[str] = []
+
+    def attempt(read: Any, *arguments: Any, default: Any) -> Any:
+        try:
+            return read(*arguments)
+        except AcsnetError as error:
+            problems.append(str(error))
+            return default
+
+    if config is not None:
+        resolved = attempt(build_config, config, (), "the configuration in crossval.json", default=None)
+    else:
+        resolved = None if folder is None else attempt(load_config, folder / "config.yaml", default=None)
+    if folder is None:
+        return Training(None, resolved), problems
+    history = attempt(_read_history, folder / "history.csv", default=())
+    return Training(folder, resolved, history, attempt(_read_environment, folder, default={})), problems
+
+
+def _read_history(path: Path) -> tuple[dict[str, float], ...]:
+    columns, rows = read_csv(path, f"there is no {path}: no training curves of this run")
+    missing = [column for column in _HISTORY if column not in columns]
+    if missing:
+        raise DataError(f"{path} has no column {', '.join(missing)}: no training curves of this run")
+    try:
+        return tuple({key: float(cell) for key, cell in row.items() if cell} for _, row in rows)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{path} is broken ({error}): no training curves of this run") from error
+
+
+def _read_environment(folder: Path) -> dict[str, Any]:
+    path = folder / "environment.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: what the run was made with is not known") from error
+    return content if isinstance(content, dict) else {}

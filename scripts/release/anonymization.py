@@ -1,0 +1,49 @@
+"""What must not be published: where things lie on the machine of a training."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from acsnet.checkpoints.metadata import CheckpointCard
+from acsnet.errors import InputError
+
+# The start of an absolute path: /folder/..., ~/..., C:\..., \\server\....
+_PATH = re.compile(r"""(?:^|[\s"'=:,(\[])(?:/[\w.~-]|~[\w.-]*/|[A-Za-z]:[\\/]\w|\\\\\w)""")
+_DATA_PATHS = ("root", "records", "cache")
+
+
+def public_card(card: CheckpointCard) -> CheckpointCard:
+    """The card without the folders of its data.
+
+    Raises:
+        InputError: where it names other absolute paths.
+    """
+    config = dict(card.config)
+    if isinstance(config.get("data"), Mapping):
+        config["data"] = config["data"] | dict.fromkeys(_DATA_PATHS)
+    public = card.model_copy(update={"config": config})
+    check_public(public.model_dump(mode="json"), "the checkpoint's card")
+    return public
+
+
+def check_public(content: Mapping[str, Any], where: str) -> None:
+    """Check that nothing names an absolute path.
+
+    Raises:
+        InputError: naming the entries that do.
+    """
+    found = [f"{key} ({text})" for key, text in _texts(content) if _PATH.search(text)]
+    if found:
+        raise InputError(f"{where} names paths of this machine, which are not released: {'; '.join(found)}")
+
+
+def _texts(content: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(content, Mapping):
+        for key, value in content.items():
+            yield from _texts(value, f"{prefix}.{key}" if prefix else str(key))
+            yield prefix or str(key), str(key)
+    elif isinstance(content, str):
+        yield prefix, content
+    elif isinstance(content, Sequence):
+        for index, value in enumerate(content):
+            yield from _texts(value, f"{prefix}.{index}")

@@ -1,0 +1,154 @@
+"""Released figures: what a test of the released file itself gave, with intervals and the worst cases."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from acsnet._utils.naming import look_up
+from acsnet.checkpoints import Figure, ReleasedCheckpoint, ReleasedTest, WorstCase, check_released_file, read_index
+from acsnet.checkpoints.metadata import CheckpointCard, read_card
+from acsnet.config import build_config
+from acsnet.errors import RunError
+from acsnet.statistics import Interval, RunResult, compare, read_run
+from scripts.release.anonymization import check_public
+from scripts.release.readme import write_index
+
+LEVEL = 0.95
+_WORST = 5
+_NEEDED = ("checkpoint_sha256", "dataset_sizes", "class_map", "evaluation", "folds", "parts", "threshold", "protocol")
+# What --set says of the tested data: kept as it was given.
+_DATA_KEYS = ("data.root", "data.records", "data.dataset")
+
+
+def add_test(name: str, results: Path, overrides: Sequence[str], folder: Path) -> ReleasedTest:
+    """Add the figures of a test to the entry of a released checkpoint; one of the same images and settings is replaced.
+
+    Args:
+        name: in the index.
+        results: the folder that ``tools/test.py --checkpoint NAME`` wrote.
+        overrides: which data was tested, as it was given by ``--set``: ``data.root``, ``data.records`` or
+            ``data.dataset``, none where they are the default. All else is in the results.
+        folder: of the index.
+
+    Raises:
+        UnknownNameError: for another name, with near matches.
+        CheckpointError: for a file that is not the released one.
+        RunError: for results that are broken, of another file, or of images that may have been trained on.
+        InputError: for names that are paths of this machine.
+    """
+    index = read_index(folder)
+    entry = look_up("released checkpoint", name, index.checkpoints, "")
+    check_released_file(folder / entry.file, entry)
+    test = read_test(entry, read_card(folder / entry.file), results, overrides)
+    check_public(test.model_dump(mode="json"), f"the test in {results}")
+    tests = [other for other in entry.tests if _identity(other) != _identity(test)]
+    entry = entry.model_copy(update={"tests": (*tests, test)})
+    write_index(folder, index.model_copy(update={"checkpoints": {**index.checkpoints, name: entry}}))
+    return test
+
+
+def _identity(test: ReleasedTest) -> tuple[str, tuple[str, ...]]:
+    return test.dataset_hash, test.settings
+
+
+def read_test(entry: ReleasedCheckpoint, card: CheckpointCard, results: Path, overrides: Sequence[str]) -> ReleasedTest:
+    """Read the result of a test of the released file; arguments and errors as of :func:`add_test`."""
+    run = read_run(results)
+    facts = json.loads((results / "metrics.json").read_text(encoding="utf-8"))
+    missing = [key for key in _NEEDED if key not in facts]
+    if missing:
+        raise RunError(f"{results}/metrics.json has no {', '.join(missing)}: test the released file with tools/test.py")
+    if facts["checkpoint_sha256"] != entry.sha256:
+        raise RunError(
+            f"{results} is a test of another file ({facts.get('checkpoint')}, SHA-256 {facts['checkpoint_sha256']}): "
+            f"figures are those of the released file, test {entry.file} by its name"
+        )
+    _check_unseen(entry, run, facts, results)
+    other = [text for text in overrides if text.partition("=")[0] not in _DATA_KEYS]
+    if other:
+        raise RunError(f"--set {' '.join(other)} is not of {', '.join(_DATA_KEYS)}: all else is read from {results}")
+    estimates = compare([run], level=LEVEL).networks[0].estimates
+    return ReleasedTest(
+        datasets=facts["dataset_sizes"],
+        part=facts["part"],
+        n=len(run.images),
+        groups=len(set(run.groups)),
+        classes={label: run.labels.count(label) for label in run.class_names},
+        dataset_hash=facts["dataset_hash"],
+        split_hash=facts["split_hash"],
+        protocol=facts["protocol"],
+        threshold=facts["threshold"],
+        overrides=(*overrides, *_differences(card, facts)),
+        level=LEVEL,
+        metrics={key: _figure(interval) for key, interval in estimates.items()},
+        worst_cases=tuple(_worst_cases(run)),
+    )
+
+
+def _check_unseen(entry: ReleasedCheckpoint, run: RunResult, facts: Mapping[str, Any], results: Path) -> None:
+    """Check that no tested image can have been trained on, as far as hashes tell."""
+    if run.part not in ("test", "all"):
+        raise RunError(f"{results} is a test of the part {run.part}, which training has seen: test another")
+    if run.part == "test" and facts["split_hash"] != entry.split_hash:
+        raise RunError(
+            f"{results} is a test on the split {facts['split_hash']}, the checkpoint was trained on "
+            f"{entry.split_hash}: tested images may have been trained on"
+        )
+    if run.part == "all" and facts["dataset_hash"] == entry.data.hash:
+        raise RunError(f"{results} is a test of all images of the training's data: test its test part, or other data")
+
+
+def _differences(card: CheckpointCard, facts: Mapping[str, Any]) -> list[str]:
+    """The overrides that make the configuration of the training that of the test."""
+    trained = build_config(card.config, (), "the configuration in the checkpoint").to_dict()
+    data = trained["data"]
+    pairs = [("data.split", data["split"], facts["part"]), ("data.class_map", data["class_map"], facts["class_map"])]
+    if facts["folds"] is not None:
+        pairs.append(("data.folds", data["folds"], facts["folds"]))
+    if facts["part"] != "all":
+        pairs.append(("data.parts", data["parts"], facts["parts"]))
+    pairs += [
+        (f"evaluation.{key}", trained["evaluation"].get(key), value) for key, value in facts["evaluation"].items()
+    ]
+    # YAML reads what JSON writes.
+    return [f"{key}={json.dumps(now)}" for key, then, now in pairs if then != now]
+
+
+def _figure(interval: Interval) -> Figure:
+    return Figure(
+        estimate=_number(interval.estimate),
+        low=_number(interval.low),
+        high=_number(interval.high),
+        reason=interval.reason,
+    )
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def _worst_cases(run: RunResult) -> list[WorstCase]:
+    """The images with the lowest Dice, then the misclassified ones of which the network was surest."""
+    cases = [_case(run, i) for i in range(len(run.images))]
+    outlined = sorted((case for case in cases if case.dice is not None), key=lambda case: case.dice or 0.0)
+    mistaken = [case for case in cases if case.probability is not None and case.predicted != case.label]
+    mistaken.sort(key=lambda case: case.probability or 0.0)
+    return list(dict.fromkeys([*outlined[:_WORST], *mistaken[:_WORST]]))
+
+
+def _case(run: RunResult, i: int) -> WorstCase:
+    dataset, name = run.images[i]
+    several = len({other for other, _ in run.images}) > 1
+    dice = _number(run.measures["dice"][i]) if "dice" in run.measures else None
+    probability = None
+    if run.probabilities is not None:
+        probability = float(run.probabilities[i, run.class_names.index(run.labels[i])])
+    return WorstCase(
+        image=f"{dataset}/{name}" if several else name,
+        label=run.labels[i],
+        predicted=run.predicted[i] if run.predicted else None,
+        probability=probability,
+        dice=dice,
+    )

@@ -1,0 +1,305 @@
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from acsnet import create_model, load_model
+from acsnet._utils.files import DiskFullError
+from acsnet.checkpoints.metadata import CheckpointCard, load_weights, read_card, read_weights, save_checkpoint
+from acsnet.config import EvaluationConfig
+from acsnet.errors import CheckpointError
+from acsnet.version import __version__
+
+TINY: dict[str, Any] = {"encoder": "mobilenetv3_small_050", "widths": [16, 16, 16, 16, 16]}
+CARD: dict[str, Any] = {
+    "model": "acsnet",
+    "arguments": {"in_channels": 1, "tasks": ["segmentation", "classification"], **TINY},
+    "class_names": ("benign", "malignant"),
+    "input_size": (64, 96),
+    "mean": (0.33,),
+    "std": (0.204,),
+    "metrics": {"dice": 0.7612345678901234, "hd95": None, "protocol": "größer als nichts"},
+    "dataset": {"name": "phantoms", "n": 36},
+    "split_hash": "abc",
+    "config": {"training": {"epochs": 2}, "evaluation": {"threshold": 0.4, "postprocessing": {"fill_holes": True}}},
+}
+OPENERS: list[Callable[[Path], Any]] = [read_card, read_weights, load_model]
+
+
+def make_network() -> nn.Module:
+    torch.manual_seed(0)
+    return create_model("acsnet", num_classes=2, **CARD["arguments"])
+
+
+@pytest.fixture(scope="module")
+def network() -> nn.Module:
+    """Read-only."""
+    return make_network().eval()
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, network: nn.Module) -> Path:
+    """Read-only."""
+    path = tmp_path_factory.mktemp("checkpoints") / "tiny.safetensors"
+    save_checkpoint(path, network.state_dict(), CheckpointCard(**CARD))
+    return path
+
+
+def write_with_metadata(path: Path, metadata: dict[str, str] | None) -> Path:
+    save_file({"weight": torch.zeros(2)}, path, metadata=metadata)
+    return path
+
+
+# --- round trip ------------------------------------------------------------------------------------------------------
+
+
+def test_a_network_is_rebuilt_from_the_file_alone(network: nn.Module, checkpoint: Path) -> None:
+    rebuilt = load_model(str(checkpoint))
+    assert not rebuilt.training
+    assert rebuilt.card == CheckpointCard(**CARD)
+    images = torch.randn(2, 1, 64, 32)
+    with torch.inference_mode():
+        ours, theirs = rebuilt(images), network(images)
+    assert torch.equal(ours.mask, theirs.mask)
+    assert torch.equal(ours.label, theirs.label)
+    assert ours.label.shape == (2, 2)
+
+
+def test_weights_come_back_bit_for_bit(network: nn.Module, checkpoint: Path) -> None:
+    weights = read_weights(checkpoint)
+    state = network.state_dict()
+    assert weights.keys() == state.keys()
+    assert all(torch.equal(weights[key], value) and weights[key].dtype == value.dtype for key, value in state.items())
+
+
+def test_the_card_comes_back(checkpoint: Path) -> None:
+    card = read_card(checkpoint)
+    assert card == CheckpointCard(**CARD)
+    assert card.metrics == CARD["metrics"]
+    assert (card.format, card.code_version) == (1, __version__)
+
+
+def test_a_card_predicts_as_its_training_was_configured(checkpoint: Path) -> None:
+    assert read_card(checkpoint).evaluation == EvaluationConfig(threshold=0.4, postprocessing={"fill_holes": True})
+    assert CheckpointCard(**{**CARD, "config": {}}).evaluation == EvaluationConfig()
+
+
+def test_the_card_is_json_in_the_header(checkpoint: Path) -> None:
+    """What another program reads."""
+    with safe_open(checkpoint, framework="pt") as file:
+        metadata = file.metadata()
+    assert list(metadata) == ["acsnet"]
+    assert json.loads(metadata["acsnet"])["class_names"] == ["benign", "malignant"]
+
+
+def test_shared_and_channels_last_and_learned_tensors_are_saved(tmp_path: Path) -> None:
+    shared = torch.randn(2, 3, 4, 4, requires_grad=True)
+    state = {"a": shared, "b": shared, "c": torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last)}
+    save_checkpoint(tmp_path / "a.safetensors", state, CheckpointCard(**CARD))
+    weights = read_weights(tmp_path / "a.safetensors")
+    assert all(torch.equal(weights[key], value) for key, value in state.items())
+
+
+def test_saving_replaces_whole_or_not_at_all(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(checkpoint.read_bytes())
+    write = Path.write_bytes
+
+    def fill_the_disk(self: Path, data: bytes) -> int:
+        write(self, data[: len(data) // 2])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", fill_the_disk)
+    with pytest.raises(DiskFullError, match=r"a\.safetensors could not be written: the disk is full"):
+        save_checkpoint(path, {"a": torch.zeros(3)}, CheckpointCard(**CARD))
+    assert read_card(path) == CheckpointCard(**CARD)
+    assert [file.name for file in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+def test_half_precision_is_widened(network: nn.Module, tmp_path: Path) -> None:
+    halved = {key: value.half() if value.is_floating_point() else value for key, value in network.state_dict().items()}
+    path = tmp_path / "half.safetensors"
+    save_checkpoint(path, halved, CheckpointCard(**CARD))
+    assert {value.dtype for value in read_weights(path).values()} == {torch.float16, torch.int64}
+    rebuilt = load_model(path).state_dict()
+    assert {value.dtype for value in rebuilt.values()} == {torch.float32, torch.int64}
+    assert all(torch.equal(value, halved[key].to(value.dtype)) for key, value in rebuilt.items())
+
+
+def test_create_model_takes_the_weights_of_a_checkpoint(network: nn.Module, checkpoint: Path) -> None:
+    other = create_model("acsnet", num_classes=2, checkpoint=checkpoint, **CARD["arguments"])
+    assert all(torch.equal(value, network.state_dict()[key]) for key, value in other.state_dict().items())
+
+
+# --- files that cannot be read ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("read", OPENERS)
+def test_a_missing_file(read: Callable[[Path], Any], tmp_path: Path) -> None:
+    for path in (tmp_path / "none.safetensors", tmp_path):
+        with pytest.raises(CheckpointError) as caught:
+            read(path)
+        assert str(caught.value) == f"there is no checkpoint {path}: give the path of a .safetensors file"
+
+
+@pytest.mark.parametrize("read", OPENERS)
+@pytest.mark.parametrize("kept", [0.0, 1e-6, 1e-5, 0.001, 0.5, 0.99999])
+def test_a_truncated_file(read: Callable[[Path], Any], checkpoint: Path, tmp_path: Path, kept: float) -> None:
+    content = checkpoint.read_bytes()
+    path = tmp_path / "cut.safetensors"
+    path.write_bytes(content[: int(kept * len(content))])
+    with pytest.raises(
+        CheckpointError, match=r"cut\.safetensors is truncated or not a safetensors file \(.+\): copy it"
+    ):
+        read(path)
+
+
+@pytest.mark.parametrize("read", OPENERS)
+@pytest.mark.parametrize("content", [b"a text file\n", b"{}", bytes(1000), b"\xff" * 1000])
+def test_a_file_of_something_else(read: Callable[[Path], Any], tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "other.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"other\.safetensors is truncated or not a safetensors file"):
+        read(path)
+
+
+class Malicious:
+    """Would create a file where it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("read", OPENERS)
+@pytest.mark.parametrize("name", ["a.pt", "a.safetensors"])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_pickled_file_is_refused_and_not_executed(
+    read: Callable[[Path], Any], tmp_path: Path, name: str, zipped: bool
+) -> None:
+    trace = tmp_path / "executed"
+    content = {"state_dict": Malicious(trace)}
+    if zipped:
+        torch.save(content, tmp_path / name)
+    else:
+        (tmp_path / name).write_bytes(pickle.dumps(content))
+    message = r"is truncated or not a safetensors file .*; pickled files \(\.pt, \.pth\) are never opened$"
+    with pytest.raises(CheckpointError, match=message):
+        read(tmp_path / name)
+    with pytest.raises(CheckpointError, match=message):
+        create_model("acsnet", checkpoint=tmp_path / name, **TINY)
+    assert not trace.exists()
+    if not zipped:
+        pickle.loads((tmp_path / name).read_bytes())
+        assert trace.exists(), "the file does what it is feared for"
+
+
+# --- cards that cannot be used ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("metadata", [None, {"format": "pt"}])
+def test_a_file_without_a_card(tmp_path: Path, metadata: dict[str, str] | None) -> None:
+    path = write_with_metadata(tmp_path / "plain.safetensors", metadata)
+    message = r"has no acsnet card in its metadata: build the network with acsnet\.create_model\(name, checkpoint="
+    with pytest.raises(CheckpointError, match=message):
+        read_card(path)
+    assert read_weights(path)["weight"].shape == (2,)
+
+
+@pytest.mark.parametrize(
+    ("card", "message"),
+    [
+        ("{", r"the card in its metadata is not JSON \(.+\): copy the file again"),
+        ("", r"the card in its metadata is not JSON \(.+\): copy the file again"),
+        ("[1]", "the card in its metadata is no JSON object: copy the file again"),
+        ("{}", "has checkpoint format None, this version of acsnet reads 1: upgrade acsnet"),
+        (json.dumps({**CARD, "format": 2}), "has checkpoint format 2, this version of acsnet reads 1: upgrade acsnet"),
+        (json.dumps({**CARD, "format": 1, "model": 3}), "the card's entry 'model' cannot be used: .*valid string"),
+        (json.dumps({**CARD, "format": 1, "std": ["a"]}), r"the card's entry 'std\.0' cannot be used: .*valid number"),
+        (json.dumps({**CARD, "format": 1, "more": 1}), "the card's entry 'more' cannot be used: Extra inputs"),
+        (
+            json.dumps({**CARD, "format": 1, "config": {"evaluation": {"postprocessing": {"holes": True}}}}),
+            r"the card's entry 'config\.evaluation\.postprocessing\.holes' cannot be used: Extra inputs",
+        ),
+        (json.dumps({"format": 1, "model": "acsnet"}), "the card's entry 'arguments' cannot be used: Field required"),
+    ],
+)
+def test_a_broken_card(tmp_path: Path, card: str, message: str) -> None:
+    path = write_with_metadata(tmp_path / "broken.safetensors", {"acsnet": card})
+    for read in (read_card, load_model):
+        with pytest.raises(CheckpointError, match=rf"broken\.safetensors:? {message}"):
+            read(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": "acsent"}, "unknown network 'acsent': did you mean 'acsnet'"),
+        ({"arguments": {"width": 3}}, "unknown argument of acsnet 'width'"),
+        ({"arguments": {"widths": 3}}, "widths is 3: five multiples of 16 are needed"),
+        ({"arguments": {"encoder": 3}}, "unknown encoder '3'"),
+        ({"arguments": {"num_classes": 3}}, "got multiple values for keyword argument 'num_classes'"),
+        ({"arguments": {"tasks": "segmentation"}}, "tasks is 'segmentation': give a sequence"),
+        ({"class_names": []}, "num_classes is 0: it has to be a whole number of at least 1"),
+    ],
+)
+def test_a_card_whose_network_cannot_be_built(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    card = json.dumps({**CARD, "format": 1, **changes})
+    path = write_with_metadata(tmp_path / "other.safetensors", {"acsnet": card})
+    with pytest.raises(
+        CheckpointError, match=rf"other\.safetensors: the network of its card cannot be built: .*{message}"
+    ):
+        load_model(path)
+
+
+# --- weights of another network --------------------------------------------------------------------------------------
+
+
+def toy() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2), nn.Linear(2, 2))
+
+
+def test_weights_of_another_network_are_named_and_nothing_is_loaded(tmp_path: Path) -> None:
+    network = toy()
+    weights = {key: value + 1 for key, value in network.state_dict().items()}
+    del weights["2.bias"]
+    weights["0.weight"] = torch.zeros(2, 5)
+    weights["3.weight"] = torch.zeros(1)
+    path = tmp_path / "other.safetensors"
+    save_file(weights, path)
+    with pytest.raises(CheckpointError) as caught:
+        load_weights(network, path)
+    assert str(caught.value) == (
+        f"{path} is of another network than Sequential: 1 missing (2.bias); 1 unexpected (3.weight); 1 of another "
+        "shape (0.weight is (2, 5) and should be (2, 3))"
+    )
+    assert all(torch.equal(value, toy().state_dict()[key]) for key, value in network.state_dict().items())
+
+
+def test_many_keys_are_counted_and_three_named(tmp_path: Path) -> None:
+    path = tmp_path / "other.safetensors"
+    save_file({f"key{index}": torch.zeros(1) for index in range(5)}, path)
+    with pytest.raises(CheckpointError) as caught:
+        load_weights(toy(), path)
+    assert "9 missing (0.weight, 0.bias, 1.weight, ...)" in str(caught.value)
+    assert "5 unexpected (key0, key1, key2, ...)" in str(caught.value)
+    assert "shape" not in str(caught.value)
+
+
+def test_a_checkpoint_of_another_head_does_not_fit(checkpoint: Path) -> None:
+    arguments = {**CARD["arguments"], "tasks": ["segmentation"]}
+    with pytest.raises(CheckpointError, match=r"of another network than ACSNet: \d+ unexpected \(cls_head\."):
+        create_model("acsnet", num_classes=2, checkpoint=checkpoint, **arguments)
+    message = r"2 of another shape \(cls_head\.classify\.2\.weight is \(2, \d+\) and should be \(3, \d+\), "
+    with pytest.raises(CheckpointError, match=message):
+        create_model("acsnet", num_classes=3, checkpoint=checkpoint, **CARD["arguments"])

@@ -1,0 +1,61 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from acsnet.curation.examination import examine
+from acsnet.data import read_busi, verify_records
+
+
+@pytest.fixture
+def root(phantom_root: Path, tmp_path: Path) -> Path:
+    """A copy of the phantoms to break."""
+    return Path(shutil.copytree(phantom_root, tmp_path / "set"))
+
+
+def test_what_is_found_on_whole_images(phantom_root: Path) -> None:
+    records = read_busi(phantom_root)
+    examined = examine(records, progress=False)
+    verified = verify_records(records, progress=False)
+    assert [e.record.digest for e in examined] == [record.digest for record in verified]
+    for record, examination in zip(verified, examined, strict=True):
+        assert examination.histogram.sum() == pytest.approx(1)
+        pixels = np.asarray(Image.open(record.image).convert("L"))
+        assert examination.histogram[int(pixels[0, 0])] * pixels.size >= 1
+        assert examination.description is not None
+        assert examination.description.size == pixels.shape
+        assert examination.description.mask is not None
+        assert examination.description.mask.mean() == pytest.approx(record.lesion_share)
+
+
+def test_broken_files_are_flagged_not_raised(root: Path) -> None:
+    (root / "benign" / "benign (1).png").write_bytes(b"no image")
+    (root / "benign" / "benign (2)_mask.png").write_bytes(b"")
+    Image.new("L", (30, 20), 255).save(root / "benign" / "benign (3)_mask.png")
+    Image.new("L", (64, 64)).save(root / "benign" / "benign (4)_mask.png")
+    Image.new("L", (64, 64), 255).save(root / "normal" / "normal (1)_mask.png")
+    found = {e.record.name: e for e in examine(read_busi(root), progress=False)}
+    flags = {name: {flag.kind: flag.detail for flag in e.flags} for name, e in found.items()}
+    assert "benign (1).png cannot be read as an image" in flags["benign/benign (1).png"]["unreadable"]
+    assert found["benign/benign (1).png"].description is None
+    assert found["benign/benign (1).png"].record.digest == ""
+    assert not found["benign/benign (1).png"].histogram.any()
+    assert "benign (2)_mask.png cannot be read" in flags["benign/benign (2).png"]["unreadable"]
+    assert flags["benign/benign (3).png"] == {
+        "mask-size": "benign (3)_mask.png is 30x20, its image 64x64 (width x height)"
+    }
+    for number in (2, 3):
+        description = found[f"benign/benign ({number}).png"].description
+        assert description is not None
+        assert description.mask is None
+    assert "lesion-mask-empty" in flags["benign/benign (4).png"]
+    assert "normal-mask-not-empty" in flags["normal/normal (1).png"]
+
+
+def test_images_without_any_mask(root: Path) -> None:
+    record, *_ = read_busi(root)
+    bare = type(record)(record.image, (), "benign", "bare")
+    (examination,) = examine([bare], progress=False)
+    assert [flag.kind for flag in examination.flags] == ["lesion-mask-empty"]

@@ -1,0 +1,440 @@
+"""The report of curation: what the page says, read from its HTML."""
+
+from collections import Counter
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from acsnet._utils.files import DiskFullError
+from acsnet.curation import _report_views
+from acsnet.curation import report as report_module
+from acsnet.curation.findings import FLAGS, Conflict, Findings, Flag, Pair, Relation
+from acsnet.curation.report import write_report
+from acsnet.data import Record, read_busi
+
+VOID = {"meta", "img", "input", "br", "link", "hr"}
+
+
+class Node:
+    """An element of a page."""
+
+    def __init__(self, tag: str, attributes: dict[str, str]) -> None:
+        self.tag = tag
+        self.attributes = attributes
+        self.children: list[Node | str] = []
+
+    def all(self, tag: str = "", of_class: str = "") -> "list[Node]":
+        """The elements inside that have this tag and this class, in the page's order."""
+        found = []
+        for child in self.children:
+            if isinstance(child, Node):
+                fits = tag in ("", child.tag) and (
+                    not of_class or of_class in child.attributes.get("class", "").split()
+                )
+                found += [child] * fits + child.all(tag, of_class)
+        return found
+
+    def at(self, identity: str) -> "Node":
+        """The element of this id."""
+        (found,) = [node for node in self.all() if node.attributes.get("id") == identity]
+        return found
+
+    @property
+    def text(self) -> str:
+        """The words inside, parted by single spaces."""
+        return " ".join(" ".join(child.text if isinstance(child, Node) else child for child in self.children).split())
+
+
+class Page(HTMLParser):
+    """Reads a page and holds it to well-formedness."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.root = Node("page", {})
+        self.open = [self.root]
+        self.feed(text)
+        self.close()
+        assert self.open == [self.root], f"not closed: {[node.tag for node in self.open]}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        node = Node(tag, {key: value or "" for key, value in attrs})
+        self.open[-1].children.append(node)
+        if tag not in VOID:
+            self.open.append(node)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop().tag == tag
+
+    def handle_data(self, data: str) -> None:
+        self.open[-1].children.append(data)
+
+
+def pair(
+    first: int, second: int, relation: Relation = "copy", conflicts: tuple[Conflict, ...] = (), **changes: object
+) -> Pair:
+    known = Pair(first, second, relation, 0.912, 0.987, (1.0, 0.83), False, np.eye(2, 3), 0.456, conflicts)
+    return replace(known, **changes)  # type: ignore[arg-type]
+
+
+def find(records: list[Record], *pairs: Pair, **changes: object) -> Findings:
+    """Findings about images of 64x64 without flags; the pairs make the sets of copies."""
+    copies = list(range(len(records)))
+    for known in pairs:
+        if known.relation != "overlap":
+            one, other = copies[known.first], copies[known.second]
+            copies = [one if number == other else number for number in copies]
+    histograms = np.full((len(records), 256), 1 / 256)
+    findings = Findings(
+        records=tuple(replace(record, group=f"busi/{copy}") for record, copy in zip(records, copies, strict=True)),
+        sizes=((64, 64),) * len(records),
+        copies=tuple(copies),
+        flags=((),) * len(records),
+        histograms=histograms,
+        pairs=pairs,
+        policy="one of each set of copies",
+        kept=tuple(copy == index for index, copy in enumerate(copies)),
+        leak={0.2: 0.187},
+    )
+    return replace(findings, **changes)  # type: ignore[arg-type]
+
+
+def report(findings: Findings, folder: Path) -> Node:
+    write_report(folder / "report.html", findings, progress=False)
+    return Page((folder / "report.html").read_text(encoding="utf-8")).root
+
+
+@pytest.fixture(scope="session")
+def phantoms(phantom_root: Path) -> list[Record]:
+    """14 benign, 12 malignant, 10 normal images, in this order."""
+    return read_busi(phantom_root)
+
+
+@pytest.fixture(scope="session")
+def everything(phantoms: list[Record], tmp_path_factory: pytest.TempPathFactory) -> Node:
+    """The page of findings of every kind. Read-only."""
+    flags: list[tuple[Flag, ...]] = [()] * len(phantoms)
+    flags[0] = (Flag("text", "LT 3", ((2, 3, 20, 10),)), Flag("callipers", "2 marks"))
+    flags[9] = (Flag("text", "RT 1"),)
+    findings = find(
+        phantoms,
+        pair(0, 1, "identical"),
+        pair(2, 3),
+        pair(2, 14, conflicts=("class", "mask"), mirrored=True),
+        pair(3, 14, conflicts=("class",)),
+        pair(4, 5, conflicts=("mask",)),
+        pair(6, 7, "overlap"),
+        pair(7, 8, "overlap"),
+        flags=tuple(flags),
+    )
+    return report(findings, tmp_path_factory.mktemp("report"))
+
+
+def names(node: Node) -> list[str]:
+    return [name.text for name in node.all("span", "name")]
+
+
+def test_the_head_tells_the_large_figures(everything: Node) -> None:
+    tiles = {tile.all("span", "what")[0].text: tile for tile in everything.at("summary").all("li")}
+    figures = {what: tile.all("strong")[0].text for what, tile in tiles.items()}
+    assert figures == {
+        "images": "36",
+        "of test images leak": "18.7 %",
+        "surplus copies": "4",
+        "pairs in conflict": "3",
+        "groups": "32",
+        "overlaps": "2",
+        "images flagged": "2",
+        "images kept": "32",
+    }
+    assert "class: 2, mask: 2" in tiles["pairs in conflict"].text
+    assert "in 3 sets of copies" in tiles["surplus copies"].text
+    assert "4 dropped; policy: one of each set of copies" in tiles["images kept"].text
+    assert "under a plain random 80/20 split" in tiles["of test images leak"].text
+    assert everything.all("h1")[0].text == "busi"
+
+
+def test_classes_are_counted_before_and_after(everything: Node) -> None:
+    rows = [[cell.text for cell in row.all() if cell.tag in ("th", "td")] for row in everything.at("classes").all("tr")]
+    assert rows[1:] == [
+        ["benign", "14", "38.9 %", "11", "3", "34.4 %"],
+        ["malignant", "12", "33.3 %", "11", "1", "34.4 %"],
+        ["normal", "10", "27.8 %", "10", "0", "31.2 %"],
+        ["all", "36", "100.0 %", "32", "4", "100.0 %"],
+    ]
+
+
+def test_sizes_are_told_by_class(everything: Node) -> None:
+    rows = [[cell.text for cell in row.all() if cell.tag in ("th", "td")] for row in everything.at("sizes").all("tr")]
+    assert rows[1] == ["benign", "14", "64 to 64, median 64", "64 to 64, median 64", "1"]
+
+
+def test_conflicts_come_first_and_those_about_the_class_before_all_others(everything: Node) -> None:
+    sections = [
+        section.attributes["id"]
+        for section in everything.all("section")
+        if "filtered" in section.attributes.get("class", "")
+    ]
+    assert sections[:3] == ["conflicts", "copies", "overlaps"]
+    cases = everything.at("conflicts").all("article")
+    assert [case.attributes["data-conflicts"] for case in cases] == ["class mask", "mask"]
+    assert names(cases[0])[:3] == ["benign/benign (3).png", "benign/benign (4).png", "malignant/malignant (1).png"]
+    assert names(cases[1])[:2] == ["benign/benign (5).png", "benign/benign (6).png"]
+    assert not everything.at("copies").all("strong", "conflict")
+
+
+def test_conflicts_are_words_at_the_case_and_at_each_pair(everything: Node) -> None:
+    case = everything.at("conflicts-1")
+    assert [word.text for word in case.all("h3")[0].all("strong")] == ["Conflict: class", "Conflict: mask"]
+    words = [[word.text for word in compared.all("strong", "conflict")] for compared in case.all("div", "pair")]
+    assert words == [["Conflict: class", "Conflict: mask"], ["Conflict: class"], []], "pairs in conflict stand first"
+
+
+def test_every_set_and_every_pair_of_it_is_there(everything: Node) -> None:
+    assert [case.attributes["data-relations"] for case in everything.all("article")] == [
+        "copy", "copy", "identical", "overlap",
+    ]  # fmt: skip
+    assert names(everything.at("overlaps-1"))[:3] == [f"benign/benign ({number}).png" for number in (7, 8, 9)]
+    assert len(everything.all("div", "pair")) == 7
+
+
+def test_a_pair_tells_how_alike_its_images_are(everything: Node) -> None:
+    compared = everything.at("conflicts-1").all("div", "pair")[0]
+    figures = {entry.all("dt")[0].text: entry.all("dd")[0].text for entry in compared.all("dl")[0].all("div")}
+    assert figures == {"SSIM": "0.912", "aligned SSIM": "0.987", "overlap": "100 % / 83 %", "mask Dice": "0.456"}
+    assert [word.text for word in compared.all("span", "relation")] == ["copy", "mirrored"]
+    alone = everything.at("copies-1").all("div", "pair")[0]
+    assert [word.text for word in alone.all("span", "relation")] == ["identical", "not mirrored"]
+
+
+def test_an_image_has_its_facts_beside_it(everything: Node) -> None:
+    first, second = everything.at("copies-1").all("figure", "image")
+    assert first.text == "benign/benign (1).png benign 64 × 64 kept text LT 3 callipers 2 marks"  # noqa: RUF001
+    assert second.text == "benign/benign (2).png benign 64 × 64 dropped"  # noqa: RUF001
+
+
+def test_every_picture_is_in_the_page_and_has_words(everything: Node) -> None:
+    pictures = everything.all("img")
+    # 3 drawings, 10 images and 7 pairs of cases, 3 flags.
+    assert len(pictures) == 3 + 10 + 2 * 7 + 3
+    assert all(picture.attributes["alt"] for picture in pictures)
+    kinds = Counter(picture.attributes["src"].partition(";base64,")[0] for picture in pictures)
+    assert kinds == {"data:image/svg+xml": 3, "data:image/jpeg": 27}
+
+
+def test_nothing_is_loaded_from_elsewhere(everything: Node) -> None:
+    addresses = [
+        value
+        for node in everything.all()
+        for key, value in node.attributes.items()
+        if key in ("src", "href", "srcset", "action", "data", "poster")
+    ]
+    assert len(addresses) > 30
+    assert all(address.startswith(("data:", "#")) for address in addresses)
+    assert not everything.all("link")
+    style = everything.all("style")[0].text
+    assert "color" in style
+    assert "url(" not in style
+    assert "@import" not in style
+    assert not any(word in everything.all("script")[0].text for word in ("http", "fetch", "import"))
+
+
+def test_links_lead_somewhere_and_ids_are_given_once(everything: Node) -> None:
+    identities = Counter(node.attributes["id"] for node in everything.all() if "id" in node.attributes)
+    assert set(identities.values()) == {1}
+    links = [link.attributes["href"] for link in everything.all("a")]
+    assert len(links) > 15
+    assert not {link.removeprefix("#") for link in links} - set(identities)
+
+
+def test_flags_are_counted_and_shown(everything: Node) -> None:
+    rows = {row.all("th")[0].text: row.all("td")[0].text for row in everything.at("flags").all("tr")[1:]}
+    assert rows == dict.fromkeys(FLAGS, "0") | {"text": "2", "callipers": "1"}
+    sections = {section.all("h3")[0].text: section for section in everything.all("section", "flag")}
+    assert list(sections) == ["text 2", "callipers 1"]
+    assert names(sections["text 2"]) == ["benign/benign (1).png", "benign/benign (10).png"]
+    assert "callipers" not in sections["text 2"].text
+    assert sections["text 2"].all("p", "lead")[0].text == FLAGS["text"]
+
+
+def test_boxes_are_drawn(phantoms: list[Record], tmp_path: Path) -> None:
+    def picture(*boxes: tuple[int, int, int, int]) -> str:
+        page = report(find(phantoms[:1], flags=((Flag("text", "", boxes),),)), tmp_path)
+        return page.all("section", "flag")[0].all("img")[0].attributes["src"]
+
+    assert picture() != picture((2, 3, 20, 10)) != picture((2, 3, 20, 30))
+
+
+def test_filters_are_hidden_until_the_script_runs_and_offer_every_class(everything: Node) -> None:
+    form = everything.at("filters")
+    assert "hidden" in form.attributes
+    offered = {
+        select.attributes["name"]: [option.text for option in select.all("option")] for select in form.all("select")
+    }
+    assert offered["label"] == ["all", "benign", "malignant", "normal"]
+    assert offered["relation"] == ["all", "identical", "copy", "overlap"]
+    assert len(form.all("label")) == 4
+
+
+def test_nothing_found_is_said(phantoms: list[Record], tmp_path: Path) -> None:
+    page = report(find(phantoms[:3], leak={}), tmp_path)
+    assert [line.text for line in page.all("p", "nothing")] == [
+        "No two images that show the same disagree in class or mask.",
+        "No image is a copy of another that it agrees with.",
+        "No two images that agree show parts of the same scan.",
+        "No image has a flag.",
+    ]
+    assert not page.all("article")
+    assert "leak" not in page.at("summary").text
+
+
+def test_names_are_escaped(phantom_root: Path, tmp_path: Path) -> None:
+    wild = "<b>x&y.png"
+    image = tmp_path / "x.png"
+    Image.new("L", (30, 20), 90).save(image)
+    record = Record(image, (), '<i>"a"', wild, dataset="<script>alert(1)</script>")
+    twin = replace(record, name="$x'y\".png")
+    flags = (Flag("text", "</figcaption><u>", ((1, 1, 5, 5),)),)
+    page = report(find([record, twin], pair(0, 1), flags=(flags, flags), policy="<p>"), tmp_path)
+    assert not [node for tag in ("b", "i", "u") for node in page.all(tag) if "x&y" in node.text or node.text == "a"]
+    assert names(page.at("copies-1"))[:2] == [wild, "$x'y\".png"]
+    assert page.all("h1")[0].text == "<script>alert(1)</script>"
+    assert len(page.all("script")) == 1
+    assert "</figcaption><u>" in page.at("copies-1").text
+    words = [picture.attributes["alt"] for picture in page.at("copies-1").all("img")]
+    assert words[:2] == [f'{name}, <i>"a", with the outline of its mask' for name in (wild, "$x'y\".png")]
+    assert page.at("copies-1").all("img")[0].attributes.keys() == {
+        "src",
+        "width",
+        "height",
+        "alt",
+        "loading",
+        "decoding",
+    }
+
+
+def test_an_image_that_cannot_be_read_is_named_without_a_picture(phantoms: list[Record], tmp_path: Path) -> None:
+    histograms = np.full((3, 256), 1 / 256)
+    histograms[1] = 0
+    findings = find(
+        phantoms[:3],
+        pair(0, 1),
+        sizes=((64, 64), None, (64, 64)),
+        flags=((), (Flag("unreadable", "truncated"),), ()),
+        histograms=histograms,
+    )
+    page = report(findings, tmp_path)
+    _, broken = page.at("copies-1").all("figure", "image")
+    assert not broken.all("img")
+    assert (
+        broken.text == "no picture benign/benign (2).png benign dropped The image cannot be read. unreadable truncated"
+    )
+    assert "One of the two cannot be read" in page.at("copies-1").all("div", "pair")[0].text
+    assert "1 cannot be read" in page.at("summary").text
+    assert page.at("flag-1").all("div", "missing")
+
+
+def test_a_file_that_has_gone_is_named_without_a_picture(phantoms: list[Record], tmp_path: Path) -> None:
+    gone = replace(phantoms[0], image=tmp_path / "gone.png")
+    page = report(find([gone, phantoms[1]], pair(0, 1)), tmp_path)
+    first, second = page.at("copies-1").all("figure", "image")
+    assert "The image cannot be read." in first.text
+    assert second.all("img")
+
+
+def test_values_that_are_not_known_are_dashes(phantoms: list[Record], tmp_path: Path) -> None:
+    nothing = float("nan")
+    unknown = pair(
+        0,
+        1,
+        ssim=nothing,
+        aligned_ssim=nothing,
+        overlap=(nothing, 1.0),
+        mask_dice=None,
+        transform=np.full((2, 3), nothing),
+    )
+    histograms = np.full((2, 256), nothing)
+    page = report(find(phantoms[:2], unknown, leak={0.2: nothing}, histograms=histograms), tmp_path)
+    compared = page.at("copies-1").all("div", "pair")[0]
+    assert [value.text for value in compared.all("dd")] == ["–", "–", "– / 100 %", "–"]  # noqa: RUF001
+    assert page.at("summary").all("li")[1].all("strong")[0].text == "–"  # noqa: RUF001
+    assert "nan" not in page.at("content").text.lower()
+
+
+def test_sets_of_one_class_and_of_none_kept_have_a_page(phantoms: list[Record], tmp_path: Path) -> None:
+    page = report(find(phantoms[:2], kept=(False, False), sizes=(None, None), histograms=np.zeros((2, 256))), tmp_path)
+    rows = [[cell.text for cell in row.all("td")] for row in page.at("classes").all("tr")[1:]]
+    assert rows == [["2", "100.0 %", "0", "2", "–"]] * 2  # noqa: RUF001
+    for section in ("sizes", "intensities"):
+        assert page.at(section).all("p", "nothing")[0].text == "No image can be read."
+        assert not page.at(section).all("img")
+
+
+def test_leaks_of_several_splits_are_a_table(phantoms: list[Record], tmp_path: Path) -> None:
+    page = report(find(phantoms[:2], leak={0.5: 0.1, 0.1: 0.25, 0.2: 0.2}), tmp_path)
+    assert page.at("summary").all("li")[1].all("strong")[0].text == "20.0 %"
+    rows = [[row.all("th")[0].text, row.all("td")[0].text] for row in page.at("summary").all("tr")[1:]]
+    assert rows == [["90/10", "25.0 %"], ["80/20", "20.0 %"], ["50/50", "10.0 %"]]
+
+
+def test_names_bear_their_set_where_there_are_several(phantoms: list[Record], tmp_path: Path) -> None:
+    page = report(find([phantoms[0], replace(phantoms[0], dataset="other")], pair(0, 1)), tmp_path)
+    assert names(page.at("copies-1"))[:2] == ["busi/benign/benign (1).png", "other/benign/benign (1).png"]
+    assert page.all("h1")[0].text == "busi, other"
+
+
+def test_long_sections_are_cut_and_say_so(
+    phantoms: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report_module, "CASE_LIMIT", 2)
+    monkeypatch.setattr(_report_views, "FLAG_LIMIT", 3)
+    pairs = [pair(index, index + 1, conflicts=("mask",) if index == 8 else ()) for index in range(0, 10, 2)]
+    flags = tuple((Flag("text"),) if index < 5 else () for index in range(12))
+    page = report(find(phantoms[:12], *pairs, flags=flags), tmp_path)
+    assert [len(page.at(section).all("article")) for section in ("conflicts", "copies")] == [1, 2]
+    assert page.at("copies").all("p", "cut")[0].text == "Showing 2 of 4; all are in pairs.csv."
+    assert not page.at("conflicts").all("p", "cut")
+    flag = page.all("section", "flag")[0]
+    assert names(flag) == [f"benign/benign ({number}).png" for number in (1, 2, 3)]
+    assert "Showing 3 of 5; all are in records.csv." in flag.text
+    assert [note.text for note in page.all("nav")[0].all("span", "note")] == ["1", "4", "0", "5"]
+
+
+def test_large_cases_are_cut_but_not_their_conflicts(
+    phantoms: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_report_views, "IMAGE_LIMIT", 3)
+    monkeypatch.setattr(_report_views, "PAIR_LIMIT", 2)
+    pairs = [pair(0, other, conflicts=("class",) if other == 5 else ()) for other in range(1, 6)]
+    case = report(find(phantoms[:6], *pairs), tmp_path).at("conflicts-1")
+    assert names(case)[:3] == [f"benign/benign ({number}).png" for number in (1, 2, 6)]
+    assert [cut.text for cut in case.all("p", "cut")] == [
+        "Showing 3 of 6 images of this set; all are in records.csv.",
+        "Showing 2 of 5 pairs of this set; all are in pairs.csv.",
+    ]
+    assert [bool(compared.all("strong", "conflict")) for compared in case.all("div", "pair")] == [True, False]
+
+
+def test_a_flag_that_is_not_in_the_list_is_shown_last(phantoms: list[Record], tmp_path: Path) -> None:
+    page = report(find(phantoms[:2], flags=((Flag("blurred", "very"),), (Flag("text"),))), tmp_path)
+    assert [section.all("h3")[0].text for section in page.all("section", "flag")] == ["text 1", "blurred 1"]
+
+
+def test_the_page_is_written_whole_or_not_at_all(
+    phantoms: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "new" / "report.html"
+    write_report(path, find(phantoms[:2]), progress=False)
+    before = path.read_text(encoding="utf-8")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("acsnet._utils.files._sync", full)
+    with pytest.raises(DiskFullError, match=r"report\.html could not be written: the disk is full"):
+        write_report(path, find(phantoms[:3]), progress=False)
+    assert path.read_text(encoding="utf-8") == before
+    assert [file.name for file in path.parent.iterdir()] == ["report.html"]

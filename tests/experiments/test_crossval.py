@@ -1,0 +1,214 @@
+import csv
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import torch
+import yaml
+
+from acsnet import load_model
+from acsnet.checkpoints.metadata import read_card, read_weights
+from acsnet.config import Config, build_config
+from acsnet.data import load_records
+from acsnet.errors import DataError, RunError
+from acsnet.experiments import CrossValidation
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, configs: dict[str, Config]) -> Path:
+    """The folder of a cross-validation that has run. Read-only."""
+    folder = tmp_path_factory.mktemp("crossval") / "run"
+    assert CrossValidation(folder, configs, heartbeat=5, progress=False).run() == {}
+    return folder
+
+
+def read_cases(folder: Path) -> list[dict[str, str]]:
+    with (folder / "cases.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("name", ["plain", "refined", "alone"])
+def test_every_image_is_predicted_once_by_a_network_that_has_not_seen_it(
+    finished: Path, configs: dict[str, Config], name: str
+) -> None:
+    cases = [case for fold in range(2) for case in read_cases(finished / name / f"fold{fold}" / "test")]
+    names = [record.name for record in load_records(configs["plain"].data, progress=False)]
+    assert sorted(case["image"] for case in cases) == sorted(names)
+    for fold in range(2):
+        facts = json.loads((finished / name / f"fold{fold}" / "test" / "metrics.json").read_text())
+        training = "alone" if name == "alone" else "plain"
+        card = read_card(finished / training / f"fold{fold}" / "best.safetensors")
+        assert facts["split_hash"] == card.split_hash
+        assert facts["folds"]["index"] == fold
+
+
+def test_trainings_are_shared(finished: Path) -> None:
+    assert (finished / "plain" / "fold0" / "last.pt").is_file()
+    assert sorted(path.name for path in (finished / "refined" / "fold0").iterdir()) == ["test"]
+    plain, refined = (
+        json.loads((finished / name / "fold1" / "test" / "metrics.json").read_text()) for name in ("plain", "refined")
+    )
+    assert plain["checkpoint_sha256"] == refined["checkpoint_sha256"]
+    assert plain["evaluation"] != refined["evaluation"]
+
+
+def test_predictions_are_kept(finished: Path) -> None:
+    folder = finished / "plain" / "fold0" / "test"
+    cases = read_cases(folder)
+    assert len(list((folder / "masks").rglob("*.png"))) == len(cases)
+    assert len(list((folder / "probabilities").rglob("*.png"))) == len(cases)
+
+
+def test_the_folds_are_one_model(finished: Path) -> None:
+    ensemble = load_model(finished / "refined" / "ensemble.safetensors")
+    images = torch.randn(1, 1, 32, 32)
+    with torch.inference_mode():
+        folds = [load_model(finished / "plain" / f"fold{fold}" / "best.safetensors")(images) for fold in range(2)]
+        label = ensemble(images).label
+    torch.testing.assert_close(label.softmax(1), torch.stack([f.label.softmax(1) for f in folds]).mean(0))
+    card = read_card(finished / "refined" / "ensemble.safetensors")
+    assert "not the ensemble" in card.metrics["protocol"]
+    tests = [json.loads((finished / "refined" / f"fold{k}" / "test" / "metrics.json").read_text()) for k in range(2)]
+    accuracy = sum(test["classification"]["accuracy"] for test in tests) / 2
+    assert card.metrics["classification.accuracy"] == pytest.approx(accuracy)
+    assert card.config["evaluation"]["refining"]["empty_mask_for_normal"]
+
+
+def test_the_ensemble_predicts(finished: Path, phantom_root: Path, tmp_path: Path, invoke: Any) -> None:
+    image = phantom_root / "malignant" / "malignant (1).png"
+    checkpoint = finished / "plain" / "ensemble.safetensors"
+    status, output, errors = invoke("predict", "--checkpoint", checkpoint, image, "--out", tmp_path)
+    assert (status, errors.startswith("error")) == (0, False), errors
+    assert "predictions.csv" in output
+
+
+def test_the_ensembles_threshold_is_the_mean_of_those_chosen(
+    tmp_path: Path, configs: dict[str, Config], small: dict[str, Any]
+) -> None:
+    chosen = build_config(small, ["evaluation.threshold=validation", "training.epochs=1"], "chosen")
+    assert CrossValidation(tmp_path / "run", {"chosen": chosen}, progress=False).run() == {}
+    tests = [json.loads((tmp_path / f"run/chosen/fold{k}/test/metrics.json").read_text()) for k in range(2)]
+    assert [test["threshold_source"] for test in tests] == ["validation part"] * 2
+    mean = sum(test["threshold"] for test in tests) / 2
+    assert read_card(tmp_path / "run/chosen/ensemble.safetensors").evaluation.threshold == pytest.approx(mean)
+
+
+def test_an_ensemble_tested_on_its_own_images_is_pointed_out(
+    finished: Path, tmp_path: Path, invoke: Any, phantom_root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    call = ["test", "--checkpoint", finished / "plain" / "ensemble.safetensors", "--out", tmp_path / "out"]
+    status, _, errors = invoke(*call, "--set", f"data.root={phantom_root}", "--set", "data.split=all")
+    assert status == 0, errors
+    assert "each image of this data set was trained on by members of the ensemble" in caplog.text
+
+
+def test_again_there_is_nothing_to_do(finished: Path, configs: dict[str, Config]) -> None:
+    times = {path: path.stat().st_mtime_ns for path in finished.rglob("best.safetensors")}
+    times |= {path: path.stat().st_mtime_ns for path in finished.rglob("metrics.json")}
+    assert CrossValidation(finished, configs, progress=False).run() == {}
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+
+
+def test_the_table_names_the_configurations(finished: Path, configs: dict[str, Config]) -> None:
+    table = CrossValidation(finished, configs, progress=False).table()
+    assert "plain - refined" in table
+    assert "alone gives no classes" in table
+
+
+def test_data_that_cannot_be_trained_on_is_found_before_anything_is_written(
+    tmp_path: Path, small: dict[str, Any]
+) -> None:
+    config = build_config(small, ["data.classes=[benign, malignant, normal, cyst]"], "cysts")
+    with pytest.raises(DataError, match="no training image of class cyst"):
+        CrossValidation(tmp_path / "run", {"cysts": config}, progress=False)
+    assert not [path for path in (tmp_path / "run").iterdir() if not path.name.startswith(".")]
+
+
+def test_a_file_in_place_of_the_folder_is_an_error(tmp_path: Path, configs: dict[str, Config]) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match=r"file is a file: choose a folder by --work-dir"):
+        CrossValidation(tmp_path / "file", configs)
+
+
+def test_a_fold_that_fails_is_told_of_and_the_rest_is_done(
+    tmp_path: Path, configs: dict[str, Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from acsnet.training import Trainer
+
+    fit = Trainer.fit
+
+    def fail_in_fold_1(trainer: Trainer, on_epoch: Any = None) -> Path:
+        if trainer.config.data.folds.index == 1:
+            raise RunError("the loss became nan in epoch 1, step 1")
+        return fit(trainer, on_epoch)
+
+    monkeypatch.setattr(Trainer, "fit", fail_in_fold_1)
+    crossval = CrossValidation(tmp_path / "run", {"plain": configs["plain"], "alone": configs["alone"]}, progress=False)
+    assert crossval.run() == dict.fromkeys(["plain/fold1", "alone/fold1"], "the loss became nan in epoch 1, step 1")
+    assert (tmp_path / "run" / "alone" / "fold0" / "test" / "metrics.json").is_file()
+    assert not (tmp_path / "run" / "plain" / "ensemble.safetensors").exists()
+    monkeypatch.undo()
+    again = CrossValidation(tmp_path / "run", {"plain": configs["plain"]}, progress=False)
+    assert again.run() == {}, "both configurations, although one was named: the plan is the folder's"
+    assert (tmp_path / "run" / "alone" / "ensemble.safetensors").is_file()
+
+
+@pytest.mark.slow
+def test_trainings_killed_at_random_end_as_if_undisturbed(
+    tmp_path: Path, configs: dict[str, Config], small: dict[str, Any]
+) -> None:
+    """Real workers are killed and replaced: the weights are those of a quiet run, bit for bit."""
+    epochs = ["training.epochs=12"]
+    quiet = {name: build_config(config.to_dict(), epochs, name) for name, config in configs.items()}
+    assert CrossValidation(tmp_path / "quiet", quiet, progress=False).run() == {}
+    files = []
+    for name, config in quiet.items():
+        files.append(tmp_path / f"{name}.yaml")
+        files[-1].write_text(yaml.safe_dump(config.to_dict()))
+    command = [sys.executable, "tools/crossval.py", *map(str, files), "--work-dir", str(tmp_path / "run")]
+    chance = random.Random(1)
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [*command, "--heartbeat", "1"],
+            cwd=REPOSITORY,
+            env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    workers = [start(), start()]
+    for _ in range(5):
+        begun = time.monotonic()
+        # A worker takes a while to begin; then at any moment.
+        while not list((tmp_path / "run").rglob("history.csv")) or time.monotonic() - begun < 4:
+            time.sleep(0.1)
+        time.sleep(chance.uniform(0, 5))
+        victim = workers.pop(chance.randrange(len(workers)))
+        victim.kill()
+        victim.wait()
+        workers.append(start())
+    assert [worker.wait(timeout=300) for worker in workers] == [0, 0]
+    database = f"sqlite:///{tmp_path}/run/queue.sqlite3"
+    study = json.loads((tmp_path / "run" / "crossval.json").read_text())["study"]
+    trials = optuna.load_study(study_name=study, storage=database).trials
+    done = [trial.user_attrs["job"] for trial in trials if trial.state.name == "COMPLETE"]
+    assert sorted(done) == sorted(f"{name}/fold{fold}" for name in configs for fold in range(2))
+    for fold in range(2):
+        for name in ("plain", "alone"):
+            pair = [
+                read_weights(tmp_path / run / name / f"fold{fold}" / "best.safetensors") for run in ("quiet", "run")
+            ]
+            assert all(torch.equal(pair[0][key], pair[1][key]) for key in pair[0]), f"{name}/fold{fold}"
+        for name in configs:
+            rows = [read_cases(tmp_path / run / name / f"fold{fold}" / "test") for run in ("quiet", "run")]
+            assert rows[0] == rows[1]

@@ -1,0 +1,69 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from acsnet import create_model, load_model
+from acsnet.checkpoints.metadata import CheckpointCard, read_card, save_checkpoint
+from acsnet.errors import InputError
+from acsnet.experiments import save_ensemble
+from acsnet.models import Ensemble
+
+ARGUMENTS = {"in_channels": 1, "width": 4, "depth": 2}
+
+
+def write_member(path: Path, seed: int, **changes: Any) -> Path:
+    values = {
+        "model": "unetpp",
+        "arguments": ARGUMENTS,
+        "class_names": ("benign", "malignant", "normal"),
+        "input_size": (32, 32),
+        "mean": (0.3,),
+        "std": (0.2,),
+        "split_hash": f"split{seed}",
+        "metrics": {"dice": 0.5},
+    } | changes
+    torch.manual_seed(seed)
+    card = CheckpointCard(**values)
+    network = create_model(card.model, num_classes=len(card.class_names), **card.arguments)
+    save_checkpoint(path, network.state_dict(), card)
+    return path
+
+
+def test_the_folds_become_one_model(tmp_path: Path) -> None:
+    members = [write_member(tmp_path / f"{seed}.safetensors", seed) for seed in range(3)]
+    path = tmp_path / "ensemble.safetensors"
+    save_ensemble(path, members, {"protocol": "made up", "dice": 0.6}, {"evaluation": {"threshold": 0.4}})
+    card = read_card(path)
+    assert (card.model, card.members, card.split_hash) == ("unetpp", 3, None)
+    assert card.metrics == {"protocol": "made up", "dice": 0.6}
+    ensemble = load_model(path)
+    assert isinstance(ensemble, Ensemble)
+    images = torch.randn(2, 1, 32, 32)
+    with torch.inference_mode():
+        mask, label, _ = ensemble(images)
+        outputs = [load_model(member)(images) for member in members]
+    torch.testing.assert_close(mask.sigmoid(), torch.stack([o.mask.sigmoid() for o in outputs]).mean(0))
+    torch.testing.assert_close(label.softmax(1), torch.stack([o.label.softmax(1) for o in outputs]).mean(0))
+
+
+def test_no_member_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"an ensemble has no members: give one checkpoint at least"):
+        save_ensemble(tmp_path / "x.safetensors", [], {}, {})
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"class_names": ("malignant", "benign", "normal")}, "class_names is"),
+        ({"input_size": (64, 64)}, r"input_size is \(64, 64\) and \(32, 32\)"),
+        ({"mean": (0.5,)}, r"mean is \(0.5,\) and \(0.3,\)"),
+        ({"model": "unet"}, "model is unet and unetpp"),
+    ],
+)
+def test_networks_that_differ_are_refused(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+    first, other = write_member(tmp_path / "a.safetensors", 0), write_member(tmp_path / "b.safetensors", 1, **changes)
+    with pytest.raises(InputError, match=rf"b.safetensors and .*a.safetensors cannot be one ensemble: {said}"):
+        save_ensemble(tmp_path / "x.safetensors", [first, other], {}, {})
+    assert not (tmp_path / "x.safetensors").exists()

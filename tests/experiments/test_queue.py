@@ -1,0 +1,234 @@
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import pytest
+
+from acsnet.errors import RunError
+from acsnet.experiments.queue import Claim, JobQueue, JobTakenOver
+from acsnet.experiments.storage import open_storage
+from acsnet.experiments.worker import work
+
+Do = Callable[[str, Claim], float]
+
+
+def nothing(_: str, __: Claim) -> float:
+    return 0.0
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/queue.sqlite3"
+
+
+@pytest.fixture
+def queue(url: str) -> JobQueue:
+    return JobQueue(open_storage(url, heartbeat=1), "test")
+
+
+def attempts(url: str, state: str) -> int:
+    study = optuna.load_study(study_name="test", storage=url)
+    return sum(trial.state.name == state for trial in study.trials)
+
+
+def test_jobs_are_done_in_order(queue: JobQueue) -> None:
+    queue.add({"b": {}, "a": {}, "c": {}})
+    seen = []
+    while "waiting" in queue.states().values():
+        queue.take(lambda job, _: float(not seen.append(job)))
+    assert seen == ["b", "a", "c"]
+    assert queue.done() == {"a", "b", "c"}
+
+
+def test_a_job_is_added_once(queue: JobQueue, url: str) -> None:
+    queue.add({"a": {}, "b": {}})
+    queue.take(nothing)
+    queue.add({"a": {}, "b": {}})
+    assert queue.states() == {"a": "done", "b": "waiting"}
+    assert attempts(url, "WAITING") == 1
+
+
+def test_nothing_waits_nothing_is_done(queue: JobQueue) -> None:
+    queue.take(lambda job, _: pytest.fail(f"{job} was never added"))
+    assert queue.states() == {}
+
+
+def test_an_error_of_the_job_is_kept_and_the_job_can_be_tried_again(queue: JobQueue) -> None:
+    def fail(_: str, __: Claim) -> float:
+        raise RunError("the loss became nan")
+
+    queue.add({"a": {}})
+    queue.take(fail)
+    assert queue.states() == {"a": "failed"}
+    assert queue.errors() == {"a": "the loss became nan"}
+    queue.add({"a": {}})
+    queue.take(nothing)
+    assert queue.states() == {"a": "done"}
+    assert queue.errors() == {}
+
+
+def test_an_error_of_the_program_is_raised(queue: JobQueue) -> None:
+    def fail(_: str, __: Claim) -> float:
+        raise ZeroDivisionError("a fault")
+
+    queue.add({"a": {}})
+    with pytest.raises(ZeroDivisionError, match="a fault"):
+        queue.take(fail)
+    assert queue.states() == {"a": "lost"}
+    assert queue.errors() == {}
+
+
+def test_a_job_that_a_worker_gave_up_is_done_by_the_others(queue: JobQueue) -> None:
+    def interrupt(_: str, __: Claim) -> float:
+        raise KeyboardInterrupt
+
+    queue.add({"a": {}, "b": {}})
+    with pytest.raises(KeyboardInterrupt):
+        queue.take(interrupt)
+    seen = []
+    # Not at once, as a worker that starts would: one that is at work already.
+    queue.take(lambda job, _: float(not seen.append(job)))
+    assert not work(queue, lambda _: {"a": {}, "b": {}}, lambda job, _: float(not seen.append(job)))
+    assert seen == ["b", "a"]
+
+
+def test_a_trial_that_is_pruned_is_done(queue: JobQueue) -> None:
+    def prune(_: str, claim: Claim) -> float:
+        claim.trial.report(0.25, 1)
+        raise optuna.TrialPruned
+
+    queue.add({"a": {}})
+    queue.take(prune)
+    assert queue.states() == {"a": "done"}
+    assert queue.results()["a"].intermediate_values == {1: 0.25}
+
+
+def test_fixed_parameters_reach_the_trial(queue: JobQueue) -> None:
+    queue.add({"a": {"rate": 0.5}})
+    queue.take(lambda _, claim: claim.trial.suggest_float("rate", 0.0, 1.0))
+    assert queue.results()["a"].value == 0.5
+
+
+def test_two_attempts_at_one_job_count_once_and_neither_is_left_waiting(queue: JobQueue, url: str) -> None:
+    # As two workers leave it that queue the job of a third at the same moment.
+    study = optuna.load_study(study_name="test", storage=url)
+    for _ in range(2):
+        study.enqueue_trial({}, user_attrs={"job": "a"})
+    seen = []
+    assert not work(queue, lambda _: {"a": {}}, lambda job, _: float(not seen.append(job)))
+    assert seen == ["a"]
+    assert queue.states() == {"a": "done"}
+    assert attempts(url, "WAITING") == 0
+
+
+def silent_worker(url: str) -> Claim:
+    """Claims the first job, gives one sign of life and dies."""
+    storage = open_storage(url, heartbeat=1)
+    with pytest.warns(UserWarning, match="Heartbeat of storage is supposed to be used with"):
+        trial = optuna.load_study(study_name="test", storage=storage).ask()
+    storage.record_heartbeat(trial._trial_id)
+    return Claim(storage, trial)
+
+
+@pytest.fixture
+def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker is taken for dead after a second of silence, and a test in which nobody does so fails."""
+    polls = 0
+
+    def sleep(seconds: float) -> None:
+        nonlocal polls
+        polls += 1
+        assert polls < 150, "the job of a dead worker was not given up"
+        time.sleep(seconds)
+
+    monkeypatch.setattr("acsnet.experiments.worker.sleep", sleep)
+    monkeypatch.setattr("acsnet.experiments.storage._MISSED_HEARTBEATS", 1)
+    monkeypatch.setattr("acsnet.experiments.worker._POLL_SECONDS", 0.2)
+
+
+@pytest.mark.usefixtures("no_patience")
+def test_the_job_of_a_worker_that_died_is_done_by_another(url: str) -> None:
+    queue = JobQueue(open_storage(url, heartbeat=1), "test")
+    queue.add({"a": {}, "b": {}})
+    dead = silent_worker(url)
+    dead.check()
+    assert queue.states() == {"a": "running", "b": "waiting"}
+    seen = []
+    failures = work(queue, lambda _: {"a": {}, "b": {}}, lambda job, _: float(not seen.append(job)))
+    assert not failures
+    assert seen == ["b", "a"], "what waits comes first, what was lost after it"
+    with pytest.raises(JobTakenOver):
+        dead.check()
+
+
+@pytest.mark.usefixtures("no_patience")
+def test_a_worker_that_died_before_its_first_sign_of_life_holds_nothing(url: str) -> None:
+    queue = JobQueue(open_storage(url, heartbeat=1), "test")
+    queue.add({"a": {}})
+    queue.take(lambda *_: 0.0)
+    queue.add({"b": {}, "c": {}})
+    # Another worker has looked at the queue, claims and dies at once.
+    queue.take(lambda *_: 0.0)
+    with pytest.warns(UserWarning, match="Heartbeat of storage is supposed to be used with"):
+        optuna.load_study(study_name="test", storage=open_storage(url, heartbeat=1)).ask()
+    assert queue.states()["c"] == "running"
+    seen = []
+    assert not work(queue, lambda _: {"c": {}}, lambda job, _: float(not seen.append(job)))
+    assert seen == ["c"]
+
+
+@pytest.mark.usefixtures("no_patience")
+def test_a_worker_that_was_silent_for_too_long_stops_and_goes_on_with_other_jobs(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    queue = JobQueue(open_storage(url, heartbeat=1), "test")
+    queue.add({"a": {}})
+
+    def stall(job: str, claim: Claim) -> float:
+        # The others have closed this attempt; the database knows.
+        study = optuna.load_study(study_name="test", storage=url)
+        study._storage.set_trial_state_values(claim.trial._trial_id, optuna.trial.TrialState.FAIL)
+        claim.check()
+        pytest.fail("the check let it pass")
+
+    queue.take(stall)
+    assert "another worker has taken the job over" in caplog.text
+    queue.add({"a": {}})
+    queue.take(nothing)
+    assert queue.states() == {"a": "done"}
+
+
+def test_jobs_that_wait_for_others_come_after_them(queue: JobQueue) -> None:
+    seen = []
+
+    def ready(done: set[str]) -> dict[str, dict[str, float]]:
+        return {"training": {}} | ({"test": {}} if "training" in done else {})
+
+    assert not work(queue, ready, lambda job, _: float(not seen.append(job)))
+    assert seen == ["training", "test"]
+
+
+def test_a_failed_job_is_tried_once_a_call(queue: JobQueue) -> None:
+    seen = []
+
+    def fail(job: str, _: Claim) -> float:
+        seen.append(job)
+        raise RunError("broken")
+
+    for _ in range(2):
+        assert work(queue, lambda _: {"a": {}, "b": {}}, fail) == {"a": "broken", "b": "broken"}
+    assert seen == ["a", "b", "a", "b"]
+
+
+def test_waiting_is_said_once(url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("acsnet.experiments.storage._MISSED_HEARTBEATS", 1)
+    monkeypatch.setattr("acsnet.experiments.worker._POLL_SECONDS", 0.2)
+    caplog.set_level("INFO", logger="acsnet")
+    queue = JobQueue(open_storage(url, heartbeat=1), "test")
+    queue.add({"a": {}})
+    silent_worker(url)
+    started = time.monotonic()
+    assert not work(queue, lambda _: {"a": {}}, nothing)
+    assert time.monotonic() - started > 0.5
+    assert caplog.text.count("waiting for other workers at a") == 1

@@ -1,0 +1,141 @@
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from acsnet import create_model
+from acsnet._utils.overlay import draw_heat
+from acsnet.config import EvaluationConfig
+from acsnet.data.images import read_image
+from acsnet.errors import DataError, InputError
+from acsnet.inference import Predictor, explain_images, find_images, predict_files
+
+
+def page(value: int) -> Image.Image:
+    return Image.fromarray(np.full((40, 48), value, np.uint8))
+
+
+@pytest.fixture
+def cine(tmp_path: Path) -> Path:
+    """A DICOM file of three frames, dark to bright."""
+    pytest.importorskip("pydicom", reason="the extra `data` is not installed")
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian
+
+    dataset, dataset.file_meta = Dataset(), FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.3.1"
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = "1.2.3"
+    dataset.Rows, dataset.Columns, dataset.NumberOfFrames, dataset.SamplesPerPixel = 40, 48, 3, 1
+    dataset.BitsAllocated = dataset.BitsStored = 8
+    dataset.HighBit, dataset.PixelRepresentation, dataset.PhotometricInterpretation = 7, 0, "MONOCHROME2"
+    dataset.PixelData = b"".join(bytes([value]) * 40 * 48 for value in (10, 100, 200))
+    path = tmp_path / "scans" / "cine.dcm"
+    path.parent.mkdir()
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+def test_a_cine_stands_for_all_its_frames(cine: Path) -> None:
+    page(5).save(cine.parent / "still.bmp")
+    expected = [(cine.parent / f"cine.dcm#{frame}", Path(f"cine_{frame}")) for frame in range(3)]
+    assert find_images([cine]) == expected
+    assert find_images([cine.parent]) == [*expected, (cine.parent / "still.bmp", Path("still"))]
+    assert find_images([cine.parent / "cine.dcm#1"]) == [expected[1]]
+
+
+def test_a_frame_and_its_file_are_the_same_result(cine: Path) -> None:
+    assert len(find_images([cine, cine.parent / "cine.dcm#1"])) == 4
+    page(5).save(cine.parent / "cine_1.png")
+    with pytest.raises(DataError, match=r"cine\.dcm#1 and .*cine_1\.png would both be written as cine_1\.png"):
+        find_images([cine.parent])
+
+
+def test_inputs_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"there is no image .*none\.dcm#3"):
+        find_images([tmp_path / "none.dcm#3"])
+    with pytest.raises(
+        DataError, match=r"holds no images \(\.bmp, \.dcm, \.dicom, \.jpeg, \.jpg, \.png, \.tif, \.tiff\)"
+    ):
+        find_images([tmp_path])
+
+
+def test_frames_are_predicted_as_images_are(cine: Path, trained_run: Path, tmp_path: Path) -> None:
+    """One way of reading: the frame of a DICOM file is predicted as the same pixels in a PNG."""
+    predictor = Predictor.from_checkpoint(trained_run / "best.safetensors")
+    page(100).save(tmp_path / "same.png")
+    table = predict_files(predictor, [cine, tmp_path / "same.png"], tmp_path / "out", progress=False)
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [Path(row["image"]).name for row in rows] == ["cine.dcm#0", "cine.dcm#1", "cine.dcm#2", "same.png"]
+    assert {**rows[1], "image": ""} == {**rows[3], "image": ""}
+    np.testing.assert_array_equal(
+        read_image(tmp_path / "out" / "masks" / "cine_1.png"), read_image(tmp_path / "out" / "masks" / "same.png")
+    )
+    assert (tmp_path / "out" / "overlays" / "cine_2.png").exists()
+
+
+def test_broken_inputs_are_listed_before_anything_is_written(cine: Path, trained_run: Path, tmp_path: Path) -> None:
+    predictor = Predictor.from_checkpoint(trained_run / "best.safetensors")
+    (tmp_path / "a.dcm").write_text("no image")
+    (tmp_path / "b.tif").write_text("no image")
+    with pytest.raises(DataError, match="the input cannot be used, 3 problems:") as error:
+        predict_files(
+            predictor, [tmp_path / "a.dcm", tmp_path / "b.tif", cine.parent / "cine.dcm#3"], tmp_path / "out", 8, False
+        )
+    for name in ("a.dcm", "b.tif", "cine.dcm#3: there is no frame 3"):
+        assert name in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_uncertainty_is_written_where_there_is_any(trained_run: Path, phantom_root: Path, tmp_path: Path) -> None:
+    image = phantom_root / "benign" / "benign (1).png"
+    evaluation = EvaluationConfig(test_time_augmentation={"horizontal_flip": True})
+    predictor = Predictor.from_checkpoint(trained_run / "best.safetensors", evaluation=evaluation)
+    table = predict_files(predictor, [image], tmp_path / "out", progress=False, uncertainty=True)
+    with table.open(newline="") as file:
+        row = next(csv.DictReader(file))
+    prediction = predictor(image)
+    assert float(row["label_uncertainty"]) == pytest.approx(prediction.label_uncertainty)
+    region = prediction.mask_uncertainty[prediction.mask] if prediction.mask.any() else prediction.mask_uncertainty
+    assert float(row["mask_uncertainty"]) == pytest.approx(region.mean(), rel=1e-5)
+    drawn = read_image(tmp_path / "out" / "uncertainty" / "benign (1).png")
+    assert np.array_equal(drawn, draw_heat(read_image(image), prediction.mask_uncertainty))
+
+
+def test_without_uncertainty_there_is_no_column_and_no_picture(
+    trained_run: Path, phantom_root: Path, tmp_path: Path
+) -> None:
+    image = phantom_root / "benign" / "benign (1).png"
+    predictor = Predictor.from_checkpoint(trained_run / "best.safetensors")
+    table = predict_files(predictor, [image], tmp_path / "out", progress=False)
+    assert "uncertainty" not in table.read_text()
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"masks", "overlays", "predictions.csv"}
+    with pytest.raises(
+        InputError, match=r"needs several opinions of each image, .*: turn on test-time augmentation \("
+    ):
+        predict_files(predictor, [image], tmp_path / "none", progress=False, uncertainty=True)
+    assert not (tmp_path / "none").exists()
+
+
+def test_explanations_are_of_the_class_that_was_predicted(
+    trained_run: Path, phantom_root: Path, tmp_path: Path
+) -> None:
+    predictor = Predictor.from_checkpoint(trained_run / "best.safetensors")
+    image = phantom_root / "benign" / "benign (1).png"
+    predict_files(predictor, [image], tmp_path, progress=False, explain=True)
+    picture = read_image(image)
+    predicted = predictor.card.class_names.index(str(predictor(image).label))
+    expected = explain_images(predictor.model, predictor.card, [picture], predicted)[0]
+    assert np.array_equal(read_image(tmp_path / "explanations" / "benign (1).png"), draw_heat(picture, expected))
+
+
+def test_a_network_without_classes_explains_nothing(trained_run: Path, phantom_root: Path, tmp_path: Path) -> None:
+    card = Predictor.from_checkpoint(trained_run / "best.safetensors").card
+    network = create_model("unet", tasks=["segmentation"], width=4, depth=2)
+    predictor = Predictor(network, card)
+    with pytest.raises(InputError, match=r"gives no classes, so there is none to explain: leave out --explain"):
+        predict_files(predictor, [phantom_root / "benign"], tmp_path / "out", progress=False, explain=True)
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,303 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import acsnet
+from acsnet.checkpoints.metadata import CheckpointCard, read_card, read_weights, save_checkpoint
+from acsnet.config import EvaluationConfig
+from acsnet.data.images import read_image
+from acsnet.errors import InputError
+from acsnet.inference import Predictor
+
+
+class BrightIsLesion(torch.nn.Module):
+    """Says lesion where the first channel is above the mean, and gives fixed class logits."""
+
+    def __init__(self, tasks: tuple[str, ...] = ("segmentation", "classification")) -> None:
+        super().__init__()
+        self.tasks = tasks
+        self.seen: torch.Tensor | None = None
+
+    def forward(self, images: torch.Tensor) -> acsnet.MultiTaskOutput:
+        self.seen = images
+        mask = 100 * images[:, :1] if "segmentation" in self.tasks else None
+        label = torch.tensor([[0.0, 2.0, 1.0]]).repeat(len(images), 1) if "classification" in self.tasks else None
+        return acsnet.MultiTaskOutput(mask, label)
+
+
+def make_card(**changes: object) -> CheckpointCard:
+    values = {
+        "model": "acsnet",
+        "arguments": {"in_channels": 3},
+        "class_names": ("benign", "malignant", "normal"),
+        "input_size": (32, 32),
+        "mean": (0.5,),
+        "std": (0.25,),
+    }
+    return CheckpointCard.model_validate({**values, **changes})
+
+
+def half_bright(height: int, width: int) -> np.ndarray:
+    image = np.zeros((height, width, 3), np.uint8)
+    image[:, width // 2 :] = 255
+    return image
+
+
+def test_mask_and_class_at_the_image_size() -> None:
+    prediction = Predictor(BrightIsLesion(), make_card())(half_bright(50, 80))
+    assert prediction.mask is not None
+    assert prediction.mask.shape == (50, 80)
+    assert prediction.mask_probability is not None
+    assert prediction.mask_probability.dtype == np.float32
+    # Right half foreground; the seam is interpolated.
+    assert not prediction.mask[:, :38].any()
+    assert prediction.mask[:, 42:].all()
+    assert prediction.label == "malignant"
+    expected = np.exp([0.0, 2.0, 1.0]) / np.exp([0.0, 2.0, 1.0]).sum()
+    np.testing.assert_allclose(list((prediction.probabilities or {}).values()), expected, rtol=1e-6)
+
+
+def test_input_is_resized_and_normalised_as_the_card_says() -> None:
+    network = BrightIsLesion()
+    Predictor(network, make_card(arguments={"in_channels": 1}))(half_bright(64, 64))
+    assert network.seen is not None
+    assert network.seen.shape == (1, 1, 32, 32)
+    assert network.seen[0, 0, 0, 0] == pytest.approx((0 - 0.5) / 0.25)
+    assert network.seen[0, 0, 0, -1] == pytest.approx((1 - 0.5) / 0.25)
+
+
+def test_threshold_cuts_the_probability() -> None:
+    image = half_bright(32, 32)
+    image[:, :16] = 129  # a probability a little above one half
+    loose = Predictor(BrightIsLesion(), make_card())(image)
+    strict = Predictor(BrightIsLesion(), make_card(), evaluation=EvaluationConfig(threshold=0.95))(image)
+    assert loose.mask is not None
+    assert strict.mask is not None
+    assert loose.mask.all()
+    assert strict.mask.mean() == 0.5
+
+
+def test_batch_of_mixed_sizes_equals_one_by_one() -> None:
+    predictor = Predictor(BrightIsLesion(), make_card())
+    images = [half_bright(40, 60), half_bright(32, 32), half_bright(90, 20)]
+    for image, prediction in zip(images, predictor.predict(images), strict=True):
+        np.testing.assert_array_equal(prediction.mask, predictor(image).mask)
+
+
+@pytest.mark.parametrize("task", ["segmentation", "classification"])
+def test_single_task_leaves_the_other_none(task: str) -> None:
+    prediction = Predictor(BrightIsLesion((task,)), make_card())(half_bright(32, 32))
+    assert (prediction.mask is None) == (task == "classification")
+    assert (prediction.label is None) == (task == "segmentation")
+
+
+class SaysNormal(torch.nn.Module):
+    """A mask everywhere, and a class that is normal for dark images."""
+
+    def forward(self, images: torch.Tensor) -> acsnet.MultiTaskOutput:
+        dark = images.mean(dim=(1, 2, 3)) < 0
+        label = torch.where(dark[:, None], torch.tensor([0.0, 1.0, 3.0]), torch.tensor([0.0, 3.0, 1.0]))
+        return acsnet.MultiTaskOutput(torch.where(dark, 5.0, -5.0)[:, None, None, None].expand(-1, 1, 32, 32), label)
+
+
+@pytest.mark.parametrize("by", ["card", "argument"])
+def test_refining_makes_mask_and_class_agree(by: str) -> None:
+    """Dark: a mask but normal. Bright: malignant but no mask."""
+    both = EvaluationConfig(refining={"empty_mask_for_normal": True, "normal_for_empty_mask": True})
+    dark, bright = np.zeros((40, 40, 3), np.uint8), np.full((40, 40, 3), 255, np.uint8)
+    card = make_card(config={"evaluation": both.model_dump()}) if by == "card" else make_card()
+    refined = Predictor(SaysNormal(), card, evaluation=None if by == "card" else both)
+    plain = Predictor(SaysNormal(), card, evaluation=EvaluationConfig())
+    one_way = Predictor(SaysNormal(), card, evaluation=EvaluationConfig(refining={"empty_mask_for_normal": True}))
+    before, after, half = (p.predict([dark, bright]) for p in (plain, refined, one_way))
+    assert [(p.mask.all(), p.label) for p in before] == [(True, "normal"), (False, "malignant")]
+    assert [(p.mask.any(), p.label) for p in after] == [(False, "normal"), (False, "normal")]
+    assert [(p.mask.any(), p.label) for p in half] == [(False, "normal"), (False, "malignant")]
+    assert sum((after[1].probabilities or {}).values()) == pytest.approx(1)
+
+
+def test_from_checkpoint_on_a_file(trained_run: Path, phantom_root: Path) -> None:
+    path = phantom_root / "benign" / "benign (1).png"
+    predictor = acsnet.Predictor.from_checkpoint(trained_run / "best.safetensors")
+    prediction = predictor(path)
+    assert prediction.mask is not None
+    assert prediction.mask.shape == read_image(path).shape[:2]
+    assert prediction.label in predictor.card.class_names
+
+
+def test_missing_file_is_named(trained_run: Path) -> None:
+    with pytest.raises(acsnet.AcsnetError, match=r"there is no image nowhere\.png"):
+        Predictor.from_checkpoint(trained_run / "best.safetensors")("nowhere.png")
+
+
+def test_half_precision_is_near_float32() -> None:
+    torch.manual_seed(0)
+    arguments = {"encoder": "mobilenetv3_small_050", "widths": [16] * 5}
+    exact = Predictor(acsnet.create_model("acsnet", **arguments), make_card())
+    torch.manual_seed(0)
+    fast = Predictor(acsnet.create_model("acsnet", **arguments), make_card(), precision="bfloat16")
+    dtypes = {parameter.dtype: parameter.ndim > 1 for parameter in fast.model.parameters()}
+    assert dtypes == {torch.float32: False, torch.bfloat16: True}
+    assert {parameter.dtype for parameter in exact.model.parameters()} == {torch.float32}
+    ours, theirs = fast(half_bright(32, 32)), exact(half_bright(32, 32))
+    np.testing.assert_allclose(ours.mask_probability, theirs.mask_probability, atol=0.03)
+    assert ours.probabilities == pytest.approx(theirs.probabilities, abs=0.03)
+
+
+def test_an_unknown_precision_is_refused() -> None:
+    with pytest.raises(InputError, match="precision is 'int8': choose float32, bfloat16, float16"):
+        Predictor(BrightIsLesion(), make_card(), precision="int8")
+
+
+# --- several views and several networks ------------------------------------------------------------------------------
+
+
+class Columns(torch.nn.Module):
+    """Lesion on the left third whatever it sees, malignant where the first pixel is bright; counts what it is shown."""
+
+    divisor = 8
+
+    def __init__(self, sign: float = 1.0) -> None:
+        super().__init__()
+        self.sign = sign
+        self.sizes: list[tuple[int, ...]] = []
+
+    def forward(self, images: torch.Tensor) -> acsnet.MultiTaskOutput:
+        self.sizes.append(tuple(images.shape[2:]))
+        width = images.shape[3]
+        columns = torch.where(torch.arange(width) < width / 3, 200.0, -200.0) * self.sign
+        first = images[:, 0, 0, 0]
+        label = torch.stack((-first, first, torch.full_like(first, -200.0)), dim=1)
+        return acsnet.MultiTaskOutput(columns.expand(len(images), 1, *images.shape[2:]), label)
+
+
+class Several(torch.nn.Module):
+    """Stands for an ensemble: nothing but its members counts."""
+
+    def __init__(self, *members: torch.nn.Module) -> None:
+        super().__init__()
+        self.members = torch.nn.ModuleList(members)
+
+
+def views(**changes: object) -> EvaluationConfig:
+    return EvaluationConfig(test_time_augmentation=changes)
+
+
+def test_one_view_of_one_network_knows_no_uncertainty() -> None:
+    predictor = Predictor(Columns(), make_card())
+    prediction = predictor(half_bright(24, 48))
+    assert not predictor.knows_uncertainty
+    assert (prediction.mask_uncertainty, prediction.label_uncertainty) == (None, None)
+
+
+def test_mirrored_views_are_averaged() -> None:
+    """Left third lesion and, mirrored back, the right third: one half each, and 0 between. Classes as of both sides."""
+    predictor = Predictor(Columns(), make_card(input_size=(24, 48)), evaluation=views(horizontal_flip=True))
+    prediction = predictor(half_bright(24, 48))
+    expected = np.repeat([0.5, 0.0, 0.5], 16)
+    np.testing.assert_allclose(prediction.mask_probability, np.broadcast_to(expected, (24, 48)), atol=1e-6)
+    # The first pixel is black (-2), the last white (2): logits (2, -2) and (-2, 2).
+    assert prediction.probabilities == pytest.approx({"benign": 0.5, "malignant": 0.5, "normal": 0.0})
+    assert predictor.knows_uncertainty
+    np.testing.assert_allclose(prediction.mask_uncertainty, 2 * np.broadcast_to(expected, (24, 48)), atol=1e-5)
+    assert prediction.label_uncertainty == pytest.approx(np.log(2) / np.log(3))
+
+
+def test_views_are_scaled_from_the_image_to_sizes_the_network_takes() -> None:
+    network = Columns()
+    predictor = Predictor(network, make_card(input_size=(24, 48)), evaluation=views(scales=[1, 1.4, 0.1]))
+    prediction = predictor(half_bright(50, 70))
+    assert network.sizes == [(24, 48), (32, 64), (8, 8)]
+    assert prediction.mask_probability is not None
+    assert prediction.mask_probability.shape == (50, 70)
+    assert prediction.mask_uncertainty is not None
+    assert prediction.mask_uncertainty.shape == (50, 70)
+    # The left of the left third is lesion in all of them.
+    assert (prediction.mask_probability[:, :12] > 0.99).all()
+    assert (prediction.mask_probability[:, 45:] < 0.01).all()
+
+
+def test_members_are_averaged_as_views_are() -> None:
+    """One says lesion on the left third, one everywhere else: nobody knows. With views, two more each."""
+    image = half_bright(24, 48)
+    card = make_card(input_size=(24, 48))
+    both = Predictor(Several(Columns(), Columns(-1)), card)
+    prediction = both(image)
+    assert both.knows_uncertainty
+    np.testing.assert_allclose(prediction.mask_probability, 0.5, atol=1e-6)
+    np.testing.assert_allclose(prediction.mask_uncertainty, 1, atol=1e-5)
+    several = Predictor(
+        Several(Columns(), Columns(), Columns(), Columns(-1)), card, evaluation=views(vertical_flip=True)
+    )
+    np.testing.assert_allclose(several(image).mask_probability[:, [0, -1]], [[0.75, 0.25]] * 24, atol=1e-6)
+    # One member is a network: bit for bit, and without uncertainty.
+    alone, plain = Predictor(Several(Columns()), card)(image), Predictor(Columns(), card)(image)
+    assert np.array_equal(alone.mask_probability, plain.mask_probability)
+    assert (alone.probabilities, alone.mask_uncertainty) == (plain.probabilities, None)
+
+
+def test_members_may_need_different_divisors() -> None:
+    other = Columns()
+    other.divisor = 12
+    predictor = Predictor(Several(Columns(), other), make_card(input_size=(24, 48)), evaluation=views(scales=[1, 1.9]))
+    predictor(half_bright(24, 48))
+    assert other.sizes == [(24, 48), (48, 96)]
+
+
+def test_a_network_of_one_channel_is_given_one() -> None:
+    network = acsnet.create_model("acsnet", in_channels=1, encoder="mobilenetv3_small_050", widths=[16] * 5)
+    predictor = Predictor(Several(network), make_card(arguments={"in_channels": 1}, mean=(0.5,), std=(0.25,)))
+    assert predictor(half_bright(32, 32)).mask is not None
+
+
+@pytest.mark.parametrize("tasks", [("segmentation",), ("classification",)])
+def test_uncertainty_of_one_task(tasks: tuple[str, ...]) -> None:
+    predictor = Predictor(BrightIsLesion(tasks), make_card(), evaluation=views(horizontal_flip=True))
+    prediction = predictor(half_bright(32, 32))
+    assert (prediction.mask_uncertainty is None) == (tasks == ("classification",))
+    assert (prediction.label_uncertainty is None) == (tasks == ("segmentation",))
+    assert predictor.has_mask_uncertainty == (tasks == ("segmentation",))
+
+
+def test_another_threshold_shares_the_network() -> None:
+    predictor = Predictor(
+        BrightIsLesion(), make_card(), evaluation=EvaluationConfig(postprocessing={"fill_holes": True})
+    )
+    other = predictor.with_threshold(0.95)
+    assert other.model is predictor.model
+    assert (other.evaluation.threshold, predictor.evaluation.threshold) == (0.95, 0.5)
+    assert other.evaluation.postprocessing.fill_holes
+    image = np.full((32, 32, 3), 129, np.uint8)
+    assert predictor(image).mask.all()
+    assert not other(image).mask.any()
+
+
+def test_a_checkpoint_is_predicted_as_its_training_was_configured(trained_run: Path, tmp_path: Path) -> None:
+    card = read_card(trained_run / "best.safetensors")
+    section = EvaluationConfig(
+        threshold=0.3, test_time_augmentation={"horizontal_flip": True}, postprocessing={"fill_holes": True}
+    )
+    card = card.model_copy(update={"config": {**card.config, "evaluation": section.model_dump(mode="json")}})
+    save_checkpoint(tmp_path / "a.safetensors", read_weights(trained_run / "best.safetensors"), card)
+    predictor = Predictor.from_checkpoint(tmp_path / "a.safetensors")
+    assert predictor.evaluation == section
+    assert len(predictor.views) == 2
+    plain = Predictor.from_checkpoint(tmp_path / "a.safetensors", evaluation=EvaluationConfig())
+    assert (plain.evaluation.threshold, len(plain.views)) == (0.5, 1)
+
+
+def test_a_trained_network_is_the_mean_of_its_views(trained_run: Path, phantom_root: Path) -> None:
+    """Against flips by hand of what the predictor without views says."""
+    image = read_image(phantom_root / "benign" / "benign (1).png")
+    checkpoint = trained_run / "best.safetensors"
+    plain = Predictor.from_checkpoint(checkpoint)
+    tta = Predictor.from_checkpoint(checkpoint, evaluation=views(horizontal_flip=True, vertical_flip=True))
+    flips = [(), (1,), (0,), (0, 1)]
+    by_hand = [plain(np.ascontiguousarray(np.flip(image, flip))) for flip in flips]
+    mask = np.mean([np.flip(p.mask_probability, flip) for p, flip in zip(by_hand, flips, strict=True)], axis=0)
+    prediction = tta(image)
+    np.testing.assert_allclose(prediction.mask_probability, mask, atol=1e-5)
+    for name, value in prediction.probabilities.items():
+        assert value == pytest.approx(np.mean([p.probabilities[name] for p in by_hand]), abs=1e-5)

@@ -1,0 +1,222 @@
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import acsnet
+from acsnet._utils.naming import look_up
+from acsnet.errors import InputError, UnknownNameError
+from acsnet.models import TASKS, _registry, create_model, list_models, model_entry, register_model
+
+
+@pytest.fixture
+def own_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Registrations of a test end with it."""
+    monkeypatch.setattr(_registry, "_ENTRIES", dict(_registry._ENTRIES))
+
+
+class Toy(nn.Module):
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int,
+        encoder_weights: str | None,
+        tasks: Sequence[str],
+        widths: Sequence[int] = (),
+        depth: int = 1,
+    ) -> None:
+        super().__init__()
+        self.received: dict[str, Any] = {
+            "num_classes": num_classes,
+            "in_channels": in_channels,
+            "encoder_weights": encoder_weights,
+            "tasks": tasks,
+            "widths": widths,
+            "depth": depth,
+        }
+        self.linear = nn.Linear(in_channels, num_classes)
+
+
+def register_toy(name: str = "toy", **arguments: Any) -> None:
+    register_model(name, publication="none", adds="nothing", **arguments)(Toy)
+
+
+# --- look-up ---------------------------------------------------------------------------------------------------------
+
+
+def test_look_up_gives_the_value() -> None:
+    assert look_up("colour", "red", {"red": 1, "blue": 2}, "") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "listing", "message"),
+    [
+        ("rde", "", "unknown colour 'rde': did you mean 'red'? known: blue, dark red, red"),
+        ("RED", "ls lists all", "unknown colour 'RED': did you mean 'red' or 'dark red'? ls lists all"),
+        ("xyz", "ls lists all", "unknown colour 'xyz': ls lists all"),
+        (None, "", "unknown colour None: known: blue, dark red, red"),
+    ],
+)
+def test_look_up_says_what_was_meant(name: Any, listing: str, message: str) -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        look_up("colour", name, {"red": 1, "dark red": 2, "blue": 3}, listing)
+    assert str(caught.value) == message
+
+
+def test_look_up_gives_at_most_three_names() -> None:
+    options = dict.fromkeys(f"unet{i}" for i in range(9))
+    with pytest.raises(UnknownNameError, match=r"did you mean 'unet.' or 'unet.' or 'unet.'\?"):
+        look_up("network", "unet", options, "")
+
+
+# --- registering -----------------------------------------------------------------------------------------------------
+
+
+def test_the_builder_is_given_the_arguments(own_entries: None) -> None:
+    register_toy(defaults={"depth": 4})
+    network = create_model("toy", num_classes=5, in_channels=1, encoder_weights="imagenet", tasks=["classification"])
+    assert network.received == {
+        "num_classes": 5,
+        "in_channels": 1,
+        "encoder_weights": "imagenet",
+        "tasks": ("classification",),
+        "widths": (),
+        "depth": 4,
+    }
+    assert create_model("toy", depth=7).received["depth"] == 7, "an argument wins over the name's default"
+
+
+def test_the_decorator_gives_the_builder_back(own_entries: None) -> None:
+    assert register_model("toy", publication="none", adds="nothing")(Toy) is Toy
+
+
+def test_an_entry_says_what_was_registered(own_entries: None) -> None:
+    register_toy(input_size=(64, 96), defaults={"depth": 2})
+    entry = model_entry("toy")
+    assert (entry.name, entry.builder, entry.publication, entry.adds) == ("toy", Toy, "none", "nothing")
+    assert (entry.input_size, dict(entry.defaults)) == ((64, 96), {"depth": 2})
+    with pytest.raises(AttributeError, match="cannot assign to field"):
+        entry.name = "other"  # type: ignore[misc]
+
+
+def test_a_name_is_registered_once(own_entries: None) -> None:
+    before = model_entry("acsnet")
+    with pytest.raises(ValueError, match="a network named 'acsnet' is registered already: choose another name"):
+        register_toy("acsnet")
+    assert model_entry("acsnet") is before
+
+
+def test_builds_do_not_change_the_defaults(own_entries: None) -> None:
+    def builder(widths: list[int], **_: Any) -> nn.Module:
+        widths.append(0)
+        return nn.Identity()
+
+    register_model("mutating", publication="none", adds="nothing", defaults={"widths": [16, [32]]})(builder)
+    for _ in range(2):
+        create_model("mutating")
+        assert model_entry("mutating").defaults == {"widths": [16, [32]]}
+
+
+# --- listing ---------------------------------------------------------------------------------------------------------
+
+
+def test_names_are_sorted_and_filtered_by_wildcards(own_entries: None) -> None:
+    for name in ("zz_b", "zz_a", "zz_other"):
+        register_toy(name)
+    assert list_models("zz_*") == ["zz_a", "zz_b", "zz_other"]
+    assert list_models("zz_?") == ["zz_a", "zz_b"]
+    assert list_models("nothing*") == []
+    assert list_models() == sorted(list_models())
+    assert {"zz_a", "acsnet"} <= set(list_models())
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_every_entry_is_complete(name: str) -> None:
+    entry = model_entry(name)
+    assert len(entry.publication) > 8
+    assert len(entry.adds) > 8
+    assert all(length > 0 and length % 32 == 0 for length in entry.input_size)
+    parameters = set(inspect.signature(entry.builder).parameters)
+    assert {"num_classes", "in_channels", "encoder_weights", "tasks"} | set(entry.defaults) <= parameters
+
+
+# --- errors of create_model ------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_network_has_near_matches() -> None:
+    message = r"unknown network 'acsent': did you mean 'acsnet'.*\? acsnet\.list_models\(\"\*\"\) lists all"
+    with pytest.raises(UnknownNameError, match=message):
+        create_model("acsent")
+    with pytest.raises(UnknownNameError, match="unknown network 'acsent': did you mean 'acsnet'"):
+        model_entry("acsent")
+
+
+def test_an_unknown_argument_has_near_matches() -> None:
+    message = "unknown argument of acsnet 'width': did you mean 'widths'.*known: backend, encoder, "
+    with pytest.raises(UnknownNameError, match=message):
+        create_model("acsnet", width=[16] * 5)
+
+
+@pytest.mark.parametrize("what", ["num_classes", "in_channels"])
+@pytest.mark.parametrize("value", [0, -1, 2.0, "3", True, None])
+def test_numbers_have_to_be_whole_and_positive(what: str, value: Any) -> None:
+    with pytest.raises(InputError) as caught:
+        create_model("acsnet", **{what: value})
+    assert str(caught.value) == f"{what} is {value!r}: it has to be a whole number of at least 1"
+
+
+@pytest.mark.parametrize("tasks", ["segmentation", (), [], None, ("segmentation", "segmentation")])
+def test_tasks_have_to_be_a_sequence_each_once(tasks: Any) -> None:
+    with pytest.raises(InputError) as caught:
+        create_model("acsnet", tasks=tasks)
+    assert str(caught.value) == f"tasks is {tasks!r}: give a sequence of one or two of segmentation, classification"
+
+
+def test_an_unknown_task_has_near_matches() -> None:
+    message = "unknown task 'segmentatoin': did you mean 'segmentation'\\? known: classification, segmentation"
+    with pytest.raises(UnknownNameError, match=message):
+        create_model("acsnet", tasks=["segmentatoin"])
+
+
+def test_tasks_are_the_two() -> None:
+    assert TASKS == ("segmentation", "classification")
+
+
+# --- the package's front ---------------------------------------------------------------------------------------------
+
+
+def test_the_package_offers_what_it_lists() -> None:
+    assert all(getattr(acsnet, name) is not None for name in acsnet.__all__)
+    assert acsnet.Predictor.__module__ == "acsnet.inference.predictor"
+    assert acsnet.create_model is create_model
+
+
+def test_the_package_refuses_other_names() -> None:
+    with pytest.raises(AttributeError, match="module 'acsnet' has no attribute 'create_modle'"):
+        acsnet.create_modle  # noqa: B018
+
+
+# --- the published network -------------------------------------------------------------------------------------------
+
+
+def test_acsnet_has_the_published_number_of_parameters() -> None:
+    network = create_model("acsnet", num_classes=2)
+    assert sum(parameter.numel() for parameter in network.parameters()) == 31_824_945
+
+
+def test_a_checkpoint_replaces_weights_that_would_be_downloaded(own_entries: None, tmp_path: Any) -> None:
+    from acsnet.checkpoints.metadata import CheckpointCard, save_checkpoint
+
+    register_toy()
+    source = create_model("toy", num_classes=2)
+    size, mean, std = (32, 32), (0.5,), (0.5,)
+    card = CheckpointCard(model="toy", arguments={}, class_names=("a", "b"), input_size=size, mean=mean, std=std)
+    save_checkpoint(tmp_path / "toy.safetensors", source.state_dict(), card)
+    network = create_model(
+        "toy", num_classes=2, encoder_weights="imagenet", checkpoint=str(tmp_path / "toy.safetensors")
+    )
+    assert network.received["encoder_weights"] is None
+    assert torch.equal(network.linear.weight, source.linear.weight)

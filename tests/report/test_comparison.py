@@ -1,0 +1,163 @@
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from acsnet.report import Network, Published, read_networks
+from acsnet.report.comparison import comparison_tables
+from acsnet.report.published import _PUBLISHED, AUMENTE, CHUNG
+from acsnet.report.published_comparison import published_tables
+from acsnet.report.tables import Cell, Table
+from acsnet.statistics import Comparison, compare
+
+NetworkMaker = Callable[[dict[str, dict[str, Any]]], list[Network]]
+BY_METHOD = {own.method: own for own in _PUBLISHED.values()}
+
+
+def of(networks: Sequence[Network], reference: str | None = None) -> Comparison:
+    return compare([run for network in networks for run in network.runs], reference, resamples=200)
+
+
+def tables_of(
+    networks: Sequence[Network], comparison: Comparison | None = None, published: dict[str, Published] | None = None
+) -> dict[str, Table]:
+    tables = comparison_tables(comparison or of(networks), networks, published or {})
+    return {table.key: table for table in tables}
+
+
+def cell(table: Table, row: str, column: str) -> Cell:
+    (found,) = [
+        row_.cells[place]
+        for row_ in table.rows
+        for place, column_ in enumerate(table.columns)
+        if (row_.name, column_.title, column_.published) == (row, column, False)
+    ]
+    return found
+
+
+def test_figures_intervals_and_folds(networks: list[Network], comparison: Comparison) -> None:
+    table = tables_of(networks, comparison)["segmentation"]
+    found = cell(table, "unet", "Dice (lesions)")
+    folds = [run.metrics[0]["segmentation"]["lesion"]["dice"] for run in networks[0].runs]
+    lesions = np.array(networks[0].result.labels) != "normal"
+    assert found.text == f"{networks[0].result.measures['dice'][lesions].mean():.3f}"
+    assert found.spread == f"{np.mean(folds):.3f} ± {np.std(folds, ddof=1):.3f}"
+    assert float(found.low) < float(found.text) < float(found.high)
+    assert cell(table, "unet", "HD95 (lesions)").text.count(".") == 1
+    assert len(cell(table, "unet", "HD95 (lesions)").text.partition(".")[2]) == 1
+
+
+def test_the_best_is_marked_and_less_may_be_better(networks: list[Network], comparison: Comparison) -> None:
+    for table in tables_of(networks, comparison).values():
+        for place, column in enumerate(table.columns):
+            values = [float(row.cells[place].text) for row in table.rows]
+            best = min(values) if "HD95" in column.title else max(values)
+            marked = [value for value, row in zip(values, table.rows, strict=True) if row.cells[place].best]
+            assert marked == [best], column.title
+
+
+def test_letters_name_the_networks_that_one_is_better_than(networks: list[Network], comparison: Comparison) -> None:
+    table = tables_of(networks, comparison)["classification"]
+    assert [(row.name, row.letter) for row in table.rows] == [("unet", "a"), ("acsnet", "b"), ("unetpp", "c")]
+    # What the tests found: the skilled network is better than both, which do not differ.
+    pairs = {(pair.first, pair.second): pair for pair in comparison.pairs if pair.measure == "accuracy"}
+    assert pairs["unet", "acsnet"].adjusted_p < 0.05
+    assert pairs["acsnet", "unetpp"].adjusted_p < 0.05
+    assert pairs["unet", "unetpp"].adjusted_p > 0.05
+    assert [cell(table, name, "accuracy").marks for name in ("unet", "acsnet", "unetpp")] == ["", "a c", ""]
+    assert cell(table, "acsnet", "F1 (macro)").marks == ""
+    assert "Raised letters: the networks that it has a better figure than and differs from, p below 0.05" in " ".join(
+        table.reading
+    )
+
+
+def test_against_a_reference_a_star_marks_what_differs(networks: list[Network]) -> None:
+    table = tables_of(networks, of(networks, "unet"))["classification"]
+    assert [row.letter for row in table.rows] == ["", "", ""]
+    assert [cell(table, name, "accuracy").marks for name in ("unet", "acsnet", "unetpp")] == ["", "*", ""]
+    assert "Star: it differs from unet, p below 0.05 after Holm's correction." in " ".join(table.reading)
+
+
+def test_published_figures_stand_in_columns_of_their_own(networks: list[Network], comparison: Comparison) -> None:
+    published = {"unet": BY_METHOD["fpn_resnet50"], "unetpp": BY_METHOD["MT + DO"]}
+    with_them, without = tables_of(networks, comparison, published), tables_of(networks, comparison)
+    for key, table in with_them.items():
+        measured = without[key]
+        assert [*table.columns[: table.measured]] == [*measured.columns]
+        assert all(column.published for column in table.columns[table.measured :])
+        for row, bare in zip(table.rows, measured.rows, strict=True):
+            assert [*row.cells[: table.measured]] == [*bare.cells]
+    segmentation = with_them["segmentation"]
+    assert [column.title for column in segmentation.columns[4:]] == ["Dice (all)", "IoU (all)", "F1 (pixels)"]
+    assert [[own.text for own in row.cells[4:]] for row in segmentation.rows] == [
+        ["0.601", "0.606", "0.668"],
+        ["-", "-", "-"],
+        ["0.742", "-", "-"],
+    ]
+    assert not any(own.best or own.bounds for row in segmentation.rows for own in row.cells[4:])
+    reading = " ".join(segmentation.reading)
+    assert f"Published of unet (there fpn_resnet50): {CHUNG.citation}" in reading
+    assert f"Published of unetpp (there MT + DO): {AUMENTE.citation}" in reading
+
+
+def test_measured_beside_published_in_the_layout_of_the_publication(
+    networks: list[Network], comparison: Comparison
+) -> None:
+    published = {"unet": BY_METHOD["fpn_resnet50"], "unetpp": BY_METHOD["ST (seg)"]}
+    chung, aumente = published_tables(comparison, published)
+    assert [column.title for column in chung.columns] == [*CHUNG.columns.values()]
+    measured, there = chung.rows
+    assert (measured.name, measured.remark, measured.published) == ("unet", "measured", False)
+    assert (there.name, there.remark, there.published) == ("unet", "published (fpn_resnet50)", True)
+    assert [own.text for own in there.cells] == ["0.688", "0.627", "0.606", "0.601", "0.668", "0.626"]
+    estimates = comparison.networks[0].estimates
+    beside = ("accuracy", "f1_macro", "iou", "dice", "dice", "overall_score")
+    assert [own.text for own in measured.cells] == [f"{estimates[key].estimate:.3f}" for key in beside]
+    assert [own.text for own in aumente.rows[1].cells] == ["0.799", "0.731", "0.000", "0.661", *["-"] * 5]
+    assert aumente.key == "published_aumente-maestro"
+    assert published_tables(comparison, {}) == []
+
+
+def test_a_network_without_classes_has_dashes_and_a_reason(networks: list[Network]) -> None:
+    masks_only = replace(networks[1].runs[0], predicted=None, probabilities=None, name="masks only")
+    pair = [
+        Network(name, run, (run,), networks[0].trainings[:1])
+        for name, run in (("unet", networks[0].runs[0]), ("masks only", masks_only))
+    ]
+    table = tables_of(pair)["classification"]
+    assert [own.text for own in table.rows[1].cells] == ["-"] * 5
+    titles = "accuracy, F1 (macro), F1 (weighted), AUROC (malignant), overall score"
+    assert f"masks only, {titles}: masks only gives no classes." in table.notes
+    assert table.rows[0].cells[0].best is False
+
+
+def test_a_class_without_a_case_is_a_dash_with_its_reason(make_networks: NetworkMaker) -> None:
+    networks = make_networks({"unet": {"labels": ["benign", "malignant"] * 10}})
+    tables = tables_of(networks)
+    assert cell(tables["segmentation"], "unet", "Dice (lesions)").text != "-"
+    normal = [column.title for column in tables["segmentation_classes"].columns]
+    assert normal == ["Dice (benign)", "Dice (malignant)"]
+    assert [column.title for column in tables["classification_classes"].columns] == ["F1 (benign)", "F1 (malignant)"]
+
+
+def test_a_class_that_one_fold_lacks_is_said(write_run: Callable[..., Any]) -> None:
+    runs = [write_run(fold=0), write_run(fold=1, labels=["benign", "malignant"] * 10)]
+    networks, _ = read_networks([*map(str, runs)])
+    tables = tables_of(networks)
+    found = cell(tables["segmentation_classes"], "unet", "Dice (normal)")
+    assert found.text != "-"
+    assert found.spread == ""
+    assert "unet, Dice (normal): undefined in fold 2 of 2; one fold has no standard deviation." in (
+        tables["segmentation_classes"].notes
+    )
+
+
+def test_lesions_without_a_distance_are_counted(make_networks: NetworkMaker) -> None:
+    def missed(rows: list[dict[str, Any]]) -> None:
+        for row in [row for row in rows if row["label"] == "benign"][:3]:
+            row["hd95"] = None
+
+    tables = tables_of(make_networks({"unet": {"change": missed}}))
+    assert "of 20 lesions are left out unet 3." in " ".join(tables["segmentation"].notes)
+    assert "of 60" not in " ".join(tables["segmentation"].notes)

@@ -1,0 +1,163 @@
+"""The report as a whole: what the page and the tables beside it say."""
+
+import csv
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from acsnet.config import build_config
+from acsnet.errors import RunError, UnknownNameError
+from acsnet.report import Network, read_networks, write_report
+from acsnet.report.latex import escape
+from acsnet.report.training import Training
+
+VOID = {"meta", "img", "input", "br", "link", "hr"}
+
+
+class Page(HTMLParser):
+    """Holds a page to well-formedness, and collects its words, ids and addresses."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.ids: list[str] = []
+        self.addresses: list[str] = []
+        self.feed(path.read_text(encoding="utf-8"))
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in VOID:
+            self.open.append(tag)
+        self.ids += [value or "" for key, value in attrs if key == "id"]
+        self.addresses += [value or "" for key, value in attrs if key in ("src", "href")]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture(scope="module")
+def report(networks: list[Network], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("report") / "out"
+    training = Training(config=build_config({"model": {"name": "unetpp"}}, [], ""))
+    unet = replace(networks[0], trainings=(training,) * len(networks[0].runs))
+    missing = write_report(out, [unet, *networks[1:]], title="Three <networks>", problems=["one & run is broken"])
+    assert len(missing) == 2
+    return out
+
+
+def test_the_page_stands_alone(report: Path) -> None:
+    page = Page(report / "report.html")
+    assert len(set(page.ids)) == len(page.ids)
+    assert page.addresses
+    for address in page.addresses:
+        assert address.startswith("data:") or address.removeprefix("#") in page.ids
+
+
+def test_the_page_says_what_was_compared(report: Path) -> None:
+    text = Page(report / "report.html").text
+    assert "Three <networks>" in text
+    assert "3 networks every pair is tested" in text
+    assert "60 images tested benign 20, malignant 20, normal 20" in text
+    assert "60 groups each image alone 2 folds the part tested is 'test' busi data set" in text
+    assert "split0 split and split1" in text
+    assert "3 things are missing or broken; the rest is reported. one & run is broken" in text
+
+
+def test_sections_say_what_they_lack_and_how_to_get_it(report: Path) -> None:
+    text = Page(report / "report.html").text
+    assert "No two networks have the same weights and other settings of evaluation." in text
+    assert "No training is known: a run folder has a history.csv" in text
+    assert "The true masks are not where the configurations say they are (data.root or data.records)." in text
+    assert text.count("No predictions were kept: test again with tools/test.py --keep-predictions.") == 3
+
+
+def read_figures(folder: Path) -> list[dict[str, str]]:
+    with (folder / "comparison.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_all_files_have_the_same_figures(report: Path) -> None:
+    rows = read_figures(report)
+    assert {row["table"] for row in rows} == {
+        "segmentation",
+        "segmentation_classes",
+        "classification",
+        "classification_classes",
+        "published_aumente-maestro",
+        "tests_dice_lesion",
+        "tests_accuracy",
+        "tests_auroc_malignant",
+        "cost",
+    }
+    page = Page(report / "report.html").text
+    markdown = (report / "comparison.md").read_text(encoding="utf-8")
+    latex = (report / "comparison.tex").read_text(encoding="utf-8")
+    for row in rows:
+        for figure in filter(None, (row["figure"], row["low"], row["fold_mean"])):
+            assert figure in page
+            assert figure.replace("<", r"\<") in markdown
+            assert escape(figure) in latex
+
+
+def test_all_files_say_which_figures_are_published(report: Path) -> None:
+    published = [row for row in read_figures(report) if row["source"] == "published"]
+    assert {row["row"] for row in published if row["figure"] != "-"} == {"unet"}
+    values = {row["column"]: row["figure"] for row in published if row["table"] == "published_aumente-maestro"}
+    assert values["Dice average"] == "0.658"
+    assert values["accuracy"] == "0.742"
+    assert "| accuracy (published) |" in (report / "comparison.md").read_text(encoding="utf-8")
+    assert r"{c}{published}" in (report / "comparison.tex").read_text(encoding="utf-8")
+    assert "measured published network" in Page(report / "report.html").text
+
+
+def test_a_cross_validation_has_every_section(cross_validation: Path, tmp_path: Path) -> None:
+    networks, problems = read_networks([str(cross_validation)])
+    assert write_report(tmp_path, networks, problems=problems) == []
+    page = Page(tmp_path / "report.html")
+    assert "missing or broken" not in page.text
+    assert "refining.empty_mask_for_normal (False -> True)" in page.text
+    assert "Nothing" not in page.text
+    # Curves, ROC, calibration, confusion, sizes and violins; and at most 24 cases of each network.
+    drawings = [address for address in page.addresses if address.startswith("data:image/svg+xml")]
+    pictures = [address for address in page.addresses if address.startswith("data:image/jpeg")]
+    assert len(drawings) == 6
+    # And of the one training that both share 8 explanations.
+    assert len(pictures) == 48 + 8
+    assert "1.23 12.5 2" in page.text
+    assert "refining: empty mask for normal" in page.text
+
+
+def test_one_network_alone_and_one_task(networks: list[Network], tmp_path: Path) -> None:
+    run = replace(networks[0].runs[0], predicted=None, probabilities=None)
+    alone = replace(networks[0], trainings=networks[0].trainings[:1])
+    write_report(tmp_path / "masks", [replace(alone, result=run, runs=(run,))])
+    text = Page(tmp_path / "masks" / "report.html").text
+    assert "There is one network: nothing to test." in text
+    assert text.count("No network gives classes.") == 2
+    assert "No network scores 'malignant'" in text
+    run = replace(networks[0].runs[0], measures={})
+    write_report(tmp_path / "classes", [replace(alone, result=run, runs=(run,))])
+    assert Page(tmp_path / "classes" / "report.html").text.count("No network gives masks.") == 2
+
+
+def test_what_cannot_be_compared_is_refused_and_nothing_written(networks: list[Network], tmp_path: Path) -> None:
+    run = networks[0].runs[0]
+    other = replace(networks[1].runs[0], images=tuple(("busi", f"other {name}") for _, name in run.images))
+    pair = [replace(networks[0], result=run, runs=(run,)), replace(networks[1], result=other, runs=(other,))]
+    with pytest.raises(RunError, match=r"cannot be compared: .*only in unet: "):
+        write_report(tmp_path / "out", pair)
+    with pytest.raises(UnknownNameError, match="unknown network 'unett'"):
+        write_report(tmp_path / "out", networks, reference="unett")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,154 @@
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from acsnet._utils.files import write_json
+from acsnet.checkpoints import read_index
+from acsnet.checkpoints.metadata import read_card, read_weights, save_checkpoint
+from scripts.release import check, check_figures, check_release, release_checkpoint
+
+Invoke = Callable[..., tuple[int, str, str]]
+
+
+def test_all_right(tested: Path) -> None:
+    assert check_release(tested) == []
+    assert check_figures(["tiny"], [], tested, progress=False) == []
+
+
+def test_what_can_be_wrong_with_files(tested: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tested / "tiny.safetensors"
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + b"x")
+    (problem,) = check_release(tested)
+    assert problem.startswith(f"{path} is not the released file: its SHA-256 is ")
+    path.write_bytes(content[:-1])
+    (problem,) = check_release(tested)
+    assert f"it has {len(content) - 1} bytes, not {len(content)}" in problem
+    path.unlink()
+    assert check_release(tested) == [f"there is no {path}: copy it from the release"]
+    path.write_bytes(content)
+    (tested / "stray.safetensors").touch()
+    assert check_release(tested) == [f"{tested}/stray.safetensors is not in the index"]
+    (tested / "stray.safetensors").unlink()
+    monkeypatch.setattr(check, "MAX_FILE_BYTES", len(content) - 1)
+    monkeypatch.setattr(check, "MAX_TOTAL_BYTES", len(content) - 1)
+    one, all_ = check_release(tested)
+    assert one.startswith("tiny has ")
+    assert all_.startswith("all files have ")
+
+
+def test_a_stale_readme(tested: Path) -> None:
+    readme = tested / "README.md"
+    readme.write_text(readme.read_text() + "more\n")
+    stale = [f"{readme} is stale: write it anew by python -m scripts.release --readme"]
+    assert check_release(tested) == stale
+    readme.unlink()
+    assert check_release(tested) == stale
+
+
+def test_without_figures(folder: Path) -> None:
+    assert check_release(folder) == [
+        "tiny has no figures: test it by its name, and give the folder to --results",
+    ]
+
+
+def test_a_list_that_is_not_the_split_of_the_training(clone: Path, trained_run: Path) -> None:
+    """The released list is part of the release: with another, a test would look at trained images."""
+    card = read_card(trained_run / "best.safetensors")
+    config = {**card.config, "data": {**card.config["data"], "parts": "listed"}}
+    checkpoint = clone / "listed.safetensors"
+    save_checkpoint(
+        checkpoint, read_weights(trained_run / "best.safetensors"), card.model_copy(update={"config": config})
+    )
+    folder = clone / "checkpoints"
+    shutil.copy(trained_run / "parts.csv", folder / "listed.csv")
+    recipe = (Path("configs/tiny.yaml"), ["data.parts=listed", "model.initial_weights=runs/first.safetensors"])
+    release_checkpoint(checkpoint, "tiny", *recipe, "CC0-1.0", [], folder, ["tools/train.py configs/tiny.yaml"])
+    without_figures = "tiny has no figures: test it by its name, and give the folder to --results"
+    assert check_release(folder) == [without_figures]
+    lines = (folder / "listed.csv").read_text()
+    (folder / "listed.csv").write_text(lines.replace(",test\n", ",train\n", 1))
+    message = f"tiny was trained on the split {card.split_hash}, which the list listed is not"
+    assert check_release(folder) == [message, without_figures]
+    (folder / "listed.csv").unlink()
+    assert check_release(folder) == [
+        "unknown released split 'listed': the path of a list ends in .csv",
+        without_figures,
+    ]
+
+
+def change_figure(folder: Path, by: float) -> None:
+    path = folder / "index.json"
+    content: Any = json.loads(path.read_text())
+    content["checkpoints"]["tiny"]["tests"][0]["metrics"]["dice_lesion"]["estimate"] += by
+    write_json(path, content)
+
+
+def test_a_figure_that_differs(tested: Path) -> None:
+    then = read_index().checkpoints["tiny"].tests[0].metrics["dice_lesion"].estimate
+    assert then is not None
+    change_figure(tested, 0.0009)
+    assert check_figures(["tiny"], [], tested, progress=False) == []
+    change_figure(tested, 0.0002)
+    (problem,) = check_figures(["tiny"], [], tested, progress=False)
+    assert problem == f"tiny: Dice (lesions) (estimate) is released as {then + 0.0009 + 0.0002}, and now {then}"
+
+
+def test_other_images(tested: Path) -> None:
+    from acsnet.phantom import write_phantoms
+
+    root = tested.parent / "others"
+    counts = {"benign": 14, "malignant": 12, "normal": 10}
+    write_phantoms(root, counts, seed=1, size=(64, 64), vary_size=False, progress=False)
+    problems = check_figures(["tiny"], [f"data.root={root}"], tested, progress=False)
+    assert len(problems) == 1
+    assert " are other images than {'busi': " in problems[0]
+
+
+def test_the_steps_on_the_command_line(invoke: Invoke, clone: Path, trained_run: Path) -> None:
+    status, output, _ = invoke("scripts.release", "--check")
+    assert status == 2, "no README yet"
+    assert invoke("scripts.release", "--readme")[0] == 0
+    assert invoke("scripts.release", "--check")[1] == "0 released checkpoints: all right\n"
+    best = trained_run / "best.safetensors"
+    step = ["--name", "tiny", "--recipe", "configs/tiny.yaml", "--licence", "CC0-1.0"]
+    status, output, errors = invoke("scripts.release", best, *step, "--limits", "Phantoms only.", "Small.")
+    assert status == 0, errors
+    assert "now test it: python tools/test.py --checkpoint tiny --out results/tiny" in output
+    status, _, errors = invoke("scripts.release", "--check")
+    assert (status, errors.startswith("error: tiny has no figures")) == (2, True)
+    status, output, errors = invoke("test", "--checkpoint", "tiny")
+    assert status == 0, errors
+    assert "results/tiny/metrics.json" in output
+    status, output, errors = invoke("scripts.release", "--name", "tiny", "--results", "results/tiny")
+    assert status == 0, errors
+    status, output, errors = invoke("scripts.release", "--check", "--reproduce")
+    assert (status, output) == (0, "1 released checkpoints: all right\n"), errors
+    change_figure(clone / "checkpoints", 0.01)
+    invoke("scripts.release", "--readme")
+    status, _, errors = invoke("scripts.release", "--check", "--reproduce", "--name", "tiny")
+    assert status == 2
+    assert errors.splitlines()[-1].startswith("error: tiny: Dice (lesions) (estimate) is released as ")
+    images = clone / "data" / "Dataset_BUSI_with_GT" / "normal"
+    status, _, errors = invoke("predict", "--checkpoint", "tiny", "--out", clone / "predictions", images)
+    assert status == 0, errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give one of CHECKPOINT, --results, --readme and --check"),
+        (["--check", "--readme"], "give one of CHECKPOINT, --results, --readme and --check"),
+        (["a.safetensors", "--name", "a"], "CHECKPOINT needs --name, --recipe and --licence"),
+        (["--results", "a"], "--results needs --name"),
+        (["--check", "--name", "tinny"], "unknown released checkpoint 'tinny'"),
+    ],
+)
+def test_wrong_command_lines(invoke: Invoke, clone: Path, arguments: list[str], message: str) -> None:
+    status, _, errors = invoke("scripts.release", *arguments)
+    assert status == 2
+    assert message in errors

@@ -1,0 +1,19 @@
+"""What this repository releases, on the real images."""
+
+from pathlib import Path
+
+import pytest
+
+from acsnet.checkpoints import list_checkpoints
+from scripts.release import check_figures
+
+FOLDER = Path(__file__).resolve().parents[3] / "checkpoints"
+# The others take minutes.
+FASTEST = "unet_busi"
+
+
+@pytest.mark.parametrize(
+    "name", [name if name == FASTEST else pytest.param(name, marks=pytest.mark.slow) for name in list_checkpoints()]
+)
+def test_its_figures_come_again(name: str, busi_root: Path) -> None:
+    assert check_figures([name], [f"data.root={busi_root}"], FOLDER, progress=False) == []
