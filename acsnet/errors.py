@@ -22,7 +22,7 @@ class InputError(AcsnetError, ValueError):
 
 
 class DataError(AcsnetError):
-    """A data set that cannot be used: missing, empty, or with broken files."""
+    """A dataset that cannot be used: missing, empty, or with broken files."""
 
 
 class CheckpointError(AcsnetError):

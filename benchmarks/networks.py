@@ -27,7 +27,7 @@ class Case:
         name: of the contender, as the tables show it.
         model: a name of the registry.
         arguments: of :func:`acsnet.create_model`.
-        is_ours: run as this package's tools run it: bfloat16, channels last, memory kept, fused optimiser. Else as
+        is_ours: run as this package's tools run it: bfloat16, channels last, memory kept, fused optimizer. Else as
             the publications do: float32, the operations in their order, and what the libraries do by default.
         batch, size: of the images.
         device: where.
@@ -88,7 +88,7 @@ def benchmark_growth(device: torch.device, rounds: int, points: Sequence[tuple[i
 
 
 def training_step(case: Case) -> Callable[[], object]:
-    """One optimiser step on random images with two cross-entropy losses, to be called as often as wished."""
+    """One optimizer step on random images with two cross-entropy losses, to be called as often as wished."""
     torch.manual_seed(0)
     device = torch.device(case.device)
     model = _build(case).to(device).train()
@@ -147,7 +147,7 @@ def _in_plain_order(layer: UpsampleConv2d) -> nn.Module:
 
 
 def _train_some(case: Case) -> None:
-    # The first step makes the optimiser's state, the second has it from the start.
+    # The first step makes the optimizer's state, the second has it from the start.
     _time_training(case, 1)
 
 

@@ -44,14 +44,14 @@ def _measure(
     runs: dict[str, Callable[[], object]] = {
         "open, decode, resize, augment": lambda: [_naive(records[i], augmentation, i) for i in order],
         "acsnet": lambda: [dataset[i, i] for i in order],
-        "augmentation alone": lambda: [augmentation(_GREY, _EMPTY, i) for i in order],
+        "augmentation alone": lambda: [augmentation(_GRAY, _EMPTY, i) for i in order],
     }
     names = ", ".join(transform.name for transform in transforms)
     rows = measure("data", f"{SIZE[0]}x{SIZE[1]}, {names}", runs, rounds)
     return [replace(row, seconds=row.seconds / len(order)) for row in rows]
 
 
-_GREY = np.full((*SIZE, 3), 128, np.uint8)
+_GRAY = np.full((*SIZE, 3), 128, np.uint8)
 _EMPTY = np.zeros(SIZE, np.bool_)
 
 

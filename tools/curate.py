@@ -1,4 +1,4 @@
-"""Curate a data set: python tools/curate.py ROOT|RECORDS.csv --out DIR [--dataset NAME] [--policy POLICY]."""
+"""Curate a dataset: python tools/curate.py ROOT|RECORDS.csv --out DIR [--dataset NAME] [--policy POLICY]."""
 
 import argparse
 from pathlib import Path
@@ -21,13 +21,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder for the four files")
     arguments = parser.parse_args()
 
-    from acsnet.curation import check_folder, curate, summarise, write_findings
+    from acsnet.curation import check_folder, curate, summarize, write_findings
     from acsnet.data.source import scan_records
 
     check_folder(arguments.out)
     findings = curate(scan_records(arguments.root, arguments.dataset), arguments.policy)
     write_findings(arguments.out, findings)
-    print(summarise(findings))
+    print(summarize(findings))
     print(f"look at {arguments.out}/report.html; train on {arguments.out}/curated.csv by --set data.records=...")
 
 

@@ -1,4 +1,4 @@
-"""Fetch a published data set: python tools/download.py NAME --out DIR."""
+"""Fetch a published dataset: python tools/download.py NAME --out DIR."""
 
 import argparse
 import shlex
@@ -8,17 +8,17 @@ from acsnet.cli import run
 
 
 def main() -> None:
-    """Parse the command line, show the licence, fetch, unpack and say how to use it."""
+    """Parse the command line, show the license, fetch, unpack and say how to use it."""
     parser = argparse.ArgumentParser(
-        description="Fetch a published data set from its publisher: shows the licence first, goes on with a transfer "
+        description="Fetch a published dataset from its publisher: shows the license first, goes on with a transfer "
         "that broke off, checks and unpacks what came."
     )
     parser.add_argument("name", metavar="NAME", help="busi, udiat, busbra, breast or busuclm")
     parser.add_argument(
-        "--out", type=Path, default=Path("data"), metavar="DIR", help="folder of data sets (default: data)"
+        "--out", type=Path, default=Path("data"), metavar="DIR", help="folder of datasets (default: data)"
     )
     parser.add_argument("--sha256", default="", metavar="HEX", help="required of a file without a pinned checksum")
-    parser.add_argument("--show", action="store_true", help="only show what it is, its licence and its address")
+    parser.add_argument("--show", action="store_true", help="only show what it is, its license and its address")
     arguments = parser.parse_args()
 
     from acsnet.data import dataset_entry

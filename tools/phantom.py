@@ -1,4 +1,4 @@
-"""Write a synthetic breast-ultrasound data set in BUSI's layout."""
+"""Write a synthetic breast-ultrasound dataset in BUSI's layout."""
 
 import argparse
 from pathlib import Path

@@ -79,7 +79,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_png(path: Path, picture: npt.NDArray[np.uint8]) -> None:
-    """Write a grey picture (H, W) or an RGB one (H, W, 3), uint8, as PNG, whole or not at all."""
+    """Write a gray picture (H, W) or an RGB one (H, W, 3), uint8, as PNG, whole or not at all."""
     encoded = cv2.imencode(".png", picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1]
     with whole_file(path) as temporary:
         temporary.write_bytes(encoded.tobytes())

@@ -75,7 +75,7 @@ def inline_jpeg(image: npt.NDArray[np.uint8], quality: int = 80) -> str:
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise InputError(f"a picture is an array (H, W, 3) of uint8 with pixels, not {image.shape} of {image.dtype}")
-    # Grey pictures with thin coloured lines: colours at half the resolution would wash the lines out and save little.
+    # Gray pictures with thin colored lines: colors at half the resolution would wash the lines out and save little.
     options = [
         cv2.IMWRITE_JPEG_QUALITY,
         quality,

@@ -44,7 +44,7 @@ class WorstCase(Section):
     """An image that the network is bad at.
 
     Attributes:
-        image: its name within the data set.
+        image: its name within the dataset.
         label, predicted: its class, and the predicted one.
         probability: that the network gave to its class.
         dice: of its mask.
@@ -61,7 +61,7 @@ class ReleasedTest(Section):
     """What a test of the released file gave.
 
     Attributes:
-        datasets: how many images of which data set.
+        datasets: how many images of which dataset.
         part: of the split, or ``all``.
         n: the images.
         groups: of how many groups.
@@ -119,7 +119,7 @@ class ReleasedInput(Section):
 
 
 class ReleasedData(Section):
-    """What it was trained on: data sets, images before the split, and the hash of their names, labels and pixels."""
+    """What it was trained on: datasets, images before the split, and the hash of their names, labels and pixels."""
 
     names: tuple[str, ...]
     n: int
@@ -145,7 +145,7 @@ class ReleasedCheckpoint(Section):
         tests: the released figures.
         intended_use, limits: what it is for, and what it is not good at.
         code_version: the version of this package that trained it.
-        licence: of the weights.
+        license: of the weights.
     """
 
     file: Annotated[str, Field(pattern=r"^[\w-]+\.safetensors$")]
@@ -164,7 +164,7 @@ class ReleasedCheckpoint(Section):
     intended_use: str
     limits: tuple[str, ...]
     code_version: str
-    licence: str
+    license: str
 
 
 class ReleaseIndex(Section):

@@ -32,7 +32,7 @@ class CheckpointCard(BaseModel):
         arguments: everything else that ``acsnet.create_model`` was given, but for the encoder's weights.
         class_names: the classes in the order of the logits.
         input_size: (height, width) that images are resized to.
-        mean, std: of the normalisation ``(pixel / 255 - mean) / std``, one value a channel.
+        mean, std: of the normalization ``(pixel / 255 - mean) / std``, one value a channel.
         metrics: measured figures, and under ``protocol`` how and on what they were measured.
         dataset: name, number of images and hash of the data it was trained on.
         split_hash: hash of the split into training, validation and test parts.

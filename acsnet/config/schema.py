@@ -204,7 +204,7 @@ class LossConfig(Section):
 
 
 class OptimizerConfig(Section):
-    """The optimiser; ``momentum`` is SGD's (Nesterov's where above 0)."""
+    """The optimizer; ``momentum`` is SGD's (Nesterov's where above 0)."""
 
     name: Literal["adam", "adamw", "sgd"] = "adam"
     learning_rate: Annotated[Real, Field(gt=0)] = 1e-4

@@ -1,9 +1,9 @@
-"""Curation: duplicates, doubtful masks and burnt-in marks, found before anybody believes a number."""
+"""Curation: duplicates, doubtful masks and burned-in marks, found before anybody believes a number."""
 
 from acsnet.curation.curate import curate
 from acsnet.curation.findings import FLAGS, Findings, Flag, Pair
 from acsnet.curation.leak import expected_leak
-from acsnet.curation.output import check_folder, summarise, write_findings
+from acsnet.curation.output import check_folder, summarize, write_findings
 
 __all__ = [
     "FLAGS",
@@ -13,6 +13,6 @@ __all__ = [
     "check_folder",
     "curate",
     "expected_leak",
-    "summarise",
+    "summarize",
     "write_findings",
 ]

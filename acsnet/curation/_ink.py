@@ -1,7 +1,7 @@
-"""What a scanner burns into an image: pixels of one grey or colour with edges sharper than any echo has.
+"""What a scanner burns into an image: pixels of one gray or color with edges sharper than any echo has.
 
-An echo is blurred by the point-spread function of the scanner, so that its grey changes over several pixels. Overlaid
-characters and marks are drawn afterwards, in one constant grey, and change within one pixel.
+An echo is blurred by the point-spread function of the scanner, so that its gray changes over several pixels. Overlaid
+characters and marks are drawn afterwards, in one constant gray, and change within one pixel.
 """
 
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ from acsnet.data.images import UInt8Array
 
 # Nothing darker is drawn over an image.
 _DARKEST = 140
-# How much darker a neighbouring pixel is, in grey values: at most edges of ink, and at the faintest over bright tissue.
+# How much darker a neighboring pixel is, in gray values: at most edges of ink, and at the faintest over bright tissue.
 _CLEAR_STEP, _FAINT_STEP = 70, 45
-# Ink may be so much brighter than its commonest grey, and its soft edges so much darker: scaling rings and blurs.
+# Ink may be so much brighter than its commonest gray, and its soft edges so much darker: scaling rings and blurs.
 _BRIGHTER, _DARKER = 25, 30
-# Half the width of the window in which edge pixels are counted for the commonest grey.
+# Half the width of the window in which edge pixels are counted for the commonest gray.
 _WINDOW = 12
 # So many inks in one image, at most, and so many edge pixels has the smallest of them.
 _INKS, _FEWEST = 3, 20
@@ -60,7 +60,7 @@ def find_strokes(image: UInt8Array) -> list[Strokes]:
 
 
 def _brightness(image: UInt8Array) -> UInt8Array:
-    """The brightest channel of each pixel: coloured ink is as bright in one of them as white is in all."""
+    """The brightest channel of each pixel: colored ink is as bright in one of them as white is in all."""
     red, green, blue = cv2.split(image)
     return cv2.max(cv2.max(red, green), blue)
 
@@ -70,7 +70,7 @@ def _square(side: int) -> UInt8Array:
 
 
 def _levels(edge_values: UInt8Array) -> list[int]:
-    """The grey values about which edge pixels gather, the commonest first, no two of the same ink."""
+    """The gray values about which edge pixels gather, the commonest first, no two of the same ink."""
     counts = np.bincount(edge_values, minlength=256)
     levels: list[int] = []
     while len(levels) < _INKS:
@@ -86,7 +86,7 @@ def _levels(edge_values: UInt8Array) -> list[int]:
 def _strokes(bright_edge: UInt8Array, relief: UInt8Array, level: int) -> Strokes:
     highest = min(level + _BRIGHTER, 255)
     ink = cv2.inRange(bright_edge, level - _DARKER, highest)
-    # A character ends half-way between its grey and that of the ground: brightness - ground / 2 >= level / 2.
+    # A character ends half-way between its gray and that of the ground: brightness - ground / 2 >= level / 2.
     sharp = cv2.inRange(cv2.add(bright_edge, relief), level, 255) & cv2.inRange(bright_edge, 1, highest)
     count, labels, statistics, _ = cv2.connectedComponentsWithStats(sharp, connectivity=8)
     where = np.flatnonzero(sharp)

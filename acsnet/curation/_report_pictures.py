@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from acsnet._utils.overlay import BOX_COLOUR, SECOND_COLOUR, TRUTH_COLOUR, draw_boxes, draw_contours
+from acsnet._utils.overlay import BOX_COLOR, SECOND_COLOR, TRUTH_COLOR, draw_boxes, draw_contours
 from acsnet.curation.findings import Box
 from acsnet.data.images import BoolArray, UInt8Array, read_image, read_merged_mask, resize_image, resize_mask
 from acsnet.data.records import Record
@@ -16,7 +16,7 @@ from acsnet.errors import DataError
 
 # Pixels of the longer side.
 SIDE = 240
-# The difference of grey values that is drawn brightest: what matters (marks, letters, another scan) stands out, and
+# The difference of gray values that is drawn brightest: what matters (marks, letters, another scan) stands out, and
 # what another compression does stays dark.
 BRIGHTEST_DIFFERENCE = 96
 # Where only one of two images has pixels.
@@ -83,7 +83,7 @@ def draw_marks(photo: Photo, boxes: Sequence[Box]) -> UInt8Array:
     """The small image with the outline of its mask and with boxes, which are given in pixels of the whole image."""
     vertical, horizontal = photo.image.shape[0] / photo.size[0], photo.image.shape[1] / photo.size[1]
     small = [(box[0] * horizontal, box[1] * vertical, box[2] * horizontal, box[3] * vertical) for box in boxes]
-    return draw_boxes(draw_contours(photo.image, photo.mask, TRUTH_COLOUR), small, BOX_COLOUR)
+    return draw_boxes(draw_contours(photo.image, photo.mask, TRUTH_COLOR), small, BOX_COLOR)
 
 
 @dataclass(frozen=True)
@@ -147,14 +147,14 @@ def _warp(
 
 
 def draw_laid(first: Photo, laid: Laid) -> UInt8Array:
-    """The second image over the first, light grey where it does not reach, with the outlines of both masks."""
+    """The second image over the first, light gray where it does not reach, with the outlines of both masks."""
     picture = laid.image.copy()
     picture[~laid.shared] = _OUTSIDE
-    return draw_contours(draw_contours(picture, first.mask, TRUTH_COLOUR), laid.mask, SECOND_COLOUR)
+    return draw_contours(draw_contours(picture, first.mask, TRUTH_COLOR), laid.mask, SECOND_COLOR)
 
 
 def draw_difference(first: Photo, laid: Laid) -> UInt8Array:
-    """How far the two differ at each pixel: black where they do not, light grey where only one has pixels."""
+    """How far the two differ at each pixel: black where they do not, light gray where only one has pixels."""
     difference = cv2.absdiff(first.image, laid.image).max(axis=2).astype(np.float32)
     bright = (difference * (255 / BRIGHTEST_DIFFERENCE)).clip(0, 255).astype(np.uint8)
     picture = cv2.cvtColor(cv2.applyColorMap(bright, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)

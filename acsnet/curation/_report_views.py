@@ -32,7 +32,7 @@ class ImageView:
     """An image and its picture.
 
     Attributes:
-        name: what it is called; with its data set where there are several.
+        name: what it is called; with its dataset where there are several.
         label: its class.
         size: (height, width), or None where it cannot be read.
         kept: whether the curated table has it.
@@ -210,7 +210,7 @@ def _image_view(
 
 
 def display_names(findings: Findings) -> list[str]:
-    """The names of all images, with their data set where there are several."""
+    """The names of all images, with their dataset where there are several."""
     several = len({record.dataset for record in findings.records}) > 1
     return [f"{record.dataset}/{record.name}" if several else record.name for record in findings.records]
 

@@ -1,4 +1,4 @@
-"""Burnt-in text: characters of one ink that stand in a row."""
+"""Burned-in text: characters of one ink that stand in a row."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Row:
 
 
 def find_rows(strokes: Sequence[Strokes], marks: Sequence[Box]) -> list[Row]:
-    """Find rows of two or more characters of one ink, leaving out whatever touches the boxes of calliper marks."""
+    """Find rows of two or more characters of one ink, leaving out whatever touches the boxes of caliper marks."""
     found = sorted((row for ink in strokes for row in _rows(ink, marks)), key=lambda row: -row.characters)
     rows: list[Row] = []
     for row in found:
@@ -94,7 +94,7 @@ def _on_marks(ink: Strokes, marks: Sequence[Box]) -> BoolArray:
 
 
 def _side_by_side(ink: Strokes, chosen: npt.NDArray[np.intp]) -> BoolArray:
-    """Which of the chosen characters are neighbours in a row: (N, N)."""
+    """Which of the chosen characters are neighbors in a row: (N, N)."""
     left, height = ink.left[chosen], ink.height[chosen]
     right, bottom = left + ink.width[chosen], ink.top[chosen] + height
     taller = np.maximum(height[:, None], height)

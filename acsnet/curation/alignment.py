@@ -11,7 +11,7 @@ from acsnet.curation.similarity import similarity_within
 from acsnet.data.images import BoolArray, UInt8Array
 from acsnet.metrics import dice_score
 
-# A feature's nearest neighbour counts where it is clearly nearer than the second nearest (Lowe 2004).
+# A feature's nearest neighbor counts where it is clearly nearer than the second nearest (Lowe 2004).
 _RATIO = 0.85
 _ENOUGH_MATCHES = 6
 # RANSAC: how far a match may lie off, in pixels of the small pictures, and how often to try.
@@ -66,7 +66,7 @@ def lay_identical(first: Description, second: Description) -> Alignment:
 
 def _stretch(first: Description, second: Description) -> Transform:
     height, width = (b / a for a, b in zip(first.picture.shape, second.picture.shape, strict=True))
-    # Pixels are squares, their coordinates those of their centres.
+    # Pixels are squares, their coordinates those of their centers.
     return np.array([[width, 0, (width - 1) / 2], [0, height, (height - 1) / 2]], np.float64)
 
 

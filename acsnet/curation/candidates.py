@@ -1,4 +1,4 @@
-"""Pairs of images that are worth comparing: the nearest neighbours in two embeddings, in place of all pairs."""
+"""Pairs of images that are worth comparing: the nearest neighbors in two embeddings, in place of all pairs."""
 
 from collections.abc import Sequence
 
@@ -11,8 +11,8 @@ from acsnet.curation.description import Description
 # Visual words, dimensions of a feature and of the embedding; features and embeddings that the bases are learned from.
 _WORDS, _FEATURE_DIMENSIONS, _DIMENSIONS = 32, 48, 256
 _LEARNING_FEATURES, _LEARNING_IMAGES = 60_000, 4_000
-# Neighbours of an image by its features, as it is and mirrored, and by its looks from afar, as it is and mirrored.
-_NEIGHBOURS = (8, 4, 3, 2)
+# Neighbors of an image by its features, as it is and mirrored, and by its looks from afar, as it is and mirrored.
+_NEIGHBORS = (8, 4, 3, 2)
 _SEED = 0
 _CHUNK = 500
 
@@ -20,7 +20,7 @@ FloatArray = npt.NDArray[np.float32]
 
 
 def propose_pairs(descriptions: Sequence[Description], progress: bool = True) -> list[tuple[int, int, bool]]:
-    """Name the pairs that may show the same, by the nearest neighbours of each image.
+    """Name the pairs that may show the same, by the nearest neighbors of each image.
 
     Of each image, and of its mirror image, the nearest ones are taken in two embeddings: the aggregated residuals of
     its local features (VLAD, Jegou et al. 2010, CVPR), which hold what a crop shares with its source, and its
@@ -34,9 +34,9 @@ def propose_pairs(descriptions: Sequence[Description], progress: bool = True) ->
     embed = _Embedding(descriptions)
     embedded = {mirrored: embed(descriptions, mirrored, progress) for mirrored in (False, True)}
     pairs: set[tuple[int, int, bool]] = set()
-    for count, (mirrored, which) in zip(_NEIGHBOURS, ((False, 0), (True, 0), (False, 1), (True, 1)), strict=True):
-        neighbours = _nearest(embedded[False][which], embedded[mirrored][which], count)
-        for first, row in enumerate(neighbours.tolist()):
+    for count, (mirrored, which) in zip(_NEIGHBORS, ((False, 0), (True, 0), (False, 1), (True, 1)), strict=True):
+        neighbors = _nearest(embedded[False][which], embedded[mirrored][which], count)
+        for first, row in enumerate(neighbors.tolist()):
             pairs.update((min(first, second), max(first, second), mirrored) for second in row if second != first)
     return sorted(pairs)
 
@@ -91,14 +91,14 @@ class _Embedding:
 
     def _aggregate(self, descriptions: Sequence[Description]) -> FloatArray:
         assert self._base is not None
-        centres = self._words.cluster_centers_.astype(np.float32)
-        result = np.zeros((len(descriptions), *centres.shape), np.float32)
+        centers = self._words.cluster_centers_.astype(np.float32)
+        result = np.zeros((len(descriptions), *centers.shape), np.float32)
         for index, description in enumerate(descriptions):
             if not len(description.features):
                 continue
             features = self._base.transform(description.features.astype(np.float32) / 255).astype(np.float32)
-            words = (features @ centres.T - (centres**2).sum(axis=1) / 2).argmax(axis=1)
-            np.add.at(result[index], words, features - centres[words])
+            words = (features @ centers.T - (centers**2).sum(axis=1) / 2).argmax(axis=1)
+            np.add.at(result[index], words, features - centers[words])
         # A word that an image has a hundred times must not outweigh all others: each counts alike, large values less.
         result = _unit(result)
         return _unit((np.sign(result) * np.sqrt(np.abs(result))).reshape(len(result), -1))

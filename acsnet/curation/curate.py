@@ -1,4 +1,4 @@
-"""Curation of a data set from its records to the tables and the report."""
+"""Curation of a dataset from its records to the tables and the report."""
 
 from collections.abc import Sequence
 from dataclasses import replace

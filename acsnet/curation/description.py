@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from acsnet.data.images import BoolArray, UInt8Array, resize_mask
 
-# Longer side of the small picture, and local features of it: enough that a quarter of an image is still recognised.
+# Longer side of the small picture, and local features of it: enough that a quarter of an image is still recognized.
 PICTURE_SIDE = 256
 FEATURES = 250
 _WHOLE_SIDE = 128
@@ -31,12 +31,12 @@ class Description:
 
     Attributes:
         size: (height, width) of the image.
-        picture: (h, w) uint8, its grey values stretched over the whole range, the longer side at most 256.
+        picture: (h, w) uint8, its gray values stretched over the whole range, the longer side at most 256.
         points: (n, 2) float32, where its features are: (x, y) in pixels of the picture.
         features: (n, 128) uint8, SIFT features (Lowe 2004, IJCV 60, 91-110) in the Hellinger form of Arandjelovic and
             Zisserman (CVPR 2012, "RootSIFT"), times 255: of unit length, compared by their inner product.
         mask: (h, w) bool, or None where it cannot be read.
-        whole: (128, 128) uint8, the image stretched to a square, its grey values as they are.
+        whole: (128, 128) uint8, the image stretched to a square, its gray values as they are.
     """
 
     size: tuple[int, int]
@@ -70,10 +70,10 @@ class Description:
 
 def describe(image: UInt8Array, mask: BoolArray | None) -> Description:
     """Describe an RGB image (H, W, 3) and its mask (H, W)."""
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    scale = min(1.0, PICTURE_SIDE / max(grey.shape))
-    size = (max(1, round(grey.shape[0] * scale)), max(1, round(grey.shape[1] * scale)))
-    picture = _stretch_contrast(cv2.resize(grey, size[::-1], interpolation=cv2.INTER_AREA))
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    scale = min(1.0, PICTURE_SIDE / max(gray.shape))
+    size = (max(1, round(gray.shape[0] * scale)), max(1, round(gray.shape[1] * scale)))
+    picture = _stretch_contrast(cv2.resize(gray, size[::-1], interpolation=cv2.INTER_AREA))
     # A low threshold: the strongest features are taken, however weak they are in a dark or blurred image.
     detector = cv2.SIFT.create(nfeatures=FEATURES, contrastThreshold=0.005)
     keypoints, features = detector.detectAndCompute(picture, None)
@@ -82,12 +82,12 @@ def describe(image: UInt8Array, mask: BoolArray | None) -> Description:
     points = np.array([keypoints[index].pt for index in strongest], np.float32).reshape(-1, 2)
     found = np.empty((0, 128), np.float32) if features is None else features[strongest]
     roots = np.sqrt(found / np.maximum(found.sum(axis=1, keepdims=True), 1))
-    whole = cv2.resize(grey, (_WHOLE_SIDE, _WHOLE_SIDE), interpolation=cv2.INTER_AREA)
+    whole = cv2.resize(gray, (_WHOLE_SIDE, _WHOLE_SIDE), interpolation=cv2.INTER_AREA)
     small_mask = None if mask is None else resize_mask(mask, size)
-    return Description(grey.shape, picture, points, np.rint(roots * 255).astype(np.uint8), small_mask, whole)
+    return Description(gray.shape, picture, points, np.rint(roots * 255).astype(np.uint8), small_mask, whole)
 
 
-def _stretch_contrast(grey: UInt8Array) -> UInt8Array:
-    """Bring the grey values from those that 1 % lie below and 99 % lie below to 0 and 255."""
-    low, high = np.percentile(grey, (1, 99))
-    return np.clip((grey - low) * (255 / max(high - low, 1)), 0, 255).astype(np.uint8)
+def _stretch_contrast(gray: UInt8Array) -> UInt8Array:
+    """Bring the gray values from those that 1 % lie below and 99 % lie below to 0 and 255."""
+    low, high = np.percentile(gray, (1, 99))
+    return np.clip((gray - low) * (255 / max(high - low, 1)), 0, 255).astype(np.uint8)

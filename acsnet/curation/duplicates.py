@@ -16,7 +16,7 @@ from acsnet.curation.similarity import structural_similarity
 from acsnet.data.records import Record
 
 # Structural similarity of what two images share, once aligned. On BUSI the pairs of different scans that are most alike
-# reach 0.36, neighbouring frames of one examination 0.40 to 0.87, copies 0.92 and more.
+# reach 0.36, neighboring frames of one examination 0.40 to 0.87, copies 0.92 and more.
 SAME_TISSUE = 0.40
 SAME_SCAN = 0.90
 # Two readers outline a lesion with a Dice of 0.8 to 0.9.
@@ -32,7 +32,7 @@ def find_duplicates(
     what they share. A pair is
 
     - identical: by the hash of its pixels; in a set of identical images each is paired with the first;
-    - a copy: at least 0.9 (rescaled, re-encoded, cropped, mirrored, other brightness, other captions or callipers);
+    - a copy: at least 0.9 (rescaled, re-encoded, cropped, mirrored, other brightness, other captions or calipers);
     - an overlap: at least 0.4, the same tissue framed differently or a moment later.
 
     Args:
@@ -85,7 +85,7 @@ def _compare(
     conflicts: list[Conflict] = []
     if records[first].label != records[second].label:
         conflicts.append("class")
-    # Neighbouring frames may well show the lesion elsewhere.
+    # Neighboring frames may well show the lesion elsewhere.
     if relation != "overlap" and alignment.mask_dice is not None and alignment.mask_dice < SAME_MASK:
         conflicts.append("mask")
     return Pair(
@@ -111,6 +111,6 @@ def _between_images(transform: Transform, one: Description, other: Description, 
 
 
 def _to_picture(description: Description) -> Transform:
-    """The (3, 3) map of an image's coordinates to those of its picture; coordinates are those of pixel centres."""
+    """The (3, 3) map of an image's coordinates to those of its picture; coordinates are those of pixel centers."""
     y, x = (small / large for small, large in zip(description.picture.shape, description.size, strict=True))
     return np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]])

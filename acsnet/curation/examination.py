@@ -26,7 +26,7 @@ class Examination:
         record: with ``digest`` filled in; "" where the image cannot be read.
         flags: what is odd.
         description: what it is compared by; None where it cannot be read.
-        histogram: (256,) share of pixels of each grey value; zeros where it cannot be read.
+        histogram: (256,) share of pixels of each gray value; zeros where it cannot be read.
     """
 
     record: Record
@@ -51,8 +51,8 @@ def _examine(record: Record) -> Examination:
     mask, flags = _read_masks(record, image.shape[:2])
     if mask is not None:
         flags += mask_flags(mask, record.label)
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    histogram = np.bincount(grey.ravel(), minlength=256) / grey.size
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    histogram = np.bincount(gray.ravel(), minlength=256) / gray.size
     return Examination(
         replace(record, digest=pixel_digest(image)), flags + image_flags(image), describe(image, mask), histogram
     )

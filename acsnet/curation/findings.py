@@ -1,4 +1,4 @@
-"""What curation finds out about a data set."""
+"""What curation finds out about a dataset."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -40,9 +40,9 @@ FLAGS: dict[str, str] = {
     "mask-border": "mask that touches the border of the image",
     "mask-components": "mask of several components",
     "mask-specks": "mask with tiny specks",
-    "text": "burnt-in text",
-    "callipers": "calliper marks",
-    "colour": "colour Doppler or another colour overlay",
+    "text": "burned-in text",
+    "calipers": "caliper marks",
+    "color": "color Doppler or another color overlay",
     "split-screen": "two scans side by side",
 }
 
@@ -77,14 +77,14 @@ class Pair:
 
 @dataclass(frozen=True)
 class Findings:
-    """All that curation found out about a data set; the sequences are one entry an image, in the records' order.
+    """All that curation found out about a dataset; the sequences are one entry an image, in the records' order.
 
     Attributes:
         records: every image, with ``group`` filled in: what must not be parted by a split (copies, overlaps, patients).
         sizes: (height, width) of each image, or None for what cannot be read.
         copies: the number of each image's set of copies of one another; an image without a copy is alone in its set.
         flags: what is odd about each image.
-        histograms: (N, 256) float, each image's share of pixels of each grey value; zeros for what cannot be read.
+        histograms: (N, 256) float, each image's share of pixels of each gray value; zeros for what cannot be read.
         pairs: the images that show the same, first by first image, then by second.
         policy: how the curated table was chosen.
         kept: whether each image is in the curated table.

@@ -80,7 +80,7 @@ def _pair_row(records: Sequence[Record], pair: Pair) -> dict[str, Any]:
     }
 
 
-def summarise(findings: Findings) -> str:
+def summarize(findings: Findings) -> str:
     """What was found, in a few lines for the terminal."""
     records, pairs = findings.records, findings.pairs
     sizes = Counter(size for size in Counter(findings.copies).values() if size > 1)

@@ -13,7 +13,7 @@ Policy = Literal["keep-one", "drop-all", "keep-all-grouped"]
 POLICIES: tuple[str, ...] = get_args(Policy)
 
 # What makes an image the worse one of two copies: it covers what the network should look at.
-_MARKS = ("callipers", "text", "colour", "split-screen")
+_MARKS = ("calipers", "text", "color", "split-screen")
 _UNUSABLE = ("unreadable", "mask-size")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from acsnet._utils.files import write_text
 from acsnet._utils.html import count, inline_figure, render
-from acsnet._utils.plots import assign_colours
+from acsnet._utils.plots import assign_colors
 from acsnet.curation._report_cases import Case, find_cases, part_conflicts
 from acsnet.curation._report_figures import draw_intensities, draw_shares, draw_sizes
 from acsnet.curation._report_numbers import class_rows, count_classes, head_tiles, leak_rows, size_rows
@@ -68,7 +68,7 @@ def write_report(path: Path, findings: Findings, progress: bool = True) -> None:
     """
     records = findings.records
     labels = sorted({record.label for record in records}, key=natural_order)
-    colours = assign_colours(labels)
+    colors = assign_colors(labels)
     counts = count_classes(findings, labels)
     cases = find_cases(findings)
     parts = _part(cases)
@@ -79,14 +79,14 @@ def write_report(path: Path, findings: Findings, progress: bool = True) -> None:
         policy=findings.policy,
         tiles=head_tiles(findings, cases),
         labels=labels,
-        colours=colours,
+        colors=colors,
         class_rows=class_rows(counts),
         size_rows=size_rows(findings, labels),
         leak_rows=leak_rows(findings),
-        shares=inline_figure(draw_shares(counts, colours)),
+        shares=inline_figure(draw_shares(counts, colors)),
         any_readable=any(findings.sizes),
-        sizes=inline_figure(draw_sizes(findings, colours)),
-        intensities=inline_figure(draw_intensities(findings, colours)),
+        sizes=inline_figure(draw_sizes(findings, colors)),
+        intensities=inline_figure(draw_intensities(findings, colors)),
         sections=_sections(parts, views),
         flags=flags,
         flag_rows=[(flag.kind, count(flag.total), flag.description) for flag in flags],

@@ -9,25 +9,25 @@ FloatArray = npt.NDArray[np.float32]
 # The publication's: an 11x11 Gaussian window of standard deviation 1.5, and constants that keep the ratio from 0 / 0.
 _WINDOW, _SIGMA = (11, 11), 1.5
 _LUMINANCE, _CONTRAST = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-# Below it, in grey levels, a window is flat: black borders are alike in every image and say nothing.
+# Below it, in gray levels, a window is flat: black borders are alike in every image and say nothing.
 _FLAT = 3.0
 
 
 def structural_similarity(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> float:
-    """Mean structural similarity of two grey images (H, W) of one size, at most 1, which only equal images reach."""
+    """Mean structural similarity of two gray images (H, W) of one size, at most 1, which only equal images reach."""
     return float(_maps(first.astype(np.float32), second.astype(np.float32))[0].mean())
 
 
 def similarity_within(
     first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8], area: npt.NDArray[np.bool_]
 ) -> float:
-    """Mean structural similarity of what two grey images show in an area, whatever their brightness and contrast.
+    """Mean structural similarity of what two gray images show in an area, whatever their brightness and contrast.
 
-    The second image is given the first one's distribution of grey values within the area, and windows that are flat in
+    The second image is given the first one's distribution of gray values within the area, and windows that are flat in
     both images are left out.
 
     Args:
-        first, second: (H, W), grey.
+        first, second: (H, W), gray.
         area: (H, W), where to compare.
 
     Returns:
@@ -44,7 +44,7 @@ def similarity_within(
 
 
 def _same_tones(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> FloatArray:
-    """The grey value (256,) that each of the second's becomes, so that as many lie below it as in the first."""
+    """The gray value (256,) that each of the second's becomes, so that as many lie below it as in the first."""
     below_1, below_2 = (np.cumsum(np.bincount(values, minlength=256)) / len(values) for values in (first, second))
     return np.searchsorted(below_1, below_2).clip(0, 255).astype(np.float32)
 

@@ -20,7 +20,7 @@ _ONSET = 0.15
 
 
 def amplify(image: UInt8Array, decibels: FloatImage) -> UInt8Array:
-    """Raise the echo amplitude: ``grey + decibels * 255 / DYNAMIC_RANGE``, rounded and clipped; black stays black.
+    """Raise the echo amplitude: ``gray + decibels * 255 / DYNAMIC_RANGE``, rounded and clipped; black stays black.
 
     Args:
         image: (H, W) or (H, W, C) uint8.
@@ -29,7 +29,7 @@ def amplify(image: UInt8Array, decibels: FloatImage) -> UInt8Array:
     Raises:
         InputError: for another type than uint8.
     """
-    check_grey(image, "ultrasound augmentation")
+    check_gray(image, "ultrasound augmentation")
     channels = image.size // (image.shape[0] * image.shape[1])
     levels = np.ascontiguousarray(np.broadcast_to(decibels * np.float32(255 / DYNAMIC_RANGE), image.shape[:2]))
     raised = cv2.add(image, cv2.merge([levels] * channels), dtype=cv2.CV_8U)
@@ -111,7 +111,7 @@ def _normal_quantiles() -> FloatImage:
 _QUANTILES = _normal_quantiles()
 
 
-def check_grey(image: UInt8Array, what: str) -> None:
+def check_gray(image: UInt8Array, what: str) -> None:
     """Check that an image is uint8.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Other names of classes: what another data set calls them, and what the configuration does."""
+"""Other names of classes: what another dataset calls them, and what the configuration does."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -27,7 +27,7 @@ def source_labels(classes: Sequence[str], class_map: Mapping[str, str]) -> list[
 
 
 def check_labels(class_map: Mapping[str, str], present: Collection[str]) -> None:
-    """Check that every label of a class map is one that the data has: what is never mapped is misspelt.
+    """Check that every label of a class map is one that the data has: what is never mapped is misspelled.
 
     Raises:
         UnknownNameError: with near matches, and the labels there are.

@@ -1,4 +1,4 @@
-"""Reading the tables that data sets come with: CSV, and Excel's .xlsx."""
+"""Reading the tables that datasets come with: CSV, and Excel's .xlsx."""
 
 import csv
 import zipfile

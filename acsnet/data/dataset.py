@@ -65,7 +65,7 @@ class SeededSampler(Sampler[tuple[int, int]]):
     That makes resuming exact: epoch 7 is the same whether epochs 1 to 6 ran in this process or in another.
 
     Args:
-        length: of the data set.
+        length: of the dataset.
         seed: of the run.
         shuffle: in another order each epoch.
     """

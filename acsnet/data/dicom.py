@@ -1,8 +1,8 @@
 """Reading DICOM files as the 8-bit RGB images that everything else works on.
 
-Grey values go through the file's rescaling (slope and intercept, or modality table), then through its first window or
+Gray values go through the file's rescaling (slope and intercept, or modality table), then through its first window or
 VOI table, as PS3.3 C.11 lays down. Their declared range, and never that of the pixels found, is then mapped to 0..255:
-that of the table, or what ``BitsStored`` and ``PixelRepresentation`` allow. The same grey is the same grey in every
+that of the table, or what ``BitsStored`` and ``PixelRepresentation`` allow. The same gray is the same gray in every
 image of a scanner. MONOCHROME1 is turned round, palettes and YBR become RGB.
 
 Scanners write names, dates and scale bars around the scan. Where the file declares where the scan is (Sequence of
@@ -25,10 +25,10 @@ from acsnet.errors import DataError
 
 DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
 
-_GREY = ("MONOCHROME1", "MONOCHROME2")
-# PS3.3 C.8.5.5: region spatial format 1 is a two-dimensional image, physical unit 3 centimetres.
+_GRAY = ("MONOCHROME1", "MONOCHROME2")
+# PS3.3 C.8.5.5: region spatial format 1 is a two-dimensional image, physical unit 3 centimeters.
 _TWO_DIMENSIONAL = 1
-_CENTIMETRES = 3
+_CENTIMETERS = 3
 # The four letters that every DICOM file has behind a preamble of this length.
 _MAGIC_AT = 128
 
@@ -38,13 +38,13 @@ class DicomFacts(NamedTuple):
 
     Attributes:
         frames: how many images the file holds.
-        pixel_size: millimetres a pixel, (vertical, horizontal), or None where it does not say.
-        burnt_in: it says that text is burnt into the pixels, and not where the scan is.
+        pixel_size: millimeters a pixel, (vertical, horizontal), or None where it does not say.
+        burned_in: it says that text is burned into the pixels, and not where the scan is.
     """
 
     frames: int
     pixel_size: tuple[float, float] | None
-    burnt_in: bool
+    burned_in: bool
 
 
 def is_dicom(path: Path) -> bool:
@@ -67,8 +67,8 @@ def read_dicom_facts(path: Path) -> DicomFacts:
     """
     with _told_in_one_line(path):
         header = _read(path, pixels=False)
-        burnt_in = str(header.get("BurnedInAnnotation", "")).upper() == "YES" and not _scan_regions(header)
-        return DicomFacts(_frame_count(header), _pixel_size(header), burnt_in)
+        burned_in = str(header.get("BurnedInAnnotation", "")).upper() == "YES" and not _scan_regions(header)
+        return DicomFacts(_frame_count(header), _pixel_size(header), burned_in)
 
 
 def read_dicom(path: Path) -> npt.NDArray[np.uint8]:
@@ -131,9 +131,9 @@ def _decode(dataset: Any, frame: int) -> npt.NDArray[np.uint8]:
 
     values = pixel_array(dataset, index=frame)
     photometric = dataset.PhotometricInterpretation
-    if photometric in _GREY:
-        grey = _to_8_bits(values, dataset)
-        return np.repeat((255 - grey if photometric == "MONOCHROME1" else grey)[:, :, None], 3, axis=2)
+    if photometric in _GRAY:
+        gray = _to_8_bits(values, dataset)
+        return np.repeat((255 - gray if photometric == "MONOCHROME1" else gray)[:, :, None], 3, axis=2)
     if photometric == "PALETTE COLOR":
         values = apply_color_lut(values, dataset)
         # Palettes of 16 bits: the high byte, as for every 16-bit image.
@@ -189,7 +189,7 @@ def _pixel_size(dataset: Any) -> tuple[float, float] | None:
 
 def _region_pixel_size(region: Any) -> tuple[float, float] | None:
     units = region.get("PhysicalUnitsYDirection"), region.get("PhysicalUnitsXDirection")
-    if units != (_CENTIMETRES, _CENTIMETRES):
+    if units != (_CENTIMETERS, _CENTIMETERS):
         return None
     size = 10 * abs(float(region.get("PhysicalDeltaY", 0))), 10 * abs(float(region.get("PhysicalDeltaX", 0)))
     return size if min(size) > 0 else None

@@ -1,4 +1,4 @@
-"""Fetching a published data set: its files, unpacked, under their final name only when all is there."""
+"""Fetching a published dataset: its files, unpacked, under their final name only when all is there."""
 
 import os
 import re
@@ -23,7 +23,7 @@ NOT_PINNED = (
 
 @dataclass(frozen=True)
 class Downloaded:
-    """A data set that was fetched.
+    """A dataset that was fetched.
 
     Attributes:
         folder: where everything lies.
@@ -35,11 +35,11 @@ class Downloaded:
 
 
 def describe(entry: DatasetEntry) -> str:
-    """Say what a data set is, under which licence, and from where it is fetched."""
+    """Say what a dataset is, under which license, and from where it is fetched."""
     lines = [
         entry.title,
         f"  publication: {entry.publication}",
-        f"  licence:     {entry.licence}",
+        f"  license:     {entry.license}",
         f"  page:        {entry.page}",
         *(f"  file:        {file.url}" for file in entry.files),
         *([f"  {entry.how_to_ask}"] if entry.how_to_ask else []),
@@ -48,14 +48,14 @@ def describe(entry: DatasetEntry) -> str:
 
 
 def download_dataset(entry: DatasetEntry, out: Path, sha256: str = "", progress: bool = True) -> Downloaded:
-    """Fetch and unpack a data set into ``out/<its folder>``.
+    """Fetch and unpack a dataset into ``out/<its folder>``.
 
     A transfer that broke off is gone on with by the next call. Archives are removed once they are unpacked; folders of
     theirs that hold but one other folder are left out.
 
     Args:
         entry: of the registry.
-        out: the folder of data sets.
+        out: the folder of datasets.
         sha256: required of the file that has no pinned checksum.
         progress: show a progress bar.
 
@@ -140,7 +140,7 @@ def _unpack_or_remove(archive: Path, folder: Path) -> None:
 
 @dataclass(frozen=True)
 class FoundSet:
-    """A data set in a folder.
+    """A dataset in a folder.
 
     Attributes:
         root: what ``data.root`` has to be.
@@ -160,7 +160,7 @@ class FoundSet:
 
 
 def find_set(entry: DatasetEntry, folder: Path) -> FoundSet:
-    """Find a data set in a folder or up to two folders further down, as archives have it.
+    """Find a dataset in a folder or up to two folders further down, as archives have it.
 
     Raises:
         DataError: where nothing is in the set's layout.

@@ -1,4 +1,4 @@
-"""Training, validation and test parts, stratified by class, data set and lesion size, that never part a group.
+"""Training, validation and test parts, stratified by class, dataset and lesion size, that never part a group.
 
 The assignment draws no random numbers: SHA-256 orders the groups and breaks ties, so that a seed gives the same split
 with every version of Python and of every library, and in whatever order the records come.
@@ -16,19 +16,19 @@ from acsnet.config import FoldsConfig, Part
 from acsnet.data.records import Record, stable_hash
 from acsnet.errors import DataError
 
-# How much a deviation of one image weighs: in the counts of a class, of a class of one data set, of a third of that by
+# How much a deviation of one image weighs: in the counts of a class, of a class of one dataset, of a third of that by
 # lesion size, and of all images.
 _CLASS_WEIGHT, _SET_WEIGHT, _SIZE_WEIGHT, _IMAGE_WEIGHT = 1.0, 0.7, 0.25, 0.1
 # How often groups may move once all are placed; more than two gain next to nothing.
 _SWEEPS = 2
 
-# What a part gets its share of: all images (), a class, a class of a data set, or a third of that by lesion size.
+# What a part gets its share of: all images (), a class, a class of a dataset, or a third of that by lesion size.
 _Stratum = tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Split:
-    """Three disjoint parts of a data set."""
+    """Three disjoint parts of a dataset."""
 
     train: tuple[Record, ...]
     val: tuple[Record, ...]
@@ -60,7 +60,7 @@ def split_records(records: Sequence[Record], folds: FoldsConfig) -> Split:
     The test part is fold ``index`` of ``count``, or the share ``test``. The validation part is taken from what is not
     tested, so that choosing a model never looks at the test part.
 
-    ``grouped`` parts are stratified by class, data set and lesion size, and never part a group. They are filled by a
+    ``grouped`` parts are stratified by class, dataset and lesion size, and never part a group. They are filled by a
     greedy rule: groups come in order of size, the largest first, and each goes where it leaves the smallest Pearson
     chi-square statistic of the strata's counts in the parts, in which counts of classes weigh most; then each may move
     twice more, the smallest first.
@@ -213,7 +213,7 @@ def _groups(records: Sequence[Record], strata: Sequence[Sequence[_Stratum]], sal
 
 
 def _strata(records: Sequence[Record]) -> list[tuple[_Stratum, ...]]:
-    """The strata of each record, from all images to the third of its class and data set by lesion size."""
+    """The strata of each record, from all images to the third of its class and dataset by lesion size."""
     shares = defaultdict(list)
     for record in records:
         shares[record.dataset, record.label].append(record.lesion_share)

@@ -23,7 +23,7 @@ def connected_sets(count: int, links: Iterable[tuple[int, int]]) -> list[int]:
 def group_records(records: Sequence[Record], links: Iterable[tuple[int, int]] = ()) -> list[Record]:
     """Fill in the groups: what shares its pixels, its patient or the group of its table, and what ``links`` join.
 
-    A group bears the data set and the name of its first image in natural order, so that it is the same in whichever
+    A group bears the dataset and the name of its first image in natural order, so that it is the same in whichever
     order the records come.
 
     Args:

@@ -1,4 +1,4 @@
-"""How the folders of a data set are listed, and how what is wrong with them is told."""
+"""How the folders of a dataset are listed, and how what is wrong with them is told."""
 
 import re
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """Reading images and masks, and bringing them to the network: one way for training, testing and predicting.
 
 Formats: PNG, JPEG, BMP, TIFF and DICOM. More than 8 bits are brought to 8 by the range that the file declares, never by
-that of the pixels found, so that the same grey is the same grey in every image: for PNG 16 bits, for TIFF
+that of the pixels found, so that the same gray is the same gray in every image: for PNG 16 bits, for TIFF
 ``MaxSampleValue`` or else ``BitsPerSample``; a value v of a range up to M becomes ``256 * v // (M + 1)``. Where a file
 declares no range (32-bit integers, floats) it is refused. For DICOM see :mod:`acsnet.data.dicom`.
 """
@@ -38,7 +38,7 @@ _BROKEN = (OSError, SyntaxError, ValueError, Image.DecompressionBombError, TypeE
 
 
 def read_image(path: Path) -> UInt8Array:
-    """Read an image of any colour mode as RGB.
+    """Read an image of any color mode as RGB.
 
     Args:
         path: the file; "#3" behind a DICOM or TIFF file is its frame 3, counted from 0.
@@ -64,8 +64,8 @@ def read_image(path: Path) -> UInt8Array:
 def _to_8_bits(image: Image.Image) -> UInt8Array:
     tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
     highest = _tag(tags, _HIGHEST) or 2 ** (_tag(tags, _BITS) or 16) - 1
-    grey = (np.asarray(image).astype(np.int64) * 256 // (highest + 1)).clip(0, 255).astype(np.uint8)
-    return 255 - grey if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else grey
+    gray = (np.asarray(image).astype(np.int64) * 256 // (highest + 1)).clip(0, 255).astype(np.uint8)
+    return 255 - gray if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else gray
 
 
 def _tag(tags: Mapping[int, Any], tag: int) -> int:
@@ -91,7 +91,7 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 def read_mask(path: Path) -> BoolArray:
-    """Read one mask of any colour mode: 1-bit, grey, palette, RGB or RGBA.
+    """Read one mask of any color mode: 1-bit, gray, palette, RGB or RGBA.
 
     Returns:
         (H, W) bool, True where the brightest channel is above half of its range; a mask that holds nothing above 1 is
@@ -155,7 +155,7 @@ def to_channels(image: UInt8Array, channels: int) -> UInt8Array:
 
 
 def to_network_input(images: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
-    """Normalise a batch of images on its device: ``(pixel / 255 - mean) / std``.
+    """Normalize a batch of images on its device: ``(pixel / 255 - mean) / std``.
 
     Args:
         images: (B, H, W, C) uint8.

@@ -1,4 +1,4 @@
-"""The record table: the one form in which every data set is handed on."""
+"""The record table: the one form in which every dataset is handed on."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ COLUMNS = ("image", "masks", "label", "group", "dataset", "patient", "name", "pi
 REQUIRED_COLUMNS = ("image", "masks", "label")
 _SEPARATOR = ";"
 
-# Millimetres from the centre of a pixel to that of the next, vertically and horizontally.
+# Millimeters from the center of a pixel to that of the next, vertically and horizontally.
 PixelSize = tuple[float, float]
 
 
@@ -28,12 +28,12 @@ class Record:
         image: its file; "#3" behind a DICOM or TIFF file is its frame 3, counted from 0.
         masks: the files of its masks, one a lesion; none stands for an empty mask.
         label: its class.
-        name: what identifies it within its data set on any machine: the path below the set's root.
+        name: what identifies it within its dataset on any machine: the path below the set's root.
         group: images of one group never stand on two sides of a split.
         dataset: the set it comes from.
         patient: the patient, or "" where unknown.
         digest: hash of its pixels, filled in by :func:`acsnet.data.verify_records`.
-        pixel_size: millimetres a pixel, (vertical, horizontal), or None where unknown.
+        pixel_size: millimeters a pixel, (vertical, horizontal), or None where unknown.
         lesion_share: share of its pixels that are foreground in any of its masks, 0-1, filled in by the same.
     """
 
@@ -53,7 +53,7 @@ def read_record_table(path: Path) -> list[Record]:
     """Read a CSV table of records.
 
     Columns ``image``, ``masks`` (several joined by ";", may be empty) and ``label`` are needed; ``group``, ``dataset``,
-    ``patient``, ``name`` and ``pixel_size`` (millimetres: one number, or "vertical;horizontal") may be left out. Paths
+    ``patient``, ``name`` and ``pixel_size`` (millimeters: one number, or "vertical;horizontal") may be left out. Paths
     are taken from the table's folder.
 
     Raises:
@@ -82,7 +82,7 @@ def _check_rows(path: Path, rows: Sequence[CsvRow]) -> None:
     sizes = [line for line, row in rows if not _is_pixel_size(row.get("pixel_size") or "")]
     faults = (
         ("lines without image or label, or of too few or too many cells", broken),
-        ('lines whose pixel_size is neither one number of millimetres above 0 nor "vertical;horizontal"', sizes),
+        ('lines whose pixel_size is neither one number of millimeters above 0 nor "vertical;horizontal"', sizes),
     )
     found = [f"{what}: {', '.join(map(str, lines))}" for what, lines in faults if lines]
     if found:

@@ -69,7 +69,7 @@ def scan_records(source: Path, dataset: str) -> list[Record]:
 
     Raises:
         DataError: for a table or folder that is missing or broken.
-        UnknownNameError: for an unknown data set, with near matches.
+        UnknownNameError: for an unknown dataset, with near matches.
     """
     entry = dataset_entry(dataset)
     if source.suffix.lower() == ".csv":
@@ -109,7 +109,7 @@ def _from_tables(data: DataConfig, labels: Sequence[str]) -> list[Record]:
 
 
 def _check_disjoint(tables: dict[Path, list[Record]]) -> None:
-    """Check that no two tables have an image, or a name of one data set, in common."""
+    """Check that no two tables have an image, or a name of one dataset, in common."""
     problems: list[str] = []
     names: dict[tuple[str, str], Path] = {}
     images: dict[Path, Path] = {}

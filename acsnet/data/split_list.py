@@ -36,7 +36,7 @@ class SplitList:
 
     Attributes:
         path: the file.
-        images: by data set and name.
+        images: by dataset and name.
     """
 
     path: Path
@@ -103,7 +103,7 @@ def read_split_list(path: Path) -> SplitList:
 
 
 def write_split_list(path: Path, split: Split) -> None:
-    """Write the list of a split of verified records, by data set and name."""
+    """Write the list of a split of verified records, by dataset and name."""
     parts = [(record, part) for part in _PARTS for record in split.part(part)]
     parts.sort(key=lambda pair: (pair[0].dataset, natural_order(pair[0].name)))
     rows = [{**{key: getattr(record, key) for key in COLUMNS[:-1]}, "part": part} for record, part in parts]

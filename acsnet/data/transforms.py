@@ -28,7 +28,7 @@ class Augmentation:
             arguments; those that hold others (``OneOf``, ``SomeOf``, ``Sequential``) take a list of the same form under
             ``transforms``.
         size: (height, width) of the images, which the pipeline has to keep.
-        channels: of the images; some transforms take colour images only.
+        channels: of the images; some transforms take color images only.
 
     Raises:
         ConfigError: for an unknown transform or argument, a value out of range, or a pipeline that fails, or changes
@@ -79,7 +79,7 @@ def _check_type(image: object) -> None:
         what = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
         raise ConfigError(
             f"augmentation makes {what} of uint8 pixels: leave out Normalize, ToFloat and the like, since images are "
-            "normalised by data.mean and data.std afterwards"
+            "normalized by data.mean and data.std afterwards"
         )
 
 

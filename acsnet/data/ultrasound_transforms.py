@@ -1,8 +1,8 @@
 """Augmentation made for ultrasound: speckle, depth gain, attenuation, acoustic shadows and the beam's width.
 
-They change what differs between scanners and their settings, and leave the mask alone. Each thinks of a grey image as
+They change what differs between scanners and their settings, and leave the mask alone. Each thinks of a gray image as
 log-compressed echo amplitudes: 255 is 0 dB, 0 is -60 dB and everything below (:data:`DYNAMIC_RANGE`), so that a factor
-on the amplitude is an addition to the grey value. What is black stays so, since nobody knows how far below it was.
+on the amplitude is an addition to the gray value. What is black stays so, since nobody knows how far below it was.
 Depth runs downwards; lengths are shares of the image's width or height, so that they hold at every size.
 
 A configuration names them in the list of albumentations' own, as in ``{name: Speckle, strength: [0.0, 0.3], p: 0.3}``;
@@ -23,7 +23,7 @@ from acsnet.data._ultrasound_fields import (
     DYNAMIC_RANGE,
     RAYLEIGH_CONTRAST,
     amplify,
-    check_grey,
+    check_gray,
     gain_curve,
     shadow_profile,
     speckle,
@@ -217,7 +217,7 @@ class ProbeBlur(albumentations.ImageOnlyTransform):
 
     def apply(self, img: UInt8Array, width: float, **_: Any) -> UInt8Array:
         """Blend an image (H, W) or (H, W, C) with itself blurred."""
-        check_grey(img, "ProbeBlur")
+        check_gray(img, "ProbeBlur")
         sigma = width * img.shape[1]
         blurred = cv2.GaussianBlur(img, (2 * max(1, round(3 * sigma)) + 1, 1), max(sigma, 1e-3))
         share = np.repeat(np.linspace(0, 1, img.shape[0], dtype=np.float32)[:, None], img.shape[1], axis=1)

@@ -26,7 +26,7 @@ def verify_records(records: Sequence[Record], progress: bool = True, problems: S
 
     One group are images with identical pixels (and so identical files), of the same patient, or of the same group in
     the table they came from. An empty mask of a lesion image, a mask on a normal image, identical images filed under
-    several classes and DICOM files with text burnt in are logged: published sets have them.
+    several classes and DICOM files with text burned in are logged: published sets have them.
 
     Args:
         records: what to verify.
@@ -105,11 +105,11 @@ def _log_oddities(records: Sequence[Record], checks: Sequence[_Check]) -> None:
     labels = defaultdict(set)
     for record in records:
         labels[record.digest].add(record.label)
-    burnt_in = [r.name for r, check in zip(records, checks, strict=True) if check.dicom and check.dicom.burnt_in]
+    burned_in = [r.name for r, check in zip(records, checks, strict=True) if check.dicom and check.dicom.burned_in]
     oddities = (
         ("lesion images with an empty mask", [r.name for r in records if r.label != NORMAL and not r.lesion_share]),
         ("normal images with a lesion in the mask", [r.name for r in records if r.label == NORMAL and r.lesion_share]),
-        ("DICOM files with text burnt into the image", burnt_in),
+        ("DICOM files with text burned into the image", burned_in),
         ("identical images of different classes", [r.name for r in records if len(labels[r.digest]) > 1]),
     )
     for what, names in oddities:

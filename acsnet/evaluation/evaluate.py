@@ -18,7 +18,7 @@ from acsnet.evaluation.batches import read_batches
 from acsnet.inference.decision import Prediction
 from acsnet.inference.predictor import Predictor
 from acsnet.inference.saved_predictions import check_kept_names, keep_prediction
-from acsnet.metrics import classification_metrics, overall_score, segmentation_metrics, summarise_segmentation
+from acsnet.metrics import classification_metrics, overall_score, segmentation_metrics, summarize_segmentation
 from acsnet.metrics.segmentation import PER_IMAGE
 
 
@@ -28,7 +28,7 @@ class Evaluation:
 
     Attributes:
         metrics: ``segmentation`` and ``classification`` (None for a task the network does not have),
-            ``overall_score`` (None without both) and ``n``; of images of several data sets also ``datasets``, the same
+            ``overall_score`` (None without both) and ``n``; of images of several datasets also ``datasets``, the same
             of each of them.
         cases: a row an image, fit for a CSV file.
         seconds_per_image: that predicting took, reading and measuring left out: the median over batches.
@@ -53,7 +53,7 @@ def evaluate(
 ) -> Evaluation:
     """Predict every record and compare it with its truth, at the image's own size.
 
-    Surface distances are in pixels and, where a record has a pixel size, in millimetres. They are undefined where
+    Surface distances are in pixels and, where a record has a pixel size, in millimeters. They are undefined where
     either mask is empty, errors of the area where the truth is: that leaves their cell empty and their count in
     ``hd95_undefined`` and the like.
 
@@ -80,11 +80,11 @@ def evaluate(
             predictions = predictor.predict(batch.images)
             seconds.append((time.perf_counter() - started) / len(batch.records))
             rows += pool.map(case, batch.records, batch.masks, predictions)
-    metrics = _summarise(rows, predictor)
+    metrics = _summarize(rows, predictor)
     datasets = sorted({record.dataset for record in records})
     if len(datasets) > 1:
         by_dataset = {name: [row for row in rows if row["dataset"] == name] for name in datasets}
-        metrics["datasets"] = {name: _summarise(some, predictor) for name, some in by_dataset.items()}
+        metrics["datasets"] = {name: _summarize(some, predictor) for name, some in by_dataset.items()}
     return Evaluation(metrics, rows, float(np.median(seconds)))
 
 
@@ -96,16 +96,16 @@ def _case(record: Record, truth: npt.NDArray[np.bool_], prediction: Prediction, 
     if prediction.mask is not None:
         metrics = segmentation_metrics(prediction.mask, truth, record.pixel_size)
         row |= {name: None if math.isnan(value) else value for name, value in metrics.items()}
-    # Names are those within a data set.
+    # Names are those within a dataset.
     return {**row, "dataset": record.dataset, "group": record.group}
 
 
-def _summarise(rows: Sequence[Mapping[str, Any]], predictor: Predictor) -> dict[str, Any]:
+def _summarize(rows: Sequence[Mapping[str, Any]], predictor: Predictor) -> dict[str, Any]:
     names = predictor.card.class_names
     segmentation = classification = overall = None
     if "dice" in rows[0]:
         cases = [{name: math.nan if row[name] is None else row[name] for name in PER_IMAGE} for row in rows]
-        segmentation = _headline(summarise_segmentation(cases, [row["label"] for row in rows]))
+        segmentation = _headline(summarize_segmentation(cases, [row["label"] for row in rows]))
     if rows[0]["predicted"] is not None:
         labels = np.array([names.index(row["label"]) for row in rows])
         probabilities = np.array([[row[f"probability_{name}"] for name in names] for row in rows])

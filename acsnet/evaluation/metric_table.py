@@ -8,7 +8,7 @@ from acsnet.metrics.detection import IOU_THRESHOLD
 
 _OVERLAPS = (("Dice", "dice"), ("IoU", "iou"))
 _PIXELS = (("HD95 [px]", "hd95"), ("ASSD [px]", "assd"))
-_MILLIMETRES = (("HD95 [mm]", "hd95_mm"), ("ASSD [mm]", "assd_mm"))
+_MILLIMETERS = (("HD95 [mm]", "hd95_mm"), ("ASSD [mm]", "assd_mm"))
 _AREAS_AND_EDGES = (
     ("precision", "precision"),
     ("recall", "recall"),
@@ -57,8 +57,8 @@ def metric_table(metrics: Mapping[str, Any], class_names: Sequence[str]) -> str:
 
 
 def _dataset_table(datasets: Mapping[str, Any]) -> str:
-    """The headlines of each data set, a row each."""
-    rows = [["data set", "images", "Dice", "accuracy", "AUROC (malignant)"]]
+    """The headlines of each dataset, a row each."""
+    rows = [["dataset", "images", "Dice", "accuracy", "AUROC (malignant)"]]
     for name, metrics in datasets.items():
         segmentation, classification = metrics["segmentation"] or {}, metrics["classification"] or {}
         figures = (segmentation.get("dice"), classification.get("accuracy"), classification.get("auroc_malignant"))
@@ -75,12 +75,12 @@ def _columns(segmentation: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 def _segmentation_table(columns: Mapping[str, Mapping[str, Any]]) -> str:
     # Most sets have no pixel sizes: two rows of dashes say nothing then.
-    has_millimetres = columns["all"]["hd95_mm"] is not None
-    figures = (*_OVERLAPS, *_PIXELS, *(_MILLIMETRES if has_millimetres else ()), *_AREAS_AND_EDGES)
+    has_millimeters = columns["all"]["hd95_mm"] is not None
+    figures = (*_OVERLAPS, *_PIXELS, *(_MILLIMETERS if has_millimeters else ()), *_AREAS_AND_EDGES)
     rows = [["segmentation", *columns], ["images", *(str(values["n"]) for values in columns.values())]]
     rows += [[title, *(_figure(values[key]) for values in columns.values())] for title, key in figures]
     rows.append(["distances undefined", *(str(values["hd95_undefined"]) for values in columns.values())])
-    if has_millimetres:
+    if has_millimeters:
         rows.append(["undefined in mm", *(str(values["hd95_mm_undefined"]) for values in columns.values())])
     return lay_out(rows)
 

@@ -16,7 +16,7 @@ from acsnet.evaluation.evaluate import Evaluation, evaluate
 from acsnet.evaluation.threshold import choose_threshold
 from acsnet.inference.predictor import Predictor
 
-# Where tools/download.py puts data sets by default.
+# Where tools/download.py puts datasets by default.
 DOWNLOADS = Path("data")
 logger = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 def resolve_test_config(checkpoint: str | Path, config: Path | None, overrides: Sequence[str]) -> Config:
     """The configuration of a test: the one named, else ``config.yaml`` beside the checkpoint, else the card's own.
 
-    A card names no folder of data: where nothing else does, it is where ``tools/download.py`` puts the data set.
+    A card names no folder of data: where nothing else does, it is where ``tools/download.py`` puts the dataset.
 
     Args:
         checkpoint: a ``.safetensors`` file, or the name of a released checkpoint.
@@ -144,11 +144,9 @@ def _describe(predictor: Predictor, config: Config, tested: Sequence[Record], sp
 
 
 def _warn_of_leaks(card: CheckpointCard) -> None:
-    """Say what a checkpoint may know of the very data set that it was trained on, whichever part is tested."""
+    """Say what a checkpoint may know of the very dataset that it was trained on, whichever part is tested."""
     if card.members > 1:
-        logger.warning(
-            "each image of this data set was trained on by members of the ensemble: the figures are too good"
-        )
+        logger.warning("each image of this dataset was trained on by members of the ensemble: the figures are too good")
     if card.taught_across_splits:
         logger.warning("the checkpoint's teacher may have been trained on the tested images: the figures are too good")
 

@@ -16,7 +16,7 @@ from acsnet.experiments.job_folder import lock_folder, own_storage
 from acsnet.experiments.queue import Claim, JobQueue
 from acsnet.experiments.storage import DEFAULT_HEARTBEAT, open_storage
 from acsnet.experiments.worker import work
-from acsnet.statistics import MEASURES, compare, comparison_table, leave_out_incomplete, read_run, summarise_folds
+from acsnet.statistics import MEASURES, compare, comparison_table, leave_out_incomplete, read_run, summarize_folds
 from acsnet.training import RunFolder, Trainer, prepare_training
 
 logger = logging.getLogger(__name__)
@@ -159,7 +159,7 @@ def _facts(tests: Sequence[Path], config: Config) -> tuple[dict[str, Any], dict[
     them. Its threshold is the mean of those that the folds chose, where they did.
     """
     runs = [read_run(test) for test in tests]
-    summary = summarise_folds([run.metrics[0] for run in runs])
+    summary = summarize_folds([run.metrics[0] for run in runs])
     means = {name: fold.mean for name, fold in summary.items() if name in _CARD_METRICS}
     protocol = f"mean over {len(tests)} folds, each tested on images it has not seen; not the ensemble"
     content = config.for_card()

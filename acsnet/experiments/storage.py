@@ -57,11 +57,11 @@ def open_storage(url: str, heartbeat: int = DEFAULT_HEARTBEAT) -> "RDBStorage":
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError, RuntimeError) as error:
         raise RunError(f"the storage {url} does not answer: {_first_line(error)}") from error
     if is_sqlite:
-        _serialise(storage)
+        _serialize(storage)
     return storage
 
 
-def _serialise(storage: "RDBStorage") -> None:
+def _serialize(storage: "RDBStorage") -> None:
     """Have every transaction take SQLite's one lock at its beginning.
 
     Optuna claims a job by reading that it waits and then writing that it runs, with the row locked in between. SQLite

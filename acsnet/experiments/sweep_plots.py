@@ -68,11 +68,11 @@ def draw_curves(results: Sequence[TrialResult]) -> "Figure":
 
 
 def _dots(axes: "Axes", placed: Sequence[tuple[float, TrialResult]]) -> None:
-    for pruned, colour, label in ((False, _FULL, "whole"), (True, _PRUNED, "ended early")):
+    for pruned, color, label in ((False, _FULL, "whole"), (True, _PRUNED, "ended early")):
         some = [(place, result.score) for place, result in placed if result.pruned == pruned]
         if some:
             places, scores = zip(*some, strict=True)
-            axes.scatter(places, scores, s=22, color=colour, label=label)
+            axes.scatter(places, scores, s=22, color=color, label=label)
 
 
 def _whole_numbers(axes: "Axes") -> None:

@@ -35,7 +35,7 @@ class ProbabilityNetwork(nn.Module):
         self.divisor = int(getattr(network, "divisor", 1))
 
     def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        """(B, C, H, W) normalised -> ``mask`` (B, 1, H, W) in 0..1 and ``classes`` (B, K), which sum to 1."""
+        """(B, C, H, W) normalized -> ``mask`` (B, 1, H, W) in 0..1 and ``classes`` (B, K), which sum to 1."""
         mask, label, _ = self.network(images)
         found = {}
         if mask is not None:
@@ -67,7 +67,7 @@ def describe(checkpoint: Path, card: CheckpointCard) -> dict[str, Any]:
 
     Returns:
         ``format`` of this description, ``model`` and its ``members``, ``class_names`` in the order of ``classes``,
-        ``input_size`` (height, width), ``channels``, ``mean`` and ``std`` of the normalisation ``(pixel / 255 - mean) /
+        ``input_size`` (height, width), ``channels``, ``mean`` and ``std`` of the normalization ``(pixel / 255 - mean) /
         std``, ``threshold`` of the mask, ``code_version`` of this package and ``checkpoint_sha256``.
     """
     return {

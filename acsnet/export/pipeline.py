@@ -92,7 +92,7 @@ def export_checkpoint(
 ) -> Export:
     """Write a checkpoint's network, or ensemble, as a file that runs without this package.
 
-    Its input ``images`` (B, C, H, W) is normalised, float32. What comes out are the probabilities ``mask`` (B, 1, H, W)
+    Its input ``images`` (B, C, H, W) is normalized, float32. What comes out are the probabilities ``mask`` (B, 1, H, W)
     and ``classes`` (B, K), or one of them. Batch, height and width are dynamic where the network lets them be. The file
     is kept only if its probabilities are those of the network.
 

@@ -47,7 +47,7 @@ class Samples:
             sizes.append((height + divisor, width + 2 * divisor))
         batches = []
         for size in sizes:
-            # In PyTorch's usual layout: normalisations of single images are less exact on a CPU with the channels last,
+            # In PyTorch's usual layout: normalizations of single images are less exact on a CPU with the channels last,
             # and an exported file would be blamed for it.
             images = prepare_images(self.images, self.card, "cpu", size).contiguous()
             several = images if len(images) > 1 else images.repeat(2, 1, 1, 1)

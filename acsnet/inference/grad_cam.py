@@ -45,7 +45,7 @@ def class_activation(
 
     Args:
         model: a network of the zoo, or another that gives a ``MultiTaskOutput``.
-        images: (B, C, H, W), normalised, on the network's device.
+        images: (B, C, H, W), normalized, on the network's device.
         class_index: the class to explain, one for all images or a tensor (B,); by default each image's most probable.
         layer: name, as in ``model.named_modules()``, of the module whose output, one map (B, C, h, w), is looked at
             instead; needed for a network of your own whose classifier pools in another way.
@@ -182,7 +182,7 @@ def _shares(length: int, cells: int, on_pixel: bool, device: torch.device) -> to
 
 
 def _lies_on_pixel(model: nn.Module) -> bool:
-    """Whether cell i of a map of stride s is centred on pixel s * i, rather than amid pixels s * i to s * i + s - 1.
+    """Whether cell i of a map of stride s is centered on pixel s * i, rather than amid pixels s * i to s * i + s - 1.
 
     The former holds for timm's encoders, whose strided convolutions have odd kernels and equal padding on both sides,
     the latter for 2x2 pooling. Taking one for the other moves everything by half a cell: 16 pixels at stride 32.

@@ -13,7 +13,7 @@ import torch
 from tqdm.auto import tqdm
 
 from acsnet._utils.files import write_csv, write_png
-from acsnet._utils.overlay import PREDICTION_COLOUR, add_caption, draw_contours, draw_heat
+from acsnet._utils.overlay import PREDICTION_COLOR, add_caption, draw_contours, draw_heat
 from acsnet.data.dicom import is_dicom, read_dicom_facts
 from acsnet.data.frame_paths import file_of, split_frame
 from acsnet.data.image_files import is_mask, problem_list
@@ -177,7 +177,7 @@ def _write(
 
 def draw_prediction(image: npt.NDArray[np.uint8], prediction: Prediction) -> npt.NDArray[np.uint8]:
     """An RGB image (H, W, 3) with the outline of the predicted mask, and class and probability in a strip below it."""
-    picture = image if prediction.mask is None else draw_contours(image, prediction.mask, PREDICTION_COLOUR)
+    picture = image if prediction.mask is None else draw_contours(image, prediction.mask, PREDICTION_COLOR)
     if prediction.label is None or prediction.probabilities is None:
         return picture
     return add_caption(picture, f"{prediction.label} {prediction.probabilities[prediction.label]:.2f}")

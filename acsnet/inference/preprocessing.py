@@ -16,7 +16,7 @@ def prepare_for_inference(model: nn.Module, dtype: torch.dtype = torch.float32) 
     """Set a network to evaluation, channels last and, for a 16-bit type, its convolutions' and linear weights to it.
 
     With a 16-bit type the network is to be run under ``torch.autocast`` of that type. Autocast would convert the
-    weights anew for each batch; the weights and averages of normalisations, which it computes in float32, stay as they
+    weights anew for each batch; the weights and averages of normalizations, which it computes in float32, stay as they
     are.
 
     Returns:
@@ -47,7 +47,7 @@ def prepare_images(
     device: torch.device | str,
     size: tuple[int, int] | None = None,
 ) -> torch.Tensor:
-    """Bring images to what a network was trained on: its size, its channels, its normalisation.
+    """Bring images to what a network was trained on: its size, its channels, its normalization.
 
     Args:
         images: RGB, each (H, W, 3) uint8 of any size.

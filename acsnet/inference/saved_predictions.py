@@ -14,7 +14,7 @@ from acsnet.inference.decision import Prediction
 
 
 def mask_path(folder: Path, dataset: str, image: str) -> Path:
-    """Where the final mask of an image is kept: a grey PNG at the image's own size, 0 or 255.
+    """Where the final mask of an image is kept: a gray PNG at the image's own size, 0 or 255.
 
     Args:
         folder: with the results of the test.
@@ -64,8 +64,8 @@ def keep_prediction(folder: Path, record: Record, prediction: Prediction) -> Non
     if prediction.mask is None or prediction.mask_probability is None:
         return
     write_png(mask_path(folder, record.dataset, record.name), prediction.mask.astype(np.uint8) * np.uint8(255))
-    grey = np.rint(prediction.mask_probability * 255).astype(np.uint8)
-    write_png(probability_path(folder, record.dataset, record.name), grey)
+    gray = np.rint(prediction.mask_probability * 255).astype(np.uint8)
+    write_png(probability_path(folder, record.dataset, record.name), gray)
 
 
 def _path(folder: Path, dataset: str, image: str) -> Path:

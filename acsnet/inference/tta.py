@@ -77,7 +77,7 @@ def mean_probabilities(
     Args:
         networks: of the same tasks and classes.
         views: at least one.
-        inputs: for each view's size, normalised images (B, C, height, width).
+        inputs: for each view's size, normalized images (B, C, height, width).
         size: (height, width) of the masks.
 
     Returns:

@@ -13,7 +13,7 @@ class ConvNormAct(nn.Sequential):
 
     Args:
         in_channels, out_channels: channels before and after.
-        groups: groups of the normalisation.
+        groups: groups of the normalization.
         kernel_size: odd edge length of the kernel.
     """
 
@@ -52,15 +52,15 @@ class DoubleConv(nn.Sequential):
 
 
 class DoubleConvBatchNorm(nn.Sequential):
-    """Twice a 3x3 convolution that keeps the size, batch normalisation, ReLU: C_in -> C_out -> C_out.
+    """Twice a 3x3 convolution that keeps the size, batch normalization, ReLU: C_in -> C_out -> C_out.
 
-    The block of the plain U-Net (Ronneberger et al. 2015), padded and with the normalisation that has become usual.
+    The block of the plain U-Net (Ronneberger et al. 2015), padded and with the normalization that has become usual.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         layers: list[nn.Module] = []
         for channels in (in_channels, out_channels):
-            # No bias: the normalisation would take it out again.
+            # No bias: the normalization would take it out again.
             layers.append(nn.Conv2d(channels, out_channels, 3, padding=1, bias=False))
             layers += [nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True)]
         super().__init__(*layers)

@@ -1,4 +1,4 @@
-"""Instance normalisation that keeps the channels last."""
+"""Instance normalization that keeps the channels last."""
 
 import torch
 from torch import nn
@@ -9,7 +9,7 @@ class InstanceNorm2d(nn.InstanceNorm2d):
     """``nn.InstanceNorm2d`` with scale and shift, which on a CPU leaves a map in channels last as it is.
 
     PyTorch's own copies it to another layout and gives it on in that, so that each convolution after it copies again.
-    Batch normalisation of one image is instance normalisation, and has no such need. Ulyanov, Vedaldi, Lempitsky 2016,
+    Batch normalization of one image is instance normalization, and has no such need. Ulyanov, Vedaldi, Lempitsky 2016,
     "Instance Normalization: The Missing Ingredient for Fast Stylization".
 
     Args:

@@ -150,7 +150,7 @@ def _blend_table(batch: int, length: int, taps: int, dtype: torch.dtype) -> _Ble
 def one_at_a_time(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
     """``module(x)``, image by image on a CPU, whose caches hold the maps of one image but not those of a batch.
 
-    The same result for a module that does not mix images, that is for all but batch normalisation.
+    The same result for a module that does not mix images, that is for all but batch normalization.
     """
     if x.device.type != "cpu" or torch.compiler.is_compiling():
         return module(x)

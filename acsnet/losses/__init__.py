@@ -1,4 +1,4 @@
-"""What training minimises: losses of the mask, losses of the class, and how they become one."""
+"""What training minimizes: losses of the mask, losses of the class, and how they become one."""
 
 from acsnet.losses.balance import FixedBalance, UncertaintyBalance
 from acsnet.losses.build import (

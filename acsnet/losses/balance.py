@@ -28,9 +28,9 @@ class FixedBalance(nn.Module):
 class UncertaintyBalance(nn.Module):
     """Learned balance: the sum over both tasks of loss / (2 s^2) + log(1 + s^2).
 
-    Kendall et al. 2018 with the always positive regulariser of Liebel and Koerner 2018, as in He et al. 2024
+    Kendall et al. 2018 with the always positive regularizer of Liebel and Koerner 2018, as in He et al. 2024
     (ACSNet). `scales` (2,) holds s for segmentation and classification, 1 at the start: give `parameters()` of the
-    loss to the optimiser beside the network's.
+    loss to the optimizer beside the network's.
     """
 
     # s^2 settles near sqrt(loss / 2) for small losses; the floor only keeps the quotient finite where a loss is 0 or a

@@ -16,7 +16,7 @@ from acsnet.metrics.segmentation import (
     pixel_recall,
     segmentation_metrics,
 )
-from acsnet.metrics.summary import summarise_segmentation
+from acsnet.metrics.summary import summarize_segmentation
 
 __all__ = [
     "LesionCounts",
@@ -38,5 +38,5 @@ __all__ = [
     "reliability_bins",
     "segmentation_metrics",
     "sensitivity_at_specificity",
-    "summarise_segmentation",
+    "summarize_segmentation",
 ]

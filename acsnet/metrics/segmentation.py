@@ -1,10 +1,10 @@
 """Segmentation metrics of one image.
 
 Masks are boolean numpy arrays (H, W) at the image's original size, lesion True; distances are in pixels of that
-image, and in millimetres where its pixel size is known.
+image, and in millimeters where its pixel size is known.
 
 Overlaps and areas are ratios of pixel counts and are computed here; the edge of a mask and the distances between two
-edges come from MONAI, whose conventions hold: an edge pixel is a mask pixel with a 4-neighbour outside the mask (or
+edges come from MONAI, whose conventions hold: an edge pixel is a mask pixel with a 4-neighbor outside the mask (or
 outside the image), distances are Euclidean.
 
 Empty masks: the overlaps of an empty prediction on an empty truth are 1, of anything else on an empty truth 0; an
@@ -96,7 +96,7 @@ def hausdorff_distance_95(prediction: Mask, truth: Mask, pixel_size: Sequence[fl
     Args:
         prediction: boolean.
         truth: boolean.
-        pixel_size: millimetres a pixel, (vertical, horizontal): the distance is in millimetres then, else in pixels.
+        pixel_size: millimeters a pixel, (vertical, horizontal): the distance is in millimeters then, else in pixels.
 
     Raises:
         InputError: a mask is not boolean of rank 2, the shapes differ, or the pixel size is not two numbers above 0.
@@ -113,7 +113,7 @@ def average_surface_distance(prediction: Mask, truth: Mask, pixel_size: Sequence
     Args:
         prediction: boolean.
         truth: boolean.
-        pixel_size: millimetres a pixel, (vertical, horizontal): the distance is in millimetres then, else in pixels.
+        pixel_size: millimeters a pixel, (vertical, horizontal): the distance is in millimeters then, else in pixels.
 
     Raises:
         InputError: a mask is not boolean of rank 2, the shapes differ, or the pixel size is not two numbers above 0.
@@ -171,13 +171,13 @@ def segmentation_metrics(prediction: Mask, truth: Mask, pixel_size: Sequence[flo
 
     The keys are `dice`, `iou`, `hd95`, `assd`, `precision`, `recall`, `boundary_f1`, `area_error`, `area_difference`,
     `hd95_mm`, `assd_mm`, and `lesion_true_positives`, `lesion_false_positives` and `lesion_false_negatives` of
-    :func:`~acsnet.metrics.count_lesions`. Distances are NaN where either mask is empty, those in millimetres also
+    :func:`~acsnet.metrics.count_lesions`. Distances are NaN where either mask is empty, those in millimeters also
     without a pixel size; errors of the area are NaN on an empty truth.
 
     Args:
         prediction: boolean.
         truth: boolean.
-        pixel_size: millimetres a pixel, (vertical, horizontal), where known.
+        pixel_size: millimeters a pixel, (vertical, horizontal), where known.
 
     Raises:
         InputError: a mask is not boolean of rank 2, the shapes differ, or the pixel size is not two numbers above 0.
@@ -185,7 +185,7 @@ def segmentation_metrics(prediction: Mask, truth: Mask, pixel_size: Sequence[flo
     counts = _count_pixels(prediction, truth)
     edges = _edges(prediction, truth)
     distances = _directed_distances(edges)
-    millimetres = _in_millimetres(edges, distances, pixel_size)
+    millimeters = _in_millimeters(edges, distances, pixel_size)
     return {
         "dice": _dice(counts),
         "iou": _iou(counts),
@@ -196,8 +196,8 @@ def segmentation_metrics(prediction: Mask, truth: Mask, pixel_size: Sequence[flo
         "boundary_f1": _boundary_f1(distances, counts, BOUNDARY_TOLERANCE * math.hypot(*truth.shape)),
         "area_error": _area_error(counts),
         "area_difference": _area_difference(counts),
-        "hd95_mm": _hausdorff_95(millimetres),
-        "assd_mm": _average_distance(millimetres),
+        "hd95_mm": _hausdorff_95(millimeters),
+        "assd_mm": _average_distance(millimeters),
         **dict(zip(LESION_COUNTS, count_lesions(prediction, truth), strict=True)),
     }
 
@@ -274,12 +274,12 @@ def _directed_distances(edges: tuple[Mask, Mask] | None, spacing: Sequence[float
 def _check_pixel_size(pixel_size: Sequence[float]) -> None:
     if len(pixel_size) != 2 or not all(0 < value < math.inf for value in pixel_size):
         raise InputError(
-            f"the pixel size is {tuple(pixel_size)}: expected two numbers above 0, millimetres a pixel "
+            f"the pixel size is {tuple(pixel_size)}: expected two numbers above 0, millimeters a pixel "
             "(vertical, horizontal)"
         )
 
 
-def _in_millimetres(
+def _in_millimeters(
     edges: tuple[Mask, Mask] | None, distances: _Distances | None, pixel_size: Sequence[float] | None
 ) -> _Distances | None:
     """Give distances again, None where the pixel size is not known."""

@@ -9,7 +9,7 @@ from acsnet.metrics.detection import LesionCounts, detection_metrics
 from acsnet.metrics.segmentation import LESION_COUNTS, OVERLAPS, PER_IMAGE, UNDEFINABLE
 
 
-def summarise_segmentation(
+def summarize_segmentation(
     per_image: Sequence[Mapping[str, float]], labels: Sequence[str], *, normal_class: str = "normal"
 ) -> dict[str, Any]:
     """Average the metrics of many images: over all, lesion cases, normal cases, and each class.
@@ -36,7 +36,7 @@ def summarise_segmentation(
     classes = set(labels)
 
     def group(names: set[str]) -> dict[str, Any]:
-        return _summarise_group([image for image, label in zip(per_image, labels, strict=True) if label in names])
+        return _summarize_group([image for image, label in zip(per_image, labels, strict=True) if label in names])
 
     return {
         "all": group(classes),
@@ -57,7 +57,7 @@ def _check_image(index: int, image: Mapping[str, float]) -> None:
             raise InputError(f"image {index} has {key} {image[key]}: expected a finite number")
 
 
-def _summarise_group(images: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+def _summarize_group(images: Sequence[Mapping[str, float]]) -> dict[str, Any]:
     summary: dict[str, Any] = {"n": len(images)}
     for key in (*OVERLAPS, *UNDEFINABLE):
         defined = [image[key] for image in images if not math.isnan(image[key])]

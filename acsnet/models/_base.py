@@ -79,7 +79,7 @@ def check_images(images: torch.Tensor, in_channels: int, divisor: int) -> None:
             f"images have {images.shape[1]} channels, the network was built with in_channels={in_channels}"
         )
     if not images.is_floating_point():
-        raise InputError(f"images are {images.dtype}, needed is a floating type: divide by 255 and normalise first")
+        raise InputError(f"images are {images.dtype}, needed is a floating type: divide by 255 and normalize first")
     check_size(tuple(images.shape[2:]), divisor)
 
 

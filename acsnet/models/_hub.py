@@ -138,7 +138,7 @@ def _card_of(model: Any) -> CheckpointCard:
     card = getattr(model, "card", None)
     if not isinstance(card, CheckpointCard):
         raise InputError(
-            f"this {type(model).__name__} has no card, which says its classes and normalisation: load it by "
+            f"this {type(model).__name__} has no card, which says its classes and normalization: load it by "
             "acsnet.load_model, or set its attribute card to an acsnet.checkpoints.CheckpointCard"
         )
     return card

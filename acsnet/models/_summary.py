@@ -2,7 +2,7 @@
 
 Parameters are those of three classes and three input channels. GFLOPs are those of one image of 256x256 through both
 tasks, a multiplication and its addition counted as two: convolutions, matrix products and attention. Not counted are
-normalisations, activations, pooling, resizing, and the gather of a deformable convolution (an ``embedding_bag``; its
+normalizations, activations, pooling, resizing, and the gather of a deformable convolution (an ``embedding_bag``; its
 offset convolutions and its matrix product are counted). Networks are built without memory, on torch's meta device.
 """
 

@@ -69,7 +69,7 @@ class DecoderKind:
         upsampling: how much finer the input is than the decoder's output.
         output_stride: of the encoder.
         multiple: what the last width has to be a multiple of.
-        smallest_batch: that training takes; two where one value an image and channel is normalised over the batch.
+        smallest_batch: that training takes; two where one value an image and channel is normalized over the batch.
     """
 
     title: str
@@ -150,7 +150,7 @@ class EncoderDecoder(MultiTaskModel):
         """(B, in_channels, H, W) -> mask logits (B, 1, H, W), class logits (B, K).
 
         Raises:
-            InputError: for one image a batch in training where the decoder normalises over the batch alone.
+            InputError: for one image a batch in training where the decoder normalizes over the batch alone.
         """
         if self.training and not torch.compiler.is_compiling():
             self._check_batch(images.shape[0])
@@ -167,7 +167,7 @@ class EncoderDecoder(MultiTaskModel):
         if batch < self.smallest_batch:
             raise InputError(
                 f"training this network takes at least {self.smallest_batch} images a batch, got {batch}: its decoder "
-                "normalises one value an image over the batch (in a configuration: training.batch_size)"
+                "normalizes one value an image over the batch (in a configuration: training.batch_size)"
             )
 
 

@@ -70,7 +70,7 @@ class DeepFeaturesHead(nn.Module):
 @register_model(
     "nnunet",
     publication="Aumente-Maestro et al. 2025, Computer Methods and Programs in Biomedicine",
-    adds="five plain levels with instance normalisation, deep supervision, a classifier on three deep maps",
+    adds="five plain levels with instance normalization, deep supervision, a classifier on three deep maps",
     input_size=(128, 128),
 )
 class NNUNet(MultiTaskModel):
@@ -122,7 +122,7 @@ class NNUNet(MultiTaskModel):
         """(B, in_channels, H, W) -> mask logits (B, 1, H, W), class logits (B, K), ``aux`` at H/2, H/4 and H/8.
 
         Raises:
-            InputError: for images whose bottleneck would be a single pixel, which instance normalisation would erase.
+            InputError: for images whose bottleneck would be a single pixel, which instance normalization would erase.
         """
         if not torch.compiler.is_compiling() and tuple(images.shape[2:]) == (self.divisor, self.divisor):
             raise InputError("images are 32x32 (height x width), where nnunet's deepest map is one pixel: take 64x64")

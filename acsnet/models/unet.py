@@ -4,7 +4,7 @@ Ronneberger, Fischer, Brox: "U-Net: Convolutional Networks for Biomedical Image 
 Gate unit: He, Yang, Su, Wang, Computers in Biology and Medicine, 2024; see :class:`acsnet.layers.GateUnit`.
 
 Departures from the publication of 2015, which has no classifier: padded convolutions, so that the mask has the input's
-size and nothing is cropped; batch normalisation after each 3x3 convolution, and no dropout; one mask logit instead of
+size and nothing is cropped; batch normalization after each 3x3 convolution, and no dropout; one mask logit instead of
 two class maps; a classifier on the bottleneck (global average, a linear layer to half the channels, ReLU, a linear
 layer to the classes); any width and depth.
 """

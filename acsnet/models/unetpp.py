@@ -10,7 +10,7 @@ Zhou, Siddiquee, Tajbakhsh, Liang: "UNet++: A Nested U-Net Architecture for Medi
     level 3         X30 ---- X31                           X(depth,0): the bottleneck, with the classifier
     level 4           X40                                  X(0,1) ... X(0,depth): a mask each
 
-Departures from the publication, which has no classifier: batch normalisation after each 3x3 convolution; a classifier
+Departures from the publication, which has no classifier: batch normalization after each 3x3 convolution; a classifier
 on the bottleneck (global average, a linear layer to half the channels, ReLU, a linear layer to the classes); the mask
 is that of X(0,depth) rather than the average over all; any width and depth.
 """

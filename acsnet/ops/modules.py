@@ -56,7 +56,7 @@ class DeformConv2d(nn.Module):
         _check_divides(name, "groups", groups, "out_channels", out_channels)
         _check_divides(name, "offset_groups", offset_groups, "in_channels", in_channels)
         if backend != "auto":
-            find_backend(backend)  # a misspelt name shows here, a missing package when the layer runs
+            find_backend(backend)  # a misspelled name shows here, a missing package when the layer runs
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.kernel_size = to_pair(f"{name}: kernel_size", kernel_size, smallest=1)

@@ -91,8 +91,8 @@ def _malignant_outline(rng: np.random.Generator) -> NDArray[np.float64]:
     radii = 1 + _waves(rng, (2, 3, 4, 5), 0.15)
     margin = rng.choice(["spiculated", "angular", "microlobulated"])
     if margin == "spiculated":
-        for centre in rng.uniform(0, 2 * np.pi, rng.integers(7, 13)):
-            away = np.abs((ANGLES - centre + np.pi) % (2 * np.pi) - np.pi)
+        for center in rng.uniform(0, 2 * np.pi, rng.integers(7, 13)):
+            away = np.abs((ANGLES - center + np.pi) % (2 * np.pi) - np.pi)
             radii += rng.uniform(0.15, 0.4) * np.clip(1 - away / rng.uniform(0.12, 0.3), 0, None)
     elif margin == "angular":
         corners = np.sort(rng.uniform(0, 2 * np.pi, rng.integers(9, 14)))

@@ -1,4 +1,4 @@
-"""What a scanner burns into the picture: captions and callipers."""
+"""What a scanner burns into the picture: captions and calipers."""
 
 import cv2
 import numpy as np
@@ -36,7 +36,7 @@ def draw_caption(image: NDArray[np.uint8], mask: NDArray[np.bool_], rng: np.rand
     return False
 
 
-def draw_callipers(image: NDArray[np.uint8], mask: NDArray[np.bool_], rng: np.random.Generator) -> None:
+def draw_calipers(image: NDArray[np.uint8], mask: NDArray[np.bool_], rng: np.random.Generator) -> None:
     """Mark the ends of one lesion, in place, with crosses joined by a dotted line, along one axis or two.
 
     Args:

@@ -1,7 +1,7 @@
 """Breast-ultrasound phantoms: synthetic pictures with known lesions, written in the layout of BUSI.
 
 They let the whole pipeline be tried, tested and timed without patients' data. They are no substitute for it: a network
-trained on them alone has learnt this file, not medicine.
+trained on them alone has learned this file, not medicine.
 
 How a picture comes about:
 
@@ -13,7 +13,7 @@ How a picture comes about:
    scanner does (:mod:`acsnet.phantom.speckle`; Wagner et al. 1983).
 4. Attenuation summed along the beam, from which enhancement and shadow arise; residual of the depth gain; log
    compression.
-5. Captions and callipers (:mod:`acsnet.phantom.overlay`), which never change a mask.
+5. Captions and calipers (:mod:`acsnet.phantom.overlay`), which never change a mask.
 
 Sources: R. F. Wagner et al., "Statistics of speckle in ultrasound B-scans", IEEE Trans. Sonics Ultrason. 30(3), 1983,
 156-163; E. B. Mendelson et al., "ACR BI-RADS Ultrasound", in: ACR BI-RADS Atlas, 5th edition, 2013; W. Al-Dhabyani et
@@ -32,7 +32,7 @@ from tqdm.auto import tqdm
 
 from acsnet.errors import DataError, InputError
 from acsnet.phantom.lesion import Lesion, add_lesion, draw_lesion
-from acsnet.phantom.overlay import draw_callipers, draw_caption
+from acsnet.phantom.overlay import draw_calipers, draw_caption
 from acsnet.phantom.speckle import FloatImage, PointSpread, log_compress, speckle_envelope
 from acsnet.phantom.tissue import Medium, breast_tissue, shadow_db
 
@@ -40,7 +40,7 @@ LABELS = ("benign", "malignant", "normal")
 SMALLEST_SIDE = 64
 SECOND_LESION_RATE = 0.04
 CAPTION_RATE = 0.25
-CALLIPER_RATE = 0.15
+CALIPER_RATE = 0.15
 # How far the sides of written images vary about the size asked for, as a fraction.
 SIZE_VARIATION = 0.2
 
@@ -50,18 +50,18 @@ class Phantom:
     """A synthetic picture and what is known about it.
 
     Attributes:
-        image: (H, W) uint8, grey, 0 to 255.
+        image: (H, W) uint8, gray, 0 to 255.
         lesion_masks: (N, H, W) bool, a mask for each lesion; N is 0 for a normal breast, else 1 or 2.
         label: "benign", "malignant" or "normal".
-        has_caption: whether text is burnt into the image.
-        has_callipers: whether calliper marks are.
+        has_caption: whether text is burned into the image.
+        has_calipers: whether caliper marks are.
     """
 
     image: NDArray[np.uint8]
     lesion_masks: NDArray[np.bool_]
     label: str
     has_caption: bool
-    has_callipers: bool
+    has_calipers: bool
 
     @property
     def mask(self) -> NDArray[np.bool_]:
@@ -93,12 +93,12 @@ def make_phantom(label: str, seed: int, size: tuple[int, int] = (256, 256)) -> P
         add_lesion(medium, lesion, for_lesions)
     image = _scan(medium, for_image)
     masks = np.array([lesion.mask for lesion in lesions], dtype=np.bool_).reshape(len(lesions), height, width)
-    has_callipers = bool(lesions) and for_overlay.random() < CALLIPER_RATE
-    if has_callipers:
-        draw_callipers(image, masks[0], for_overlay)
+    has_calipers = bool(lesions) and for_overlay.random() < CALIPER_RATE
+    if has_calipers:
+        draw_calipers(image, masks[0], for_overlay)
     every_lesion = np.asarray(masks.any(axis=0), dtype=np.bool_)
     has_caption = for_overlay.random() < CAPTION_RATE and draw_caption(image, every_lesion, for_overlay)
-    return Phantom(image, masks, label, has_caption, has_callipers)
+    return Phantom(image, masks, label, has_caption, has_calipers)
 
 
 def _draw_lesions(size: tuple[int, int], malignant: bool, rng: np.random.Generator) -> list[Lesion]:
@@ -110,7 +110,7 @@ def _draw_lesions(size: tuple[int, int], malignant: bool, rng: np.random.Generat
 
 
 def _scan(medium: Medium, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Give the grey image (H, W) that a scanner with settings drawn at random makes of the tissue."""
+    """Give the gray image (H, W) that a scanner with settings drawn at random makes of the tissue."""
     height = medium.echo_db.shape[0]
     spread = PointSpread(
         axial=max(0.7, rng.uniform(0.0025, 0.0038) * height),
@@ -140,7 +140,7 @@ def write_phantoms(
     progress: bool = True,
     vary_size: bool = True,
 ) -> None:
-    """Write a data set in BUSI's layout: ``<class>/<class> (<id>).png`` and ``<class> (<id>)_mask.png``.
+    """Write a dataset in BUSI's layout: ``<class>/<class> (<id>).png`` and ``<class> (<id>)_mask.png``.
 
     A second lesion has its own file, ``<class> (<id>)_mask_1.png``; a normal image has a black mask. Image ``<id>`` of
     a class depends on ``seed``, ``size`` and ``vary_size`` only, not on how many others are written.

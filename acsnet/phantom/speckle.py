@@ -91,7 +91,7 @@ def _pad_to(kernel: NDArray[np.float64], length: int) -> NDArray[np.float64]:
 
 
 def log_compress(envelope: FloatImage, gain_db: FloatImage | float, dynamic_range_db: float) -> NDArray[np.uint8]:
-    """Give the grey image: 255 at 0 dB and above, 0 at ``-dynamic_range_db`` and below.
+    """Give the gray image: 255 at 0 dB and above, 0 at ``-dynamic_range_db`` and below.
 
     Args:
         envelope: (H, W) echo amplitude, >= 0; an amplitude of 1 is 0 dB.
@@ -99,5 +99,5 @@ def log_compress(envelope: FloatImage, gain_db: FloatImage | float, dynamic_rang
         dynamic_range_db: decibels between black and white, > 0.
     """
     level = 20.0 * np.log10(np.maximum(envelope, np.float32(TINY))) + gain_db
-    grey = 255.0 * (1.0 + level / dynamic_range_db)
-    return np.clip(np.rint(grey), 0, 255).astype(np.uint8)
+    gray = 255.0 * (1.0 + level / dynamic_range_db)
+    return np.clip(np.rint(gray), 0, 255).astype(np.uint8)

@@ -141,8 +141,8 @@ def _layer_textures(grid: _Grid, rng: np.random.Generator) -> list[FloatImage]:
     ducts = _level_lines(lobes, density, 0.006 * shape[0])
     gland = rng.uniform(3.0, 5.5) * streaks + 2 * patches - rng.uniform(6, 11) * _step(lobes - density, 0.8) - 5 * ducts
     fat = 1.0 * patches + 1.2 * streaks
-    fibres = grid.bend(smooth_noise(rng, shape, rng.uniform(0.012, 0.02), rng.uniform(0.3, 0.6)))
-    layers = (np.float32(0) * patches, fat, gland, fat, 4.0 * fibres + patches, 2.5 * fibres + 2.5 * patches)
+    fibers = grid.bend(smooth_noise(rng, shape, rng.uniform(0.012, 0.02), rng.uniform(0.3, 0.6)))
+    layers = (np.float32(0) * patches, fat, gland, fat, 4.0 * fibers + patches, 2.5 * fibers + 2.5 * patches)
     return [
         (level + texture + rng.normal(0, 1)).astype(np.float32) for level, texture in zip(LAYER_DB, layers, strict=True)
     ]
@@ -178,9 +178,9 @@ def _fascia(grid: _Grid, bounds: list[FloatImage], rng: np.random.Generator) -> 
     return total.astype(np.float32)
 
 
-def _ellipse(grid: _Grid, centre: tuple[float, float], semi_axes: tuple[float, float]) -> FloatImage:
-    """Give the distance (H, W) from a centre (depth, across) in units of the ellipse: 1 on its edge."""
-    below, aside = (grid.depth - centre[0]) / semi_axes[0], (grid.across - centre[1]) / semi_axes[1]
+def _ellipse(grid: _Grid, center: tuple[float, float], semi_axes: tuple[float, float]) -> FloatImage:
+    """Give the distance (H, W) from a center (depth, across) in units of the ellipse: 1 on its edge."""
+    below, aside = (grid.depth - center[0]) / semi_axes[0], (grid.across - center[1]) / semi_axes[1]
     return np.sqrt(below**2 + aside**2)
 
 
@@ -189,13 +189,13 @@ def _add_lobules(medium: Medium, grid: _Grid, gland: FloatImage, count: int, rng
     for _ in range(count):
         column = int(rng.integers(grid.shape[1]))
         rows = np.flatnonzero(gland[:, column] > 0.5)
-        centre = (float(grid.depth[rng.choice(rows), 0]), float(grid.across[0, column]))
+        center = (float(grid.depth[rng.choice(rows), 0]), float(grid.across[0, column]))
         semi = rng.uniform(0.02, 0.05)
-        radius = grid.bend(_ellipse(grid, centre, (semi, semi * rng.uniform(1.3, 2.6))))
+        radius = grid.bend(_ellipse(grid, center, (semi, semi * rng.uniform(1.3, 2.6))))
         inside = _step(1 - radius, 0.35) * gland
         medium.echo_db += inside * (LAYER_DB[1] - rng.uniform(0, 3) - medium.echo_db)
         medium.specular *= 1 - inside
-        facing = np.abs(grid.depth - centre[0]) / semi
+        facing = np.abs(grid.depth - center[0]) / semi
         capsule = facing * np.exp(-(((radius - 1) / 0.12) ** 2)) * (facing < 1.5) * gland
         medium.specular += rng.uniform(0.2, 0.8) * capsule
 
@@ -204,9 +204,9 @@ def _add_ligament_shadows(medium: Medium, grid: _Grid, start: FloatImage, count:
     """Write narrow shadows that steep ligaments cast from the lower edge of the fat."""
     for _ in range(count):
         column = int(rng.integers(grid.shape[1]))
-        depth, centre = float(start[0, column]), float(grid.across[0, column])
+        depth, center = float(start[0, column]), float(grid.across[0, column])
         width, total_db = rng.uniform(0.01, 0.05), rng.uniform(2, 8)
-        profile = np.exp(-(((grid.across - centre) / width) ** 2))
+        profile = np.exp(-(((grid.across - center) / width) ** 2))
         medium.loss_db += total_db * profile * _share_of_column(grid.depth, depth, rng.uniform(0.02, 0.1))
 
 
@@ -219,9 +219,9 @@ def _share_of_column(depth: FloatImage, start: float, thickness: float) -> Float
 def _add_rib(medium: Medium, grid: _Grid, chest_wall: FloatImage, rng: np.random.Generator) -> None:
     """Write a rib below the muscle: a bright arc with a deep shadow behind it."""
     column = int(rng.integers(grid.shape[1]))
-    centre = (float(chest_wall[0, column]) + 0.06, float(grid.across[0, column]))
-    radius = _ellipse(grid, centre, (0.06, rng.uniform(0.1, 0.16)))
-    medium.specular += 2.0 * np.exp(-(((radius - 1) / 0.08) ** 2)) * (grid.depth < centre[0] - 0.02)
+    center = (float(chest_wall[0, column]) + 0.06, float(grid.across[0, column]))
+    radius = _ellipse(grid, center, (0.06, rng.uniform(0.1, 0.16)))
+    medium.specular += 2.0 * np.exp(-(((radius - 1) / 0.08) ** 2)) * (grid.depth < center[0] - 0.02)
     medium.loss_db += _step(1 - radius, 0.3) * np.float32(25 / (0.12 * grid.shape[0]))
 
 

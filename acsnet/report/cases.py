@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from acsnet._utils.html import Picture, to_picture
-from acsnet._utils.overlay import PREDICTION_COLOUR, TRUTH_COLOUR, draw_contours
+from acsnet._utils.overlay import PREDICTION_COLOR, TRUTH_COLOR, draw_contours
 from acsnet.data import Record
 from acsnet.data.images import BoolArray, read_image, read_mask, read_merged_mask, resize_image, resize_mask
 from acsnet.data.verify import NORMAL
@@ -28,7 +28,7 @@ class CaseView:
     """One case of one network.
 
     Attributes:
-        name: of the image; with its data set where there are several.
+        name: of the image; with its dataset where there are several.
         label: its true class.
         predicted: the predicted class, or None of a network without classes.
         probability: of the predicted class, or None.
@@ -167,15 +167,15 @@ def _overlay(image: Image, records: Mapping[Image, Record], kept: Mapping[Image,
     record = records[image]
     photo = read_image(record.image)
     size = photo.shape[:2]
-    masks = [(read_merged_mask(record.masks, size), TRUTH_COLOUR)]
+    masks = [(read_merged_mask(record.masks, size), TRUTH_COLOR)]
     if image in kept:
         prediction: BoolArray = read_mask(kept[image])
         if prediction.shape != size:
             raise DataError(f"{kept[image]} is of another size than its image")
-        masks.append((prediction, PREDICTION_COLOUR))
+        masks.append((prediction, PREDICTION_COLOR))
     scale = SIDE / max(size)
     shown = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
     picture = resize_image(photo, shown)
-    for mask, colour in masks:
-        picture = draw_contours(picture, resize_mask(mask, shown), colour)
+    for mask, color in masks:
+        picture = draw_contours(picture, resize_mask(mask, shown), color)
     return to_picture(picture)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from acsnet._utils.plots import FAINT, INK, PALETTE, WIDTH, assign_colours, calm
+from acsnet._utils.plots import FAINT, INK, PALETTE, WIDTH, assign_colors, calm
 from acsnet.metrics.classification import POSITIVE_CLASS
 from acsnet.report.networks import Network
 from acsnet.statistics.results import FloatArray
@@ -29,17 +29,17 @@ _FEW = 8
 
 
 class Style(NamedTuple):
-    """How a network is drawn: networks of one colour have other dashes."""
+    """How a network is drawn: networks of one color have other dashes."""
 
-    colour: str
+    color: str
     dashes: str | tuple[int, tuple[float, ...]]
 
 
 def assign_styles(names: Sequence[str]) -> dict[str, Style]:
-    """Give every network its colour and dashes, the same in all figures."""
-    colours = assign_colours(names)
+    """Give every network its color and dashes, the same in all figures."""
+    colors = assign_colors(names)
     return {
-        name: Style(colours[name], _DASHES[index // len(PALETTE) % len(_DASHES)]) for index, name in enumerate(names)
+        name: Style(colors[name], _DASHES[index // len(PALETTE) % len(_DASHES)]) for index, name in enumerate(names)
     }
 
 
@@ -91,11 +91,11 @@ def _draw_histories(axes: "Axes", network: Network, key: str, style: Style) -> N
         return
     several = len(curves) > 1
     for curve in curves if several else ():
-        axes.plot(*curve.T, color=style.colour, linestyle=style.dashes, linewidth=0.6, alpha=0.45)
+        axes.plot(*curve.T, color=style.color, linestyle=style.dashes, linewidth=0.6, alpha=0.45)
     length = min(map(len, curves))
     epochs, values = np.mean([curve[:length] for curve in curves], axis=0).T
     marker = "o" if length == 1 else None
-    axes.plot(epochs, values, color=style.colour, linestyle=style.dashes, linewidth=1.8, marker=marker, markersize=3)
+    axes.plot(epochs, values, color=style.color, linestyle=style.dashes, linewidth=1.8, marker=marker, markersize=3)
 
 
 def draw_rankings(networks: Sequence[Network], styles: Mapping[str, Style]) -> "Figure":
@@ -114,7 +114,7 @@ def draw_rankings(networks: Sequence[Network], styles: Mapping[str, Style]) -> "
     for network in networks:
         positive, scores = malignant_scores(network)
         style = styles[network.name]
-        look = {"color": style.colour, "linestyle": style.dashes, "linewidth": 1.6}
+        look = {"color": style.color, "linestyle": style.dashes, "linewidth": 1.6}
         false_positives, sensitivity, _ = roc_curve(positive, scores, drop_intermediate=False)
         left.plot(false_positives, sensitivity, **look)
         precision, recall, _ = precision_recall_curve(positive, scores)
@@ -157,7 +157,7 @@ def _draw_legend(axes: "Axes", styles: Mapping[str, Style], place: str = "upper 
     axes.set_axis_off()
     longest = max(len(line) for label in styles for line in label.splitlines())
     size = 9 if len(styles) <= _FEW and longest <= letters else 7.5
-    handles = [Line2D([], [], color=style.colour, linestyle=style.dashes, linewidth=1.8) for style in styles.values()]
+    handles = [Line2D([], [], color=style.color, linestyle=style.dashes, linewidth=1.8) for style in styles.values()]
     legend = axes.legend(
         handles, [*styles], loc=place, frameon=False, fontsize=size, labelcolor=INK,
         borderpad=0, handlelength=2.6,

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from acsnet._utils.html import to_picture
-from acsnet._utils.overlay import TRUTH_COLOUR, draw_contours, draw_heat
+from acsnet._utils.overlay import TRUTH_COLOR, draw_contours, draw_heat
 from acsnet.config import EvaluationConfig, ViewsConfig
 from acsnet.data import Record
 from acsnet.data.images import read_image, read_merged_mask, resize_image
@@ -95,7 +95,7 @@ def _view(
     record = records[network.result.images[place]]
     image = read_image(record.image)
     truth = read_merged_mask(record.masks, image.shape[:2])
-    panels = [draw_contours(draw_heat(image, heat), truth, TRUTH_COLOUR) for heat in heats[place]]
+    panels = [draw_contours(draw_heat(image, heat), truth, TRUTH_COLOR) for heat in heats[place]]
     return view_case(network, place, to_picture(_side_by_side(panels)), "")
 
 

@@ -18,7 +18,7 @@ def find_records(networks: Sequence[Network]) -> tuple[dict[Image, Record], list
     """Find the records of the tested images in the data that the networks' configurations name.
 
     Returns:
-        The records, by data set and name of the image, and a line for everything that keeps images from being found.
+        The records, by dataset and name of the image, and a line for everything that keeps images from being found.
     """
     tested = {image for network in networks for image in network.result.images}
     found: dict[Image, Record] = {}

@@ -19,8 +19,8 @@ _BINS = 15
 # The height below a reliability diagram in which its counts are drawn, in units of accuracy.
 _COUNTS = 0.42
 _COLUMNS = 3
-# The running median is of so many neighbours in size, or this share of them if that is more.
-_NEIGHBOURS, _NEIGHBOUR_SHARE = 9, 0.12
+# The running median is of so many neighbors in size, or this share of them if that is more.
+_NEIGHBORS, _NEIGHBOR_SHARE = 9, 0.12
 
 
 def _grid(
@@ -59,30 +59,30 @@ def draw_calibration(networks: Sequence[Network], styles: Mapping[str, Style]) -
     """
 
     def draw(axes: "Axes", network: Network) -> None:
-        colour = styles[network.name].colour
+        color = styles[network.name].color
         labels, probabilities = _labels(network), network.result.probabilities
         assert probabilities is not None  # of networks that give classes
         images, accuracy, confidence = reliability_bins(labels, probabilities, _BINS)
         axes.plot((0, 1), (0, 1), color=FAINT, linewidth=1)
         filled = images > 0
-        axes.plot(confidence[filled], accuracy[filled], color=colour, linewidth=1.2, marker="o", markersize=4)
+        axes.plot(confidence[filled], accuracy[filled], color=color, linewidth=1.2, marker="o", markersize=4)
         error = expected_calibration_error(labels, probabilities, _BINS)
         axes.set_xlabel(f"mean probability (ECE {error:.3f})", fontsize=9)
         axes.set_ylabel("accuracy", fontsize=9)
         # No probability of the predicted class is lower.
         axes.set(xlim=(1 / len(network.result.class_names) - 0.02, 1.02), ylim=(-_COUNTS, 1.04), yticks=(0, 0.5, 1))
         axes.axhline(0, color=FAINT, linewidth=1)
-        _draw_counts(axes, images.tolist(), colour)
+        _draw_counts(axes, images.tolist(), color)
         calm(axes)
 
     return _grid(networks, 3.0, draw)
 
 
-def _draw_counts(axes: "Axes", images: Sequence[int], colour: str) -> None:
+def _draw_counts(axes: "Axes", images: Sequence[int], color: str) -> None:
     """Bars below the diagram, each with its number above."""
     middles = (np.arange(_BINS) + 0.5) / _BINS
     heights = 0.72 * _COUNTS * np.array(images) / max(images)
-    axes.bar(middles, heights, width=0.9 / _BINS, bottom=-_COUNTS, color=colour, alpha=0.5)
+    axes.bar(middles, heights, width=0.9 / _BINS, bottom=-_COUNTS, color=color, alpha=0.5)
     for middle, height, number in zip(middles, heights, images, strict=True):
         if number:
             axes.text(middle, height - _COUNTS, str(number), ha="center", va="bottom", fontsize=6.5, color=INK)
@@ -119,25 +119,25 @@ def draw_confusion(networks: Sequence[Network]) -> "Figure":
 
 
 def draw_sizes(
-    networks: Sequence[Network], shares: Mapping[tuple[str, str], float], colours: Mapping[str, str]
+    networks: Sequence[Network], shares: Mapping[tuple[str, str], float], colors: Mapping[str, str]
 ) -> "Figure":
     """Draw the Dice of every lesion against its share of the image, with a running median.
 
     Args:
         networks: those that give masks.
-        shares: of the image that is lesion, by data set and name of the image, 0-1; lesions that are not in it, or of
+        shares: of the image that is lesion, by dataset and name of the image, 0-1; lesions that are not in it, or of
             share 0, are left out.
-        colours: of the classes.
+        colors: of the classes.
     """
 
     def draw(axes: "Axes", network: Network) -> None:
         result = network.result
         size = np.array([shares.get(image, 0.0) for image in result.images])
         dice, labels = result.measures["dice"], np.array(result.labels)
-        for label, colour in colours.items():
+        for label, color in colors.items():
             chosen = (labels == label) & (size > 0)
             # Dots in pixels: thousands of them as shapes would weigh more than the rest of the page.
-            axes.scatter(100 * size[chosen], dice[chosen], s=9, color=colour, alpha=0.5, linewidths=0, rasterized=True)
+            axes.scatter(100 * size[chosen], dice[chosen], s=9, color=color, alpha=0.5, linewidths=0, rasterized=True)
         known = (size > 0) & ~np.isnan(dice)
         middle, medians = running_median(size[known], dice[known])
         axes.plot(100 * middle, medians, color=INK, linewidth=1.8)
@@ -150,12 +150,12 @@ def draw_sizes(
 
 
 def running_median(sizes: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The median of values (N,) among neighbours in size (N,), and the median size of these neighbours: (M,) each.
+    """The median of values (N,) among neighbors in size (N,), and the median size of these neighbors: (M,) each.
 
     The window is of 9 images, or 12 % of them where that is more; with fewer images than that there is one point.
     """
     order = np.argsort(sizes, kind="stable")
-    window = min(len(order), max(_NEIGHBOURS, round(_NEIGHBOUR_SHARE * len(order))))
+    window = min(len(order), max(_NEIGHBORS, round(_NEIGHBOR_SHARE * len(order))))
     if not window:
         return np.empty(0), np.empty(0)
     return tuple(  # type: ignore[return-value]
@@ -180,7 +180,7 @@ def draw_violins(networks: Sequence[Network], styles: Mapping[str, Style]) -> "F
     for axes, label in zip(panels, present, strict=True):
         chosen = labels == label
         for place, network in enumerate(networks):
-            _draw_violin(axes, network.result.measures["dice"][chosen], place, styles[network.name].colour)
+            _draw_violin(axes, network.result.measures["dice"][chosen], place, styles[network.name].color)
         title = f"{label} ({np.count_nonzero(chosen)})"
         axes.set_title(title, fontsize=10, color=INK, loc="left", parse_math=False)
         axes.set(xlim=(-0.02, 1.02), xlabel="Dice", ylim=(len(networks) - 0.4, -0.6))
@@ -191,7 +191,7 @@ def draw_violins(networks: Sequence[Network], styles: Mapping[str, Style]) -> "F
     return figure
 
 
-def _draw_violin(axes: "Axes", values: FloatArray, place: int, colour: str) -> None:
+def _draw_violin(axes: "Axes", values: FloatArray, place: int, color: str) -> None:
     from scipy.stats import gaussian_kde
 
     values = values[~np.isnan(values)]
@@ -199,9 +199,9 @@ def _draw_violin(axes: "Axes", values: FloatArray, place: int, colour: str) -> N
         points = np.linspace(values.min(), values.max(), 120)
         density = gaussian_kde(values)(points)
         width = 0.42 * density / density.max()
-        axes.fill_between(points, place - width, place + width, color=colour, alpha=0.35, linewidth=0)
+        axes.fill_between(points, place - width, place + width, color=color, alpha=0.35, linewidth=0)
     if len(values):
         low, middle, high = np.quantile(values, (0.25, 0.5, 0.75))
-        axes.plot((low, high), (place, place), color=colour, linewidth=4, solid_capstyle="butt")
-        axes.plot(middle, place, marker="o", color="white", markeredgecolor=colour, markersize=6)
+        axes.plot((low, high), (place, place), color=color, linewidth=4, solid_capstyle="butt")
+        axes.plot(middle, place, marker="o", color="white", markeredgecolor=color, markersize=6)
         axes.plot(values.mean(), place, marker="|", color=INK, markersize=11, markeredgewidth=1.6)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from acsnet._utils.html import inline_figure
-from acsnet._utils.plots import assign_colours
+from acsnet._utils.plots import assign_colors
 from acsnet.data import Record
 from acsnet.report.cases import CASES, NetworkPictures, draw_cases
 from acsnet.report.curves import Style, assign_styles, draw_rankings, draw_training, ranks_malignant, shared_trainings
@@ -22,13 +22,13 @@ class FigureView:
         address: the drawing itself, or "" where there is nothing to draw.
         alt: what it shows, for who does not see it.
         caption: how to read it; without a drawing, why there is none.
-        colours: of the classes, where the figure has them.
+        colors: of the classes, where the figure has them.
     """
 
     address: str
     alt: str
     caption: str
-    colours: Mapping[str, str] | None = None
+    colors: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def _rankings(networks: Sequence[Network]) -> FigureView:
     return FigureView(
         inline_figure(draw_rankings(ranking, _styles(networks))),
         "ROC curves and precision-recall curves of malignant against the rest, a line a network",
-        "Malignant against the rest, folds pooled, so that images of different folds are ordered too. Grey: chance.",
+        "Malignant against the rest, folds pooled, so that images of different folds are ordered too. Gray: chance.",
     )
 
 
@@ -123,7 +123,7 @@ def _calibration(networks: Sequence[Network]) -> FigureView:
         inline_figure(draw_calibration(classifying, _styles(networks))),
         "Reliability diagrams: accuracy against mean probability of the predicted class, a panel a network",
         "Of each bin of the predicted class's probability: how often it was right, and below how many images it has. "
-        "Points above the grey line are right more often than they say. ECE: expected calibration error, 15 bins.",
+        "Points above the gray line are right more often than they say. ECE: expected calibration error, 15 bins.",
     )
 
 
@@ -146,10 +146,10 @@ def _sizes(networks: Sequence[Network], records: Mapping[Image, Record]) -> Figu
     if not any(shares.values()):
         return _nothing("The true masks are not where the configurations say they are (data.root or data.records).")
     present = [name for name in networks[0].result.class_names if name in networks[0].result.labels]
-    # A class keeps its colour whether or not it is in the figure.
-    colours = assign_colours(networks[0].result.class_names)
+    # A class keeps its color whether or not it is in the figure.
+    colors = assign_colors(networks[0].result.class_names)
     lesions = {
-        name: colours[name]
+        name: colors[name]
         for name in present
         if any(shares.get(image, 0) > 0 for image, label in zip(
             networks[0].result.images, networks[0].result.labels, strict=True) if label == name)
@@ -158,7 +158,7 @@ def _sizes(networks: Sequence[Network], records: Mapping[Image, Record]) -> Figu
     return FigureView(
         inline_figure(draw_sizes(segmenting, shares, lesions)),
         "Scatter plots of Dice against the share of the image that is lesion, a panel a network",
-        f"{known} images with a lesion. Line: running median of the neighbours in size.",
+        f"{known} images with a lesion. Line: running median of the neighbors in size.",
         lesions,
     )
 

@@ -3,7 +3,7 @@
 from acsnet.statistics.bootstrap import BootstrapInterval, ClusterBootstrap, Resampled, bootstrap_mean
 from acsnet.statistics.compare import Comparison, NetworkEstimates, NetworkPair, compare, paired_differences
 from acsnet.statistics.delong import auroc_covariance, delong_interval, delong_test
-from acsnet.statistics.folds import FoldSummary, summarise_folds
+from acsnet.statistics.folds import FoldSummary, summarize_folds
 from acsnet.statistics.holm import holm
 from acsnet.statistics.measures import MEASURES, Measure
 from acsnet.statistics.paired import mcnemar_test, wilcoxon_test
@@ -55,7 +55,7 @@ __all__ = [
     "pool_networks",
     "read_run",
     "read_runs",
-    "summarise_folds",
+    "summarize_folds",
     "weighted_f1_of",
     "wilcoxon_test",
 ]

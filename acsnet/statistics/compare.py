@@ -11,7 +11,7 @@ import numpy as np
 from acsnet._utils.naming import look_up
 from acsnet.errors import InputError
 from acsnet.statistics.bootstrap import BootstrapInterval, ClusterBootstrap, Resampled
-from acsnet.statistics.folds import FoldSummary, summarise_folds
+from acsnet.statistics.folds import FoldSummary, summarize_folds
 from acsnet.statistics.holm import holm
 from acsnet.statistics.measures import MEASURES, Measure
 from acsnet.statistics.pooling import check_comparable, pool_networks
@@ -92,7 +92,7 @@ def compare(
 ) -> Comparison:
     """Compare networks tested on the same images; runs of one name are folds of one network, and pooled.
 
-    By default every pair is tested. To test only against the network that turned out best would favour it: it is best
+    By default every pair is tested. To test only against the network that turned out best would favor it: it is best
     partly by chance, on these very images. Name a reference that was chosen before the results were seen, and there are
     fewer tests to correct for. Each measure is a family of tests of its own.
 
@@ -129,7 +129,7 @@ def compare(
                 name=network.name,
                 runs=len(network.folders),
                 estimates={key: resampled[network.name, key].interval(level) for key in MEASURES},
-                folds=summarise_folds(network.metrics),
+                folds=summarize_folds(network.metrics),
             )
             for network in networks
         ),

@@ -110,7 +110,7 @@ def delong_test(
         groups: (N,) the group of each image; by default each is alone.
 
     Returns:
-        The statistic is the standardised difference z. Networks that order the images alike have p-value 1.
+        The statistic is the standardized difference z. Networks that order the images alike have p-value 1.
 
     Raises:
         InputError: for other shapes, or a score that is not finite.

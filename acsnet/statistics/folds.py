@@ -29,7 +29,7 @@ class FoldSummary:
     reason: str
 
 
-def summarise_folds(metrics: Sequence[Mapping[str, Any]]) -> dict[str, FoldSummary]:
+def summarize_folds(metrics: Sequence[Mapping[str, Any]]) -> dict[str, FoldSummary]:
     """Average every number of the metrics of several folds.
 
     Args:
@@ -46,7 +46,7 @@ def summarise_folds(metrics: Sequence[Mapping[str, Any]]) -> dict[str, FoldSumma
         raise InputError("there is no fold to average: give the metrics of one at least")
     folds = [dict(_numbers(fold)) for fold in metrics]
     names = dict.fromkeys(name for fold in folds for name in fold)
-    return {name: _summarise([fold.get(name) for fold in folds]) for name in names}
+    return {name: _summarize([fold.get(name) for fold in folds]) for name in names}
 
 
 def _numbers(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float | None]]:
@@ -57,7 +57,7 @@ def _numbers(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
             yield f"{prefix}{key}", None if value is None or np.isnan(value) else float(value)
 
 
-def _summarise(values: Sequence[float | None]) -> FoldSummary:
+def _summarize(values: Sequence[float | None]) -> FoldSummary:
     known = [value for value in values if value is not None]
     lacking = [str(fold) for fold, value in enumerate(values, start=1) if value is None]
     reasons = [f"undefined in fold {', '.join(lacking)} of {len(values)}"] if lacking else []

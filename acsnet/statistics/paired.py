@@ -42,7 +42,7 @@ def group_numbers(groups: Sequence[str] | None, images: int) -> npt.NDArray[np.i
 
 
 def _test_sums(signed: npt.NDArray[np.float64], numbers: npt.NDArray[np.intp]) -> tuple[float, float]:
-    """The standardised total of signed values (N,) whose sums of a group are independent, and its p-value."""
+    """The standardized total of signed values (N,) whose sums of a group are independent, and its p-value."""
     from scipy.stats import norm
 
     sums = np.bincount(numbers, signed)
@@ -62,7 +62,7 @@ def wilcoxon_test(first: npt.ArrayLike, second: npt.ArrayLike, groups: Sequence[
         groups: (N,) the group of each image; by default each is alone.
 
     Returns:
-        The difference is that of the means; the statistic is the smaller sum of ranks, by group the standardised z.
+        The difference is that of the means; the statistic is the smaller sum of ranks, by group the standardized z.
 
     Raises:
         InputError: for other shapes.
@@ -95,7 +95,7 @@ def mcnemar_test(first: npt.ArrayLike, second: npt.ArrayLike, groups: Sequence[s
 
     Returns:
         The difference is that of the accuracies; the statistic is the smaller number of images that only one of the two
-        has right, by group the standardised z. Without such an image the p-value is 1.
+        has right, by group the standardized z. Without such an image the p-value is 1.
 
     Raises:
         InputError: for other shapes.

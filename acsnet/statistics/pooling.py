@@ -130,7 +130,7 @@ def _difference(first: RunResult, second: RunResult) -> str:
             return f"{what} of {len(unlike)} images differ: {name_first(unlike)}"
     if first.dataset_hashes != second.dataset_hashes:
         return (
-            f"images of the same names have other pixels: data set hashes are {', '.join(first.dataset_hashes)} and "
+            f"images of the same names have other pixels: dataset hashes are {', '.join(first.dataset_hashes)} and "
             f"{', '.join(second.dataset_hashes)}"
         )
     return ""

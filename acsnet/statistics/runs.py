@@ -42,7 +42,7 @@ class RunResult:
         dataset_hashes: of the tested images' names, labels and pixels, one a run, sorted.
         metrics: the metrics of each run, as in ``metrics.json``.
         provenance: what else is in the ``metrics.json`` of each run: checkpoint, data, protocol.
-        images: data set and name of each image (N,), sorted.
+        images: dataset and name of each image (N,), sorted.
         labels: the true class of each image (N,).
         groups: the group of each image (N,); an image without one is a group of its own.
         predicted: the predicted class of each image (N,), or None of a network without classes.

@@ -1,4 +1,4 @@
-"""Training: loop, optimiser and schedule, run folder."""
+"""Training: loop, optimizer and schedule, run folder."""
 
 from acsnet.training.builders import prepare_training
 from acsnet.training.environment import describe_environment

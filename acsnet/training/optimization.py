@@ -1,4 +1,4 @@
-"""Optimiser and learning-rate schedule from the configuration."""
+"""Optimizer and learning-rate schedule from the configuration."""
 
 import math
 from typing import Any
@@ -64,11 +64,11 @@ class Schedule:
             self._set(self._factor(epoch))
 
     def state_dict(self) -> dict[str, Any]:
-        """What resuming needs beside the optimiser's state."""
+        """What resuming needs beside the optimizer's state."""
         return self._plateau.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from :meth:`state_dict`; the rate itself comes back with the optimiser's state."""
+        """Go on from :meth:`state_dict`; the rate itself comes back with the optimizer's state."""
         self._plateau.load_state_dict(state)
 
     def _factor(self, epoch: int) -> float:

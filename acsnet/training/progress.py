@@ -10,7 +10,7 @@ import numpy.typing as npt
 from torch.utils.tensorboard import SummaryWriter
 from tqdm.auto import tqdm
 
-from acsnet._utils.overlay import PREDICTION_COLOUR, TRUTH_COLOUR, add_caption, draw_contours
+from acsnet._utils.overlay import PREDICTION_COLOR, TRUTH_COLOR, add_caption, draw_contours
 from acsnet.training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
@@ -113,6 +113,6 @@ def case_picture(
         caption: stands below.
     """
     rgb = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
-    rows = [rgb, draw_contours(rgb, truth, TRUTH_COLOUR)]
-    rows += [] if prediction is None else [draw_contours(rgb, prediction, PREDICTION_COLOUR)]
+    rows = [rgb, draw_contours(rgb, truth, TRUTH_COLOR)]
+    rows += [] if prediction is None else [draw_contours(rgb, prediction, PREDICTION_COLOR)]
     return add_caption(np.concatenate(rows), caption)

@@ -78,7 +78,7 @@ class Teacher:
 class OfLuminance(nn.Module):
     """A network of one channel for images of three: it is given their luminance (ITU-R BT.601), as it was trained.
 
-    (B, 3, H, W), normalised by one mean and deviation for all channels -> what the network gives.
+    (B, 3, H, W), normalized by one mean and deviation for all channels -> what the network gives.
     """
 
     _WEIGHTS = (0.299, 0.587, 0.114)
@@ -100,7 +100,7 @@ def check_teacher(config: Config) -> None:
     A student of three channels may learn from a teacher of one.
 
     Raises:
-        ConfigError: for other classes, tasks, channels or normalisation.
+        ConfigError: for other classes, tasks, channels or normalization.
         CheckpointError: for a file that cannot be used.
         UnknownNameError: for a name that is not released.
     """

@@ -195,7 +195,7 @@ class Trainer:
         return {name: f"{self.history[-1][name]:.3f}" for name in names if self.history and name in self.history[-1]}
 
     def _step(self, batch: Sample, step: int) -> tuple[float, float, float, float]:
-        """One optimiser step; returns total, segmentation, classification, distillation loss (0 for one left out)."""
+        """One optimizer step; returns total, segmentation, classification, distillation loss (0 for one left out)."""
         taught = self._teach(batch)
         losses = self.loss(self._forward(self.model, batch), batch["mask"].float(), batch["label"], taught)
         total = losses.total.item()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from acsnet.cli import add_override_argument, run
 
-_STEPS = """first   python -m scripts.release CHECKPOINT --name NAME --recipe CONFIG [--set ...] --licence TEXT [...]
+_STEPS = """first   python -m scripts.release CHECKPOINT --name NAME --recipe CONFIG [--set ...] --license TEXT [...]
 then    python tools/test.py --checkpoint NAME [--set ...] --out DIR
 then    python -m scripts.release --name NAME --results DIR [--set data.root=... or data.records=...]
 always  python -m scripts.release --check [--reproduce [--set data.root=...]]"""
@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--recipe", type=Path, metavar="CONFIG", help="the configuration it was trained by")
     before_help = "what made the weights it started from, as 'tools/train.py CONFIG'"
     parser.add_argument("--before", nargs="+", default=[], metavar="COMMAND", help=before_help)
-    parser.add_argument("--licence", metavar="TEXT", help="of the weights, as CC-BY-4.0")
+    parser.add_argument("--license", metavar="TEXT", help="of the weights, as CC-BY-4.0")
     parser.add_argument("--limits", nargs="+", default=[], metavar="TEXT", help="what it is not good at")
     parser.add_argument("--results", type=Path, metavar="DIR", help="what tools/test.py --checkpoint NAME wrote")
     add_override_argument(parser, "data.root=FOLDER, as the training or test had")
@@ -35,8 +35,8 @@ def main() -> None:
     steps = [arguments.checkpoint, arguments.results, arguments.readme or None, arguments.check or None]
     if sum(step is not None for step in steps) != 1:
         parser.error("give one of CHECKPOINT, --results, --readme and --check")
-    if arguments.checkpoint and not (arguments.name and arguments.recipe and arguments.licence):
-        parser.error("CHECKPOINT needs --name, --recipe and --licence")
+    if arguments.checkpoint and not (arguments.name and arguments.recipe and arguments.license):
+        parser.error("CHECKPOINT needs --name, --recipe and --license")
     if arguments.results and not arguments.name:
         parser.error("--results needs --name")
 
@@ -46,7 +46,7 @@ def main() -> None:
 
     folder, name, overrides = index_folder(), arguments.name, arguments.overrides
     if arguments.checkpoint:
-        how = (arguments.recipe, overrides, arguments.licence, arguments.limits, folder, arguments.before)
+        how = (arguments.recipe, overrides, arguments.license, arguments.limits, folder, arguments.before)
         difference = release.release_checkpoint(arguments.checkpoint, name, *how)
         entry = released_checkpoint(name)
         print(

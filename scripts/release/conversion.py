@@ -32,7 +32,7 @@ def release_checkpoint(
     name: str,
     config: Path,
     overrides: Sequence[str],
-    licence: str,
+    license: str,
     limits: Sequence[str],
     folder: Path,
     before: Sequence[str] = (),
@@ -47,7 +47,7 @@ def release_checkpoint(
         name: to be released under; lower-case letters, digits, ``_`` and ``-``.
         config: the configuration it was trained by, a file of this repository.
         overrides: what was given by ``--set`` in its training; where the data lay may be left out.
-        licence: of the weights.
+        license: of the weights.
         limits: what it is not good at, a sentence each.
         folder: of the index.
         before: the commands that made the weights which training started from, ``tools/train.py ...`` each.
@@ -81,7 +81,7 @@ def release_checkpoint(
                 f"{checkpoint} cannot be released in half precision: a probability differs by {difference:.4f} from "
                 f"the original's, more than {PROBABILITY_TOLERANCE}"
             )
-        entry = _entry(staged, target.name, card, recipe, licence, limits)
+        entry = _entry(staged, target.name, card, recipe, license, limits)
         check_public(entry.model_dump(mode="json"), "the entry of the index")
         os.replace(staged, target)
     finally:
@@ -152,7 +152,7 @@ def _recipe(config: Path, overrides: Sequence[str], card: CheckpointCard, before
 
 
 def _entry(
-    path: Path, file: str, card: CheckpointCard, recipe: Recipe, licence: str, limits: Sequence[str]
+    path: Path, file: str, card: CheckpointCard, recipe: Recipe, license: str, limits: Sequence[str]
 ) -> ReleasedCheckpoint:
     height, width = card.input_size
     data = card.dataset
@@ -174,5 +174,5 @@ def _entry(
         intended_use=INTENDED_USE,
         limits=tuple(limits),
         code_version=card.code_version,
-        licence=licence,
+        license=license,
     )

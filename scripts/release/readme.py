@@ -85,7 +85,7 @@ def _card(name: str, entry: ReleasedCheckpoint) -> str:
         f"`{entry.data.hash}`, split `{entry.split_hash or 'several'}`), with acsnet {entry.code_version}",
         f"- **Intended use:** {entry.intended_use}",
         *(f"- **Limit:** {limit}" for limit in entry.limits),
-        f"- **Licence:** {entry.licence}",
+        f"- **License:** {entry.license}",
         f"- **File:** `{entry.file}`, {entry.size} bytes, float16, SHA-256 `{entry.sha256}`",
         "",
         "```python",

@@ -23,7 +23,7 @@ def content(address: str, kind: str) -> bytes:
     return base64.b64decode(address.removeprefix(start), validate=True)
 
 
-def test_a_picture_keeps_its_size_and_colours() -> None:
+def test_a_picture_keeps_its_size_and_colors() -> None:
     image = np.zeros((40, 60, 3), np.uint8)
     image[:, :30] = (220, 30, 10)
     decoded = np.asarray(Image.open(io.BytesIO(content(inline_jpeg(image, quality=95), "image/jpeg"))))

@@ -3,11 +3,11 @@ import numpy.typing as npt
 import pytest
 
 from acsnet._utils.overlay import (
-    BOX_COLOUR,
+    BOX_COLOR,
     HEAT_OPACITY,
-    PREDICTION_COLOUR,
-    SECOND_COLOUR,
-    TRUTH_COLOUR,
+    PREDICTION_COLOR,
+    SECOND_COLOR,
+    TRUTH_COLOR,
     add_caption,
     draw_boxes,
     draw_contours,
@@ -15,7 +15,7 @@ from acsnet._utils.overlay import (
 )
 from acsnet.errors import InputError
 
-COLOUR = (10, 20, 30)
+COLOR = (10, 20, 30)
 
 
 def square(size: int, low: int, high: int) -> npt.NDArray[np.bool_]:
@@ -25,12 +25,12 @@ def square(size: int, low: int, high: int) -> npt.NDArray[np.bool_]:
 
 
 def painted(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    return (picture == COLOUR).all(axis=2)
+    return (picture == COLOR).all(axis=2)
 
 
 def test_the_outline_of_a_square_is_its_border_pixels() -> None:
     image = np.full((12, 12, 3), 200, np.uint8)
-    picture = draw_contours(image, square(12, 3, 9), COLOUR)
+    picture = draw_contours(image, square(12, 3, 9), COLOR)
     expected = square(12, 3, 9) & ~square(12, 4, 8)
     assert np.array_equal(painted(picture), expected)
     assert (picture[~expected] == 200).all()
@@ -38,25 +38,25 @@ def test_the_outline_of_a_square_is_its_border_pixels() -> None:
 
 @pytest.mark.parametrize("image", [np.zeros((12, 12, 3), np.uint8), np.zeros((3, 12, 12), np.uint8).transpose(1, 2, 0)])
 def test_the_image_is_left_as_it_was_and_may_be_a_view(image: npt.NDArray[np.uint8]) -> None:
-    picture = draw_contours(image, square(12, 3, 9), COLOUR)
+    picture = draw_contours(image, square(12, 3, 9), COLOR)
     assert not image.any()
     assert painted(picture).any()
 
 
 def test_holes_have_no_outline() -> None:
     mask = square(16, 2, 14) & ~square(16, 6, 10)
-    picture = draw_contours(np.zeros((16, 16, 3), np.uint8), mask, COLOUR)
+    picture = draw_contours(np.zeros((16, 16, 3), np.uint8), mask, COLOR)
     assert np.array_equal(painted(picture), square(16, 2, 14) & ~square(16, 3, 13))
 
 
 def test_an_empty_mask_draws_nothing() -> None:
     image = np.random.default_rng(0).integers(0, 255, (12, 12, 3), dtype=np.uint8)
-    assert np.array_equal(draw_contours(image, np.zeros((12, 12), np.bool_), COLOUR), image)
+    assert np.array_equal(draw_contours(image, np.zeros((12, 12), np.bool_), COLOR), image)
 
 
 def test_every_part_of_a_mask_is_outlined() -> None:
     mask = square(20, 2, 5) | square(20, 10, 16)
-    picture = painted(draw_contours(np.zeros((20, 20, 3), np.uint8), mask, COLOUR))
+    picture = painted(draw_contours(np.zeros((20, 20, 3), np.uint8), mask, COLOR))
     assert picture[2, 2]
     assert picture[15, 15]
 
@@ -64,14 +64,14 @@ def test_every_part_of_a_mask_is_outlined() -> None:
 def test_outlines_are_wider_on_larger_images() -> None:
     widths = []
     for size in (300, 900, 1800):
-        picture = draw_contours(np.zeros((size, size, 3), np.uint8), square(size, size // 4, size // 2), COLOUR)
+        picture = draw_contours(np.zeros((size, size, 3), np.uint8), square(size, size // 4, size // 2), COLOR)
         widths.append(painted(picture)[: size // 3, size // 3].sum())
     assert widths[0] == 1
     assert widths[0] < widths[1] < widths[2] < 12
 
 
-def test_everything_drawn_has_a_colour_of_its_own() -> None:
-    assert len({TRUTH_COLOUR, PREDICTION_COLOUR, SECOND_COLOUR, BOX_COLOUR}) == 4
+def test_everything_drawn_has_a_color_of_its_own() -> None:
+    assert len({TRUTH_COLOR, PREDICTION_COLOR, SECOND_COLOR, BOX_COLOR}) == 4
 
 
 @pytest.mark.parametrize("text", ["ok", "benign: a caption that is far too long for so narrow a picture", ""])
@@ -97,7 +97,7 @@ def test_a_short_caption_is_not_shrunk() -> None:
 
 def test_a_box_runs_around_its_pixels_and_covers_none() -> None:
     image = np.full((12, 16, 3), 200, np.uint8)
-    drawn = painted(draw_boxes(image, [(4, 3, 9, 7)], COLOUR))
+    drawn = painted(draw_boxes(image, [(4, 3, 9, 7)], COLOR))
     expected = np.zeros((12, 16), np.bool_)
     expected[2:8, 3:10] = True
     expected[3:7, 4:9] = False
@@ -106,27 +106,27 @@ def test_a_box_runs_around_its_pixels_and_covers_none() -> None:
 
 
 def test_a_box_at_the_border_stays_in_the_image() -> None:
-    drawn = painted(draw_boxes(np.zeros((8, 10, 3), np.uint8), [(0, 0, 10, 8)], COLOUR))
+    drawn = painted(draw_boxes(np.zeros((8, 10, 3), np.uint8), [(0, 0, 10, 8)], COLOR))
     expected = np.ones((8, 10), np.bool_)
     expected[1:-1, 1:-1] = False
     assert np.array_equal(drawn, expected)
 
 
 def test_no_box_draws_nothing() -> None:
-    assert not painted(draw_boxes(np.zeros((8, 10, 3), np.uint8), [], COLOUR)).any()
+    assert not painted(draw_boxes(np.zeros((8, 10, 3), np.uint8), [], COLOR)).any()
 
 
 def test_heat_is_laid_over_the_image() -> None:
-    """No heat changes nothing; the colour is the map's, and the image's share what its opacity leaves."""
+    """No heat changes nothing; the color is the map's, and the image's share what its opacity leaves."""
     image = np.full((2, 3, 3), 100, np.uint8)
     heat = np.array([[0.0, 0.5, 1.0], [0.0, 0.0, 0.0]])
     picture = draw_heat(image, heat)
     assert (picture.shape, picture.dtype) == ((2, 3, 3), np.uint8)
     assert (picture[heat == 0] == 100).all()
     # Matplotlib's inferno at 128 of 255 and at its end, by its published table.
-    for position, colour, value in (((0, 1), (188, 55, 84), 0.5), ((0, 2), (252, 255, 164), 1.0)):
+    for position, color, value in (((0, 1), (188, 55, 84), 0.5), ((0, 2), (252, 255, 164), 1.0)):
         share = HEAT_OPACITY * value
-        np.testing.assert_allclose(picture[position], (1 - share) * 100 + share * np.array(colour), atol=1.5)
+        np.testing.assert_allclose(picture[position], (1 - share) * 100 + share * np.array(color), atol=1.5)
     assert (image == 100).all()
 
 

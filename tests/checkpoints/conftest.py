@@ -32,7 +32,7 @@ def entry_of(path: Path, **changes: Any) -> dict[str, Any]:
         "intended_use": "tests",
         "limits": [],
         "code_version": "0",
-        "licence": "none",
+        "license": "none",
         **changes,
     }
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from acsnet.curation import check_folder, curate, summarise, write_findings
+from acsnet.curation import check_folder, curate, summarize, write_findings
 from acsnet.curation.output import FILES
 from acsnet.data import Record, read_busi, read_record_table
 from acsnet.errors import DataError, UnknownNameError
@@ -77,7 +77,7 @@ def test_from_records_to_files(root: Path, tmp_path: Path) -> None:
     page = (tmp_path / "report.html").read_text()
     assert "malignant (22).png" in page
 
-    summary = summarise(findings)
+    summary = summarize(findings)
     assert "22 images in 19 groups that a split must not part" in summary
     assert "pairs: 2 identical, 1 copies, 0 overlaps" in summary
     assert "sets of copies: 3 of 2" in summary
@@ -123,7 +123,7 @@ def test_two_images_are_curated_though_no_split_of_them_can_leak(root: Path, tmp
     assert findings.kept == (True, False)
     write_findings(tmp_path, findings, progress=False)
     assert "benign (21).png" in (tmp_path / "report.html").read_text()
-    assert "leaks" not in summarise(findings)
+    assert "leaks" not in summarize(findings)
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_coordinates_of_a_mirrored_smaller_crop() -> None:
     assert pair.mirrored
     assert pair.overlap[0] == pytest.approx(0.8 * 0.8, abs=0.03)
     for x, y in ((100, 50), (350, 250), (200, 150)):
-        # By hand, with coordinates of pixel centres: cut out, mirrored, scaled.
+        # By hand, with coordinates of pixel centers: cut out, mirrored, scaled.
         expected = ((320 - 1 - (x - left)) + 0.5) * scale - 0.5, (y - top + 0.5) * scale - 0.5
         assert pair.transform @ (x, y, 1) == pytest.approx(expected, abs=0.7)
 
@@ -74,7 +74,7 @@ def test_windows_of_one_scan_overlap() -> None:
     assert pair.mask_dice == pytest.approx(1, abs=0.05)
 
 
-def test_a_neighbouring_frame_is_an_overlap_and_its_mask_no_conflict() -> None:
+def test_a_neighboring_frame_is_an_overlap_and_its_mask_no_conflict() -> None:
     image, mask = phantom(5)
     # A moment later: the tissue has moved under the probe, and part of the speckle has changed.
     y, x = np.mgrid[: image.shape[0], : image.shape[1]].astype(np.float32)

@@ -14,14 +14,14 @@ WHITE = (225, 225, 225)
 
 
 def _scan(number: int, label: str = "benign", size: tuple[int, int] = (300, 400)) -> UInt8Array:
-    """One of the phantoms without caption and callipers, as an image of three channels."""
+    """One of the phantoms without caption and calipers, as an image of three channels."""
     return np.repeat(_clean(label, size)[number][:, :, None], 3, axis=2)
 
 
 @cache
 def _clean(label: str, size: tuple[int, int]) -> list[UInt8Array]:
     phantoms = [make_phantom(label, seed, size) for seed in range(10)]
-    return [made.image for made in phantoms if not made.has_caption and not made.has_callipers]
+    return [made.image for made in phantoms if not made.has_caption and not made.has_calipers]
 
 
 def _only(image: UInt8Array, kind: str) -> Flag:
@@ -98,18 +98,18 @@ def test_characters_apart_are_no_text() -> None:
 
 @pytest.mark.parametrize("marker", [cv2.MARKER_CROSS, cv2.MARKER_TILTED_CROSS])
 @pytest.mark.parametrize("side", [9, 15])
-def test_callipers(marker: int, side: int) -> None:
+def test_calipers(marker: int, side: int) -> None:
     image, ends = _scan(0), ((100, 90), (220, 110))
     for end in ends:
         cv2.drawMarker(image, end, WHITE, marker, side, 1)
-    flag = _only(image, "callipers")
+    flag = _only(image, "calipers")
     assert flag.detail == "2 crosses"
     half = side // 2
     for (x, y), box in zip(ends, flag.boxes, strict=True):
         assert np.abs(np.array(box) - (x - half, y - half, x + half + 1, y + half + 1)).max() <= 2
 
 
-def test_callipers_with_their_dotted_lines_and_numbers() -> None:
+def test_calipers_with_their_dotted_lines_and_numbers() -> None:
     image, (start, end) = _scan(0), ((100, 90), (220, 110))
     for share in np.linspace(0, 1, 25):
         x, y = np.rint(np.array(start) * (1 - share) + np.array(end) * share).astype(int)
@@ -117,14 +117,14 @@ def test_callipers_with_their_dotted_lines_and_numbers() -> None:
     for place, number in ((start, "1"), (end, "2")):
         cv2.drawMarker(image, place, WHITE, cv2.MARKER_CROSS, 15, 2)
         cv2.putText(image, number, (place[0] - 16, place[1] - 4), cv2.FONT_HERSHEY_SIMPLEX, 0.4, WHITE, 1)
-    assert _only(image, "callipers").detail == "2 crosses"
+    assert _only(image, "calipers").detail == "2 crosses"
 
 
 def test_one_upright_cross_is_enough_and_one_slanting_is_not() -> None:
     upright, slanting = _scan(0), _scan(0)
     cv2.drawMarker(upright, (100, 90), WHITE, cv2.MARKER_CROSS, 15, 1)
     cv2.drawMarker(slanting, (100, 90), WHITE, cv2.MARKER_TILTED_CROSS, 15, 1)
-    assert _only(upright, "callipers").detail == "1 cross"
+    assert _only(upright, "calipers").detail == "1 cross"
     assert image_flags(slanting) == ()
 
 
@@ -136,7 +136,7 @@ def test_an_angle_is_no_cross(corner: tuple[int, int]) -> None:
     assert image_flags(image) == ()
 
 
-def test_letters_that_cross_are_no_callipers() -> None:
+def test_letters_that_cross_are_no_calipers() -> None:
     image = _scan(0)
     cv2.putText(image, "XRAX TAXI", (60, 220), cv2.FONT_HERSHEY_SIMPLEX, 0.8, WHITE, 1)
     _only(image, "text")
@@ -152,30 +152,30 @@ def test_bright_speckle_and_a_bright_edge_are_no_marks() -> None:
     assert image_flags(image) == ()
 
 
-def test_colour() -> None:
+def test_color() -> None:
     image = _scan(0)
     cv2.ellipse(image, (200, 150), (20, 10), 0, 0, 360, (200, 30, 20), -1)
     cv2.rectangle(image, (20, 20), (39, 29), (20, 40, 220), -1)
-    flag = _only(cv2.GaussianBlur(image, (5, 5), 0), "colour")
+    flag = _only(cv2.GaussianBlur(image, (5, 5), 0), "color")
     assert len(flag.boxes) == 2
     assert _covers(flag.boxes[0], (20, 20, 40, 30))
     assert _covers(flag.boxes[1], (180, 140, 221, 161))
     # 200 pixels of the rectangle and about 650 of the ellipse.
-    assert 0.6 <= float(flag.detail.split("%")[0].removeprefix("colour on ")) <= 1
+    assert 0.6 <= float(flag.detail.split("%")[0].removeprefix("color on ")) <= 1
 
 
-def test_coloured_text_is_text_and_colour() -> None:
+def test_colored_text_is_text_and_color() -> None:
     image = _scan(0)
     cv2.putText(image, "LT UOQ", (60, 220), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (255, 255, 0), 2)
-    assert [flag.kind for flag in image_flags(image)] == ["text", "colour"]
+    assert [flag.kind for flag in image_flags(image)] == ["text", "color"]
 
 
-def test_a_tint_of_the_whole_image_is_no_colour() -> None:
+def test_a_tint_of_the_whole_image_is_no_color() -> None:
     tinted = (_scan(0) * np.array([1.0, 0.9, 0.7])).astype(np.uint8)
     assert int(tinted[:, :, 0].max()) - int(tinted[:, :, 2].max()) > 40
     assert image_flags(tinted) == ()
     cv2.rectangle(tinted, (20, 20), (39, 29), (20, 40, 220), -1)
-    assert _only(tinted, "colour").boxes == ((20, 20, 40, 30),)
+    assert _only(tinted, "color").boxes == ((20, 20, 40, 30),)
 
 
 def test_split_screen() -> None:
@@ -185,9 +185,9 @@ def test_split_screen() -> None:
     assert flag.boxes == ((199, 0, 201, 300),)
 
 
-@pytest.mark.parametrize("grey", [0, 255])
-def test_split_screen_with_a_divider(grey: int) -> None:
-    divider = np.full((300, 8, 3), grey, dtype=np.uint8)
+@pytest.mark.parametrize("gray", [0, 255])
+def test_split_screen_with_a_divider(gray: int) -> None:
+    divider = np.full((300, 8, 3), gray, dtype=np.uint8)
     image = np.concatenate([_scan(0, size=(300, 200)), divider, _scan(1, size=(300, 200))], axis=1)
     assert _only(image, "split-screen").detail in ("seam at column 200", "seam at column 208")
 
@@ -209,7 +209,7 @@ def test_tiny_and_empty_images(size: tuple[int, int]) -> None:
 
 
 def test_every_kind_is_known() -> None:
-    assert {"text", "callipers", "colour", "split-screen"} <= set(FLAGS)
+    assert {"text", "calipers", "color", "split-screen"} <= set(FLAGS)
 
 
 @pytest.mark.parametrize(
@@ -218,12 +218,12 @@ def test_every_kind_is_known() -> None:
         ("benign (52)", {"text"}),
         ("benign (235)", {"text"}),
         ("normal (121)", {"text"}),
-        ("benign (123)", {"callipers"}),
-        ("malignant (122)", {"callipers"}),
-        ("malignant (15)", {"text", "callipers"}),
-        ("benign (255)", {"text", "colour"}),
-        ("malignant (196)", {"colour"}),
-        ("benign (6)", {"callipers", "colour"}),
+        ("benign (123)", {"calipers"}),
+        ("malignant (122)", {"calipers"}),
+        ("malignant (15)", {"text", "calipers"}),
+        ("benign (255)", {"text", "color"}),
+        ("malignant (196)", {"color"}),
+        ("benign (6)", {"calipers", "color"}),
         ("benign (124)", set()),
         ("benign (179)", set()),
         ("malignant (32)", set()),

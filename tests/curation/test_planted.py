@@ -47,7 +47,7 @@ def _encoded(image: UInt8Array, generator: _Generator) -> UInt8Array:
 
 
 def _brightness(image: UInt8Array, generator: _Generator) -> UInt8Array:
-    """Gamma 0.7 to 1.4, gain 0.8 to 1.2, and up to 20 grey levels more or less, clipped."""
+    """Gamma 0.7 to 1.4, gain 0.8 to 1.2, and up to 20 gray levels more or less, clipped."""
     values = 255 * (image / 255) ** generator.uniform(0.7, 1.4) * generator.uniform(0.8, 1.2)
     return np.clip(values + generator.uniform(-20, 20), 0, 255).astype(np.uint8)
 
@@ -70,7 +70,7 @@ def _captioned(image: UInt8Array, generator: _Generator) -> UInt8Array:
     return marked
 
 
-def _callipers(image: UInt8Array, generator: _Generator) -> UInt8Array:
+def _calipers(image: UInt8Array, generator: _Generator) -> UInt8Array:
     """Two dotted lines between crosses."""
     marked, (height, width) = image.copy(), image.shape[:2]
     for _ in range(2):
@@ -96,7 +96,7 @@ def _framed(image: UInt8Array, generator: _Generator) -> tuple[UInt8Array, UInt8
 
 def _all_at_once(image: UInt8Array, generator: _Generator) -> UInt8Array:
     """Rescaled, marked, cropped, encoded and made brighter or darker."""
-    for change in (_rescaled, _captioned, _callipers, _cropped, _encoded, _brightness):
+    for change in (_rescaled, _captioned, _calipers, _cropped, _encoded, _brightness):
         image = change(image, generator)
     return image
 
@@ -112,7 +112,7 @@ _PLANTS: dict[str, _Plant] = {
     "brightness": _beside_the_original(_brightness),
     "cropped": _beside_the_original(_cropped),
     "captions": _beside_the_original(_captioned),
-    "callipers": _beside_the_original(_callipers),
+    "calipers": _beside_the_original(_calipers),
     "mirrored": _beside_the_original(_mirrored),
     "framed differently": _framed,
     "all at once": _beside_the_original(_all_at_once),
@@ -158,7 +158,7 @@ _BARS = {
     "brightness": (0.98, 0.9),
     "cropped": (0.95, 0.9),
     "captions": (0.98, 0.9),
-    "callipers": (0.98, 0.98),
+    "calipers": (0.98, 0.98),
     "mirrored": (0.98, 0.98),
     "framed differently": (0.95, 0.9),
     "all at once": (0.5, 0.0),

@@ -60,7 +60,7 @@ def test_a_set_of_several_classes_is_dropped_though_no_single_pair_says_so() -> 
 
 
 def test_a_readable_copy_is_kept_before_a_broken_one() -> None:
-    examined = [examination("a", "mask-size", side=40), examination("b", "text", "callipers")]
+    examined = [examination("a", "mask-size", side=40), examination("b", "text", "calipers")]
     assert choose("keep-one", examined, [0, 0], [pair(0, 1)]) == [False, True]
 
 

@@ -117,7 +117,7 @@ def phantoms(phantom_root: Path) -> list[Record]:
 def everything(phantoms: list[Record], tmp_path_factory: pytest.TempPathFactory) -> Node:
     """The page of findings of every kind. Read-only."""
     flags: list[tuple[Flag, ...]] = [()] * len(phantoms)
-    flags[0] = (Flag("text", "LT 3", ((2, 3, 20, 10),)), Flag("callipers", "2 marks"))
+    flags[0] = (Flag("text", "LT 3", ((2, 3, 20, 10),)), Flag("calipers", "2 marks"))
     flags[9] = (Flag("text", "RT 1"),)
     findings = find(
         phantoms,
@@ -212,7 +212,7 @@ def test_a_pair_tells_how_alike_its_images_are(everything: Node) -> None:
 
 def test_an_image_has_its_facts_beside_it(everything: Node) -> None:
     first, second = everything.at("copies-1").all("figure", "image")
-    assert first.text == "benign/benign (1).png benign 64 × 64 kept text LT 3 callipers 2 marks"  # noqa: RUF001
+    assert first.text == "benign/benign (1).png benign 64 × 64 kept text LT 3 calipers 2 marks"  # noqa: RUF001
     assert second.text == "benign/benign (2).png benign 64 × 64 dropped"  # noqa: RUF001
 
 
@@ -252,11 +252,11 @@ def test_links_lead_somewhere_and_ids_are_given_once(everything: Node) -> None:
 
 def test_flags_are_counted_and_shown(everything: Node) -> None:
     rows = {row.all("th")[0].text: row.all("td")[0].text for row in everything.at("flags").all("tr")[1:]}
-    assert rows == dict.fromkeys(FLAGS, "0") | {"text": "2", "callipers": "1"}
+    assert rows == dict.fromkeys(FLAGS, "0") | {"text": "2", "calipers": "1"}
     sections = {section.all("h3")[0].text: section for section in everything.all("section", "flag")}
-    assert list(sections) == ["text 2", "callipers 1"]
+    assert list(sections) == ["text 2", "calipers 1"]
     assert names(sections["text 2"]) == ["benign/benign (1).png", "benign/benign (10).png"]
-    assert "callipers" not in sections["text 2"].text
+    assert "calipers" not in sections["text 2"].text
     assert sections["text 2"].all("p", "lead")[0].text == FLAGS["text"]
 
 

@@ -8,18 +8,18 @@ import pytest
 from matplotlib.colors import to_hex
 
 from acsnet._utils.html import inline_figure
-from acsnet._utils.plots import assign_colours
+from acsnet._utils.plots import assign_colors
 from acsnet.curation._report_figures import draw_intensities, draw_shares, draw_sizes
 from acsnet.curation.findings import Findings
 from acsnet.data import Record
 
 
 def find(*images: tuple[str, tuple[int, int] | None, int]) -> Findings:
-    """Findings about images of a class and a size, whose pixels all have one grey value (none below 0)."""
+    """Findings about images of a class and a size, whose pixels all have one gray value (none below 0)."""
     count = len(images)
     histograms = np.zeros((count, 256))
-    for row, (_, _, grey) in zip(histograms, images, strict=True):
-        row[grey] = grey >= 0
+    for row, (_, _, gray) in zip(histograms, images, strict=True):
+        row[gray] = gray >= 0
     return Findings(
         records=tuple(Record(Path("x.png"), (), label, f"{index}.png") for index, (label, _, _) in enumerate(images)),
         sizes=tuple(size for _, size, _ in images),
@@ -33,38 +33,38 @@ def find(*images: tuple[str, tuple[int, int] | None, int]) -> Findings:
     )
 
 
-def test_every_class_has_a_colour_of_its_own() -> None:
-    colours = assign_colours(["a", "b", "c", "d", "e", "f", "g", "h"])
-    assert len(set(colours.values())) == 8
-    assert len(assign_colours([str(number) for number in range(20)])) == 20
+def test_every_class_has_a_color_of_its_own() -> None:
+    colors = assign_colors(["a", "b", "c", "d", "e", "f", "g", "h"])
+    assert len(set(colors.values())) == 8
+    assert len(assign_colors([str(number) for number in range(20)])) == 20
 
 
 def test_bars_are_as_long_as_the_shares() -> None:
-    colours = assign_colours(["benign", "malignant"])
+    colors = assign_colors(["benign", "malignant"])
     counts = {"before": {"benign": 3, "malignant": 1}, "after": {"benign": 1, "malignant": 1}, "none": {"benign": 0}}
-    (axes,) = draw_shares(counts, colours).axes
+    (axes,) = draw_shares(counts, colors).axes
     bars = [(round(bar.get_y() + bar.get_height() / 2), bar.get_x(), bar.get_width()) for bar in axes.patches]
     assert bars == [(0, 0, 0.75), (0, 0.75, 0.25), (1, 0, 0.5), (1, 0.5, 0.5), (2, 0, 0), (2, 0, 0)]
     assert [text.get_text() for text in axes.texts] == ["75 %", "25 %", "50 %", "50 %"]
-    assert to_hex(axes.patches[1].get_facecolor()) == colours["malignant"]
+    assert to_hex(axes.patches[1].get_facecolor()) == colors["malignant"]
 
 
 def test_a_dot_stands_at_width_and_height() -> None:
     findings = find(("a", (20, 30), 0), ("b", (40, 50), 0), ("a", None, -1), ("a", (60, 70), 0))
-    (axes,) = draw_sizes(findings, assign_colours(["a", "b", "c"])).axes
+    (axes,) = draw_sizes(findings, assign_colors(["a", "b", "c"])).axes
     assert [dots.get_offsets().tolist() for dots in axes.collections] == [[[30, 20], [70, 60]], [[50, 40]], []]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("width in pixels", "height in pixels")
 
 
 def test_many_dots_do_not_swell_the_page() -> None:
     many = find(*[("a", (100 + index % 97, 100 + index % 89), 0) for index in range(20_000)])
-    assert len(inline_figure(draw_sizes(many, assign_colours(["a"])))) < 200_000
+    assert len(inline_figure(draw_sizes(many, assign_colors(["a"])))) < 200_000
 
 
 def test_histograms_are_means_with_their_spread() -> None:
-    # Ten images of grey 100 (bin 25), ten of grey 200 (bin 50); one that cannot be read counts for nothing.
+    # Ten images of gray 100 (bin 25), ten of gray 200 (bin 50); one that cannot be read counts for nothing.
     findings = find(*[("a", (9, 9), 100)] * 10, *[("a", (9, 9), 200)] * 10, ("a", None, -1), ("b", (9, 9), 50))
-    first, second, *_ = draw_intensities(findings, assign_colours(["a", "b", "c"])).axes
+    first, second, *_ = draw_intensities(findings, assign_colors(["a", "b", "c"])).axes
     assert first.get_title(loc="left") == "a (20)"
     assert second.get_title(loc="left") == "b (1)"
     (line,) = first.get_lines()
@@ -78,7 +78,7 @@ def test_histograms_are_means_with_their_spread() -> None:
 def test_the_black_of_margins_does_not_press_all_else_flat() -> None:
     findings = find(("a", (9, 9), 0))
     findings.histograms[0, [0, 128]] = (0.95, 0.05)
-    (axes,) = draw_intensities(findings, assign_colours(["a"])).axes
+    (axes,) = draw_intensities(findings, assign_colors(["a"])).axes
     assert 5 < axes.get_ylim()[1] < 6
     assert axes.texts[0].get_text() == "below 4: 95 % of the pixels"
 
@@ -86,12 +86,12 @@ def test_the_black_of_margins_does_not_press_all_else_flat() -> None:
 @pytest.mark.parametrize("labels", [["a"], [], [str(number) for number in range(7)], ["$a_{$", "_x", "<&>"]])
 def test_any_classes_can_be_drawn(labels: list[str]) -> None:
     findings = find(*[(label, (9, 9), 80) for label in labels], ("unreadable", None, -1))
-    colours = assign_colours(labels)
+    colors = assign_colors(labels)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for figure in (
-            draw_shares({"before": dict.fromkeys(labels, 1)}, colours),
-            draw_sizes(findings, colours),
-            draw_intensities(findings, colours),
+            draw_shares({"before": dict.fromkeys(labels, 1)}, colors),
+            draw_sizes(findings, colors),
+            draw_intensities(findings, colors),
         ):
             assert inline_figure(figure)

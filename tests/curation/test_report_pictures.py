@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from acsnet._utils.overlay import BOX_COLOUR, SECOND_COLOUR, TRUTH_COLOUR
+from acsnet._utils.overlay import BOX_COLOR, SECOND_COLOR, TRUTH_COLOR
 from acsnet.curation._report_pictures import (
     BRIGHTEST_DIFFERENCE,
     SIDE,
@@ -39,7 +39,7 @@ def photo(of: Scan) -> Photo:
 
 
 def differences(first: Scan, second: Scan, transform: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """The mean difference of grey values where both have pixels, and the share of the picture where they do."""
+    """The mean difference of gray values where both have pixels, and the share of the picture where they do."""
     laid = lay_over(photo(first), second, transform)
     assert laid is not None
     difference = np.abs(photo(first).image.astype(float) - laid.image)[laid.shared]
@@ -119,27 +119,27 @@ def test_the_mask_of_the_second_is_laid_over_too() -> None:
     assert first.mask.any()
 
 
-def test_both_outlines_are_drawn_each_in_its_colour() -> None:
+def test_both_outlines_are_drawn_each_in_its_color() -> None:
     black = np.zeros((60, 60, 3), np.uint8)
     one, other = np.zeros((2, 60, 60), np.bool_)
     one[10:20, 10:20] = other[30:50, 30:50] = True
     laid = lay_over(photo(Scan(black, one)), Scan(black, other), IDENTITY)
     assert laid is not None
     picture = draw_laid(photo(Scan(black, one)), laid)
-    assert tuple(picture[10, 15]) == TRUTH_COLOUR
-    assert tuple(picture[30, 40]) == SECOND_COLOUR
+    assert tuple(picture[10, 15]) == TRUTH_COLOR
+    assert tuple(picture[30, 40]) == SECOND_COLOR
 
 
 def test_the_difference_is_black_where_there_is_none_and_brighter_the_more_there_is() -> None:
-    grey = np.full((40, 40, 3), 100, np.uint8)
-    other = grey.copy()
+    gray = np.full((40, 40, 3), 100, np.uint8)
+    other = gray.copy()
     other[:10] += BRIGHTEST_DIFFERENCE // 2
     other[10:20] -= BRIGHTEST_DIFFERENCE
-    other[20:30, :, 0] += BRIGHTEST_DIFFERENCE  # only one channel: colour on a grey image
+    other[20:30, :, 0] += BRIGHTEST_DIFFERENCE  # only one channel: color on a gray image
     mask = np.zeros((40, 40), np.bool_)
-    laid = lay_over(photo(Scan(grey, mask)), Scan(other, mask), IDENTITY)
+    laid = lay_over(photo(Scan(gray, mask)), Scan(other, mask), IDENTITY)
     assert laid is not None
-    brightness = draw_difference(photo(Scan(grey, mask)), laid).astype(int).sum(axis=2)
+    brightness = draw_difference(photo(Scan(gray, mask)), laid).astype(int).sum(axis=2)
     assert brightness[35, 5] < 15
     assert brightness[35, 5] < brightness[5, 5] < brightness[15, 5] == brightness[25, 5]
 
@@ -148,7 +148,7 @@ def test_boxes_are_given_in_pixels_of_the_whole_image() -> None:
     size = (2 * SIDE, 4 * SIDE)
     small = photo(Scan(np.zeros((*size, 3), np.uint8), np.zeros(size, np.bool_)))
     assert small.image.shape == (SIDE // 2, SIDE, 3)
-    drawn = (draw_marks(small, [(400, 80, 800, 240)]) == BOX_COLOUR).all(axis=2)
+    drawn = (draw_marks(small, [(400, 80, 800, 240)]) == BOX_COLOR).all(axis=2)
     rows, columns = np.nonzero(drawn)
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (19, 60, 99, 200)
 

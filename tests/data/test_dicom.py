@@ -1,4 +1,4 @@
-"""DICOM files written by pydicom, whose grey values are worked out by hand from PS3.3 C.7.6.3 and C.11."""
+"""DICOM files written by pydicom, whose gray values are worked out by hand from PS3.3 C.7.6.3 and C.11."""
 
 import io
 import logging
@@ -24,7 +24,7 @@ ULTRASOUND_MULTI_FRAME = "1.2.840.10008.5.1.4.1.1.3.1"
 
 
 def make(pixels: npt.NDArray[Any], photometric: str = "MONOCHROME2", **tags: Any) -> Dataset:
-    """A data set of an image (H, W), (H, W, 3), (F, H, W) or (F, H, W, 3); frames where ``NumberOfFrames`` is given."""
+    """A dataset of an image (H, W), (H, W, 3), (F, H, W) or (F, H, W, 3); frames where ``NumberOfFrames`` is given."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = ULTRASOUND_MULTI_FRAME if "NumberOfFrames" in tags else ULTRASOUND_IMAGE
     meta.MediaStorageSOPInstanceUID = generate_uid()
@@ -32,11 +32,11 @@ def make(pixels: npt.NDArray[Any], photometric: str = "MONOCHROME2", **tags: Any
     dataset = Dataset()
     dataset.file_meta = meta
     dataset.SOPClassUID, dataset.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
-    grey = photometric in ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")
+    gray = photometric in ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")
     shape = pixels.shape[1:] if "NumberOfFrames" in tags else pixels.shape
     dataset.Rows, dataset.Columns = shape[:2]
-    dataset.SamplesPerPixel = 1 if grey else 3
-    if not grey:
+    dataset.SamplesPerPixel = 1 if gray else 3
+    if not gray:
         dataset.PlanarConfiguration = 0
     dataset.PhotometricInterpretation = photometric
     dataset.BitsAllocated = 8 * pixels.itemsize
@@ -70,14 +70,14 @@ def noise(*shape: int) -> npt.NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
 
-def grey_values(path: Path) -> list[int]:
+def gray_values(path: Path) -> list[int]:
     image = read_image(path)
     assert image.dtype == np.uint8
     assert (image == image[..., :1]).all()
     return image[0, :, 0].tolist()
 
 
-def test_8_bit_grey_is_what_it_is(tmp_path: Path) -> None:
+def test_8_bit_gray_is_what_it_is(tmp_path: Path) -> None:
     pixels = noise(6, 8)
     image = read_image(save(tmp_path / "a.dcm", make(pixels)))
     np.testing.assert_array_equal(image, np.dstack([pixels] * 3))
@@ -96,7 +96,7 @@ def test_rgb(tmp_path: Path) -> None:
 
 
 def test_ybr_becomes_rgb(tmp_path: Path) -> None:
-    # Y, Cb, Cr of black, white, red and a grey, by PS3.3 C.7.6.3.1.2.
+    # Y, Cb, Cr of black, white, red and a gray, by PS3.3 C.7.6.3.1.2.
     pixels = np.array([[[0, 128, 128], [255, 128, 128], [76, 85, 255], [100, 128, 128]]], np.uint8)
     image = read_image(save(tmp_path / "a.dcm", make(pixels, "YBR_FULL")))
     expected = [[0, 0, 0], [255, 255, 255], [254, 0, 0], [100, 100, 100]]
@@ -108,15 +108,15 @@ def test_palettes(bits: int, tmp_path: Path) -> None:
     kind = np.uint8 if bits == 8 else np.uint16
     factor = 1 if bits == 8 else 256
     tags: dict[str, Any] = {}
-    for colour, values in {"Red": [0, 255, 10, 7], "Green": [0, 0, 20, 8], "Blue": [0, 0, 30, 9]}.items():
-        tags[f"{colour}PaletteColorLookupTableDescriptor"] = [4, 0, bits]
-        tags[f"{colour}PaletteColorLookupTableData"] = (np.array(values) * factor).astype(kind).tobytes()
+    for color, values in {"Red": [0, 255, 10, 7], "Green": [0, 0, 20, 8], "Blue": [0, 0, 30, 9]}.items():
+        tags[f"{color}PaletteColorLookupTableDescriptor"] = [4, 0, bits]
+        tags[f"{color}PaletteColorLookupTableData"] = (np.array(values) * factor).astype(kind).tobytes()
     dataset = make(np.array([[0, 1, 2, 3]], np.uint8), "PALETTE COLOR", **tags)
     image = read_image(save(tmp_path / "a.dcm", dataset))
     assert image[0].tolist() == [[0, 0, 0], [255, 0, 0], [10, 20, 30], [7, 8, 9]]
 
 
-def test_colour_of_16_bits(tmp_path: Path) -> None:
+def test_color_of_16_bits(tmp_path: Path) -> None:
     pixels = np.array([[[0, 255, 256], [40000, 65535, 0]]], np.uint16)
     assert read_image(save(tmp_path / "a.dcm", make(pixels, "RGB"))).tolist() == [[[0, 0, 1], [156, 255, 0]]]
     pixels = np.array([[[0, 16, 4095]]], np.uint16)
@@ -125,15 +125,15 @@ def test_colour_of_16_bits(tmp_path: Path) -> None:
 
 def test_the_declared_range_not_that_of_the_pixels(tmp_path: Path) -> None:
     values = np.array([[0, 1000, 2048, 4095]], np.uint16)
-    assert grey_values(save(tmp_path / "a.dcm", make(values, BitsStored=12))) == [0, 62, 128, 255]
-    assert grey_values(save(tmp_path / "b.dcm", make(values, BitsStored=16))) == [0, 4, 8, 16]
+    assert gray_values(save(tmp_path / "a.dcm", make(values, BitsStored=12))) == [0, 62, 128, 255]
+    assert gray_values(save(tmp_path / "b.dcm", make(values, BitsStored=16))) == [0, 4, 8, 16]
     darker = values // 2
-    assert grey_values(save(tmp_path / "c.dcm", make(darker, BitsStored=12))) == [0, 31, 64, 127]
+    assert gray_values(save(tmp_path / "c.dcm", make(darker, BitsStored=12))) == [0, 31, 64, 127]
 
 
 def test_signed_pixels(tmp_path: Path) -> None:
     values = np.array([[-2048, 0, 2047]], np.int16)
-    assert grey_values(save(tmp_path / "a.dcm", make(values, BitsStored=12))) == [0, 128, 255]
+    assert gray_values(save(tmp_path / "a.dcm", make(values, BitsStored=12))) == [0, 128, 255]
 
 
 def test_windows(tmp_path: Path) -> None:
@@ -141,11 +141,11 @@ def test_windows(tmp_path: Path) -> None:
     # By C.11.2.1.2.1: ((x - 199.5) / 100 + 0.5) of the range, cut at its ends.
     expected = [0, round(255 * 0.005), round(255 * 0.505), 255, 255]
     window = {"WindowCenter": 200, "WindowWidth": 101, "BitsStored": 12}
-    assert grey_values(save(tmp_path / "a.dcm", make(values, **window))) == expected
+    assert gray_values(save(tmp_path / "a.dcm", make(values, **window))) == expected
     # Of several windows the first is taken.
     several = {**window, "WindowCenter": [200, 1], "WindowWidth": [101, 2]}
-    assert grey_values(save(tmp_path / "b.dcm", make(values, **several))) == expected
-    assert grey_values(save(tmp_path / "c.dcm", make(values, "MONOCHROME1", **window))) == [255 - v for v in expected]
+    assert gray_values(save(tmp_path / "b.dcm", make(values, **several))) == expected
+    assert gray_values(save(tmp_path / "c.dcm", make(values, "MONOCHROME1", **window))) == [255 - v for v in expected]
 
 
 def test_the_usual_window_of_8_bits_changes_nothing(tmp_path: Path) -> None:
@@ -157,12 +157,12 @@ def test_the_usual_window_of_8_bits_changes_nothing(tmp_path: Path) -> None:
 def test_rescaling_goes_before_the_window(tmp_path: Path) -> None:
     values = np.array([[0, 100, 250]], np.uint8)
     rescaled = {"RescaleSlope": 2, "RescaleIntercept": -100}
-    assert grey_values(save(tmp_path / "a.dcm", make(values, **rescaled))) == [0, 100, 250]
+    assert gray_values(save(tmp_path / "a.dcm", make(values, **rescaled))) == [0, 100, 250]
     # 100 becomes 100, the middle of a window from 50 to 150.
     window = {"WindowCenter": 100.5, "WindowWidth": 101}
-    assert grey_values(save(tmp_path / "b.dcm", make(values, **rescaled, **window))) == [0, 128, 255]
+    assert gray_values(save(tmp_path / "b.dcm", make(values, **rescaled, **window))) == [0, 128, 255]
     turned = {"RescaleSlope": -1, "RescaleIntercept": 255}
-    assert grey_values(save(tmp_path / "c.dcm", make(values, **turned))) == [255, 155, 5]
+    assert gray_values(save(tmp_path / "c.dcm", make(values, **turned))) == [255, 155, 5]
 
 
 def test_tables_of_values_of_interest(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_tables_of_values_of_interest(tmp_path: Path) -> None:
     table.add_new("LUTDescriptor", "US", [4, 0, 12])
     table.add_new("LUTData", "US", [0, 1024, 2048, 4095])
     dataset = make(np.array([[0, 1, 2, 3, 200]], np.uint8), VOILUTSequence=[table])
-    assert grey_values(save(tmp_path / "a.dcm", dataset)) == [0, 64, 128, 255, 255]
+    assert gray_values(save(tmp_path / "a.dcm", dataset)) == [0, 64, 128, 255, 255]
 
 
 def test_frames_by_index(tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_without_a_two_dimensional_region_all_is_kept(tmp_path: Path) -> None:
         assert (read_image(save(tmp_path / f"{number}.dcm", dataset)) == 200).all()
 
 
-CENTIMETRES = {"PhysicalUnitsXDirection": 3, "PhysicalUnitsYDirection": 3}
+CENTIMETERS = {"PhysicalUnitsXDirection": 3, "PhysicalUnitsYDirection": 3}
 
 
 @pytest.mark.parametrize(
@@ -234,16 +234,16 @@ CENTIMETRES = {"PhysicalUnitsXDirection": 3, "PhysicalUnitsYDirection": 3}
         ({}, None),
         ({"PixelSpacing": [0.08, 0.07]}, (0.08, 0.07)),
         ({"PixelSpacing": [0, 0.07]}, None),
-        ([{"PhysicalDeltaX": 0.007, "PhysicalDeltaY": 0.008, **CENTIMETRES}], (0.08, 0.07)),
-        ([{"PhysicalDeltaX": 0.007, "PhysicalDeltaY": -0.008, **CENTIMETRES}], (0.08, 0.07)),
+        ([{"PhysicalDeltaX": 0.007, "PhysicalDeltaY": 0.008, **CENTIMETERS}], (0.08, 0.07)),
+        ([{"PhysicalDeltaX": 0.007, "PhysicalDeltaY": -0.008, **CENTIMETERS}], (0.08, 0.07)),
         ([{"PhysicalDeltaX": 0.007, "PhysicalDeltaY": 0.008}], None),
-        ([{"PhysicalDeltaX": 0.0, "PhysicalDeltaY": 0.008, **CENTIMETRES}], None),
-        ([{"PhysicalDeltaX": 4.0, "PhysicalDeltaY": 0.008, **CENTIMETRES, "PhysicalUnitsXDirection": 4}], None),
-        ([{"PhysicalDeltaX": 0.007, "PhysicalDeltaY": 0.007, **CENTIMETRES}] * 2, (0.07, 0.07)),
+        ([{"PhysicalDeltaX": 0.0, "PhysicalDeltaY": 0.008, **CENTIMETERS}], None),
+        ([{"PhysicalDeltaX": 4.0, "PhysicalDeltaY": 0.008, **CENTIMETERS, "PhysicalUnitsXDirection": 4}], None),
+        ([{"PhysicalDeltaX": 0.007, "PhysicalDeltaY": 0.007, **CENTIMETERS}] * 2, (0.07, 0.07)),
         (
             [
-                {"PhysicalDeltaX": 0.007, "PhysicalDeltaY": 0.007, **CENTIMETRES},
-                {"PhysicalDeltaX": 0.009, "PhysicalDeltaY": 0.009, **CENTIMETRES},
+                {"PhysicalDeltaX": 0.007, "PhysicalDeltaY": 0.007, **CENTIMETERS},
+                {"PhysicalDeltaX": 0.009, "PhysicalDeltaY": 0.009, **CENTIMETERS},
             ],
             None,
         ),
@@ -256,15 +256,15 @@ def test_pixel_sizes(tags: Any, expected: tuple[float, float] | None, tmp_path: 
     assert size == (None if expected is None else pytest.approx(expected))
 
 
-def test_facts_of_text_that_is_burnt_in(tmp_path: Path) -> None:
+def test_facts_of_text_that_is_burned_in(tmp_path: Path) -> None:
     marked = save(tmp_path / "a.dcm", make(noise(6, 8), BurnedInAnnotation="YES"))
-    assert read_dicom_facts(marked) == DicomFacts(frames=1, pixel_size=None, burnt_in=True)
+    assert read_dicom_facts(marked) == DicomFacts(frames=1, pixel_size=None, burned_in=True)
     declared = make(noise(6, 8), BurnedInAnnotation="YES", SequenceOfUltrasoundRegions=[region(0, 0, 3, 3)])
-    assert not read_dicom_facts(save(tmp_path / "b.dcm", declared)).burnt_in
-    assert not read_dicom_facts(save(tmp_path / "c.dcm", make(noise(6, 8), BurnedInAnnotation="NO"))).burnt_in
+    assert not read_dicom_facts(save(tmp_path / "b.dcm", declared)).burned_in
+    assert not read_dicom_facts(save(tmp_path / "c.dcm", make(noise(6, 8), BurnedInAnnotation="NO"))).burned_in
 
 
-def test_verification_fills_in_the_pixel_size_and_names_burnt_in_text(
+def test_verification_fills_in_the_pixel_size_and_names_burned_in_text(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     tags = {"PixelSpacing": [0.08, 0.07], "BurnedInAnnotation": "YES"}
@@ -273,7 +273,7 @@ def test_verification_fills_in_the_pixel_size_and_names_burnt_in_text(
     with caplog.at_level(logging.WARNING, "acsnet"):
         verified = verify_records([first, second], progress=False)
     assert [record.pixel_size for record in verified] == [(0.08, 0.07), (0.1, 0.1)]
-    assert caplog.messages == ["2 DICOM files with text burnt into the image: a.dcm, b.dcm"]
+    assert caplog.messages == ["2 DICOM files with text burned into the image: a.dcm, b.dcm"]
 
 
 def test_a_header_that_is_broken_is_a_problem_of_its_own(tmp_path: Path) -> None:
@@ -337,7 +337,7 @@ def test_truncated_files(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_broken_bytes_give_no_other_error(tmp_path: Path) -> None:
-    path = save(tmp_path / "a.dcm", make(noise(6, 8), SequenceOfUltrasoundRegions=[region(0, 0, 3, 3, **CENTIMETRES)]))
+    path = save(tmp_path / "a.dcm", make(noise(6, 8), SequenceOfUltrasoundRegions=[region(0, 0, 3, 3, **CENTIMETERS)]))
     whole, random = path.read_bytes(), np.random.default_rng(0)
     outcomes = set()
     for _ in range(300):

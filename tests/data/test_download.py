@@ -172,6 +172,6 @@ def test_the_root_in_an_archive(inner: str, entry: DatasetEntry, phantom_root: P
 def test_what_is_shown_first() -> None:
     shown = describe(dataset_entry("busbra"))
     assert shown.splitlines()[0] == "BUS-BRA"
-    for text in ("licence:     CC BY 4.0", "Medical Physics", "https://zenodo.org/records/8231412/files/BUSBRA.zip"):
+    for text in ("license:     CC BY 4.0", "Medical Physics", "https://zenodo.org/records/8231412/files/BUSBRA.zip"):
         assert text in shown
     assert "ask Moi Hoon Yap" in describe(dataset_entry("udiat"))

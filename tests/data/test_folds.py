@@ -18,7 +18,7 @@ COUNTS = {"benign": 60, "malignant": 30, "normal": 20}
 
 
 def make_records(counts: dict[str, int] | None = None, root: str = "/data", pair_every: int = 5) -> list[Record]:
-    """Records without files; every few, two neighbours of a class share a group."""
+    """Records without files; every few, two neighbors of a class share a group."""
     records = []
     for label, count in (counts or COUNTS).items():
         for i in range(count):

@@ -21,37 +21,37 @@ from acsnet.data.images import (
 from acsnet.errors import DataError, InputError
 
 TRUTH = np.array([[0, 0, 0, 0, 0], [0, 1, 1, 0, 0], [0, 1, 1, 1, 0], [0, 0, 0, 0, 1]], dtype=bool)
-GREY = TRUTH.astype(np.uint8) * 255
+GRAY = TRUTH.astype(np.uint8) * 255
 
 
 def noise(*shape: int, seed: int = 0) -> npt.NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
-def palette_image(indices: npt.NDArray[np.uint8], *colours: tuple[int, int, int]) -> Image.Image:
+def palette_image(indices: npt.NDArray[np.uint8], *colors: tuple[int, int, int]) -> Image.Image:
     image = Image.fromarray(indices).convert("L")
-    image.putpalette([value for colour in colours for value in colour])
+    image.putpalette([value for color in colors for value in color])
     return image
 
 
 def with_alpha(alpha: npt.NDArray[np.uint8]) -> Image.Image:
-    return Image.fromarray(np.dstack([GREY, GREY, GREY, alpha]))
+    return Image.fromarray(np.dstack([GRAY, GRAY, GRAY, alpha]))
 
 
 BLACK, WHITE, RED = (0, 0, 0), (255, 255, 255), (255, 0, 0)
 MASKS = {
     "1 bit": Image.fromarray(TRUTH),
-    "grey": Image.fromarray(GREY),
+    "gray": Image.fromarray(GRAY),
     "labels 0 and 1": Image.fromarray(TRUTH.astype(np.uint8)),
     "palette": palette_image(TRUTH.astype(np.uint8), BLACK, WHITE),
     "palette, white first": palette_image((~TRUTH).astype(np.uint8), WHITE, BLACK),
-    "palette, coloured": palette_image(TRUTH.astype(np.uint8), BLACK, RED),
-    "rgb": Image.fromarray(np.dstack([GREY] * 3)),
-    "rgb, one channel": Image.fromarray(np.dstack([GREY * 0, GREY, GREY * 0])),
-    "rgba, opaque": with_alpha(np.full_like(GREY, 255)),
-    "rgba, transparent": with_alpha(np.zeros_like(GREY)),
-    "rgba, background transparent": with_alpha(GREY),
-    "grey with alpha": Image.fromarray(np.dstack([GREY, np.full_like(GREY, 255)])),
+    "palette, colored": palette_image(TRUTH.astype(np.uint8), BLACK, RED),
+    "rgb": Image.fromarray(np.dstack([GRAY] * 3)),
+    "rgb, one channel": Image.fromarray(np.dstack([GRAY * 0, GRAY, GRAY * 0])),
+    "rgba, opaque": with_alpha(np.full_like(GRAY, 255)),
+    "rgba, transparent": with_alpha(np.zeros_like(GRAY)),
+    "rgba, background transparent": with_alpha(GRAY),
+    "gray with alpha": Image.fromarray(np.dstack([GRAY, np.full_like(GRAY, 255)])),
     "16 bits": Image.fromarray(TRUTH.astype(np.uint16) * 65535),
     "16 bits, 8 used": Image.fromarray(TRUTH.astype(np.uint16) * 255),
     "16 bits, labels 0 and 1": Image.fromarray(TRUTH.astype(np.uint16)),
@@ -109,13 +109,13 @@ def test_the_threshold_of_16_bit_masks(tmp_path: Path) -> None:
 
 
 def test_images_are_rgb_whatever_is_stored(tmp_path: Path) -> None:
-    grey, colour, alpha = noise(6, 5), noise(6, 5, 3), noise(6, 5, 1, seed=1)
+    gray, color, alpha = noise(6, 5), noise(6, 5, 3), noise(6, 5, 1, seed=1)
     stored = {
-        "grey": (Image.fromarray(grey), np.dstack([grey] * 3)),
-        "rgb": (Image.fromarray(colour), colour),
-        "rgba": (Image.fromarray(np.dstack([colour, alpha])), colour),
+        "gray": (Image.fromarray(gray), np.dstack([gray] * 3)),
+        "rgb": (Image.fromarray(color), color),
+        "rgba": (Image.fromarray(np.dstack([color, alpha])), color),
         "palette": (palette_image(np.array([[0, 1]], np.uint8), RED, WHITE), np.array([[RED, WHITE]])),
-        "one bit": (Image.fromarray(TRUTH), np.dstack([GREY] * 3)),
+        "one bit": (Image.fromarray(TRUTH), np.dstack([GRAY] * 3)),
     }
     for name, (image, expected) in stored.items():
         image.save(tmp_path / f"{name}.png")
@@ -125,7 +125,7 @@ def test_images_are_rgb_whatever_is_stored(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
-def test_16_bit_greys_are_scaled(suffix: str, tmp_path: Path) -> None:
+def test_16_bit_grays_are_scaled(suffix: str, tmp_path: Path) -> None:
     Image.fromarray(np.array([[0, 255, 256, 40000, 65535]], np.uint16)).save(tmp_path / f"a.{suffix}")
     assert read_image(tmp_path / f"a.{suffix}")[0].tolist() == [[v] * 3 for v in (0, 0, 1, 156, 255)]
 
@@ -156,7 +156,7 @@ def test_the_range_that_a_tiff_declares(tags: dict[str, int], expected: list[int
     assert read_image(path)[0].tolist() == [[value] * 3 for value in expected]
 
 
-def test_the_same_grey_is_the_same_in_every_image(tmp_path: Path) -> None:
+def test_the_same_gray_is_the_same_in_every_image(tmp_path: Path) -> None:
     for name, others in (("a.png", [0, 65535]), ("b.png", [20000, 20001])):
         Image.fromarray(np.array([[20000, *others]], np.uint16)).save(tmp_path / name)
     assert read_image(tmp_path / "a.png")[0, 0, 0] == read_image(tmp_path / "b.png")[0, 0, 0] == 78
@@ -179,8 +179,8 @@ def test_pages_by_index(tmp_path: Path) -> None:
 
 
 def test_a_hash_in_the_name_of_other_formats_is_part_of_it(tmp_path: Path) -> None:
-    Image.fromarray(GREY).save(tmp_path / "image#3.png")
-    np.testing.assert_array_equal(read_image(tmp_path / "image#3.png")[..., 0], GREY)
+    Image.fromarray(GRAY).save(tmp_path / "image#3.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "image#3.png")[..., 0], GRAY)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -299,7 +299,7 @@ def test_no_mask_is_an_empty_mask() -> None:
 
 
 def test_a_mask_of_another_size(tmp_path: Path) -> None:
-    Image.fromarray(GREY).save(tmp_path / "a_mask.png")
+    Image.fromarray(GRAY).save(tmp_path / "a_mask.png")
     message = r"a_mask\.png is 5x4, its image 4x5 \(width x height\): a mask needs the size of its image"
     with pytest.raises(DataError, match=message):
         read_merged_mask([tmp_path / "a_mask.png"], (5, 4))
@@ -314,9 +314,9 @@ def area_weights(source: int, target: int) -> npt.NDArray[np.float64]:
 
 
 def linear_weights(source: int, target: int) -> npt.NDArray[np.float64]:
-    """(target, source): interpolation between the centres of pixels, the border repeated."""
-    centres = ((np.arange(target) + 0.5) * source / target - 0.5).clip(0, source - 1)
-    return (1 - np.abs(centres[:, None] - np.arange(source))).clip(0)
+    """(target, source): interpolation between the centers of pixels, the border repeated."""
+    centers = ((np.arange(target) + 0.5) * source / target - 0.5).clip(0, source - 1)
+    return (1 - np.abs(centers[:, None] - np.arange(source))).clip(0)
 
 
 def reference(values: npt.NDArray[np.generic], size: tuple[int, int]) -> npt.NDArray[np.float64]:
@@ -368,10 +368,10 @@ def test_a_single_channel_stays_a_channel() -> None:
 def test_channels() -> None:
     image = noise(6, 5, 3)
     np.testing.assert_array_equal(to_channels(image, 3), image)
-    grey = to_channels(image, 1)
-    assert grey.shape == (6, 5, 1)
-    assert grey.dtype == np.uint8
-    assert np.abs(grey[..., 0] - image @ np.array([0.299, 0.587, 0.114])).max() < 1
+    gray = to_channels(image, 1)
+    assert gray.shape == (6, 5, 1)
+    assert gray.dtype == np.uint8
+    assert np.abs(gray[..., 0] - image @ np.array([0.299, 0.587, 0.114])).max() < 1
     same = np.dstack([image[..., 0]] * 3)
     np.testing.assert_array_equal(to_channels(same, 1)[..., 0], image[..., 0])
 

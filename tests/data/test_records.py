@@ -91,7 +91,7 @@ def test_cells_that_are_no_pixel_size(tmp_path: Path) -> None:
     lines = [f"{number}.png,,normal,{cell}" for number, cell in enumerate(cells)]
     table = write(tmp_path / "t.csv", "image,masks,label,pixel_size", *lines)
     message = (
-        r't\.csv has lines whose pixel_size is neither one number of millimetres above 0 nor "vertical;horizontal": '
+        r't\.csv has lines whose pixel_size is neither one number of millimeters above 0 nor "vertical;horizontal": '
         r"2, 3, 4, 5, 6, 7, 8$"
     )
     with pytest.raises(DataError, match=message):

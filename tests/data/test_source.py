@@ -23,7 +23,7 @@ def table_of(root: Path, path: Path, dataset: str = "busi", **labels: str) -> Pa
 def load(
     *tables: Path, classes: Sequence[str] = ("benign", "malignant", "normal"), **settings: object
 ) -> Counter[tuple[str, str]]:
-    """Count what is loaded of some tables, by data set and label."""
+    """Count what is loaded of some tables, by dataset and label."""
     config = DataConfig.model_validate({"records": tables, "classes": classes, **settings})
     return Counter((record.dataset, record.label) for record in load_records(config, progress=False))
 
@@ -151,7 +151,7 @@ def test_a_root_of_another_set(tmp_path: Path) -> None:
     config = {"root": tmp_path, "dataset": "folders"}
     with pytest.raises(DataError, match=r"has none of the folders images/benign/, .*: expected images/<class>/"):
         load_records(DataConfig.model_validate(config), progress=False)
-    with pytest.raises(UnknownNameError, match=r"unknown data set 'folder': did you mean 'folders'"):
+    with pytest.raises(UnknownNameError, match=r"unknown dataset 'folder': did you mean 'folders'"):
         load_records(DataConfig.model_validate({**config, "dataset": "folder"}), progress=False)
 
 

@@ -237,7 +237,7 @@ WRONG = {
         [transform("Mosaic", p=1.0)],
         "augmentation cannot be applied to images of 20x20 with 3 channels: ValueError: Mosaic requires",
     ),
-    "normalised": (
+    "normalized": (
         [transform("Normalize", p=1.0)],
         "augmentation makes float32 of uint8 pixels: leave out Normalize, ToFloat and the like, since images are",
     ),
@@ -262,7 +262,7 @@ def test_tensors_are_refused() -> None:
         pipeline(transform("ToTensorV2"))
 
 
-def test_transforms_of_colour_are_refused_for_one_channel() -> None:
+def test_transforms_of_color_are_refused_for_one_channel() -> None:
     pipeline(transform("RandomFog", p=1.0), channels=3)
     message = r"augmentation cannot be applied to images of 20x20 with 1 channels: ValueError: .*3-channel"
     with pytest.raises(ConfigError, match=message):

@@ -44,8 +44,8 @@ def augmentation(name: str, size: tuple[int, int] = (40, 60), channels: int = 1,
 # --- decibels --------------------------------------------------------------------------------------------------------
 
 
-def test_decibels_are_grey_values_of_the_dynamic_range() -> None:
-    # 255 / 60 = 4.25 grey values a decibel; 4 dB are 17.
+def test_decibels_are_gray_values_of_the_dynamic_range() -> None:
+    # 255 / 60 = 4.25 gray values a decibel; 4 dB are 17.
     image = np.array([[0, 1, 100, 250], [0, 8, 20, 255]], np.uint8)
     raised = amplify(image, np.array([[4.0], [-4.0]], np.float32))
     np.testing.assert_array_equal(raised, [[0, 18, 117, 255], [0, 0, 3, 238]])
@@ -114,12 +114,12 @@ def test_no_strength_changes_nothing() -> None:
 
 
 def test_grains_scale_with_the_image() -> None:
-    def neighbours(width: int) -> float:
+    def neighbors(width: int) -> float:
         changed = apply(Speckle((0.4, 0.4), (0.02, 0.02), p=1), np.full((width, width), 128, np.uint8)).astype(float)
         step = width // 64
         return float(np.corrcoef(changed[:, step:].ravel(), changed[:, :-step].ravel())[0, 1])
 
-    assert neighbours(256) == pytest.approx(neighbours(512), abs=0.05)
+    assert neighbors(256) == pytest.approx(neighbors(512), abs=0.05)
 
 
 # --- depth -----------------------------------------------------------------------------------------------------------
@@ -131,7 +131,7 @@ def test_gain_changes_along_depth_alone() -> None:
     assert (changed == changed[:, :1, :1]).all()
     rows = changed[:, 0, 0].astype(int)
     assert len(set(rows)) > 5
-    # 12 dB are 51 grey values, and five intervals of ten rows each lie between six sliders.
+    # 12 dB are 51 gray values, and five intervals of ten rows each lie between six sliders.
     assert np.abs(rows - 128).max() <= 26
     assert np.abs(np.diff(rows)).max() <= 7
 
@@ -150,7 +150,7 @@ def test_gain_curve_lies_between_its_sliders() -> None:
 def test_attenuation_is_linear_in_decibels() -> None:
     image = np.full((54, 4), 200, np.uint8)
     changed = apply(Attenuation((12, 12), p=1), image)
-    # 12 dB are 51 grey values over 53 steps.
+    # 12 dB are 51 gray values over 53 steps.
     expected = np.rint(200 - np.arange(54) * 51 / 53)
     np.testing.assert_array_equal(changed, np.repeat(expected[:, None], 4, axis=1))
 
@@ -163,7 +163,7 @@ def test_shadow_of_parallel_beams_by_hand() -> None:
     assert not profile[:11].any(), "above its start, and in its first row"
     assert not profile[:, :40].any()
     assert not profile[:, 60:].any()
-    # Column 54 has its centre 0.045 from the middle: 0.55 of the half width is left.
+    # Column 54 has its center 0.045 from the middle: 0.55 of the half width is left.
     assert profile[39, 54] == pytest.approx(0.55**2 * (3 - 2 * 0.55), abs=1e-4)
     np.testing.assert_allclose(profile, profile[:, ::-1], atol=1e-5)
     # Row 13 lies 3/40 below the start, half of the 0.15 over which the shadow sets in.
@@ -190,7 +190,7 @@ def test_pixels_outside_the_shadow_are_untouched(seed: int) -> None:
     np.testing.assert_array_equal(changed[~inside], image[~inside])
     deep = transform.params["decibels"] < -1
     assert (changed[deep] < image[deep]).all()
-    # In the middle of the band all of the 12 dB, 51 grey values, are lost.
+    # In the middle of the band all of the 12 dB, 51 gray values, are lost.
     assert (image.astype(int) - changed).max() in (50, 51)
 
 

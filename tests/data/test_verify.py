@@ -57,18 +57,18 @@ def test_records_come_back_in_order_with_digest_and_group(make_set: MakeSet) -> 
 
 
 def test_identical_pixels_in_different_files_are_one_group(tmp_path: Path) -> None:
-    grey = pixels(1)
+    gray = pixels(1)
     kinds = {
-        "grey.png": (Image.fromarray(grey), {"compress_level": 9}),
-        "raw.png": (Image.fromarray(grey), {"compress_level": 0}),
-        "rgb.png": (Image.fromarray(np.dstack([grey] * 3)), {}),
-        "grey.bmp": (Image.fromarray(grey), {}),
-        "rgba.png": (Image.fromarray(np.dstack([grey] * 3 + [grey])), {}),
+        "gray.png": (Image.fromarray(gray), {"compress_level": 9}),
+        "raw.png": (Image.fromarray(gray), {"compress_level": 0}),
+        "rgb.png": (Image.fromarray(np.dstack([gray] * 3)), {}),
+        "gray.bmp": (Image.fromarray(gray), {}),
+        "rgba.png": (Image.fromarray(np.dstack([gray] * 3 + [gray])), {}),
     }
     for name, (image, options) in kinds.items():
         image.save(tmp_path / name, **options)
     assert len({(tmp_path / name).read_bytes() for name in kinds}) == len(kinds)
-    almost = grey.copy()
+    almost = gray.copy()
     almost[3, 4] ^= 1
     Image.fromarray(almost).save(tmp_path / "almost.png")
     verified = verify([Record(tmp_path / name, (), "normal", name=name) for name in [*kinds, "almost.png"]])

@@ -20,7 +20,7 @@ CLASSES = ("benign", "malignant", "normal")
 
 
 class Oracle(torch.nn.Module):
-    """Lesion where the image is white; malignant, benign or normal by the grey of the first pixel."""
+    """Lesion where the image is white; malignant, benign or normal by the gray of the first pixel."""
 
     def forward(self, images: torch.Tensor) -> acsnet.MultiTaskOutput:
         codes = (images[:, 0, 0, 0] * 255).round().long()
@@ -102,7 +102,7 @@ def test_hand_computed_metrics(predictor: Predictor, records: list[Record]) -> N
     assert result.metrics["overall_score"] == pytest.approx(expected)
 
 
-def test_millimetres_where_the_pixel_size_is_known(predictor: Predictor, records: list[Record]) -> None:
+def test_millimeters_where_the_pixel_size_is_known(predictor: Predictor, records: list[Record]) -> None:
     """Rows are half as far apart as columns; the pixel size of one image is not known."""
     sized = [replace(record, pixel_size=(0.1, 0.2)) for record in records if record.name != "right"]
     result = evaluate(predictor, [*sized, *(record for record in records if record.name == "right")], progress=False)
@@ -208,7 +208,7 @@ def test_each_of_several_data_sets(predictor: Predictor, records: list[Record]) 
     assert datasets["there"] == evaluate(predictor, there, progress=False).metrics
     assert "datasets" not in datasets["here"]
     table = metric_table(result.metrics, CLASSES)
-    assert "data set  images   Dice  accuracy  AUROC (malignant)" in table
+    assert "dataset  images   Dice  accuracy  AUROC (malignant)" in table
     assert "there          3  0.500     0.667" in table
 
 

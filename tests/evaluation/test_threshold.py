@@ -14,8 +14,8 @@ from acsnet.evaluation.threshold import THRESHOLDS, best_step, choose_threshold
 from acsnet.inference import Predictor
 
 
-class GreyIsProbability(torch.nn.Module):
-    """Says of each pixel that it is lesion with a probability that is its grey."""
+class GrayIsProbability(torch.nn.Module):
+    """Says of each pixel that it is lesion with a probability that is its gray."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ def make_predictor(**evaluation: object) -> Predictor:
     card = CheckpointCard(
         model="acsnet", arguments={}, class_names=("benign",), input_size=(32, 32), mean=(0.0,), std=(1.0,)
     )
-    return Predictor(GreyIsProbability(), card, evaluation=EvaluationConfig.model_validate(evaluation))
+    return Predictor(GrayIsProbability(), card, evaluation=EvaluationConfig.model_validate(evaluation))
 
 
 def make_record(folder: Path, name: str, inside: float, outside: float, speck: float = 0.0) -> Record:

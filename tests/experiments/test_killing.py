@@ -52,8 +52,8 @@ def server(tmp_path: Path) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    initialise = [*user, str(folder / "initdb"), "-D", str(data), "-A", "trust", "-U", "tester"]
-    subprocess.run(initialise, check=True, capture_output=True, cwd="/")
+    initialize = [*user, str(folder / "initdb"), "-D", str(data), "-A", "trust", "-U", "tester"]
+    subprocess.run(initialize, check=True, capture_output=True, cwd="/")
     options = f"-p {port} -h 127.0.0.1 -k {data}"
     control = [*user, str(folder / "pg_ctl"), "-D", str(data), "-w"]
     subprocess.run(

@@ -15,8 +15,8 @@ SaveTiny = Callable[..., Path]
 TINY = {"width": 4, "depth": 2}
 
 
-def randomise(network: torch.nn.Module) -> torch.nn.Module:
-    """Give averages and variances of normalisations other values than those they start from."""
+def randomize(network: torch.nn.Module) -> torch.nn.Module:
+    """Give averages and variances of normalizations other values than those they start from."""
     generator = torch.Generator().manual_seed(2)
     for key, value in network.state_dict().items():
         if key.endswith(("running_mean", "running_var")):
@@ -37,7 +37,7 @@ def save_tiny(tmp_path: Path) -> SaveTiny:
     ) -> Path:
         torch.manual_seed(0)
         given = arguments or TINY
-        networks = [randomise(create_model(name, **given)) for _ in range(members)]
+        networks = [randomize(create_model(name, **given)) for _ in range(members)]
         weights = networks[0].state_dict()
         if members > 1:
             weights = {

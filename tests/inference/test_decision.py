@@ -63,13 +63,13 @@ def test_a_normal_case_has_no_mask_and_no_probability_of_one() -> None:
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("second", [True, False])
 @pytest.mark.parametrize("label", [MALIGNANT, NORMAL, [1.0, 0.0, 0.0]])
-@pytest.mark.parametrize("grey", [0.2, 0.8])
-def test_the_rules_are_those_of_the_layer(first: bool, second: bool, label: list[float], grey: float) -> None:
+@pytest.mark.parametrize("gray", [0.2, 0.8])
+def test_the_rules_are_those_of_the_layer(first: bool, second: bool, label: list[float], gray: float) -> None:
     """On one pixel there is no interpolation between the logits and the mask: both ways must agree."""
     directions = {"empty_mask_for_normal": first, "normal_for_empty_mask": second}
-    prediction = decide([[grey]], label, refining=directions)
+    prediction = decide([[gray]], label, refining=directions)
     layer = PredictionRefining(2, **directions)
-    logits = torch.tensor([[[[grey]]]]).logit(), torch.tensor([label]).log()
+    logits = torch.tensor([[[[gray]]]]).logit(), torch.tensor([label]).log()
     mask, classes = layer(*logits)
     assert prediction.mask.item() == (mask.item() >= 0)
     np.testing.assert_allclose(list(prediction.probabilities.values()), classes.softmax(1)[0], rtol=1e-5)

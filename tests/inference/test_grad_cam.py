@@ -232,7 +232,7 @@ def test_where_the_cells_of_encoders_lie(encoder: Callable[..., nn.Module], on_p
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             module.weight.data += module.weight.data.flip(3)
-    # From the first cell's centre to the last one's, and as far beyond on both sides.
+    # From the first cell's center to the last one's, and as far beyond on both sides.
     width = 97 if on_pixel else 96
     x = torch.randn(1, 3, 64, width)
     with torch.no_grad():
@@ -366,9 +366,9 @@ def test_images_of_any_sizes(channels: int, build_tiny: Build) -> None:
     heats = explain_images(network, card, pictures)
     assert [heat.shape for heat in heats] == [picture.shape[:2] for picture in pictures]
     assert all(heat.dtype == np.float32 and heat.min() >= 0 and 0.5 < heat.max() <= 1 for heat in heats)
-    grey = cv2.cvtColor(pictures[1], cv2.COLOR_RGB2GRAY)[:, :, None] if channels == 1 else pictures[1]
-    normalised = (torch.from_numpy(grey).permute(2, 0, 1)[None] / 255 - 0.5) / 0.25
-    np.testing.assert_allclose(heats[1], class_activation(network, normalised)[0], atol=1e-4)
+    gray = cv2.cvtColor(pictures[1], cv2.COLOR_RGB2GRAY)[:, :, None] if channels == 1 else pictures[1]
+    normalized = (torch.from_numpy(gray).permute(2, 0, 1)[None] / 255 - 0.5) / 0.25
+    np.testing.assert_allclose(heats[1], class_activation(network, normalized)[0], atol=1e-4)
     of_classes = [explain_images(network, card, pictures[:1], index)[0] for index in range(3)]
     assert not np.allclose(of_classes[0], of_classes[1])
     mixed = explain_images(network, card, pictures, torch.tensor([1, 0, 0]))

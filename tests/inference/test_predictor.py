@@ -59,7 +59,7 @@ def test_mask_and_class_at_the_image_size() -> None:
     np.testing.assert_allclose(list((prediction.probabilities or {}).values()), expected, rtol=1e-6)
 
 
-def test_input_is_resized_and_normalised_as_the_card_says() -> None:
+def test_input_is_resized_and_normalized_as_the_card_says() -> None:
     network = BrightIsLesion()
     Predictor(network, make_card(arguments={"in_channels": 1}))(half_bright(64, 64))
     assert network.seen is not None

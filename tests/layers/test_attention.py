@@ -9,8 +9,8 @@ from acsnet.layers import ChannelAttention, DeformableSpatialAttention
 Parameters = dict[str, torch.Tensor]
 
 
-def randomise(module: torch.nn.Module, std: float = 0.3) -> None:
-    """Move every parameter from where it starts: offsets and modulation start at zero, normalisations at one."""
+def randomize(module: torch.nn.Module, std: float = 0.3) -> None:
+    """Move every parameter from where it starts: offsets and modulation start at zero, normalizations at one."""
     torch.manual_seed(0)
     for parameter in module.parameters():
         torch.nn.init.normal_(parameter, std=std)
@@ -43,7 +43,7 @@ def deformable_spatial_attention(x: torch.Tensor, p: Parameters) -> torch.Tensor
 
 def test_channel_attention_is_the_published_formula() -> None:
     layer = ChannelAttention(32).double()
-    randomise(layer)
+    randomize(layer)
     x = torch.randn(3, 32, 4, 6, dtype=torch.float64)
     expected = channel_attention(x, dict(layer.named_parameters()))
     torch.testing.assert_close(layer(x), expected, rtol=1e-12, atol=1e-12)
@@ -70,7 +70,7 @@ def test_channel_attention_takes_16_channels_or_more(channels: int) -> None:
 
 def test_deformable_spatial_attention_is_the_published_formula() -> None:
     layer = DeformableSpatialAttention(8).double()
-    randomise(layer)
+    randomize(layer)
     x = torch.randn(2, 8, 6, 5, dtype=torch.float64)
     parameters = dict(layer.named_parameters())
     offsets = functional.conv2d(x, parameters["gather.0.offset.weight"], padding=1)
@@ -82,7 +82,7 @@ def test_deformable_spatial_attention_is_the_published_formula() -> None:
 
 def test_gradients_are_those_of_the_formula() -> None:
     layer = DeformableSpatialAttention(8).double()
-    randomise(layer)
+    randomize(layer)
     x = torch.randn(2, 8, 5, 4, dtype=torch.float64, requires_grad=True)
     inputs = [x, *layer.parameters()]
     parameters = dict(layer.named_parameters())
@@ -106,7 +106,7 @@ def test_deformable_convolutions_have_no_bias_and_start_with_half_of_a_plain_one
 
 def test_backends_agree() -> None:
     layers = [DeformableSpatialAttention(8, backend).double() for backend in ("torch", "torchvision")]
-    randomise(layers[0])
+    randomize(layers[0])
     layers[1].load_state_dict(layers[0].state_dict())
     x = torch.randn(1, 8, 5, 5, dtype=torch.float64)
     torch.testing.assert_close(layers[0](x), layers[1](x), rtol=1e-10, atol=1e-10)

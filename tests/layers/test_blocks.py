@@ -20,7 +20,7 @@ def block(x: torch.Tensor, p: dict[str, torch.Tensor], groups: int, prefix: str 
     return functional.group_norm(y, groups, p[f"{prefix}1.weight"], p[f"{prefix}1.bias"]).relu()
 
 
-def randomise(module: torch.nn.Module) -> None:
+def randomize(module: torch.nn.Module) -> None:
     torch.manual_seed(0)
     for parameter in module.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
@@ -29,7 +29,7 @@ def randomise(module: torch.nn.Module) -> None:
 @pytest.mark.parametrize("kernel_size", [1, 3, 5])
 def test_conv_norm_act(kernel_size: int) -> None:
     layer = ConvNormAct(6, 8, groups=2, kernel_size=kernel_size).double()
-    randomise(layer)
+    randomize(layer)
     x = torch.randn(2, 6, 5, 7, dtype=torch.float64)
     expected = block(x, dict(layer.named_parameters()), groups=2)
     assert expected.shape == (2, 8, 5, 7)
@@ -38,7 +38,7 @@ def test_conv_norm_act(kernel_size: int) -> None:
 
 def test_double_conv() -> None:
     layer = DoubleConv(8, groups=4).double()
-    randomise(layer)
+    randomize(layer)
     x = torch.randn(2, 8, 5, 7, dtype=torch.float64)
     p = dict(layer.named_parameters())
     expected = block(block(x, p, 4, "0."), p, 4, "1.")
@@ -47,7 +47,7 @@ def test_double_conv() -> None:
 
 def test_double_conv_batch_norm() -> None:
     layer = DoubleConvBatchNorm(3, 5).double()
-    randomise(layer)
+    randomize(layer)
     x = torch.randn(2, 3, 5, 7, dtype=torch.float64)
     expected = x
     p = dict(layer.named_parameters())

@@ -145,7 +145,7 @@ def test_weights_are_asked_for_as_safetensors(monkeypatch: pytest.MonkeyPatch) -
 def test_pretrained_weights_of_the_first_layer_are_adapted_to_one_channel(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A grey image gives what the same image in three equal channels gave before: the kernels are summed."""
+    """A gray image gives what the same image in three equal channels gave before: the kernels are summed."""
     file = tmp_path / "model.safetensors"
     weights = timm.create_model(TINY).state_dict()
     save_file(weights, file)

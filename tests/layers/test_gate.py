@@ -8,7 +8,7 @@ from acsnet.layers import GateUnit
 
 @pytest.fixture
 def gate() -> GateUnit:
-    """A gate whose every parameter, the normalisations' included, differs from where it starts."""
+    """A gate whose every parameter, the normalizations' included, differs from where it starts."""
     torch.manual_seed(0)
     unit = GateUnit(32).double()
     for parameter in unit.parameters():

@@ -75,11 +75,11 @@ def test_uncertainty_balance_stays_finite(scale, loss):
 
 def test_uncertainty_balance_learns_to_trust_the_smaller_loss():
     balance = UncertaintyBalance()
-    optimiser = torch.optim.Adam(balance.parameters(), lr=0.05)
+    optimizer = torch.optim.Adam(balance.parameters(), lr=0.05)
     for _ in range(200):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         balance(torch.tensor(0.05), torch.tensor(2.0)).backward()
-        optimiser.step()
+        optimizer.step()
     # Where the slope is zero: loss (1 + s^2) = 2 s^4.
     for s, loss in zip(balance.scales.tolist(), (0.05, 2.0), strict=True):
         assert loss * (1 + s**2) == pytest.approx(2 * s**4, rel=1e-2)

@@ -105,7 +105,7 @@ def test_equals_monai_on_the_whole_image(name):
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 @pytest.mark.parametrize("pixel_size", [(0.08, 0.08), (0.05, 0.12)])
 @pytest.mark.parametrize("name", PAIRS)
-def test_millimetres_equal_monai_with_a_spacing(name, pixel_size):
+def test_millimeters_equal_monai_with_a_spacing(name, pixel_size):
     prediction, truth = (torch.from_numpy(mask)[None, None].float() for mask in PAIRS[name])
     options = {"include_background": True, "spacing": pixel_size}
     expected = {
@@ -119,7 +119,7 @@ def test_millimetres_equal_monai_with_a_spacing(name, pixel_size):
         assert FUNCTIONS[key](*PAIRS[name]) == metrics[key]
 
 
-def test_millimetres_by_hand():
+def test_millimeters_by_hand():
     # 3 pixels down at 0.5 mm, 4 to the right at 0.25 mm.
     pair = (rectangle(7, 9), rectangle(4, 5))
     assert hausdorff_distance_95(*pair) == 5
@@ -237,7 +237,7 @@ def test_empty_masks(prediction_empty, truth_empty, overlap):
 
 @pytest.mark.parametrize("pixel_size", [(0, 1), (1,), (1, math.inf), (math.nan, 1)])
 def test_wrong_pixel_sizes_are_refused(pixel_size):
-    message = r"pixel size is \(.*\): expected two numbers above 0, millimetres a pixel \(vertical, horizontal\)"
+    message = r"pixel size is \(.*\): expected two numbers above 0, millimeters a pixel \(vertical, horizontal\)"
     for function in (segmentation_metrics, hausdorff_distance_95, average_surface_distance):
         for pair in (PAIRS["blobs"], (rectangle(slice(0), slice(0)), rectangle(slice(0), slice(0)))):
             with pytest.raises(InputError, match=message):

@@ -6,13 +6,13 @@ import math
 import pytest
 
 from acsnet.errors import InputError
-from acsnet.metrics import summarise_segmentation
+from acsnet.metrics import summarize_segmentation
 
 UNDEFINABLE = ("hd95", "assd", "hd95_mm", "assd_mm", "area_error", "area_difference")
 
 
 def image(value, distance):
-    """Metrics of an image; those in millimetres and of the area are undefined where the distance is."""
+    """Metrics of an image; those in millimeters and of the area are undefined where the distance is."""
     overlaps = {"dice": value, "iou": value / 2, "precision": 1.0, "recall": value, "boundary_f1": value}
     lesions = {"lesion_true_positives": 1, "lesion_false_positives": 2, "lesion_false_negatives": 0}
     return overlaps | dict.fromkeys(UNDEFINABLE, distance) | lesions
@@ -21,7 +21,7 @@ def image(value, distance):
 def test_summary_by_hand():
     nan = math.nan
     per_image = [image(0.8, 4.0), image(0.6, 2.0), image(0.0, nan), image(1.0, nan), image(0.0, nan)]
-    summary = summarise_segmentation(per_image, ["benign", "malignant", "malignant", "normal", "normal"])
+    summary = summarize_segmentation(per_image, ["benign", "malignant", "malignant", "normal", "normal"])
     assert list(summary) == ["all", "lesion", "normal", "per_class"]
     assert summary["all"]["n"] == 5
     assert summary["all"]["dice"] == pytest.approx(0.48)
@@ -40,7 +40,7 @@ def test_summary_by_hand():
 
 
 def test_summary_without_normal_cases_has_none():
-    summary = summarise_segmentation([image(0.5, 1.0)], ["benign"])
+    summary = summarize_segmentation([image(0.5, 1.0)], ["benign"])
     assert summary["normal"]["n"] == 0
     assert summary["normal"]["dice"] is None
     assert (summary["normal"]["detection"]["lesions"], summary["normal"]["detection"]["f1"]) == (0, None)
@@ -48,7 +48,7 @@ def test_summary_without_normal_cases_has_none():
 
 
 def test_summary_with_another_name_for_normal():
-    summary = summarise_segmentation(
+    summary = summarize_segmentation(
         [image(0.5, 1.0), image(1.0, math.nan)], ["benign", "healthy"], normal_class="healthy"
     )
     assert (summary["lesion"]["n"], summary["normal"]["n"]) == (1, 1)
@@ -56,10 +56,10 @@ def test_summary_with_another_name_for_normal():
 
 def test_wrong_summaries_are_refused():
     with pytest.raises(InputError, match="metrics of 1 images and 2 labels"):
-        summarise_segmentation([image(0.5, 1.0)], ["benign", "normal"])
+        summarize_segmentation([image(0.5, 1.0)], ["benign", "normal"])
     with pytest.raises(InputError, match=r"image 0 has no 'iou': .* received \['dice'\]"):
-        summarise_segmentation([{"dice": 1.0}], ["benign"])
+        summarize_segmentation([{"dice": 1.0}], ["benign"])
     with pytest.raises(InputError, match="image 1 has dice nan: expected a finite number"):
-        summarise_segmentation([image(0.5, 1.0), image(math.nan, 1.0)], ["benign", "benign"])
+        summarize_segmentation([image(0.5, 1.0), image(math.nan, 1.0)], ["benign", "benign"])
     with pytest.raises(InputError, match="image 0 has hd95 inf"):
-        summarise_segmentation([image(0.5, math.inf)], ["benign"])
+        summarize_segmentation([image(0.5, math.inf)], ["benign"])

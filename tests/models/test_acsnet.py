@@ -57,7 +57,7 @@ def up(x: torch.Tensor) -> torch.Tensor:
 def reference(network: ACSNet, images: torch.Tensor, groups: tuple[int, ...]) -> MultiTaskOutput:
     """The five decoder steps and the classifier's three inputs; gates, attention and head have tests of their own.
 
-    ``groups`` are those of the normalisations of steps 1 to 5.
+    ``groups`` are those of the normalizations of steps 1 to 5.
     """
     p = dict(network.named_parameters())
     maps = network.encoder(images)
@@ -167,7 +167,7 @@ def test_the_largest_maps_that_are_cheap_to_compute_are_not_kept() -> None:
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         network(torch.randn(2, 3, 64, 64))
-    # Of decode0 what goes into its normalisation and what comes out, not the joined map and not the mixed one.
+    # Of decode0 what goes into its normalization and what comes out, not the joined map and not the mixed one.
     assert len(kept) == 2
 
 
@@ -263,7 +263,7 @@ def test_channels() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.bool])
 def test_integers_are_no_images(dtype: torch.dtype) -> None:
-    message = rf"images are {dtype}, needed is a floating type: divide by 255 and normalise first$"
+    message = rf"images are {dtype}, needed is a floating type: divide by 255 and normalize first$"
     with pytest.raises(InputError, match=message):
         check_images(torch.zeros(1, 3, 64, 64, dtype=dtype), 3, 32)
     for floating in (torch.float16, torch.bfloat16, torch.float64):

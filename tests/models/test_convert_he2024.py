@@ -30,7 +30,7 @@ PARTS = {
 }  # fmt: skip
 
 
-def randomised(network: nn.Module, seed: int) -> nn.Module:
+def randomized(network: nn.Module, seed: int) -> nn.Module:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for value in network.state_dict().values():
@@ -48,7 +48,7 @@ def published_name(key: str) -> str:
 @pytest.fixture(scope="module")
 def encoder() -> nn.ModuleList:
     """torchvision's ResNet-18 as a list of its five stages. Read-only."""
-    whole = randomised(resnet18(weights=None), 1)
+    whole = randomized(resnet18(weights=None), 1)
     stem = nn.Sequential(whole.conv1, whole.bn1, whole.relu)
     first = nn.Sequential(whole.maxpool, whole.layer1)
     return nn.ModuleList([stem, first, whole.layer2, whole.layer3, whole.layer4]).eval()
@@ -57,7 +57,7 @@ def encoder() -> nn.ModuleList:
 @pytest.fixture(scope="module")
 def source() -> ACSNet:
     """The network whose decoder is to be imported. Read-only."""
-    return randomised(ACSNet(num_classes=2), 2).eval()
+    return randomized(ACSNet(num_classes=2), 2).eval()
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_another_order_that_shapes_tell_apart(published: Tensors, source: ACSNet
 
 
 def test_another_order_that_is_ambiguous(published: Tensors) -> None:
-    """Both normalisations of an attention unit before everything else: which is which?"""
+    """Both normalizations of an attention unit before everything else: which is which?"""
     weights = moved(published, "sa1.xmerge.x1.", "sa1.xgather.x0.weight")
     model = ACSNet(num_classes=2)
     before = {key: value.clone() for key, value in model.state_dict().items()}

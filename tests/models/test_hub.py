@@ -96,7 +96,7 @@ def test_arguments_of_the_network_are_not_taken(folder: Path) -> None:
 
 
 def test_a_network_without_a_card(tmp_path: Path) -> None:
-    message = r"^this UNet has no card, which says its classes and normalisation: load it by acsnet\.load_model, or set"
+    message = r"^this UNet has no card, which says its classes and normalization: load it by acsnet\.load_model, or set"
     with pytest.raises(InputError, match=message):
         acsnet.create_model("unet", **ARGUMENTS).save_pretrained(tmp_path)  # type: ignore[operator]
 

@@ -1,4 +1,4 @@
-"""What holds for every network of the zoo: parametrised on the registry, so that none escapes."""
+"""What holds for every network of the zoo: parametrized on the registry, so that none escapes."""
 
 import importlib.util
 import json
@@ -289,7 +289,7 @@ def test_other_ranks_and_dtypes_are_refused(name: str) -> None:
 @every_network
 def test_a_checkpoint_rebuilds_the_network(name: str, tmp_path: Path) -> None:
     network = build_tiny(name)
-    network(images())  # moves the averages of normalisations from where they start
+    network(images())  # moves the averages of normalizations from where they start
     card = CheckpointCard(
         model=name,
         arguments=script.tiny_arguments(name),

@@ -48,21 +48,21 @@ def register_toy(name: str = "toy", **arguments: Any) -> None:
 
 
 def test_look_up_gives_the_value() -> None:
-    assert look_up("colour", "red", {"red": 1, "blue": 2}, "") == 1
+    assert look_up("color", "red", {"red": 1, "blue": 2}, "") == 1
 
 
 @pytest.mark.parametrize(
     ("name", "listing", "message"),
     [
-        ("rde", "", "unknown colour 'rde': did you mean 'red'? known: blue, dark red, red"),
-        ("RED", "ls lists all", "unknown colour 'RED': did you mean 'red' or 'dark red'? ls lists all"),
-        ("xyz", "ls lists all", "unknown colour 'xyz': ls lists all"),
-        (None, "", "unknown colour None: known: blue, dark red, red"),
+        ("rde", "", "unknown color 'rde': did you mean 'red'? known: blue, dark red, red"),
+        ("RED", "ls lists all", "unknown color 'RED': did you mean 'red' or 'dark red'? ls lists all"),
+        ("xyz", "ls lists all", "unknown color 'xyz': ls lists all"),
+        (None, "", "unknown color None: known: blue, dark red, red"),
     ],
 )
 def test_look_up_says_what_was_meant(name: Any, listing: str, message: str) -> None:
     with pytest.raises(UnknownNameError) as caught:
-        look_up("colour", name, {"red": 1, "dark red": 2, "blue": 3}, listing)
+        look_up("color", name, {"red": 1, "dark red": 2, "blue": 3}, listing)
     assert str(caught.value) == message
 
 

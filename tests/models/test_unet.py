@@ -72,10 +72,10 @@ def test_published_sizes() -> None:
     with torch.device("meta"):
         full = acsnet.create_model("unet", tasks=["segmentation"])
         both = acsnet.create_model("unet")
-    # The figure that is known for the plain U-Net with batch normalisation, three channels in and one map out.
+    # The figure that is known for the plain U-Net with batch normalization, three channels in and one map out.
     assert size_of(full) == 31_037_633
     assert size_of(both) == 31_563_972
-    # Zhou et al. 2018, table 2: "U-Net, 7.76 M", from 32 channels on and without batch normalisation.
+    # Zhou et al. 2018, table 2: "U-Net, 7.76 M", from 32 channels on and without batch normalization.
     assert round(parameters_of_unet(32, 4, 3, norm=1) / 1e6, 2) == 7.76
 
 

@@ -67,7 +67,7 @@ def test_published_sizes() -> None:
     with torch.device("meta"):
         network, refined = UNetPlusPlus(), RefinedUNetPlusPlus()
     assert size_of(network) == size_of(refined) == 9_178_023
-    # Zhou et al. 2018, table 2: "UNet++, 9.04 M", without batch normalisation.
+    # Zhou et al. 2018, table 2: "UNet++, 9.04 M", without batch normalization.
     assert round(parameters_of_unetpp(32, 4, 3, masks=4, norm=1) / 1e6, 2) == 9.04
 
 
@@ -126,7 +126,7 @@ def test_the_network_is_the_published_one_written_as_its_recursion() -> None:
 
 
 def without_batch_statistics(network: Any) -> Any:
-    """Training mode, but for the normalisations, so that results can be compared with those of evaluation."""
+    """Training mode, but for the normalizations, so that results can be compared with those of evaluation."""
     network.train()
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):

@@ -267,7 +267,7 @@ def test_cuda_agrees_with_float64(shape, dtype, tolerance, layout):
 
 @pytest.mark.cuda
 @cuda
-def test_cuda_honours_tf32():
+def test_cuda_honors_tf32():
     call = make_call(SHAPES[2], 2, torch.float32, "cuda")
     exact = gradients(call, "triton")
     before = torch.get_float32_matmul_precision()

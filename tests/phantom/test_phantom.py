@@ -10,7 +10,7 @@ import pytest
 from acsnet.errors import DataError, InputError
 from acsnet.phantom import phantom as phantom_module
 from acsnet.phantom.lesion import AREA_LIMITS, Lesion, add_lesion, draw_lesion
-from acsnet.phantom.overlay import draw_callipers, draw_caption
+from acsnet.phantom.overlay import draw_calipers, draw_caption
 from acsnet.phantom.phantom import LABELS, Phantom, make_phantom, write_phantoms
 from acsnet.phantom.speckle import PointSpread, log_compress, speckle_envelope
 from acsnet.phantom.tissue import Medium, shadow_db
@@ -58,8 +58,8 @@ def files_below(root: Path) -> dict[str, bytes]:
 
 
 def test_one_look_has_the_rayleigh_signal_to_noise_ratio() -> None:
-    grey = log_compress(homogeneous_envelope(looks=1), -20.0, dynamic_range_db=80.0)
-    envelope = 10 ** ((grey[grey > 0].astype(float) / 255 - 1) * 80 / 20)
+    gray = log_compress(homogeneous_envelope(looks=1), -20.0, dynamic_range_db=80.0)
+    envelope = 10 ** ((gray[gray > 0].astype(float) / 255 - 1) * 80 / 20)
     assert envelope.mean() / envelope.std() == pytest.approx(RAYLEIGH_SNR, rel=0.03)
 
 
@@ -93,7 +93,7 @@ def test_smooth_reflector_keeps_its_amplitude() -> None:
     np.testing.assert_allclose(envelope, 2.5, rtol=1e-4)
 
 
-def test_log_compression_maps_the_dynamic_range_to_grey() -> None:
+def test_log_compression_maps_the_dynamic_range_to_gray() -> None:
     envelope = np.array([[1.0, 10 ** (-25 / 20), 10 ** (-50 / 20), 0.0, 100.0]], np.float32)
     assert log_compress(envelope, 0.0, 50.0).tolist() == [[255, 128, 0, 0, 255]]
     assert log_compress(envelope, -25.0, 50.0)[0, 0] == 128
@@ -200,7 +200,7 @@ def test_no_second_lesion_where_there_is_no_room() -> None:
     assert draw_lesion(SHAPE, False, np.random.default_rng(0), taken=np.ones(SHAPE, bool)) is None
 
 
-def test_pictures_are_neither_black_nor_burnt_out(phantoms: dict[str, list[Phantom]]) -> None:
+def test_pictures_are_neither_black_nor_burned_out(phantoms: dict[str, list[Phantom]]) -> None:
     for made in (made for group in phantoms.values() for made in group):
         assert 40 < made.image.mean() < 140
         assert (made.image == 255).mean() < 0.02
@@ -236,11 +236,11 @@ def test_no_caption_where_lesions_take_every_corner() -> None:
     assert not image.any()
 
 
-def test_callipers_lie_on_the_lesion_and_leave_the_mask_alone() -> None:
+def test_calipers_lie_on_the_lesion_and_leave_the_mask_alone() -> None:
     for seed in range(10):
         mask = a_lesion(True, seed).mask
         before, image = mask.copy(), np.zeros(SHAPE, np.uint8)
-        draw_callipers(image, mask, np.random.default_rng(seed))
+        draw_calipers(image, mask, np.random.default_rng(seed))
         assert image.any()
         assert not image[~mask & ~ring_around(mask, 20)].any()
         assert (mask == before).all()
@@ -249,8 +249,8 @@ def test_callipers_lie_on_the_lesion_and_leave_the_mask_alone() -> None:
 def test_overlay_is_on_some_pictures_only(phantoms: dict[str, list[Phantom]]) -> None:
     every = [made for group in phantoms.values() for made in group]
     assert 0.08 < np.mean([made.has_caption for made in every]) < 0.45
-    assert 0 < np.mean([made.has_callipers for made in every if made.label != "normal"]) < 0.4
-    assert not any(made.has_callipers for made in phantoms["normal"])
+    assert 0 < np.mean([made.has_calipers for made in every if made.label != "normal"]) < 0.4
+    assert not any(made.has_calipers for made in phantoms["normal"])
 
 
 # Files

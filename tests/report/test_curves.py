@@ -34,7 +34,7 @@ def with_histories(network: Network, *histories: list[float]) -> Network:
 def test_ten_networks_can_be_told_apart() -> None:
     styles = assign_styles([str(index) for index in range(20)])
     assert len({*styles.values()}) == 20
-    assert styles["8"].colour == styles["0"].colour
+    assert styles["8"].color == styles["0"].color
 
 
 def test_the_mean_goes_as_far_as_all_folds(networks: list[Network]) -> None:
@@ -71,7 +71,7 @@ def test_curves_are_those_of_scikit_learn(networks: list[Network]) -> None:
     for network, line in zip(networks, roc.lines, strict=False):
         area = np.trapezoid(line.get_ydata(), line.get_xdata())
         assert area == pytest.approx(roc_auc_score(*malignant_scores(network)))
-        assert to_hex(line.get_color()) == styles[network.name].colour
+        assert to_hex(line.get_color()) == styles[network.name].color
         text = f"{network.name}: AUROC {area:.3f}"
         assert text in [entry.get_text() for entry in figure.axes[2].get_legend().get_texts()]
     assert len(precision.lines) == 4

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from acsnet._utils.overlay import TRUTH_COLOUR, draw_contours, draw_heat
+from acsnet._utils.overlay import TRUTH_COLOR, draw_contours, draw_heat
 from acsnet.data.images import read_image, read_merged_mask, resize_image
 from acsnet.inference import Predictor, explain_images
 from acsnet.report import Network, read_networks
@@ -43,7 +43,7 @@ def test_each_case_is_explained_by_the_network_that_was_tested_on_it(pair: list[
     image = read_image(records[name].image)
     truth = read_merged_mask(records[name].masks, image.shape[:2])
     activation = explain_images(predictor.model, predictor.card, [image])[0]
-    expected = resize_image(draw_contours(draw_heat(image, activation), truth, TRUTH_COLOUR), (SIDE, SIDE))
+    expected = resize_image(draw_contours(draw_heat(image, activation), truth, TRUTH_COLOR), (SIDE, SIDE))
     picture = read_picture(case)
     assert picture.shape == (SIDE, 2 * SIDE + 6, 3), "the class's map and the mask's uncertainty"
     # What differs is what JPEG loses.

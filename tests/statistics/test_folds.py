@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from acsnet.errors import InputError
-from acsnet.statistics import FoldSummary, summarise_folds
+from acsnet.statistics import FoldSummary, summarize_folds
 
 
 def test_mean_and_deviation_of_every_number() -> None:
     values = [0.7, 0.8, 0.75, 0.62, 0.9]
     folds = [{"segmentation": {"dice": v, "lesion": {"dice": v / 2, "n": 10 + i}}} for i, v in enumerate(values)]
-    summary = summarise_folds(folds)
+    summary = summarize_folds(folds)
     assert list(summary) == ["segmentation.dice", "segmentation.lesion.dice", "segmentation.lesion.n"]
     dice = summary["segmentation.dice"]
     assert (dice.mean, dice.deviation) == pytest.approx((np.mean(values), np.std(values, ddof=1)))
@@ -20,30 +20,30 @@ def test_mean_and_deviation_of_every_number() -> None:
 
 @pytest.mark.parametrize("lacking", [{"auroc": None}, {"auroc": math.nan}, {}], ids=["None", "NaN", "absent"])
 def test_what_a_fold_lacks_is_counted(lacking: dict) -> None:
-    summary = summarise_folds([{"auroc": 0.8}, lacking, {"auroc": 0.9}])["auroc"]
+    summary = summarize_folds([{"auroc": 0.8}, lacking, {"auroc": 0.9}])["auroc"]
     assert (summary.mean, summary.deviation) == pytest.approx((0.85, math.sqrt(0.005)))
     assert (summary.folds, summary.undefined, summary.reason) == (2, 1, "undefined in fold 2 of 3")
 
 
 def test_one_fold_has_no_deviation() -> None:
-    assert summarise_folds([{"dice": 0.8}])["dice"] == FoldSummary(
+    assert summarize_folds([{"dice": 0.8}])["dice"] == FoldSummary(
         0.8, None, 1, 0, "one fold has no standard deviation"
     )
-    summary = summarise_folds([{"dice": 0.8}, {"dice": None}])["dice"]
+    summary = summarize_folds([{"dice": 0.8}, {"dice": None}])["dice"]
     assert summary.deviation is None
     assert summary.reason == "undefined in fold 2 of 2; one fold has no standard deviation"
 
 
 def test_no_fold_has_it() -> None:
-    summary = summarise_folds([{"auroc": None}, {"auroc": None}])["auroc"]
+    summary = summarize_folds([{"auroc": None}, {"auroc": None}])["auroc"]
     assert summary == FoldSummary(None, None, 0, 2, "undefined in fold 1, 2 of 2")
 
 
 def test_only_numbers_are_averaged() -> None:
     fold = {"matrix": [[1, 2]], "notes": {"auroc": "no case"}, "refined": True, "n": 3}
-    assert list(summarise_folds([fold, fold])) == ["n"]
+    assert list(summarize_folds([fold, fold])) == ["n"]
 
 
 def test_no_fold_is_refused() -> None:
     with pytest.raises(InputError, match="there is no fold to average"):
-        summarise_folds([])
+        summarize_folds([])

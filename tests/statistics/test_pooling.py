@@ -76,7 +76,7 @@ DIFFERENCES: list[tuple[dict[str, Any], str]] = [
     ({"groups": ("a", "b", "c")}, r"groups of 3 images differ: busi/fold 0 \(0\).png \(busi/fold 0 \(0\).png and a\)"),
     (
         {"dataset_hashes": ("x",)},
-        "images of the same names have other pixels: data set hashes are data0 and x",
+        "images of the same names have other pixels: dataset hashes are data0 and x",
     ),
 ]
 

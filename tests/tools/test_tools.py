@@ -168,7 +168,7 @@ def test_test_on_several_tables(invoke: Invoke, trained_run: Path, phantom_root:
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert metrics["dataset_sizes"] == {"one": 26, "two": 10}
     assert metrics["datasets"]["two"]["classification"]["n"] == 10
-    assert "data set" in output
+    assert "dataset" in output
 
 
 def test_training_on_several_tables(invoke: Invoke, tiny_config: Path, phantom_root: Path, tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_training_on_several_tables(invoke: Invoke, tiny_config: Path, phantom_r
     [
         ("data.class_map={cysts: benign}", "unknown label in data.class_map 'cysts': did you mean 'cyst'?"),
         ("data.class_map={cyst: begnin}", "unknown class in data.class_map 'begnin': did you mean 'benign'?"),
-        ("data.dataset=busbar", "unknown data set 'busbar': did you mean 'busbra'"),
+        ("data.dataset=busbar", "unknown dataset 'busbar': did you mean 'busbra'"),
     ],
 )
 def test_unknown_names_of_an_external_test(
@@ -315,7 +315,7 @@ def test_download_and_use(
     monkeypatch.setitem(entry._ENTRIES, "busi", replace(dataset_entry("busi"), files=(served,)))
     status, output, errors = invoke("download", "busi", "--out", tmp_path / "my data")
     assert status == 0, errors
-    assert output.index("licence:") < output.index("SHA-256 of Dataset_BUSI.zip: ")
+    assert output.index("license:") < output.index("SHA-256 of Dataset_BUSI.zip: ")
     assert f"{hashlib.sha256(content).hexdigest()} (not pinned: no checksum of this file is known" in output
     assert "36 images (14 benign, 12 malignant, 10 normal)" in output
     options = shlex.split(output.splitlines()[-1].removeprefix("use it by: "))
@@ -327,14 +327,14 @@ def test_download_and_use(
 def test_download_of_sets_that_cannot_be_fetched(invoke: Invoke, tmp_path: Path) -> None:
     result = invoke("download", "udiat", "--out", tmp_path / "data")
     assert_error(result, "UDIAT (Dataset B) cannot be fetched, it has no public address: ask Moi Hoon Yap")
-    assert "licence:     for research" in result[1]
+    assert "license:     for research" in result[1]
     assert_error(
-        invoke("download", "busbar", "--out", tmp_path / "data"), "unknown data set 'busbar': did you mean 'busb"
+        invoke("download", "busbar", "--out", tmp_path / "data"), "unknown dataset 'busbar': did you mean 'busb"
     )
     assert not (tmp_path / "data").exists()
 
 
-def test_download_shows_the_licence_alone(invoke: Invoke, tmp_path: Path) -> None:
+def test_download_shows_the_license_alone(invoke: Invoke, tmp_path: Path) -> None:
     status, output, _ = invoke("download", "busbra", "--show", "--out", tmp_path / "data")
     assert status == 0
     assert "CC BY 4.0" in output

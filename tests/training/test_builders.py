@@ -111,10 +111,10 @@ def test_batch_larger_than_the_epoch(tiny_settings: dict[str, Any]) -> None:
 
 
 def test_augmentation_is_tried_with_the_channels_of_the_network(tiny_settings: dict[str, Any]) -> None:
-    colour = "augmentation=[{name: RandomFog, p: 1.0}]"
-    load(make_config(tiny_settings, colour))
+    color = "augmentation=[{name: RandomFog, p: 1.0}]"
+    load(make_config(tiny_settings, color))
     with pytest.raises(ConfigError, match="augmentation cannot be applied"):
-        load(make_config(tiny_settings, colour, "model.in_channels=1"))
+        load(make_config(tiny_settings, color, "model.in_channels=1"))
 
 
 @pytest.mark.parametrize("grouped", [True, False])

@@ -142,13 +142,13 @@ def test_the_state_is_of_plain_values() -> None:
     )
 
 
-# --- optimisers ------------------------------------------------------------------------------------------------------
+# --- optimizers ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("name", "kind"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW), ("sgd", torch.optim.SGD)]
 )
-def test_the_configured_optimiser(name: Any, kind: type) -> None:
+def test_the_configured_optimizer(name: Any, kind: type) -> None:
     config = OptimizerConfig(name=name, learning_rate=0.01, weight_decay=0.05, momentum=0.8)
     optimizer = build_optimizer(nn.Linear(2, 2), nn.Module(), config)
     assert type(optimizer) is kind

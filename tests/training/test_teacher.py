@@ -207,7 +207,7 @@ def test_luminance_is_what_an_image_of_one_channel_holds() -> None:
     network = OfLuminance(nn.Identity())
     own = network(to_network_input(torch.from_numpy(image)[None], (0.33,), (0.2,)))
     read = to_network_input(torch.from_numpy(to_channels(image, 1))[None], (0.33,), (0.2,))
-    # Half a grey level, of rounding.
+    # Half a gray level, of rounding.
     assert (own - read).abs().max() * 0.2 * 255 < 0.51
 
 

@@ -328,5 +328,5 @@ def test_two_processes_train_as_one(tiny_settings: dict[str, Any], tmp_path: Pat
     assert json.loads((tmp_path / "two" / "environment.json").read_text())["processes"] == 2
     Trainer(load_config(config), tmp_path / "one", progress=False).fit()
     for two, one in zip(read_history(tmp_path / "two"), read_history(tmp_path / "one"), strict=True):
-        # Batch normalisation sees half a batch a process, so the two are near, not equal.
+        # Batch normalization sees half a batch a process, so the two are near, not equal.
         assert float(two["loss"]) == pytest.approx(float(one["loss"]), rel=0.1)

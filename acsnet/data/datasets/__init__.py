@@ -1,4 +1,4 @@
-"""The published data sets, one file each: a new one is a file here and a line below."""
+"""The published datasets, one file each: a new one is a file here and a line below."""
 
 from acsnet.data.datasets import breast, busbra, busi, busuclm, folders, udiat
 from acsnet.data.datasets.entry import (

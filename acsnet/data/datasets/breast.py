@@ -10,7 +10,7 @@ The masks of a record are those of the tumour. ``case001_other1.png`` marks othe
 does not speak of: they are not read.
 
 Pixel sizes: the unit of ``Pixel_size`` could not be looked up. A pixel of such scans measures 0.02 to 0.2 mm (a few
-centimetres of depth over some hundred rows), so that the column's median tells millimetres from centimetres; where it
+centimeters of depth over some hundred rows), so that the column's median tells millimeters from centimeters; where it
 is neither, pixel sizes are left unknown.
 
 Layout, columns and the workbook's SHA-256 were verified on what several public projects that read the set say of it,
@@ -37,9 +37,9 @@ CLASSES = ("benign", "malignant", "normal")
 WORKBOOK = "BrEaST-Lesions-USG-clinical-data*.xlsx"
 _COLUMNS = ("CaseID", "Image_filename", "Mask_tumor_filename", "Pixel_size", "Classification")
 _IMAGE = re.compile(r"case\d+\.png")
-# Millimetres a pixel; the same in centimetres (0.002 to 0.02) does not overlap.
+# Millimeters a pixel; the same in centimeters (0.002 to 0.02) does not overlap.
 _PLAUSIBLE = (0.02, 0.2)
-_MILLIMETRE, _CENTIMETRE = 1.0, 10.0
+_MILLIMETER, _CENTIMETER = 1.0, 10.0
 
 
 def scan_breast(root: Path, classes: Sequence[str] = CLASSES) -> tuple[list[Record], list[str]]:
@@ -68,9 +68,9 @@ def scan_breast(root: Path, classes: Sequence[str] = CLASSES) -> tuple[list[Reco
 def _pixel_sizes(lines: Sequence[Line]) -> list[PixelSize | None]:
     values = [_number(line.cells["Pixel_size"]) for line in lines]
     known = [value for value in values if value is not None]
-    factor = _millimetres(statistics.median(known)) if known else None
+    factor = _millimeters(statistics.median(known)) if known else None
     if known and factor is None:
-        logger.warning("pixel sizes of %s are left out: %g is neither millimetres nor centimetres", TITLE, known[0])
+        logger.warning("pixel sizes of %s are left out: %g is neither millimeters nor centimeters", TITLE, known[0])
     return [None if value is None or factor is None else (value * factor, value * factor) for value in values]
 
 
@@ -82,9 +82,9 @@ def _number(text: str) -> float | None:
     return value if value > 0 else None
 
 
-def _millimetres(median: float) -> float | None:
+def _millimeters(median: float) -> float | None:
     low, high = _PLAUSIBLE
-    return next((unit for unit in (_MILLIMETRE, _CENTIMETRE) if low <= median * unit <= high), None)
+    return next((unit for unit in (_MILLIMETER, _CENTIMETER) if low <= median * unit <= high), None)
 
 
 register_dataset(
@@ -92,7 +92,7 @@ register_dataset(
         name=NAME,
         title=TITLE,
         publication="Pawlowska et al. 2024, Scientific Data, 10.1038/s41597-024-02984-z; data 10.7937/9WKK-Q141",
-        licence="CC BY 4.0: name the authors and cite the publication and the data",
+        license="CC BY 4.0: name the authors and cite the publication and the data",
         page="https://www.cancerimagingarchive.net/collection/breast-lesions-usg/",
         scan=scan_breast,
         classes=CLASSES,

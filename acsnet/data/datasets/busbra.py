@@ -43,7 +43,7 @@ register_dataset(
         name=NAME,
         title=TITLE,
         publication="Gomez-Flores, Gregorio-Calas, Coelho de Albuquerque Pereira 2024, Medical Physics 51, 3110-3123",
-        licence="CC BY 4.0: name the authors and cite the publication",
+        license="CC BY 4.0: name the authors and cite the publication",
         page="https://zenodo.org/records/8231412",
         scan=scan_busbra,
         classes=CLASSES,

@@ -85,7 +85,7 @@ register_dataset(
         name="busi",
         title="BUSI (Breast Ultrasound Images Dataset)",
         publication="Al-Dhabyani et al. 2020, Data in Brief 28, 104863",
-        licence=(
+        license=(
             "free for research where the publication is cited; copies of it elsewhere are marked CC0 (public domain). "
             "Read the authors' page: its wording could not be checked when this was written"
         ),

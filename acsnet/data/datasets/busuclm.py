@@ -2,7 +2,7 @@
 
 ``<root>/INFO.csv``, cells parted by ";", with a line an image (columns ``Image``, ``Label`` and others),
 ``<root>/images/ALWI_000.png`` and ``<root>/masks/ALWI_000.png``. The first part of a name is the patient. Masks are
-RGB: green is benign, red malignant, black neither; the class is taken from ``Label``, and any colour counts as lesion.
+RGB: green is benign, red malignant, black neither; the class is taken from ``Label``, and any color counts as lesion.
 No pixel sizes are published.
 
 Some images are cropped against their masks, in a way that is not published: lesion and mask cannot be brought together.
@@ -71,7 +71,7 @@ register_dataset(
         name=NAME,
         title=TITLE,
         publication="Vallez et al. 2025, Scientific Data, 10.1038/s41597-025-04562-3; data 10.17632/7fvgj4jsp7.3",
-        licence="CC BY 4.0 (version 3): name the authors and cite the publication",
+        license="CC BY 4.0 (version 3): name the authors and cite the publication",
         page="https://data.mendeley.com/datasets/7fvgj4jsp7/3",
         scan=scan_busuclm,
         classes=CLASSES,

@@ -1,4 +1,4 @@
-"""The registry of published data sets: names -> how they are read, and where they are published."""
+"""The registry of published datasets: names -> how they are read, and where they are published."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ Scan = Callable[[Path, Sequence[str]], tuple[list[Record], list[str]]]
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """One file of a data set as its publisher serves it.
+    """One file of a dataset as its publisher serves it.
 
     Attributes:
         name: what it is called on this side; a ``.zip`` is unpacked, anything else is kept as it is.
@@ -32,13 +32,13 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class DatasetEntry:
-    """What is known of a published data set.
+    """What is known of a published dataset.
 
     Attributes:
         name: what ``data.dataset`` and ``tools/download.py`` call it.
         title: its published name.
         publication: authors, year, venue.
-        licence: its terms of use.
+        license: its terms of use.
         page: the page that describes it.
         scan: reads the records of some classes below a root: ``scan(root, classes) -> (records, problems)``; it raises
             :class:`~acsnet.errors.DataError` where the root is not in the set's layout.
@@ -51,7 +51,7 @@ class DatasetEntry:
     name: str
     title: str
     publication: str
-    licence: str
+    license: str
     page: str
     scan: Scan
     classes: tuple[str, ...] = ("benign", "malignant", "normal")
@@ -64,32 +64,32 @@ _ENTRIES: dict[str, DatasetEntry] = {}
 
 
 def register_dataset(entry: DatasetEntry) -> None:
-    """Add a data set.
+    """Add a dataset.
 
     Raises:
         ValueError: where the name is taken.
     """
     if entry.name in _ENTRIES:
-        raise ValueError(f"a data set named {entry.name!r} is registered already: choose another name")
+        raise ValueError(f"a dataset named {entry.name!r} is registered already: choose another name")
     _ENTRIES[entry.name] = entry
 
 
 def list_datasets() -> list[str]:
-    """Return the sorted names of the data sets whose published layout is read."""
+    """Return the sorted names of the datasets whose published layout is read."""
     return sorted(_ENTRIES)
 
 
 def dataset_entry(name: str) -> DatasetEntry:
-    """Return what is known of a data set.
+    """Return what is known of a dataset.
 
     Raises:
         UnknownNameError: with near matches.
     """
-    return look_up("data set", name, _ENTRIES, "")
+    return look_up("dataset", name, _ENTRIES, "")
 
 
 def read_dataset(name: str, root: Path, classes: Sequence[str] | None = None) -> list[Record]:
-    """Read the records of a data set in its published layout.
+    """Read the records of a dataset in its published layout.
 
     Args:
         name: one of :func:`list_datasets`.

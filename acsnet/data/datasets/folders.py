@@ -66,7 +66,7 @@ register_dataset(
         name=NAME,
         title="folders of your own",
         publication="",
-        licence="",
+        license="",
         page="",
         scan=scan_folders,
         classes=CLASSES,

@@ -44,7 +44,7 @@ register_dataset(
         name=NAME,
         title=TITLE,
         publication="Yap et al. 2018, IEEE Journal of Biomedical and Health Informatics 22, 1218-1226",
-        licence="for research, by an agreement with the authors; it must not be passed on",
+        license="for research, by an agreement with the authors; it must not be passed on",
         page="http://www2.docm.mmu.ac.uk/STAFF/M.Yap/dataset.php",
         scan=scan_udiat,
         classes=CLASSES,

@@ -8,7 +8,7 @@ Layouts: ``input`` and ``grad_output`` have their channels last, ``weight`` is (
 group); ``offset`` and ``mask``, which are None where there is none, are as the user gave them.
 
 Words: ``pixel`` counts the output pixels of the whole batch, ``place`` those of one image. ``entry`` is a channel of
-the mask: offset group times taps plus tap. ``unit`` is how many neighbouring channels are sure to share both their
+the mask: offset group times taps plus tap. ``unit`` is how many neighboring channels are sure to share both their
 group and their offset group; a block of channels lies within one unit. Where the blocks fill the units exactly,
 ``TILED_IN``, no mask is needed along the channels, and only then does Triton read sixteen bytes at once; ``TILED_OUT``
 says the same of the output channels.
@@ -34,7 +34,7 @@ def _channels_of(block: int, unit: int, BLOCK: tl.constexpr) -> tuple[int, tl.te
 
 
 @triton.jit
-def _neighbour(position: tl.tensor, size: int) -> tuple[tl.tensor, tl.tensor]:
+def _neighbor(position: tl.tensor, size: int) -> tuple[tl.tensor, tl.tensor]:
     """Pixel at or before each position on one axis, and the fraction of the way to the next; NaN goes on as fraction.
 
     Clamping comes first because a float far outside has no integer. All from -2 down and from ``size`` up is outside.
@@ -71,8 +71,8 @@ def _cell(
 ) -> tuple[tl.tensor, tl.tensor, tl.tensor, tl.tensor, tl.tensor, tl.tensor, tl.tensor]:
     """Cell a tap lands in: index of its top left pixel, which rows and columns of it exist, and the fractions."""
     at = offset + (image.to(tl.int64) * (2 * entries) + 2 * entry) * out_area + place
-    row, down = _neighbour(y + tl.load(at, mask=is_pixel, other=0.0).to(tl.float32), height)
-    column, across = _neighbour(x + tl.load(at + out_area, mask=is_pixel, other=0.0).to(tl.float32), width)
+    row, down = _neighbor(y + tl.load(at, mask=is_pixel, other=0.0).to(tl.float32), height)
+    column, across = _neighbor(x + tl.load(at + out_area, mask=is_pixel, other=0.0).to(tl.float32), width)
     top = is_pixel & (row >= 0) & (row < height)
     bottom = is_pixel & (row >= -1) & (row < height - 1)
     left = (column >= 0) & (column < width)

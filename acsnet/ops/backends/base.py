@@ -56,7 +56,7 @@ class Backend:
             supported; :data:`ANY_DEVICE` stands for all others.
         install_hint: What a user does who wants it and does not have it.
         deterministic_on: Device types, or :data:`ANY_DEVICE`, on which gradients are the same from run to run, or which
-            it leaves to operators of PyTorch that honour ``torch.use_deterministic_algorithms`` by themselves.
+            it leaves to operators of PyTorch that honor ``torch.use_deterministic_algorithms`` by themselves.
         dtypes: Dtypes of the result that it computes; None for all.
     """
 

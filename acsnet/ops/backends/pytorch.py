@@ -46,8 +46,8 @@ def _sampling_positions(call: DeformConvCall) -> tuple[Tensor, Tensor]:
     return offset[0] + row, offset[1] + column
 
 
-def _neighbours(position: Tensor, size: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-    """Neighbours below and above each position on one axis, as indices into the zero-bordered axis, and the fraction.
+def _neighbors(position: Tensor, size: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    """Neighbors below and above each position on one axis, as indices into the zero-bordered axis, and the fraction.
 
     Positions at -1 and below or at ``size`` and above fall on the border of zeros. Clamping comes first because a float
     far outside has no integer, and to -2 so that a position at exactly -1, where a layer that starts from zero offsets
@@ -66,8 +66,8 @@ def _corners(call: DeformConvCall) -> tuple[Tensor, Tensor]:
     # 32 bits are half the memory traffic; but a graph with any batch would carry their limit as a condition on it.
     rows = batch * (height + 2) * (width + 2) * call.offset_groups
     dtype = torch.int64 if torch.compiler.is_compiling() or rows >= 2**31 else torch.int32
-    top, bottom, down = _neighbours(y, height, dtype)
-    left, right, across = _neighbours(x, width, dtype)
+    top, bottom, down = _neighbors(y, height, dtype)
+    left, right, across = _neighbors(x, width, dtype)
     image = torch.arange(batch, device=y.device, dtype=dtype).view(batch, 1, 1, 1, 1) * (height + 2)
     top, bottom = (image + top) * (width + 2), (image + bottom) * (width + 2)
     indices = torch.stack((top + left, top + right, bottom + left, bottom + right), dim=-1)

@@ -12,19 +12,19 @@ WriteImage = Callable[..., Path]
 
 @pytest.fixture
 def write_image() -> WriteImage:
-    """``write_image(path, size=(24, 20))`` writes noise, another for each path; ``colour=`` an RGB mask of a rectangle.
+    """``write_image(path, size=(24, 20))`` writes noise, another for each path; ``color=`` an RGB mask of a rectangle.
 
     Sizes are (width, height).
     """
 
-    def write(path: Path, size: tuple[int, int] = (24, 20), colour: tuple[int, int, int] | None = None) -> Path:
+    def write(path: Path, size: tuple[int, int] = (24, 20), color: tuple[int, int, int] | None = None) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if colour is None:
+        if color is None:
             seed = list(path.name.encode())
             pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0]), dtype=np.uint8)
         else:
             pixels = np.zeros((size[1], size[0], 3), np.uint8)
-            pixels[4:12, 6:15] = colour
+            pixels[4:12, 6:15] = color
         Image.fromarray(pixels).save(path)
         return path
 

@@ -33,7 +33,7 @@ def root(tmp_path: Path, write_image: WriteImage, write_book: WriteBook) -> Path
     for name in ("case001", "case002", "case003"):
         write_image(root / FOLDER / f"{name}.png")
     for name in ("case001_tumor", "case001_other1", "case002_tumor1", "case002_tumor2"):
-        write_image(root / FOLDER / f"{name}.png", colour=(255, 255, 255))
+        write_image(root / FOLDER / f"{name}.png", color=(255, 255, 255))
     write_rows(write_book, root, ROWS)
     return root
 
@@ -72,7 +72,7 @@ def test_images_beside_the_workbook(root: Path) -> None:
         ([0.007, 0.007, 0.03], [0.07, 0.07, 0.3]),
     ],
 )
-def test_pixel_sizes_are_millimetres(
+def test_pixel_sizes_are_millimeters(
     root: Path, write_book: WriteBook, values: list[object], expected: list[float | None]
 ) -> None:
     rows = [[*row[:4], value, *row[5:]] for row, value in zip(ROWS, values, strict=False)]
@@ -86,7 +86,7 @@ def test_a_unit_that_cannot_be_told(root: Path, write_book: WriteBook, caplog: p
     write_rows(write_book, root, [[*row[:4], 70, *row[5:]] for row in ROWS])
     with caplog.at_level(logging.WARNING, "acsnet"):
         assert {record.pixel_size for record in read_dataset("breast", root)} == {None}
-    assert caplog.messages == ["pixel sizes of BrEaST are left out: 70 is neither millimetres nor centimetres"]
+    assert caplog.messages == ["pixel sizes of BrEaST are left out: 70 is neither millimeters nor centimeters"]
 
 
 def test_masks_with_transparency(root: Path) -> None:

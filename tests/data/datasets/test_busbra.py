@@ -27,7 +27,7 @@ def root(tmp_path: Path, write_image: WriteImage) -> Path:
     root = tmp_path / "BUSBRA"
     for name in ("0001-l", "0001-r", "0002-s"):
         write_image(root / "Images" / f"bus_{name}.png")
-        write_image(root / "Masks" / f"mask_{name}.png", colour=(255, 255, 255))
+        write_image(root / "Masks" / f"mask_{name}.png", color=(255, 255, 255))
     write_table(root, *LINES)
     return root
 

@@ -190,12 +190,12 @@ def test_the_real_images_are_those_of_their_readme(busi_root: Path) -> None:
     assert Counter(r.label for r in records) == {"benign": 407, "malignant": 190, "normal": 123}
     masks = Counter(r.label for r in records for _ in r.masks)
     assert masks == {"benign": 422, "malignant": 191, "normal": 123}
-    colour = []
+    color = []
     for record in records:
         with Image.open(record.image) as image:
-            colour += [record] if image.mode != "L" else []
-    assert len(colour) == 16
-    for record in colour:
+            color += [record] if image.mode != "L" else []
+    assert len(color) == 16
+    for record in color:
         pixels = read_image(record.image)
         assert (pixels != pixels[..., :1]).any(), record.name
 

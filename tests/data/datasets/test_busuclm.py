@@ -10,7 +10,7 @@ from acsnet.errors import DataError
 
 WriteImage = Callable[..., Path]
 HEADER = "Image;Resolution;Label;Doppler;Marks;Combined"
-COLOURS = {"Benign": (0, 255, 0), "Malignant": (255, 0, 0), "Normal": (0, 0, 0)}
+COLORS = {"Benign": (0, 255, 0), "Malignant": (255, 0, 0), "Normal": (0, 0, 0)}
 IMAGES = {"ALWI_000": "Benign", "ALWI_001": "Normal", "ANAT_000": "Malignant"}
 
 
@@ -24,7 +24,7 @@ def root(tmp_path: Path, write_image: WriteImage) -> Path:
     root = tmp_path / "BUS-UCLM"
     for name, label in IMAGES.items():
         write_image(root / "images" / f"{name}.png")
-        write_image(root / "masks" / f"{name}.png", colour=COLOURS[label])
+        write_image(root / "masks" / f"{name}.png", color=COLORS[label])
     write_table(root, **IMAGES)
     return root
 
@@ -44,7 +44,7 @@ def test_records(root: Path) -> None:
     assert groups[0] == groups[1] != groups[2]
 
 
-def test_any_colour_is_lesion(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_any_color_is_lesion(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     records = read_dataset("busuclm", root)
     assert [int(read_mask(record.masks[0]).sum()) for record in records] == [72, 0, 72]
     with caplog.at_level(logging.WARNING, "acsnet"):

@@ -20,7 +20,7 @@ def test_what_is_known_of_a_published_set(name: str) -> None:
     assert known.name == name
     assert known.title
     assert known.publication
-    assert known.licence
+    assert known.license
     assert known.page.startswith("http")
     assert {"benign", "malignant"} <= set(known.classes)
     assert bool(known.files) != bool(known.how_to_ask), "it is fetched, or it is said how it is had"
@@ -38,9 +38,9 @@ def test_each_reader_says_what_it_was_verified_on(name: str) -> None:
 
 
 def test_an_unknown_set() -> None:
-    with pytest.raises(UnknownNameError, match=r"unknown data set 'bus-bra': did you mean 'busbra'"):
+    with pytest.raises(UnknownNameError, match=r"unknown dataset 'bus-bra': did you mean 'busbra'"):
         dataset_entry("bus-bra")
-    with pytest.raises(UnknownNameError, match=r"unknown data set 'xyz': known: breast, busbra, "):
+    with pytest.raises(UnknownNameError, match=r"unknown dataset 'xyz': known: breast, busbra, "):
         read_dataset("xyz", Path())
 
 
@@ -49,7 +49,7 @@ def test_a_name_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     another = DatasetEntry("another", "", "", "", "", scan=lambda root, classes: ([], []))
     register_dataset(another)
     assert dataset_entry("another") is another
-    with pytest.raises(ValueError, match="a data set named 'another' is registered already"):
+    with pytest.raises(ValueError, match="a dataset named 'another' is registered already"):
         register_dataset(another)
 
 

@@ -16,9 +16,9 @@ def root(tmp_path: Path, write_image: WriteImage) -> Path:
     write_image(root / "images" / "benign" / "a10.jpg")
     write_image(root / "images" / "benign" / "a9.bmp")
     write_image(root / "images" / "normal" / "n.png")
-    write_image(root / "masks" / "benign" / "a9.png", colour=(255, 255, 255))
+    write_image(root / "masks" / "benign" / "a9.png", color=(255, 255, 255))
     for suffix in ("_mask.png", "_mask_1.tif"):
-        write_image(root / "masks" / "benign" / f"a10{suffix}", colour=(255, 255, 255))
+        write_image(root / "masks" / "benign" / f"a10{suffix}", color=(255, 255, 255))
     return root
 
 
@@ -46,7 +46,7 @@ def test_classes_of_any_name(root: Path) -> None:
 
 def test_everything_that_is_wrong_at_once(root: Path, write_image: WriteImage) -> None:
     (root / "masks" / "benign" / "a9.png").unlink()
-    write_image(root / "masks" / "benign" / "b.png", colour=(255, 255, 255))
+    write_image(root / "masks" / "benign" / "b.png", color=(255, 255, 255))
     write_image(root / "images" / "benign" / "a10.png")
     write_image(root / "images" / "malignant" / "m.png")
     with pytest.raises(DataError, match="mine cannot be used, 5 problems:") as error:

@@ -15,7 +15,7 @@ def root(tmp_path: Path, write_image: WriteImage, write_book: WriteBook) -> Path
     root = tmp_path / "BUS"
     for number in (1, 2, 17):
         write_image(root / "original" / f"{number:06d}.png")
-        write_image(root / "GT" / f"{number:06d}.png", colour=(255, 255, 255))
+        write_image(root / "GT" / f"{number:06d}.png", color=(255, 255, 255))
     # As a number, as text, as a file name.
     write_book(
         root / "DatasetB.xlsx", [["Image", "Type"], [1, "Benign"], ["000002", "Malignant"], ["17.png", "Benign"]]

@@ -115,7 +115,7 @@ def test_the_steps_on_the_command_line(invoke: Invoke, clone: Path, trained_run:
     assert invoke("scripts.release", "--readme")[0] == 0
     assert invoke("scripts.release", "--check")[1] == "0 released checkpoints: all right\n"
     best = trained_run / "best.safetensors"
-    step = ["--name", "tiny", "--recipe", "configs/tiny.yaml", "--licence", "CC0-1.0"]
+    step = ["--name", "tiny", "--recipe", "configs/tiny.yaml", "--license", "CC0-1.0"]
     status, output, errors = invoke("scripts.release", best, *step, "--limits", "Phantoms only.", "Small.")
     assert status == 0, errors
     assert "now test it: python tools/test.py --checkpoint tiny --out results/tiny" in output
@@ -143,7 +143,7 @@ def test_the_steps_on_the_command_line(invoke: Invoke, clone: Path, trained_run:
     [
         ([], "give one of CHECKPOINT, --results, --readme and --check"),
         (["--check", "--readme"], "give one of CHECKPOINT, --results, --readme and --check"),
-        (["a.safetensors", "--name", "a"], "CHECKPOINT needs --name, --recipe and --licence"),
+        (["a.safetensors", "--name", "a"], "CHECKPOINT needs --name, --recipe and --license"),
         (["--results", "a"], "--results needs --name"),
         (["--check", "--name", "tinny"], "unknown released checkpoint 'tinny'"),
     ],

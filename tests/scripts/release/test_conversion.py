@@ -67,7 +67,7 @@ def test_the_entry(clone: Path, trained_run: Path) -> None:
     assert entry.recipe.model_dump() == {"config": "configs/tiny.yaml", "overrides": (), "before": ()}
     assert entry.data.model_dump() == {"names": ("busi",), "n": 36, "hash": card.dataset["hash"]}
     assert entry.split_hash == card.split_hash
-    assert (entry.tests, entry.limits, entry.licence) == ((), ("Small.",), "CC0-1.0")
+    assert (entry.tests, entry.limits, entry.license) == ((), ("Small.",), "CC0-1.0")
 
 
 def test_no_path_of_the_data_is_released(clone: Path, changed: Any, trained_run: Path, phantom_root: Path) -> None:

@@ -29,7 +29,7 @@ def test_a_card(tested: Path) -> None:
     )
     assert f"| Dice (lesions) | {dice.estimate:.3f} [{dice.low:.3f}, {dice.high:.3f}] |" in text
     assert "- **Limit:** Phantoms only." in text
-    assert "- **Licence:** CC-BY-4.0" in text
+    assert "- **License:** CC-BY-4.0" in text
     assert entry.sha256 in text
     for case in test.worst_cases:
         assert f"| {case.image} | {case.label} | {case.predicted} |" in text

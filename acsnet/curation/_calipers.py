@@ -1,4 +1,4 @@
-"""Calliper marks: upright or slanting crosses."""
+"""Caliper marks: upright or slanting crosses."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,12 +48,12 @@ def drop_letters(crosses: Sequence[Cross], rows: Sequence[Row]) -> list[Cross]:
     return [cross for cross in apart if paired or not cross.slanting]
 
 
-def calliper_flags(crosses: Sequence[Cross]) -> list[Flag]:
-    """Tell how many calliper marks there are."""
+def caliper_flags(crosses: Sequence[Cross]) -> list[Flag]:
+    """Tell how many caliper marks there are."""
     if not crosses:
         return []
     detail = "1 cross" if len(crosses) == 1 else f"{len(crosses)} crosses"
-    return [Flag("callipers", detail, tuple(sorted(cross.box for cross in crosses)))]
+    return [Flag("calipers", detail, tuple(sorted(cross.box for cross in crosses)))]
 
 
 def _add_crosses(crosses: list[Box], strokes: Strokes, directions: tuple[tuple[int, int], tuple[int, int]]) -> None:
