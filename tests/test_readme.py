@@ -68,7 +68,7 @@ def workplace(
     os.symlink(phantom_root, tmp_path / "runs" / "demo" / "phantoms")
     os.symlink(trained_run, tmp_path / "runs" / "demo" / "run")
     write_json(tmp_path / "checkpoints" / "index.json", {"format": 1, "checkpoints": {}})
-    shutil.copy(trained_run / "parts.csv", tmp_path / "checkpoints" / "busi_curated.csv")
+    shutil.copy(trained_run / "split.csv", tmp_path / "checkpoints" / "busi_curated.csv")
     monkeypatch.setattr(index, "_PLACES", (tmp_path / "checkpoints",))
     monkeypatch.chdir(tmp_path)
     recipe = Path("configs/tiny.yaml")

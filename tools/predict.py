@@ -33,11 +33,11 @@ def main() -> None:
         parser.error(f"--threshold is {arguments.threshold}: it has to lie between 0 and 1")
 
     from acsnet.checkpoints import resolve_checkpoint
-    from acsnet.checkpoints.metadata import read_card
+    from acsnet.checkpoints.metadata import read_metadata
     from acsnet.inference import Predictor, predict_files
 
     checkpoint = resolve_checkpoint(arguments.checkpoint)
-    evaluation = read_card(checkpoint).evaluation
+    evaluation = read_metadata(checkpoint).evaluation
     if arguments.threshold is not None:
         evaluation = evaluation.model_copy(update={"threshold": arguments.threshold})
     if arguments.tta:

@@ -86,7 +86,7 @@ def inline_jpeg(image: npt.NDArray[np.uint8], quality: int = 80) -> str:
     return _data_address("image/jpeg", encoded.tobytes())
 
 
-def inline_figure(figure: "Figure") -> str:
+def inline_plot(figure: "Figure") -> str:
     """Give a Matplotlib figure as the address of an ``img`` that holds the drawing itself, as SVG.
 
     The figure is one of Matplotlib's object interface (``matplotlib.figure.Figure``): no window, no global state.

@@ -18,7 +18,7 @@ def assign_colors(names: Iterable[str]) -> dict[str, str]:
     return {name: PALETTE[index % len(PALETTE)] for index, name in enumerate(names)}
 
 
-def calm(axes: "Axes", spines: Sequence[str] = ("left", "bottom")) -> None:
+def despine(axes: "Axes", spines: Sequence[str] = ("left", "bottom")) -> None:
     """Draw nothing but these lines around a plot, thin, and no ticks."""
     for side, spine in axes.spines.items():
         spine.set_visible(side in spines)

@@ -16,16 +16,15 @@ from acsnet.checkpoints.index import (
     released_checkpoint,
 )
 from acsnet.checkpoints.metadata import (
-    CheckpointCard,
+    CheckpointMetadata,
     load_weights,
-    read_card,
     read_metadata,
     read_weights,
     save_checkpoint,
 )
 
 __all__ = [
-    "CheckpointCard",
+    "CheckpointMetadata",
     "Figure",
     "Recipe",
     "ReleaseIndex",
@@ -39,7 +38,6 @@ __all__ = [
     "is_path",
     "list_checkpoints",
     "load_weights",
-    "read_card",
     "read_index",
     "read_metadata",
     "read_weights",

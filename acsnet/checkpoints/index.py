@@ -62,7 +62,7 @@ class ReleasedTest(Section):
 
     Attributes:
         datasets: how many images of which dataset.
-        part: of the split, or ``all``.
+        subset: of the split, or ``all``.
         n: the images.
         groups: of how many groups.
         classes: how many images of each class.
@@ -77,7 +77,7 @@ class ReleasedTest(Section):
     """
 
     datasets: dict[str, int]
-    part: Literal["test", "all"]
+    subset: Literal["test", "all"]
     n: Annotated[int, Field(ge=1)]
     groups: Annotated[int, Field(ge=1)]
     classes: dict[str, int]

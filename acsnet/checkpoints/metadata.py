@@ -22,7 +22,7 @@ _KEY = "acsnet"
 _Kind = TypeVar("_Kind", bound=BaseModel)
 
 
-class CheckpointCard(BaseModel):
+class CheckpointMetadata(BaseModel):
     """What a checkpoint says of itself.
 
     Attributes:
@@ -35,7 +35,7 @@ class CheckpointCard(BaseModel):
         mean, std: of the normalization ``(pixel / 255 - mean) / std``, one value a channel.
         metrics: measured figures, and under ``protocol`` how and on what they were measured.
         dataset: name, number of images and hash of the data it was trained on.
-        split_hash: hash of the split into training, validation and test parts.
+        split_hash: hash of the split into training, validation and test subsets.
         config: the resolved configuration of its training, without paths; its threshold is a number.
         code_version: the version of this package that wrote it.
     """
@@ -68,7 +68,7 @@ class CheckpointCard(BaseModel):
         return EvaluationConfig.model_validate(self.config.get("evaluation", {}))
 
 
-def save_checkpoint(path: Path, state_dict: dict[str, torch.Tensor], card: CheckpointCard) -> None:
+def save_checkpoint(path: Path, state_dict: dict[str, torch.Tensor], metadata: CheckpointMetadata) -> None:
     """Write weights and card to ``path``, whole or not at all.
 
     Raises:
@@ -77,30 +77,30 @@ def save_checkpoint(path: Path, state_dict: dict[str, torch.Tensor], card: Check
     # Clones: safetensors refuses tensors that share storage and keeps no memory format.
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in state_dict.items()}
     with whole_file(path) as temporary:
-        temporary.write_bytes(save(tensors, metadata={_KEY: card.model_dump_json()}))
+        temporary.write_bytes(save(tensors, metadata={_KEY: metadata.model_dump_json()}))
 
 
-def read_card(path: Path) -> CheckpointCard:
+def read_metadata(path: Path) -> CheckpointMetadata:
     """Read a checkpoint's card without its weights.
 
     Raises:
         CheckpointError: for a file that is missing, truncated, not safetensors, of a newer format, or whose card is
             missing or broken.
     """
-    metadata = read_metadata(path)
-    if _KEY not in metadata:
+    header = read_header(path)
+    if _KEY not in header:
         raise CheckpointError(
             f"{path} has no acsnet card in its metadata: build the network with "
             f"acsnet.create_model(name, checkpoint={path.name!r}) instead"
         )
-    content = _parse(metadata[_KEY], path)
+    content = _parse(header[_KEY], path)
     if content.get("format") != 1:
         raise CheckpointError(
             f"{path} has checkpoint format {content.get('format')!r}, this version of acsnet reads 1: upgrade acsnet"
         )
-    card = _validate(CheckpointCard, content, path)
-    _validate(EvaluationConfig, card.config.get("evaluation", {}), path, "config.evaluation.")
-    return card
+    metadata = _validate(CheckpointMetadata, content, path)
+    _validate(EvaluationConfig, metadata.config.get("evaluation", {}), path, "config.evaluation.")
+    return metadata
 
 
 def _validate(kind: type[_Kind], content: Any, path: Path, prefix: str = "") -> _Kind:
@@ -132,7 +132,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (a safetensors file is no mapping)
 
 
-def read_metadata(path: Path) -> dict[str, str]:
+def read_header(path: Path) -> dict[str, str]:
     """Read the metadata in the header of a safetensors file; {} where it has none.
 
     Raises:

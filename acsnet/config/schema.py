@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 Task = Literal["segmentation", "classification"]
-Part = Literal["train", "val", "test", "all"]
+Subset = Literal["train", "val", "test", "all"]
 # Strict: pydantic would else take true for 1 and "40" for 40.
 Whole = Annotated[int, Strict()]
 Real = Annotated[float, Strict()]
@@ -67,7 +67,7 @@ class ModelConfig(Section):
 
 
 class FoldsConfig(Section):
-    """The split: which part is tested, and which share of the rest is the validation part.
+    """The split: which part is tested, and which share of the rest is the validation subset.
 
     Tested is fold ``index`` of ``count``, or in one single split the share ``test``; null stands for what is not given.
     ``grouped`` keeps copies, and all images of a patient, on one side, and gives each side its share of the classes and
@@ -115,9 +115,9 @@ class DataConfig(Section):
 
     ``root`` is a folder in the published layout of ``dataset`` (a name of ``acsnet.data.list_datasets()``), ``records``
     a CSV table of records, or a list of them: exactly one of the two is needed by the time data is read. ``class_map``
-    says what labels of the data are called here, as in ``{cyst: benign}``; null is for none. ``parts`` is a list of
-    which image is in which part, a CSV table (as ``parts.csv`` of a run) or the name of a released one, and takes the
-    place of ``folds``. ``split`` is the part that ``tools/test.py`` tests. ``oversample`` repeats the training images
+    says what labels of the data are called here, as in ``{cyst: benign}``; null is for none. ``split_file`` says
+    which image is in which subset: a CSV table (such as ``split.csv`` of a run) or the name of a released one. It
+    replaces ``folds``. ``split`` is the subset that ``tools/test.py`` tests. ``oversample`` repeats the training images
     of small classes, with no randomness, until classes are about equally frequent. ``cache`` is the folder of decoded
     images, by default that of the environment variable ACSNET_CACHE or ~/.cache/acsnet.
     """
@@ -131,8 +131,8 @@ class DataConfig(Section):
     mean: tuple[Real, ...] = (0.330,)
     std: tuple[Annotated[Real, Field(gt=0)], ...] = (0.204,)
     folds: FoldsConfig = FoldsConfig()
-    parts: UserPath | None = None
-    split: Part = "test"
+    split_file: UserPath | None = None
+    split: Subset = "test"
     oversample: bool = False
     cache: UserPath | None = None
     workers: Annotated[Whole, Field(ge=0)] = 0
@@ -188,17 +188,17 @@ class LossConfig(Section):
     """The loss of each task, and how the two are balanced.
 
     Where a classification loss takes a weight a class (``class_weights``, ``alpha``), ``balanced`` stands for those
-    from the classes' shares of the training part.
+    from the classes' shares of the training subset.
 
-    ``balance`` is ``fixed`` (``segmentation_share`` * segmentation + (1 - ``segmentation_share``) * classification) or
-    ``uncertainty`` (learned weights). ``deep_supervision`` weighs further masks by rank: ``harmonic`` 1/(n+1),
+    ``weighting`` is ``fixed`` (``segmentation_weight`` * segmentation + (1 - ``segmentation_weight``) * classification)
+    or ``uncertainty`` (learned weights). ``deep_supervision`` weighs further masks by rank: ``harmonic`` 1/(n+1),
     ``geometric`` 1/2^n, ``none``. ``distillation`` adds a teacher.
     """
 
     segmentation: Annotated[tuple[LossTerm, ...], Field(min_length=1)] = (LossTerm(name="dice"),)
     classification: Annotated[tuple[LossTerm, ...], Field(min_length=1)] = (LossTerm(name="cross_entropy"),)
-    balance: Literal["fixed", "uncertainty"] = "fixed"
-    segmentation_share: Fraction = 0.5
+    weighting: Literal["fixed", "uncertainty"] = "fixed"
+    segmentation_weight: Fraction = 0.5
     deep_supervision: Literal["harmonic", "geometric", "none"] = "harmonic"
     distillation: DistillationConfig | None = None
 
@@ -256,7 +256,7 @@ class RefiningConfig(Section):
     normal_for_empty_mask: bool = False
 
 
-class ViewsConfig(Section):
+class TestTimeAugmentationConfig(Section):
     """Test-time augmentation: the views that are averaged, each combination of flips and ``scales`` of the input."""
 
     horizontal_flip: Flag = False
@@ -297,11 +297,11 @@ class EvaluationConfig(Section):
     """Testing and predicting, in the order in which it is done; ``batch_size`` is how many images at once.
 
     A pixel is foreground from a mask probability of ``threshold`` on; ``validation`` has a test choose it on the
-    validation part.
+    validation subset.
     """
 
     batch_size: PositiveInt = 8
-    test_time_augmentation: ViewsConfig = ViewsConfig()
+    test_time_augmentation: TestTimeAugmentationConfig = TestTimeAugmentationConfig()
     threshold: Annotated[float | Literal["validation"], BeforeValidator(_number_or_word)] = 0.5
     postprocessing: PostprocessingConfig = PostprocessingConfig()
     refining: RefiningConfig = RefiningConfig()
@@ -351,7 +351,7 @@ class Config(Section):
         """The configuration as plain JSON types, from which it can be built again."""
         return self.model_dump(mode="json")
 
-    def for_card(self) -> dict[str, Any]:
+    def for_metadata(self) -> dict[str, Any]:
         """What a checkpoint's card keeps of it: no path (of teachers their files' names), and a number as threshold.
 
         The name of a released split is none.
@@ -360,8 +360,8 @@ class Config(Section):
         content["model"]["initial_weights"] = None
         for key in ("root", "records", "cache"):
             content["data"][key] = None
-        if self.data.parts is not None and (self.data.parts.suffix or len(self.data.parts.parts) > 1):
-            content["data"]["parts"] = None
+        if self.data.split_file is not None and (self.data.split_file.suffix or len(self.data.split_file.parts) > 1):
+            content["data"]["split_file"] = None
         if self.loss.distillation is not None:
             content["loss"]["distillation"]["teacher"] = [path.name for path in self.loss.distillation.teacher]
         if self.evaluation.threshold == CHOSEN_ON_VALIDATION:

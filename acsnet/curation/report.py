@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from acsnet._utils.files import write_text
-from acsnet._utils.html import count, inline_figure, render
+from acsnet._utils.html import count, inline_plot, render
 from acsnet._utils.plots import assign_colors
 from acsnet.curation._report_cases import Case, find_cases, part_conflicts
-from acsnet.curation._report_figures import draw_intensities, draw_shares, draw_sizes
 from acsnet.curation._report_numbers import class_rows, count_classes, head_tiles, leak_rows, size_rows
 from acsnet.curation._report_pictures import BRIGHTEST_DIFFERENCE
+from acsnet.curation._report_plots import draw_intensities, draw_shares, draw_sizes
 from acsnet.curation._report_views import CaseView, draw_views
 from acsnet.curation.findings import Findings
 from acsnet.data.image_files import natural_order
@@ -83,10 +83,10 @@ def write_report(path: Path, findings: Findings, progress: bool = True) -> None:
         class_rows=class_rows(counts),
         size_rows=size_rows(findings, labels),
         leak_rows=leak_rows(findings),
-        shares=inline_figure(draw_shares(counts, colors)),
+        shares=inline_plot(draw_shares(counts, colors)),
         any_readable=any(findings.sizes),
-        sizes=inline_figure(draw_sizes(findings, colors)),
-        intensities=inline_figure(draw_intensities(findings, colors)),
+        sizes=inline_plot(draw_sizes(findings, colors)),
+        intensities=inline_plot(draw_intensities(findings, colors)),
         sections=_sections(parts, views),
         flags=flags,
         flag_rows=[(flag.kind, count(flag.total), flag.description) for flag in flags],

@@ -38,12 +38,12 @@ class DicomFacts(NamedTuple):
 
     Attributes:
         frames: how many images the file holds.
-        pixel_size: millimeters a pixel, (vertical, horizontal), or None where it does not say.
+        spacing: millimeters a pixel, (vertical, horizontal), or None where it does not say.
         burned_in: it says that text is burned into the pixels, and not where the scan is.
     """
 
     frames: int
-    pixel_size: tuple[float, float] | None
+    spacing: tuple[float, float] | None
     burned_in: bool
 
 
@@ -181,7 +181,7 @@ def _blacken_outside(image: npt.NDArray[np.uint8], dataset: Any) -> None:
 def _pixel_size(dataset: Any) -> tuple[float, float] | None:
     sizes = {size for region in _scan_regions(dataset) if (size := _region_pixel_size(region)) is not None}
     if sizes:
-        # Two scans side by side at two scales have no one pixel size.
+        # Two scans side by side at two scales have no one spacing.
         return sizes.pop() if len(sizes) == 1 else None
     spacing = dataset.get("PixelSpacing")
     return (float(spacing[0]), float(spacing[1])) if spacing and min(spacing) > 0 else None

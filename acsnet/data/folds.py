@@ -1,4 +1,4 @@
-"""Training, validation and test parts, stratified by class, dataset and lesion size, that never part a group.
+"""Training, validation and test subsets, stratified by class, dataset and lesion size, that never part a group.
 
 The assignment draws no random numbers: SHA-256 orders the groups and breaks ties, so that a seed gives the same split
 with every version of Python and of every library, and in whatever order the records come.
@@ -11,8 +11,8 @@ from itertools import accumulate
 from math import fsum
 from typing import NamedTuple
 
-from acsnet._utils.tables import lay_out
-from acsnet.config import FoldsConfig, Part
+from acsnet._utils.tables import format_table
+from acsnet.config import FoldsConfig, Subset
 from acsnet.data.records import Record, stable_hash
 from acsnet.errors import DataError
 
@@ -49,16 +49,16 @@ class Split:
         trained = {record.group for record in self.train if record.group}
         return sum(record.group in trained for record in self.test)
 
-    def part(self, name: Part) -> tuple[Record, ...]:
+    def subset(self, name: Subset) -> tuple[Record, ...]:
         """The records of ``train``, ``val``, ``test``, or ``all`` of them."""
         return self.train + self.val + self.test if name == "all" else getattr(self, name)
 
 
 def split_records(records: Sequence[Record], folds: FoldsConfig) -> Split:
-    """Split records into a test part, and by the same rule the rest into a validation and a training part.
+    """Split records into a test subset, and by the same rule the rest into a validation and a training subset.
 
-    The test part is fold ``index`` of ``count``, or the share ``test``. The validation part is taken from what is not
-    tested, so that choosing a model never looks at the test part.
+    The test subset is fold ``index`` of ``count``, or the share ``test``. The validation subset is taken from the
+    rest, so that model selection never looks at the test subset.
 
     ``grouped`` parts are stratified by class, dataset and lesion size, and never part a group. They are filled by a
     greedy rule: groups come in order of size, the largest first, and each goes where it leaves the smallest Pearson
@@ -81,10 +81,10 @@ def split_records(records: Sequence[Record], folds: FoldsConfig) -> Split:
         part, key = f"{folds.count} folds", "lower data.folds.count"
     else:
         shares, index = [folds.test, 1 - folds.test], 0
-        part, key = f"a test part of {folds.test}", "raise data.folds.test"
+        part, key = f"a test subset of {folds.test}", "raise data.folds.test"
     _check_enough(records, folds.grouped, shares[0], part, key)
     rest, test = _draw(records, folds, "test", shares, index)
-    part, key = f"a validation part of {folds.validation}", "raise data.folds.validation"
+    part, key = f"a validation subset of {folds.validation}", "raise data.folds.validation"
     _check_enough(rest, folds.grouped, folds.validation, part, key)
     train, val = _draw(rest, folds, "validation", [folds.validation, 1 - folds.validation], 0)
     return Split(tuple(train), tuple(val), tuple(test))
@@ -97,14 +97,14 @@ def describe_split(split: Split, classes: Sequence[str]) -> str:
         split: of verified records.
         classes: in the order of the columns.
     """
-    rows = [["part", "images", "groups", *classes, "mean lesion area"]]
+    rows = [["subset", "images", "groups", *classes, "mean lesion area"]]
     for name, part in (("train", split.train), ("val", split.val), ("test", split.test)):
         counts = Counter(record.label for record in part)
         areas = [record.lesion_share for record in part if record.lesion_share > 0]
         area = f"{sum(areas) / len(areas):.2%}" if areas else "-"
         groups = len({record.group for record in part})
         rows.append([name, str(len(part)), str(groups), *(str(counts[label]) for label in classes), area])
-    return lay_out(rows)
+    return format_table(rows)
 
 
 def _check_enough(records: Sequence[Record], grouped: bool, share: float, part: str, key: str) -> None:

@@ -12,12 +12,12 @@ from acsnet._utils.files import write_csv
 from acsnet.data.csv_io import CsvRow, read_csv
 from acsnet.errors import DataError
 
-COLUMNS = ("image", "masks", "label", "group", "dataset", "patient", "name", "pixel_size")
+COLUMNS = ("image", "masks", "label", "group", "dataset", "patient", "name", "spacing")
 REQUIRED_COLUMNS = ("image", "masks", "label")
 _SEPARATOR = ";"
 
 # Millimeters from the center of a pixel to that of the next, vertically and horizontally.
-PixelSize = tuple[float, float]
+Spacing = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Record:
         dataset: the set it comes from.
         patient: the patient, or "" where unknown.
         digest: hash of its pixels, filled in by :func:`acsnet.data.verify_records`.
-        pixel_size: millimeters a pixel, (vertical, horizontal), or None where unknown.
+        spacing: millimeters a pixel, (vertical, horizontal), or None where unknown.
         lesion_share: share of its pixels that are foreground in any of its masks, 0-1, filled in by the same.
     """
 
@@ -45,7 +45,7 @@ class Record:
     dataset: str = "busi"
     patient: str = ""
     digest: str = ""
-    pixel_size: PixelSize | None = None
+    spacing: Spacing | None = None
     lesion_share: float = 0.0
 
 
@@ -53,7 +53,7 @@ def read_record_table(path: Path) -> list[Record]:
     """Read a CSV table of records.
 
     Columns ``image``, ``masks`` (several joined by ";", may be empty) and ``label`` are needed; ``group``, ``dataset``,
-    ``patient``, ``name`` and ``pixel_size`` (millimeters: one number, or "vertical;horizontal") may be left out. Paths
+    ``patient``, ``name`` and ``spacing`` (millimeters: one number, or "vertical;horizontal") may be left out. Paths
     are taken from the table's folder.
 
     Raises:
@@ -79,10 +79,10 @@ def _check_rows(path: Path, rows: Sequence[CsvRow]) -> None:
     if not rows:
         raise DataError(f"{path} has no records: add a line an image")
     broken = [line for line, row in rows if not row["image"] or not row["label"] or None in (row["masks"], *row)]
-    sizes = [line for line, row in rows if not _is_pixel_size(row.get("pixel_size") or "")]
+    sizes = [line for line, row in rows if not _is_pixel_size(row.get("spacing") or "")]
     faults = (
         ("lines without image or label, or of too few or too many cells", broken),
-        ('lines whose pixel_size is neither one number of millimeters above 0 nor "vertical;horizontal"', sizes),
+        ('lines whose spacing is neither one number of millimeters above 0 nor "vertical;horizontal"', sizes),
     )
     found = [f"{what}: {', '.join(map(str, lines))}" for what, lines in faults if lines]
     if found:
@@ -97,7 +97,7 @@ def _is_pixel_size(text: str) -> bool:
     return len(values) <= 2 and all(0 < value < math.inf for value in values)
 
 
-def _pixel_size(text: str) -> PixelSize | None:
+def _pixel_size(text: str) -> Spacing | None:
     values = [float(part) for part in text.split(_SEPARATOR)] if text else []
     return (values[0], values[-1]) if values else None
 
@@ -112,7 +112,7 @@ def _record(row: dict[str, str], table: Path) -> Record:
         group=row.get("group") or "",
         dataset=row.get("dataset") or table.stem,
         patient=row.get("patient") or "",
-        pixel_size=_pixel_size(row.get("pixel_size") or ""),
+        spacing=_pixel_size(row.get("spacing") or ""),
     )
 
 
@@ -139,7 +139,7 @@ def write_record_table(path: Path, records: Sequence[Record], more: Mapping[str,
             "dataset": record.dataset,
             "patient": record.patient,
             "name": record.name,
-            "pixel_size": _SEPARATOR.join(map(repr, record.pixel_size or ())),
+            "spacing": _SEPARATOR.join(map(repr, record.spacing or ())),
             **{column: values[index] for column, values in (more or {}).items()},
         }
         for index, record in enumerate(records)

@@ -22,12 +22,12 @@ logger = logging.getLogger(__name__)
 def load_records(data: DataConfig, progress: bool = True) -> list[Record]:
     """Read and verify the records of the configured classes, in any of the forms a configuration can name.
 
-    With ``data.parts`` they are those that it lists.
+    With ``data.split_file`` they are those that it lists.
 
     Raises:
         DataError: where neither ``data.root`` nor ``data.records`` is set, and for whatever is wrong with the data.
         UnknownNameError: for an unknown ``data.dataset``, unknown names in ``data.class_map``, or an unknown split in
-            ``data.parts``, with near matches.
+            ``data.split_file``, with near matches.
     """
     listed = _split_list(data)
     labels = source_labels(data.classes, data.class_map)
@@ -47,7 +47,7 @@ def load_records(data: DataConfig, progress: bool = True) -> list[Record]:
 
 
 def split_data(records: Sequence[Record], data: DataConfig) -> Split:
-    """Split the records of :func:`load_records` as configured: by ``data.parts``, or by ``data.folds``.
+    """Split the records of :func:`load_records` as configured: by ``data.split_file``, or by ``data.folds``.
 
     Raises:
         DataError: as of :func:`split_records` and :meth:`SplitList.split`.
@@ -57,7 +57,7 @@ def split_data(records: Sequence[Record], data: DataConfig) -> Split:
 
 
 def _split_list(data: DataConfig) -> SplitList | None:
-    return None if data.parts is None else read_split_list(resolve_split(data.parts))
+    return None if data.split_file is None else read_split_list(resolve_split(data.split_file))
 
 
 def scan_records(source: Path, dataset: str) -> list[Record]:

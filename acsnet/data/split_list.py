@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import NamedTuple, get_args
 
 from acsnet._utils.files import write_csv
-from acsnet.config import Part
+from acsnet.config import Subset
 from acsnet.data.csv_io import read_table
 from acsnet.data.folds import Split
 from acsnet.data.image_files import natural_order, problem_list
 from acsnet.data.records import Record, stable_hash
 from acsnet.errors import DataError
 
-COLUMNS = ("dataset", "name", "label", "group", "part")
-_PARTS: tuple[Part, ...] = tuple(part for part in get_args(Part) if part != "all")
+COLUMNS = ("dataset", "name", "label", "group", "subset")
+_SUBSETS: tuple[Subset, ...] = tuple(part for part in get_args(Subset) if part != "all")
 
 
 class ListedImage(NamedTuple):
@@ -27,7 +27,7 @@ class ListedImage(NamedTuple):
 
     label: str
     group: str
-    part: str
+    subset: str
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class SplitList:
     @property
     def hash(self) -> str:
         """That of the split that it makes; see :attr:`acsnet.data.Split.hash`."""
-        return stable_hash(sorted((*key, image.label, image.part) for key, image in self.images.items()))
+        return stable_hash(sorted((*key, image.label, image.subset) for key, image in self.images.items()))
 
     def keep(self, records: Sequence[Record]) -> list[Record]:
         """The records that are listed, in the groups of the list.
@@ -72,11 +72,11 @@ class SplitList:
         Raises:
             DataError: naming the images that have another class than in the list.
         """
-        parts: dict[str, list[Record]] = {part: [] for part in _PARTS}
+        parts: dict[str, list[Record]] = {part: [] for part in _SUBSETS}
         problems = []
         for record in records:
             image = self.images[record.dataset, record.name]
-            parts[image.part].append(record)
+            parts[image.subset].append(record)
             if image.label != record.label:
                 problems.append(f"{record.dataset}/{record.name} is {image.label} in the list, {record.label} here")
         if problems:
@@ -91,11 +91,13 @@ def read_split_list(path: Path) -> SplitList:
         DataError: for a table that is missing, empty or broken.
     """
     lines = read_table(path, COLUMNS)
-    parts = [line.cells["part"] for line in lines]
-    problems = [f"{x.where}: the part is {part!r}" for x, part in zip(lines, parts, strict=True) if part not in _PARTS]
+    parts = [line.cells["subset"] for line in lines]
+    problems = [
+        f"{x.where}: the part is {part!r}" for x, part in zip(lines, parts, strict=True) if part not in _SUBSETS
+    ]
     keys = [(line.cells["dataset"], line.cells["name"]) for line in lines]
     problems += [f"{dataset}/{name} has {n} lines" for (dataset, name), n in Counter(keys).items() if n > 1]
-    problems += [f"there is no image in the part {part}" for part in _PARTS if part not in parts]
+    problems += [f"there is no image in the part {part}" for part in _SUBSETS if part not in parts]
     if problems:
         raise DataError(problem_list(f"{path} is no list of train, val and test", problems))
     images = (ListedImage(*(line.cells[column] for column in COLUMNS[2:])) for line in lines)
@@ -104,7 +106,7 @@ def read_split_list(path: Path) -> SplitList:
 
 def write_split_list(path: Path, split: Split) -> None:
     """Write the list of a split of verified records, by dataset and name."""
-    parts = [(record, part) for part in _PARTS for record in split.part(part)]
+    parts = [(record, part) for part in _SUBSETS for record in split.subset(part)]
     parts.sort(key=lambda pair: (pair[0].dataset, natural_order(pair[0].name)))
-    rows = [{**{key: getattr(record, key) for key in COLUMNS[:-1]}, "part": part} for record, part in parts]
+    rows = [{**{key: getattr(record, key) for key in COLUMNS[:-1]}, "subset": part} for record, part in parts]
     write_csv(path, rows)

@@ -34,7 +34,7 @@ def verify_records(records: Sequence[Record], progress: bool = True, problems: S
         problems: what is known to be wrong already, to be listed with what is found here.
 
     Returns:
-        The records with ``digest``, ``lesion_share`` and ``group`` filled in, and ``pixel_size`` where only a DICOM
+        The records with ``digest``, ``lesion_share`` and ``group`` filled in, and ``spacing`` where only a DICOM
         file says it.
 
     Raises:
@@ -79,8 +79,8 @@ def _check(record: Record) -> _Check:
 
 def _with_what_was_found(record: Record, check: _Check) -> Record:
     # A table knows better than a file's header.
-    size = record.pixel_size or (check.dicom.pixel_size if check.dicom else None)
-    return replace(record, digest=check.digest, pixel_size=size, lesion_share=check.lesion_share)
+    size = record.spacing or (check.dicom.spacing if check.dicom else None)
+    return replace(record, digest=check.digest, spacing=size, lesion_share=check.lesion_share)
 
 
 def _problems(record: Record) -> list[str]:

@@ -53,7 +53,7 @@ def evaluate(
 ) -> Evaluation:
     """Predict every record and compare it with its truth, at the image's own size.
 
-    Surface distances are in pixels and, where a record has a pixel size, in millimeters. They are undefined where
+    Surface distances are in pixels and, where a record has a spacing, in millimeters. They are undefined where
     either mask is empty, errors of the area where the truth is: that leaves their cell empty and their count in
     ``hd95_undefined`` and the like.
 
@@ -94,14 +94,14 @@ def _case(record: Record, truth: npt.NDArray[np.bool_], prediction: Prediction, 
     row: dict[str, Any] = {"image": record.name, "label": record.label, "predicted": prediction.label}
     row |= {f"probability_{name}": value for name, value in (prediction.probabilities or {}).items()}
     if prediction.mask is not None:
-        metrics = segmentation_metrics(prediction.mask, truth, record.pixel_size)
+        metrics = segmentation_metrics(prediction.mask, truth, record.spacing)
         row |= {name: None if math.isnan(value) else value for name, value in metrics.items()}
     # Names are those within a dataset.
     return {**row, "dataset": record.dataset, "group": record.group}
 
 
 def _summarize(rows: Sequence[Mapping[str, Any]], predictor: Predictor) -> dict[str, Any]:
-    names = predictor.card.class_names
+    names = predictor.metadata.class_names
     segmentation = classification = overall = None
     if "dice" in rows[0]:
         cases = [{name: math.nan if row[name] is None else row[name] for name in PER_IMAGE} for row in rows]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from acsnet._utils.tables import lay_out
+from acsnet._utils.tables import format_table
 from acsnet.metrics.detection import IOU_THRESHOLD
 
 _OVERLAPS = (("Dice", "dice"), ("IoU", "iou"))
@@ -63,7 +63,7 @@ def _dataset_table(datasets: Mapping[str, Any]) -> str:
         segmentation, classification = metrics["segmentation"] or {}, metrics["classification"] or {}
         figures = (segmentation.get("dice"), classification.get("accuracy"), classification.get("auroc_malignant"))
         rows.append([name, str(metrics["n"]), *map(_figure, figures)])
-    return lay_out(rows)
+    return format_table(rows)
 
 
 def _columns(segmentation: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -74,7 +74,7 @@ def _columns(segmentation: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 def _segmentation_table(columns: Mapping[str, Mapping[str, Any]]) -> str:
-    # Most sets have no pixel sizes: two rows of dashes say nothing then.
+    # Most sets have no spacings: two rows of dashes say nothing then.
     has_millimeters = columns["all"]["hd95_mm"] is not None
     figures = (*_OVERLAPS, *_PIXELS, *(_MILLIMETERS if has_millimeters else ()), *_AREAS_AND_EDGES)
     rows = [["segmentation", *columns], ["images", *(str(values["n"]) for values in columns.values())]]
@@ -82,7 +82,7 @@ def _segmentation_table(columns: Mapping[str, Mapping[str, Any]]) -> str:
     rows.append(["distances undefined", *(str(values["hd95_undefined"]) for values in columns.values())])
     if has_millimeters:
         rows.append(["undefined in mm", *(str(values["hd95_mm_undefined"]) for values in columns.values())])
-    return lay_out(rows)
+    return format_table(rows)
 
 
 def _detection_table(columns: Mapping[str, Mapping[str, Any]]) -> str:
@@ -90,7 +90,7 @@ def _detection_table(columns: Mapping[str, Mapping[str, Any]]) -> str:
     rows = [[f"detection (IoU {IOU_THRESHOLD})", *columns]]
     rows += [[title, *(str(values[key]) for values in detection)] for title, key in _DETECTION_COUNTS]
     rows += [[title, *(_figure(values[key]) for values in detection)] for title, key in _DETECTION]
-    return lay_out(rows)
+    return format_table(rows)
 
 
 def _classification_table(classification: Mapping[str, Any], class_names: Sequence[str]) -> str:
@@ -101,7 +101,7 @@ def _classification_table(classification: Mapping[str, Any], class_names: Sequen
         [name, *map(str, counts)] for name, counts in zip(class_names, classification["confusion_matrix"], strict=True)
     ]
     notes = [f"{key}: {reason}" for key, reason in classification["notes"].items()]
-    return "\n\n".join([lay_out(rows), lay_out(matrix), *(["\n".join(notes)] if notes else [])])
+    return "\n\n".join([format_table(rows), format_table(matrix), *(["\n".join(notes)] if notes else [])])
 
 
 def _figure(value: float | None) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 
 from acsnet._utils.download import file_sha256
 from acsnet.checkpoints import is_path, resolve_checkpoint
-from acsnet.checkpoints.metadata import CheckpointCard, read_card
-from acsnet.config import CHOSEN_ON_VALIDATION, Config, EvaluationConfig, Part, build_config, load_config
+from acsnet.checkpoints.metadata import CheckpointMetadata, read_metadata
+from acsnet.config import CHOSEN_ON_VALIDATION, Config, EvaluationConfig, Subset, build_config, load_config
 from acsnet.data import Record, Split, dataset_entry, dataset_hash, load_records, split_data
 from acsnet.errors import ConfigError
 from acsnet.evaluation.evaluate import Evaluation, evaluate
@@ -37,22 +37,22 @@ def resolve_test_config(checkpoint: str | Path, config: Path | None, overrides: 
         UnknownNameError: for a name that is not released.
     """
     checkpoint = resolve_checkpoint(checkpoint)
-    card = read_card(checkpoint)
+    metadata = read_metadata(checkpoint)
     beside = checkpoint.parent / "config.yaml"
     if config is not None or beside.is_file():
         resolved = load_config(config or beside, overrides)
     else:
-        resolved = _with_downloaded(build_config(card.config, overrides, f"the configuration in {checkpoint}"))
-    if resolved.model.name != card.model:
+        resolved = _with_downloaded(build_config(metadata.config, overrides, f"the configuration in {checkpoint}"))
+    if resolved.model.name != metadata.model:
         raise ConfigError(
-            f"{checkpoint} is of the network {card.model}, the configuration names {resolved.model.name}: give the "
+            f"{checkpoint} is of the network {metadata.model}, the configuration names {resolved.model.name}: give the "
             "configuration of its training, or none"
         )
-    unknown = [label for label in resolved.data.classes if label not in card.class_names]
+    unknown = [label for label in resolved.data.classes if label not in metadata.class_names]
     if unknown:
         raise ConfigError(
             f"data.classes has {', '.join(unknown)}, which {checkpoint} does not know: it tells apart "
-            f"{', '.join(card.class_names)}"
+            f"{', '.join(metadata.class_names)}"
         )
     return resolved
 
@@ -96,28 +96,28 @@ def run_test(
     settings = config.evaluation
     chosen = settings.threshold == CHOSEN_ON_VALIDATION
     if chosen:
-        _check_validation_part(checkpoint, config.data.split)
+        _check_validation_subset(checkpoint, config.data.split)
     # Until the threshold is chosen there is any.
     first = settings.model_copy(update={"threshold": EvaluationConfig().threshold}) if chosen else settings
     predictor = Predictor.from_checkpoint(checkpoint, evaluation=first)
     if config.data.split == "all":
         # All images of whatever data is named, listed in a split or not.
-        config = config.model_copy(update={"data": config.data.model_copy(update={"parts": None})})
+        config = config.model_copy(update={"data": config.data.model_copy(update={"split_file": None})})
     records = load_records(config.data, progress)
-    if dataset_hash(records) == predictor.card.dataset.get("hash"):
-        _warn_of_leaks(predictor.card)
+    if dataset_hash(records) == predictor.metadata.dataset.get("hash"):
+        _warn_of_leaks(predictor.metadata)
     split = None if config.data.split == "all" else split_data(records, config.data)
     if split is not None:
-        _check_split(split, predictor.card, chosen)
+        _check_split(split, predictor.metadata, chosen)
     if split is not None and chosen:
         threshold = choose_threshold(predictor, split.val, settings.batch_size, progress)
         predictor = predictor.with_threshold(threshold)
-    tested = records if split is None else split.part(config.data.split)
+    tested = records if split is None else split.subset(config.data.split)
     result = evaluate(predictor, tested, settings.batch_size, progress, keep)
     provenance = {
         "checkpoint": checkpoint.name,
         "checkpoint_sha256": file_sha256(checkpoint),
-        "threshold_source": "validation part" if chosen else "configuration",
+        "threshold_source": "validation subset" if chosen else "configuration",
         "seconds_per_image": result.seconds_per_image,
         "predictions_kept": keep is not None,
     }
@@ -127,51 +127,53 @@ def run_test(
 def _describe(predictor: Predictor, config: Config, tested: Sequence[Record], split: Split | None) -> dict[str, Any]:
     """What was tested, on what, and in which way."""
     return {
-        "model": predictor.card.model,
+        "model": predictor.metadata.model,
         "parameters": sum(parameter.numel() for parameter in predictor.model.parameters()),
-        "class_names": list(predictor.card.class_names),
-        "part": config.data.split,
+        "class_names": list(predictor.metadata.class_names),
+        "subset": config.data.split,
         "dataset_sizes": dict(Counter(record.dataset for record in tested)),
         "class_map": config.data.class_map,
         "protocol": "each image at its original size, then the mean over images",
         "evaluation": config.evaluation.model_dump(mode="json"),
         "threshold": predictor.evaluation.threshold,
         "dataset_hash": dataset_hash(tested),
-        "folds": None if split is None or config.data.parts else config.data.folds.model_dump(),
-        "parts": None if config.data.parts is None else config.data.parts.name,
+        "folds": None if split is None or config.data.split_file else config.data.folds.model_dump(),
+        "split_file": None if config.data.split_file is None else config.data.split_file.name,
         "split_hash": None if split is None else split.hash,
     }
 
 
-def _warn_of_leaks(card: CheckpointCard) -> None:
+def _warn_of_leaks(metadata: CheckpointMetadata) -> None:
     """Say what a checkpoint may know of the very dataset that it was trained on, whichever part is tested."""
-    if card.members > 1:
+    if metadata.members > 1:
         logger.warning("each image of this dataset was trained on by members of the ensemble: the figures are too good")
-    if card.taught_across_splits:
+    if metadata.taught_across_splits:
         logger.warning("the checkpoint's teacher may have been trained on the tested images: the figures are too good")
 
 
-_UNKNOWN = "evaluation.threshold is validation, but which images are the checkpoint's validation part is not known:"
+_UNKNOWN = "evaluation.threshold is validation, but which images are the checkpoint's validation subset is not known:"
 _REMEDY = "give a number, or test a part of the data and split of its training"
 
 
-def _check_validation_part(checkpoint: Path, part: Part) -> None:
-    """Check, before any image is read, that there can be a validation part to choose the threshold on."""
+def _check_validation_subset(checkpoint: Path, part: Subset) -> None:
+    """Check, before any image is read, that there can be a validation subset to choose the threshold on."""
     if part == "all":
         raise ConfigError(f"{_UNKNOWN} data.split is all, which is no part of a split; {_REMEDY}")
-    if read_card(checkpoint).split_hash is None:
+    if read_metadata(checkpoint).split_hash is None:
         raise ConfigError(f"{_UNKNOWN} {checkpoint} names no split; {_REMEDY}")
     if part == "val":
         logger.warning("the threshold is chosen on the images that are tested: the figures are better than they should")
 
 
-def _check_split(split: Split, card: CheckpointCard, chosen: bool) -> None:
-    if card.split_hash is None or split.hash == card.split_hash:
+def _check_split(split: Split, metadata: CheckpointMetadata, chosen: bool) -> None:
+    if metadata.split_hash is None or split.hash == metadata.split_hash:
         return
     if chosen:
-        raise ConfigError(f"{_UNKNOWN} it was trained on the split {card.split_hash}, here is {split.hash}; {_REMEDY}")
+        raise ConfigError(
+            f"{_UNKNOWN} it was trained on the split {metadata.split_hash}, here is {split.hash}; {_REMEDY}"
+        )
     logger.warning(
         "the checkpoint was trained on another split (%s, here %s): tested images may have been trained on",
-        card.split_hash,
+        metadata.split_hash,
         split.hash,
     )

@@ -1,4 +1,4 @@
-"""The mask threshold that is best on the validation part."""
+"""The mask threshold that is best on the validation subset."""
 
 import logging
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ def choose_threshold(
 
     Args:
         predictor: of a network with masks.
-        records: of the validation part.
+        records: of the validation subset.
         batch_size: images a forward pass.
         progress: show a progress bar.
     """
@@ -42,7 +42,7 @@ def choose_threshold(
     means = np.mean(scores, axis=0)
     best = best_step(means)
     logger.info(
-        "threshold %.2f: mean Dice %.4f on the %d images of the validation part (%.4f at 0.5)",
+        "threshold %.2f: mean Dice %.4f on the %d images of the validation subset (%.4f at 0.5)",
         THRESHOLDS[best],
         means[best],
         len(records),

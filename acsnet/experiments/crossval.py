@@ -15,7 +15,7 @@ from acsnet.experiments.ensembling import save_ensemble
 from acsnet.experiments.job_folder import lock_folder, own_storage
 from acsnet.experiments.queue import Claim, JobQueue
 from acsnet.experiments.storage import DEFAULT_HEARTBEAT, open_storage
-from acsnet.experiments.worker import work
+from acsnet.experiments.worker import run_worker
 from acsnet.statistics import MEASURES, compare, comparison_table, leave_out_incomplete, read_run, summarize_folds
 from acsnet.training import RunFolder, Trainer, prepare_training
 
@@ -70,7 +70,7 @@ class CrossValidation:
             Why jobs failed, of those that did.
         """
         plan = self.plan
-        failures = work(self._queue, self._ready, self._do)
+        failures = run_worker(self._queue, self._ready, self._do)
         for name in plan.configurations:
             folds = [self._run(plan.configurations[name].training, fold).best for fold in range(plan.folds)]
             tests = [self.test_folder(name, fold) for fold in range(plan.folds)]
@@ -162,6 +162,6 @@ def _facts(tests: Sequence[Path], config: Config) -> tuple[dict[str, Any], dict[
     summary = summarize_folds([run.metrics[0] for run in runs])
     means = {name: fold.mean for name, fold in summary.items() if name in _CARD_METRICS}
     protocol = f"mean over {len(tests)} folds, each tested on images it has not seen; not the ensemble"
-    content = config.for_card()
+    content = config.for_metadata()
     content["evaluation"]["threshold"] = statistics.fmean(run.provenance[0]["threshold"] for run in runs)
     return {"protocol": protocol, **means}, content

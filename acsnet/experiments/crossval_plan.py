@@ -114,8 +114,8 @@ def _check_unchanged(work_dir: Path, name: str, old: Mapping[str, Any], config: 
 
 def _add(plan: Plan, name: str, config: Config) -> Plan:
     folds = config.data.folds
-    if config.data.parts is not None:
-        raise ConfigError(f"{name}: data.parts is one single split: set it to null for a cross-validation")
+    if config.data.split_file is not None:
+        raise ConfigError(f"{name}: data.split_file is one single split: set it to null for a cross-validation")
     if folds.test is not None:
         raise ConfigError(f"{name}: data.folds.test is one single split: set data.folds.count for a cross-validation")
     if plan.configurations and folds.count != plan.folds:

@@ -95,7 +95,7 @@ class Search(Section):
     @classmethod
     def _test_part_is_not_searched(cls, parameters: dict[str, Parameter]) -> dict[str, Parameter]:
         for key in parameters:
-            if key.startswith(("data.folds", "data.parts", "data.split", "training.selection")):
+            if key.startswith(("data.folds", "data.split_file", "data.split", "training.selection")):
                 raise ValueError(f"{key} says what is measured: it cannot be searched")
         return parameters
 

@@ -15,7 +15,7 @@ from acsnet.experiments.job_folder import check_free, lock_folder, new_study, ow
 from acsnet.experiments.queue import Claim, JobQueue
 from acsnet.experiments.search_space import Scalar, Search, as_overrides
 from acsnet.experiments.storage import DEFAULT_HEARTBEAT, open_storage
-from acsnet.experiments.worker import work
+from acsnet.experiments.worker import run_worker
 from acsnet.training import RunFolder, Trainer, prepare_training
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class TrialResult:
     Attributes:
         name: also that of its run folder.
         values: of the searched keys.
-        score: of the best epoch by ``training.selection`` on the validation part; of a pruned trial, of its last.
+        score: of the best epoch by ``training.selection`` on the validation subset; of a pruned trial, of its last.
         pruned: whether it was ended early.
         curve: the score of each epoch.
     """
@@ -54,7 +54,7 @@ class TrialResult:
 class Sweep:
     """A search in a folder; the same in another process is one more worker.
 
-    Every trial is a run folder, judged by the score of its best epoch on the validation part: the test part is not
+    Every trial is a run folder, judged by the score of its best epoch on the validation subset: the test subset is not
     looked at. Trials whose worker died go on from their last epoch.
 
     Args:
@@ -98,7 +98,7 @@ class Sweep:
             Why trials failed, of those that did.
         """
         jobs = self.search.jobs()
-        return work(self._queue, lambda _: jobs, self._do)
+        return run_worker(self._queue, lambda _: jobs, self._do)
 
     def results(self) -> list[TrialResult]:
         """The trials that are done, the best first; pruned ones last."""

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from acsnet._utils.files import write_csv, write_text
-from acsnet._utils.html import decimal, inline_figure, render
-from acsnet._utils.tables import lay_out
+from acsnet._utils.html import decimal, inline_plot, render
+from acsnet._utils.tables import format_table
 from acsnet.experiments.sweep import Sweep, TrialResult
 from acsnet.experiments.sweep_plots import draw_curves, draw_scores, draw_values
 
@@ -32,9 +32,9 @@ def write_sweep(sweep: Sweep, failures: Mapping[str, str]) -> Path | None:
         method=sweep.search.method,
         selection=sweep.selection,
         tiles=_tiles(results, failures),
-        scores=inline_figure(draw_scores(results)),
-        values=inline_figure(draw_values(results, keys)),
-        curves=inline_figure(draw_curves(results)),
+        scores=inline_plot(draw_scores(results)),
+        values=inline_plot(draw_values(results, keys)),
+        curves=inline_plot(draw_curves(results)),
         columns=["trial", *keys, "score", "epochs"],
         rows=[_cells(result, keys) for result in results],
         failures=failures,
@@ -49,7 +49,7 @@ def result_table(results: list[TrialResult], count: int = 10) -> str:
     if not results:
         return "no trial is done"
     keys = list(results[0].values)
-    return lay_out([["trial", *keys, "score", "epochs"], *(_cells(result, keys) for result in results[:count])])
+    return format_table([["trial", *keys, "score", "epochs"], *(_cells(result, keys) for result in results[:count])])
 
 
 def _tiles(results: list[TrialResult], failures: Mapping[str, str]) -> list[tuple[str, str, str, str]]:

@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 _POLL_SECONDS = 2.0
 
 
-def work(
+def run_worker(
     queue: JobQueue, ready: Callable[[set[str]], Mapping[str, Mapping[str, Any]]], do: Callable[[str, Claim], float]
 ) -> dict[str, str]:
     """Take jobs until none is left, waiting for those of other workers, whose jobs are taken over where they die.

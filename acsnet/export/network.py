@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from acsnet._utils.download import file_sha256
-from acsnet.checkpoints.metadata import CheckpointCard
+from acsnet.checkpoints.metadata import CheckpointMetadata
 from acsnet.models import TASKS, load_model
 from acsnet.ops import DeformConv2d
 from acsnet.version import __version__
@@ -62,7 +62,7 @@ def use_plain_operators(network: ProbabilityNetwork) -> ProbabilityNetwork:
     return network
 
 
-def describe(checkpoint: Path, card: CheckpointCard) -> dict[str, Any]:
+def describe(checkpoint: Path, metadata: CheckpointMetadata) -> dict[str, Any]:
     """What an exported file says of itself, as JSON values.
 
     Returns:
@@ -72,14 +72,14 @@ def describe(checkpoint: Path, card: CheckpointCard) -> dict[str, Any]:
     """
     return {
         "format": 1,
-        "model": card.model,
-        "members": card.members,
-        "class_names": card.class_names,
-        "input_size": card.input_size,
-        "channels": int(card.arguments.get("in_channels", 3)),
-        "mean": card.mean,
-        "std": card.std,
-        "threshold": card.evaluation.threshold,
+        "model": metadata.model,
+        "members": metadata.members,
+        "class_names": metadata.class_names,
+        "input_size": metadata.input_size,
+        "channels": int(metadata.arguments.get("in_channels", 3)),
+        "mean": metadata.mean,
+        "std": metadata.std,
+        "threshold": metadata.evaluation.threshold,
         "code_version": __version__,
         "checkpoint_sha256": file_sha256(checkpoint),
     }

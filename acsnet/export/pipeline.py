@@ -12,7 +12,7 @@ import torch
 
 from acsnet._utils.files import whole_file
 from acsnet.checkpoints import is_path, resolve_checkpoint
-from acsnet.checkpoints.metadata import CheckpointCard, read_card
+from acsnet.checkpoints.metadata import CheckpointMetadata, read_metadata
 from acsnet.config import EvaluationConfig
 from acsnet.errors import CheckpointError, InputError
 from acsnet.export.formats import DIMENSIONS, Format, RefusedError, attempt, find_format
@@ -114,15 +114,15 @@ def export_checkpoint(
     path = out or default_export(str(checkpoint), format)
     _check_path(path, kind)
     source = resolve_checkpoint(checkpoint)
-    card = read_card(source)
-    samples = read_samples(card, images)
-    _warn_of_what_is_left_out(card)
+    metadata = read_metadata(source)
+    samples = read_samples(metadata, images)
+    _warn_of_what_is_left_out(metadata)
     network = load_network(source)
     exported = use_plain_operators(load_network(source))
-    description = {**describe(source, card), "divisor": network.divisor}
+    description = {**describe(source, metadata), "divisor": network.divisor}
     start, refusals = time.monotonic(), []
     for dynamic in _CHOICES:
-        example = _example(card, dynamic, network.divisor)
+        example = _example(metadata, dynamic, network.divisor)
         batches = samples.batches(dynamic, network.divisor)
         try:
             with whole_file(path) as temporary:
@@ -134,7 +134,7 @@ def export_checkpoint(
         return Export(
             path=path,
             outputs=network.outputs,
-            input_size=card.input_size,
+            input_size=metadata.input_size,
             divisor=network.divisor,
             dynamic=dynamic,
             refusals=tuple(refusals),
@@ -153,25 +153,25 @@ def _check_path(path: Path, kind: Format) -> None:
         raise InputError(f"{path} exists already, and nothing is overwritten: remove it, or give another --out")
 
 
-def _warn_of_what_is_left_out(card: CheckpointCard) -> None:
-    plain = EvaluationConfig(batch_size=card.evaluation.batch_size, threshold=card.evaluation.threshold)
-    if card.evaluation != plain:
+def _warn_of_what_is_left_out(metadata: CheckpointMetadata) -> None:
+    plain = EvaluationConfig(batch_size=metadata.evaluation.batch_size, threshold=metadata.evaluation.threshold)
+    if metadata.evaluation != plain:
         logger.warning(
             "the checkpoint's test-time augmentation, post-processing and refining are no part of the network: the "
             "exported file goes without"
         )
 
 
-def _example(card: CheckpointCard, dynamic: Sequence[str], divisor: int) -> torch.Tensor:
+def _example(metadata: CheckpointMetadata, dynamic: Sequence[str], divisor: int) -> torch.Tensor:
     """An input to trace with; values do not matter.
 
     Sizes that may vary are neither 1 nor equal to each other anywhere in the network, which could be taken for a rule.
     """
-    height, width = card.input_size
+    height, width = metadata.input_size
     if "height" in dynamic:
         height, width = max(height, 2 * divisor), max(width, 2 * divisor)
         width += divisor * (height == width)
-    channels = int(card.arguments.get("in_channels", 3))
+    channels = int(metadata.arguments.get("in_channels", 3))
     return torch.zeros(2 if "batch" in dynamic else 1, channels, height, width)
 
 

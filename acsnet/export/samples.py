@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from acsnet.checkpoints.metadata import CheckpointCard
+from acsnet.checkpoints.metadata import CheckpointMetadata
 from acsnet.data.images import read_image
 from acsnet.inference.predict_files import find_images
 from acsnet.inference.preprocessing import prepare_images
@@ -31,7 +31,7 @@ class Samples:
     """
 
     images: Sequence[npt.NDArray[np.uint8]]
-    card: CheckpointCard
+    metadata: CheckpointMetadata
     source: str
 
     def batches(self, dynamic: Sequence[str], divisor: int) -> list[torch.Tensor]:
@@ -41,7 +41,7 @@ class Samples:
             dynamic: its names.
             divisor: heights and widths have to be multiples of it.
         """
-        height, width = self.card.input_size
+        height, width = self.metadata.input_size
         sizes = [(height, width)]
         if "height" in dynamic:
             sizes.append((height + divisor, width + 2 * divisor))
@@ -49,13 +49,13 @@ class Samples:
         for size in sizes:
             # In PyTorch's usual layout: normalizations of single images are less exact on a CPU with the channels last,
             # and an exported file would be blamed for it.
-            images = prepare_images(self.images, self.card, "cpu", size).contiguous()
+            images = prepare_images(self.images, self.metadata, "cpu", size).contiguous()
             several = images if len(images) > 1 else images.repeat(2, 1, 1, 1)
             batches += [images[:1], several] if "batch" in dynamic else list(images.split(1))
         return batches
 
 
-def read_samples(card: CheckpointCard, inputs: Sequence[Path]) -> Samples:
+def read_samples(metadata: CheckpointMetadata, inputs: Sequence[Path]) -> Samples:
     """Read the first eight images of files and folders; without any, make six phantoms.
 
     Raises:
@@ -63,7 +63,7 @@ def read_samples(card: CheckpointCard, inputs: Sequence[Path]) -> Samples:
     """
     if not inputs:
         phantoms = [make_phantom(label, seed).image for label in LABELS for seed in _PHANTOM_SEEDS]
-        return Samples([np.dstack([image] * 3) for image in phantoms], card, f"{len(phantoms)} phantoms")
+        return Samples([np.dstack([image] * 3) for image in phantoms], metadata, f"{len(phantoms)} phantoms")
     paths = [path for path, _ in find_images(inputs)]
     images = [read_image(path) for path in paths[:MOST_IMAGES]]
-    return Samples(images, card, f"{len(images)} of {len(paths)} images given")
+    return Samples(images, metadata, f"{len(images)} of {len(paths)} images given")

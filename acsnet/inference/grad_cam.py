@@ -16,7 +16,7 @@ from torch import nn
 from torch.func import functional_call
 
 from acsnet._utils.naming import look_up
-from acsnet.checkpoints.metadata import CheckpointCard
+from acsnet.checkpoints.metadata import CheckpointMetadata
 from acsnet.errors import InputError
 from acsnet.inference.preprocessing import matching_autocast, prepare_images
 from acsnet.layers import Encoder, GlobalAverage
@@ -66,7 +66,7 @@ def class_activation(
 
 def explain_images(
     model: nn.Module,
-    card: CheckpointCard,
+    metadata: CheckpointMetadata,
     images: Sequence[npt.NDArray[np.uint8]],
     class_index: int | torch.Tensor | None = None,
     layer: str | None = None,
@@ -86,7 +86,7 @@ def explain_images(
         InputError, UnknownNameError: as :func:`class_activation`.
     """
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    maps = class_activation(model, prepare_images(images, card, device), class_index, layer).cpu().numpy()
+    maps = class_activation(model, prepare_images(images, metadata, device), class_index, layer).cpu().numpy()
     return [
         cv2.resize(heat, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_LINEAR)
         for image, heat in zip(images, maps, strict=True)

@@ -152,10 +152,10 @@ def _heats(
             assert prediction.mask_uncertainty is not None  # checked before anything was predicted
             heat["uncertainty"] = prediction.mask_uncertainty
     if explain:
-        classes = predictor.card.class_names
+        classes = predictor.metadata.class_names
         predicted = torch.tensor([classes.index(str(prediction.label)) for prediction in predictions])
         for heat, activation in zip(
-            heats, explain_images(predictor.model, predictor.card, images, predicted), strict=True
+            heats, explain_images(predictor.model, predictor.metadata, images, predicted), strict=True
         ):
             heat["explanations"] = activation
     return heats

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from acsnet.checkpoints.metadata import CheckpointCard
+from acsnet.checkpoints.metadata import CheckpointMetadata
 from acsnet.config import EvaluationConfig
 from acsnet.data.images import read_image
 from acsnet.errors import InputError
@@ -49,24 +49,24 @@ class Predictor:
     def __init__(
         self,
         model: nn.Module,
-        card: CheckpointCard | None = None,
+        metadata: CheckpointMetadata | None = None,
         device: torch.device | str | None = None,
         evaluation: EvaluationConfig | None = None,
         precision: str = "float32",
     ) -> None:
-        self.card: CheckpointCard = card or model.card  # type: ignore[assignment]
-        self.evaluation = evaluation or self.card.evaluation
+        self.metadata: CheckpointMetadata = metadata or model.metadata  # type: ignore[assignment]
+        self.evaluation = evaluation or self.metadata.evaluation
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         if precision not in _DTYPES:
             raise InputError(f"precision is {precision!r}: choose {', '.join(_DTYPES)}")
-        self.decide = Decision(self.card.class_names, self.evaluation)
+        self.decide = Decision(self.metadata.class_names, self.evaluation)
         self._dtype = _DTYPES[precision]
         self.model = prepare_for_inference(model.to(self.device), self._dtype)
         networks = list(getattr(self.model, "members", [self.model]))
         self._networks = [partial(self._run, network) for network in networks]
         self._tasks = tuple(getattr(networks[0], "tasks", TASKS))
         divisor = math.lcm(*(getattr(network, "divisor", 1) for network in networks))
-        self.views = list_views(self.evaluation.test_time_augmentation, self.card.input_size, divisor)
+        self.views = list_views(self.evaluation.test_time_augmentation, self.metadata.input_size, divisor)
 
     @classmethod
     def from_checkpoint(
@@ -87,7 +87,7 @@ class Predictor:
         """The same predictor, sharing its networks, with another mask threshold."""
         other = copy.copy(self)
         other.evaluation = self.evaluation.model_copy(update={"threshold": threshold})
-        other.decide = Decision(self.card.class_names, other.evaluation)
+        other.decide = Decision(self.metadata.class_names, other.evaluation)
         return other
 
     @property
@@ -121,10 +121,10 @@ class Predictor:
     def probabilities(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Probabilities]:
         """What the networks say of a batch of RGB images (H, W, 3) uint8 of any sizes, averaged over the views."""
         inputs = {
-            size: prepare_images(images, self.card, self.device, size)
+            size: prepare_images(images, self.metadata, self.device, size)
             for size in dict.fromkeys(view.size for view in self.views)
         }
-        mask, label = mean_probabilities(self._networks, self.views, inputs, self.card.input_size)
+        mask, label = mean_probabilities(self._networks, self.views, inputs, self.metadata.input_size)
         masks = [None] * len(images) if mask is None else mask.cpu().numpy()[:, 0]
         labels = [None] * len(images) if label is None else label.cpu().numpy()
         return [self._of_image(*values) for values in zip(images, masks, labels, strict=True)]

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from acsnet.checkpoints.metadata import CheckpointCard
+from acsnet.checkpoints.metadata import CheckpointMetadata
 from acsnet.data.images import resize_image, to_channels, to_network_input
 
 
@@ -43,7 +43,7 @@ def matching_autocast(model: nn.Module) -> AbstractContextManager[object]:
 
 def prepare_images(
     images: Sequence[npt.NDArray[np.uint8]],
-    card: CheckpointCard,
+    metadata: CheckpointMetadata,
     device: torch.device | str,
     size: tuple[int, int] | None = None,
 ) -> torch.Tensor:
@@ -58,6 +58,6 @@ def prepare_images(
     Returns:
         (B, C, H, W) float32 at that size, channels last in memory.
     """
-    channels = int(card.arguments.get("in_channels", 3))
-    resized = [to_channels(resize_image(image, size or card.input_size), channels) for image in images]
-    return to_network_input(torch.from_numpy(np.stack(resized)).to(device), card.mean, card.std)
+    channels = int(metadata.arguments.get("in_channels", 3))
+    resized = [to_channels(resize_image(image, size or metadata.input_size), channels) for image in images]
+    return to_network_input(torch.from_numpy(np.stack(resized)).to(device), metadata.mean, metadata.std)

@@ -10,7 +10,7 @@ from itertools import product
 import torch
 import torch.nn.functional as F
 
-from acsnet.config import ViewsConfig
+from acsnet.config import TestTimeAugmentationConfig
 from acsnet.models._base import MultiTaskOutput, nearest_size
 
 Forward = Callable[[torch.Tensor], MultiTaskOutput]
@@ -31,7 +31,7 @@ class View:
     flipped: tuple[int, ...] = ()
 
 
-def list_views(settings: ViewsConfig, size: tuple[int, int], divisor: int) -> tuple[View, ...]:
+def list_views(settings: TestTimeAugmentationConfig, size: tuple[int, int], divisor: int) -> tuple[View, ...]:
     """List every combination of the configured scales and flips, the image as it is first where it is among them.
 
     Args:

@@ -1,13 +1,12 @@
 """What training minimizes: losses of the mask, losses of the class, and how they become one."""
 
-from acsnet.losses.balance import FixedBalance, UncertaintyBalance
 from acsnet.losses.build import (
-    BALANCES,
     CLASSIFICATION_LOSSES,
     SEGMENTATION_LOSSES,
+    WEIGHTINGS,
     WeightedSum,
-    build_balance,
     build_loss,
+    build_weighting,
 )
 from acsnet.losses.classification import (
     ClassFocalLoss,
@@ -18,26 +17,27 @@ from acsnet.losses.classification import (
 from acsnet.losses.distillation import DistillationLoss
 from acsnet.losses.multitask import DEEP_SUPERVISION_SCHEMES, LossValues, MultiTaskLoss, deep_supervision_weights
 from acsnet.losses.segmentation import BCELoss, DiceForegroundBackgroundLoss, DiceLoss, FocalLoss
+from acsnet.losses.weighting import FixedWeighting, UncertaintyWeighting
 
 __all__ = [
-    "BALANCES",
     "CLASSIFICATION_LOSSES",
     "DEEP_SUPERVISION_SCHEMES",
     "SEGMENTATION_LOSSES",
+    "WEIGHTINGS",
     "BCELoss",
     "ClassFocalLoss",
     "CrossEntropyLoss",
     "DiceForegroundBackgroundLoss",
     "DiceLoss",
     "DistillationLoss",
-    "FixedBalance",
+    "FixedWeighting",
     "FocalLoss",
     "LossValues",
     "MultiTaskLoss",
-    "UncertaintyBalance",
+    "UncertaintyWeighting",
     "WeightedSum",
-    "build_balance",
     "build_loss",
+    "build_weighting",
     "class_weights_from_counts",
     "deep_supervision_weights",
     "focal_alpha_from_counts",

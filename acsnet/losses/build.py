@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from acsnet._utils.naming import look_up
 from acsnet.errors import InputError
 from acsnet.losses._checks import check_range
-from acsnet.losses.balance import FixedBalance, UncertaintyBalance
 from acsnet.losses.classification import ClassFocalLoss, CrossEntropyLoss
 from acsnet.losses.segmentation import BCELoss, DiceForegroundBackgroundLoss, DiceLoss, FocalLoss
+from acsnet.losses.weighting import FixedWeighting, UncertaintyWeighting
 
 SEGMENTATION_LOSSES: dict[str, Callable[..., nn.Module]] = {
     "dice": DiceLoss,
@@ -24,7 +24,7 @@ CLASSIFICATION_LOSSES: dict[str, Callable[..., nn.Module]] = {
     "cross_entropy": CrossEntropyLoss,
     "focal": ClassFocalLoss,
 }
-BALANCES: dict[str, Callable[..., nn.Module]] = {"fixed": FixedBalance, "uncertainty": UncertaintyBalance}
+WEIGHTINGS: dict[str, Callable[..., nn.Module]] = {"fixed": FixedWeighting, "uncertainty": UncertaintyWeighting}
 
 LOSSES = {"segmentation": SEGMENTATION_LOSSES, "classification": CLASSIFICATION_LOSSES}
 
@@ -72,14 +72,14 @@ def build_loss(
     return WeightedSum(losses, [weight for _, weight, _ in terms])
 
 
-def build_balance(name: str, arguments: Mapping[str, Any]) -> nn.Module:
-    """Build a balance of the two tasks by its name in `BALANCES`: `fixed` (`segmentation_share`) or `uncertainty`.
+def build_weighting(name: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """Build a weighting of the two tasks by its name in `WEIGHTINGS`: `fixed` (`segmentation_weight`) or `uncertainty`.
 
     Raises:
         UnknownNameError: another name.
         InputError: arguments that it does not take or values out of range.
     """
-    return _build("balance", BALANCES, name, arguments)
+    return _build("weighting", WEIGHTINGS, name, arguments)
 
 
 def _build(

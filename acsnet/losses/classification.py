@@ -101,7 +101,7 @@ def _inverse_shares(counts: Sequence[int]) -> Tensor:
     for index, count in enumerate(counts):
         if count <= 0:
             raise InputError(
-                f"class {index} has {count} images: expected at least 1 in the training part, "
+                f"class {index} has {count} images: expected at least 1 in the training subset, "
                 "or leave the class out of the task"
             )
     inverse = 1 / torch.tensor(counts, dtype=torch.float64)

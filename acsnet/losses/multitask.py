@@ -59,13 +59,13 @@ class LossValues(NamedTuple):
 class MultiTaskLoss(nn.Module):
     """Balanced sum of a segmentation and a classification loss, with deep supervision of the mask.
 
-    A single task's total is its loss itself; its balance, if one is given, is not kept, so that no parameter stays
+    A single task's total is its loss itself; its weighting, if one is given, is not kept, so that no parameter stays
     without a gradient.
 
     Args:
         segmentation: called with mask logits and masks (B, 1, H, W); None leaves the task out.
         classification: called with class logits (B, K) and labels (B,); None leaves the task out.
-        balance: called with both losses, :class:`FixedBalance` or :class:`UncertaintyBalance`; needed where both are.
+        weighting: :class:`FixedWeighting` or :class:`UncertaintyWeighting`, called with both losses; required for two.
         deep_supervision: a name of :func:`deep_supervision_weights`, or the weight of each auxiliary mask, finest
             first; the main mask's is 1. Auxiliary logits are brought to the mask's size bilinearly. A network that
             gives no auxiliary mask (at inference) is judged by its main mask alone. Auxiliary heads whose weight is 0
@@ -74,7 +74,7 @@ class MultiTaskLoss(nn.Module):
             (1 - its ``weight``) * total + ``weight`` * distillation.
 
     Raises:
-        InputError: both tasks are left out, the balance of two is missing, or a weight is negative.
+        InputError: both tasks are left out, the weighting of two is missing, or a weight is negative.
         UnknownNameError: an unknown scheme.
     """
 
@@ -82,7 +82,7 @@ class MultiTaskLoss(nn.Module):
         self,
         segmentation: nn.Module | None,
         classification: nn.Module | None,
-        balance: nn.Module | None = None,
+        weighting: nn.Module | None = None,
         deep_supervision: Sequence[float] | str = "none",
         distillation: "DistillationLoss | None" = None,
     ) -> None:
@@ -90,11 +90,11 @@ class MultiTaskLoss(nn.Module):
         both = segmentation is not None and classification is not None
         if segmentation is None and classification is None:
             raise InputError("received neither a segmentation nor a classification loss: expected at least one")
-        if both and balance is None:
-            raise InputError("received two losses and no balance: expected FixedBalance or UncertaintyBalance")
+        if both and weighting is None:
+            raise InputError("received two losses and no weighting: expected FixedWeighting or UncertaintyWeighting")
         self.segmentation = segmentation
         self.classification = classification
-        self.balance = balance if both else None
+        self.weighting = weighting if both else None
         self.deep_supervision = _check_deep_supervision(deep_supervision)
         self.distillation = distillation
 
@@ -120,7 +120,7 @@ class MultiTaskLoss(nn.Module):
             logits, target = _both("classification", output.label, label)
             classification = self.classification(logits, target)
         losses = [loss for loss in (segmentation, classification) if loss is not None]
-        total = losses[0] if self.balance is None else self.balance(*losses)
+        total = losses[0] if self.weighting is None else self.weighting(*losses)
         if self.distillation is None or teacher is None:
             return LossValues(total, segmentation, classification)
         distillation = self.distillation(output, teacher)

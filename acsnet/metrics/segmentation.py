@@ -1,7 +1,7 @@
 """Segmentation metrics of one image.
 
 Masks are boolean numpy arrays (H, W) at the image's original size, lesion True; distances are in pixels of that
-image, and in millimeters where its pixel size is known.
+image, and in millimeters where its spacing is known.
 
 Overlaps and areas are ratios of pixel counts and are computed here; the edge of a mask and the distances between two
 edges come from MONAI, whose conventions hold: an edge pixel is a mask pixel with a 4-neighbor outside the mask (or
@@ -27,7 +27,7 @@ OVERLAPS = ("dice", "iou", "precision", "recall", "boundary_f1")
 SURFACE_DISTANCES = ("hd95", "assd", "hd95_mm", "assd_mm")
 AREA_ERRORS = ("area_error", "area_difference")
 LESION_COUNTS = tuple(f"lesion_{name}" for name in LesionCounts._fields)
-# What may be NaN, for the masks or for want of a pixel size.
+# What may be NaN, for the masks or for want of a spacing.
 UNDEFINABLE = (*SURFACE_DISTANCES, *AREA_ERRORS)
 PER_IMAGE = (*OVERLAPS, *UNDEFINABLE, *LESION_COUNTS)
 
@@ -86,7 +86,7 @@ def pixel_recall(prediction: Mask, truth: Mask) -> float:
     return _recall(_count_pixels(prediction, truth))
 
 
-def hausdorff_distance_95(prediction: Mask, truth: Mask, pixel_size: Sequence[float] | None = None) -> float:
+def hausdorff_distance_95(prediction: Mask, truth: Mask, spacing: Sequence[float] | None = None) -> float:
     """Give the 95 % Hausdorff distance of two masks (H, W): 0 or more, NaN where either is empty.
 
     The 95th percentile (linear interpolation) of the distances from each edge to the other is taken, and the larger
@@ -96,15 +96,15 @@ def hausdorff_distance_95(prediction: Mask, truth: Mask, pixel_size: Sequence[fl
     Args:
         prediction: boolean.
         truth: boolean.
-        pixel_size: millimeters a pixel, (vertical, horizontal): the distance is in millimeters then, else in pixels.
+        spacing: millimeters a pixel, (vertical, horizontal): the distance is in millimeters then, else in pixels.
 
     Raises:
-        InputError: a mask is not boolean of rank 2, the shapes differ, or the pixel size is not two numbers above 0.
+        InputError: a mask is not boolean of rank 2, the shapes differ, or the spacing is not two numbers above 0.
     """
-    return _hausdorff_95(_distances_of_masks(prediction, truth, pixel_size))
+    return _hausdorff_95(_distances_of_masks(prediction, truth, spacing))
 
 
-def average_surface_distance(prediction: Mask, truth: Mask, pixel_size: Sequence[float] | None = None) -> float:
+def average_surface_distance(prediction: Mask, truth: Mask, spacing: Sequence[float] | None = None) -> float:
     """Give the average symmetric surface distance of two masks (H, W): 0 or more, NaN where either is empty.
 
     It is the mean over the edge pixels of both masks together, each with its distance to the other mask's edge, as in
@@ -113,12 +113,12 @@ def average_surface_distance(prediction: Mask, truth: Mask, pixel_size: Sequence
     Args:
         prediction: boolean.
         truth: boolean.
-        pixel_size: millimeters a pixel, (vertical, horizontal): the distance is in millimeters then, else in pixels.
+        spacing: millimeters a pixel, (vertical, horizontal): the distance is in millimeters then, else in pixels.
 
     Raises:
-        InputError: a mask is not boolean of rank 2, the shapes differ, or the pixel size is not two numbers above 0.
+        InputError: a mask is not boolean of rank 2, the shapes differ, or the spacing is not two numbers above 0.
     """
-    return _average_distance(_distances_of_masks(prediction, truth, pixel_size))
+    return _average_distance(_distances_of_masks(prediction, truth, spacing))
 
 
 def boundary_f1(prediction: Mask, truth: Mask, tolerance: float = BOUNDARY_TOLERANCE) -> float:
@@ -166,26 +166,26 @@ def area_difference(prediction: Mask, truth: Mask) -> float:
     return _area_difference(_count_pixels(prediction, truth))
 
 
-def segmentation_metrics(prediction: Mask, truth: Mask, pixel_size: Sequence[float] | None = None) -> dict[str, float]:
+def segmentation_metrics(prediction: Mask, truth: Mask, spacing: Sequence[float] | None = None) -> dict[str, float]:
     """Give every metric of this module for two masks (H, W), in one pass over the edges.
 
     The keys are `dice`, `iou`, `hd95`, `assd`, `precision`, `recall`, `boundary_f1`, `area_error`, `area_difference`,
     `hd95_mm`, `assd_mm`, and `lesion_true_positives`, `lesion_false_positives` and `lesion_false_negatives` of
     :func:`~acsnet.metrics.count_lesions`. Distances are NaN where either mask is empty, those in millimeters also
-    without a pixel size; errors of the area are NaN on an empty truth.
+    without a spacing; errors of the area are NaN on an empty truth.
 
     Args:
         prediction: boolean.
         truth: boolean.
-        pixel_size: millimeters a pixel, (vertical, horizontal), where known.
+        spacing: millimeters a pixel, (vertical, horizontal), where known.
 
     Raises:
-        InputError: a mask is not boolean of rank 2, the shapes differ, or the pixel size is not two numbers above 0.
+        InputError: a mask is not boolean of rank 2, the shapes differ, or the spacing is not two numbers above 0.
     """
     counts = _count_pixels(prediction, truth)
     edges = _edges(prediction, truth)
     distances = _directed_distances(edges)
-    millimeters = _in_millimeters(edges, distances, pixel_size)
+    millimeters = _in_millimeters(edges, distances, spacing)
     return {
         "dice": _dice(counts),
         "iou": _iou(counts),
@@ -241,11 +241,11 @@ def _area_difference(counts: _PixelCounts) -> float:
     return (counts.prediction - counts.truth) / counts.truth if counts.truth else math.nan
 
 
-def _distances_of_masks(prediction: Mask, truth: Mask, pixel_size: Sequence[float] | None) -> _Distances | None:
+def _distances_of_masks(prediction: Mask, truth: Mask, spacing: Sequence[float] | None) -> _Distances | None:
     check_masks(prediction, truth)
-    if pixel_size is not None:
-        _check_pixel_size(pixel_size)
-    return _directed_distances(_edges(prediction, truth), pixel_size)
+    if spacing is not None:
+        _check_pixel_size(spacing)
+    return _directed_distances(_edges(prediction, truth), spacing)
 
 
 def _edges(prediction: Mask, truth: Mask) -> tuple[Mask, Mask] | None:
@@ -271,25 +271,24 @@ def _directed_distances(edges: tuple[Mask, Mask] | None, spacing: Sequence[float
     return get_surface_distance(*there, spacing=spacing), get_surface_distance(*back, spacing=spacing)
 
 
-def _check_pixel_size(pixel_size: Sequence[float]) -> None:
-    if len(pixel_size) != 2 or not all(0 < value < math.inf for value in pixel_size):
+def _check_pixel_size(spacing: Sequence[float]) -> None:
+    if len(spacing) != 2 or not all(0 < value < math.inf for value in spacing):
         raise InputError(
-            f"the pixel size is {tuple(pixel_size)}: expected two numbers above 0, millimeters a pixel "
-            "(vertical, horizontal)"
+            f"the spacing is {tuple(spacing)}: expected two numbers above 0, millimeters a pixel (vertical, horizontal)"
         )
 
 
 def _in_millimeters(
-    edges: tuple[Mask, Mask] | None, distances: _Distances | None, pixel_size: Sequence[float] | None
+    edges: tuple[Mask, Mask] | None, distances: _Distances | None, spacing: Sequence[float] | None
 ) -> _Distances | None:
-    """Give distances again, None where the pixel size is not known."""
-    if pixel_size is None:
+    """Give distances again, None where the spacing is not known."""
+    if spacing is None:
         return None
-    _check_pixel_size(pixel_size)
-    if distances is not None and pixel_size[0] == pixel_size[1]:
+    _check_pixel_size(spacing)
+    if distances is not None and spacing[0] == spacing[1]:
         # The search for the nearest pixel need not be done again.
-        return pixel_size[0] * distances[0], pixel_size[0] * distances[1]
-    return _directed_distances(edges, pixel_size)
+        return spacing[0] * distances[0], spacing[0] * distances[1]
+    return _directed_distances(edges, spacing)
 
 
 def _hausdorff_95(distances: _Distances | None) -> float:

@@ -19,7 +19,7 @@ def summarize_segmentation(
     group, "per_class": {name: group}}`, with the classes that occur in order of their names. A group has `n`
     (images), the mean of each metric, `detection` (:func:`~acsnet.metrics.detection_metrics` of its lesions), and
     `hd95_undefined`, `assd_undefined`, `hd95_mm_undefined`, `assd_mm_undefined`, `area_error_undefined` and
-    `area_difference_undefined`: the number of images left out of that mean because a mask was empty or the pixel size
+    `area_difference_undefined`: the number of images left out of that mean because a mask was empty or the spacing
     is not known. A mean over no image is None.
 
     Raises:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from acsnet.checkpoints.metadata import CheckpointCard, read_metadata, read_weights, save_checkpoint
+from acsnet.checkpoints.metadata import CheckpointMetadata, read_header, read_weights, save_checkpoint
 from acsnet.errors import CheckpointError
 from acsnet.models.acsnet import ACSNet
 
@@ -137,7 +137,7 @@ def import_acsnet_file(
         )
     model = ACSNet(num_classes=len(class_names))
     names = import_acsnet_weights(_in_order(path), model, ignore, renamed)
-    card = CheckpointCard(
+    metadata = CheckpointMetadata(
         model="acsnet",
         arguments={"in_channels": model.in_channels, "tasks": list(model.tasks)},
         class_names=tuple(class_names),
@@ -146,7 +146,7 @@ def import_acsnet_file(
         mean=(0.330,),
         std=(0.204,),
     )
-    save_checkpoint(out, model.state_dict(), card)
+    save_checkpoint(out, model.state_dict(), metadata)
     return names
 
 
@@ -160,7 +160,7 @@ def _is_pickled(path: Path) -> bool:
 
 
 def _in_order(path: Path) -> Tensors:
-    weights, order = read_weights(path), read_metadata(path).get(_ORDER, "").split()
+    weights, order = read_weights(path), read_header(path).get(_ORDER, "").split()
     if sorted(order) != sorted(weights):
         how = _CONVERT.format(name=f"{path.stem}.pth", converted=path.name)
         raise CheckpointError(f"{path} does not say in which order its tensors were declared: {how}")

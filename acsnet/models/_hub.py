@@ -12,7 +12,7 @@ from huggingface_hub.constants import SAFETENSORS_SINGLE_FILE
 from torch import nn
 
 from acsnet._utils.files import write_text
-from acsnet.checkpoints.metadata import CheckpointCard, save_checkpoint
+from acsnet.checkpoints.metadata import CheckpointMetadata, save_checkpoint
 from acsnet.errors import AcsnetError, CheckpointError, DownloadError, InputError
 
 _README = """---
@@ -49,16 +49,16 @@ prediction = predictor("image.png")
 class HubModel(ModelHubMixin):
     """Adds ``save_pretrained``, ``from_pretrained`` and ``push_to_hub`` to a network that has a card.
 
-    The card is the attribute ``card``, a :class:`~acsnet.checkpoints.CheckpointCard`, as ``acsnet.load_model`` leaves
-    it on a network; ``from_pretrained`` gives it back, so that ``acsnet.Predictor`` needs nothing else. Arguments are
-    those of ``huggingface_hub.ModelHubMixin``.
+    The metadata is the attribute ``metadata``, a :class:`~acsnet.checkpoints.CheckpointMetadata`, set by
+    ``acsnet.load_model``; ``from_pretrained`` gives it back, so that ``acsnet.Predictor`` needs nothing else. Arguments
+    are those of ``huggingface_hub.ModelHubMixin``.
     """
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        card = _card_of(self)
+        metadata = _metadata_of(self)
         assert isinstance(self, nn.Module)  # mixed into networks only
-        save_checkpoint(save_directory / SAFETENSORS_SINGLE_FILE, self.state_dict(), card)
-        write_text(save_directory / "config.json", card.model_dump_json(indent=2) + "\n")
+        save_checkpoint(save_directory / SAFETENSORS_SINGLE_FILE, self.state_dict(), metadata)
+        write_text(save_directory / "config.json", metadata.model_dump_json(indent=2) + "\n")
 
     @classmethod
     def _from_pretrained(
@@ -76,7 +76,7 @@ class HubModel(ModelHubMixin):
         from acsnet.models._loading import load_model
 
         # What config.json holds is handed on to networks that take any argument; the card in the weights says the same.
-        given = [key for key in model_kwargs if key not in CheckpointCard.model_fields]
+        given = [key for key in model_kwargs if key not in CheckpointMetadata.model_fields]
         if given:
             raise InputError(f"from_pretrained takes no {', '.join(given)}: the network is built as its card says")
         if Path(model_id).is_dir():
@@ -94,17 +94,21 @@ class HubModel(ModelHubMixin):
 
     def generate_model_card(self, *_: Any, **__: Any) -> ModelCard:
         """The README of a folder or repository, from the card; the mixin's arguments have no place in it."""
-        card = _card_of(self)
-        data = f"{', '.join(card.dataset['names'])} ({card.dataset['n']} images)" if "names" in card.dataset else "-"
+        metadata = _metadata_of(self)
+        data = (
+            f"{', '.join(metadata.dataset['names'])} ({metadata.dataset['n']} images)"
+            if "names" in metadata.dataset
+            else "-"
+        )
         text = _README.format(
-            title=card.model if card.members == 1 else f"ensemble of {card.members} {card.model}",
-            classes=", ".join(card.class_names),
-            height=card.input_size[0],
-            width=card.input_size[1],
-            mean=", ".join(map(str, card.mean)),
-            std=", ".join(map(str, card.std)),
+            title=metadata.model if metadata.members == 1 else f"ensemble of {metadata.members} {metadata.model}",
+            classes=", ".join(metadata.class_names),
+            height=metadata.input_size[0],
+            width=metadata.input_size[1],
+            mean=", ".join(map(str, metadata.mean)),
+            std=", ".join(map(str, metadata.std)),
             data=data,
-            version=card.code_version,
+            version=metadata.code_version,
         )
         return ModelCard(text)
 
@@ -134,11 +138,11 @@ def from_pretrained(folder_or_repository: str | Path, **options: Any) -> nn.Modu
         ) from error
 
 
-def _card_of(model: Any) -> CheckpointCard:
-    card = getattr(model, "card", None)
-    if not isinstance(card, CheckpointCard):
+def _metadata_of(model: Any) -> CheckpointMetadata:
+    metadata = getattr(model, "card", None)
+    if not isinstance(metadata, CheckpointMetadata):
         raise InputError(
             f"this {type(model).__name__} has no card, which says its classes and normalization: load it by "
-            "acsnet.load_model, or set its attribute card to an acsnet.checkpoints.CheckpointCard"
+            "acsnet.load_model, or set its attribute card to an acsnet.checkpoints.CheckpointMetadata"
         )
-    return card
+    return metadata

@@ -5,7 +5,7 @@ from pathlib import Path
 from torch import nn
 
 from acsnet.checkpoints import resolve_checkpoint
-from acsnet.checkpoints.metadata import CheckpointCard, load_weights, read_card
+from acsnet.checkpoints.metadata import CheckpointMetadata, load_weights, read_metadata
 from acsnet.errors import CheckpointError, InputError, UnknownNameError
 from acsnet.models._registry import create_model
 from acsnet.models.ensemble import Ensemble
@@ -19,7 +19,7 @@ def load_model(path: str | Path) -> nn.Module:
             the name of a released checkpoint (``acsnet.list_checkpoints()``).
 
     Returns:
-        The network, with the checkpoint's :class:`~acsnet.checkpoints.CheckpointCard` as its attribute ``card``.
+        The network, with the checkpoint's :class:`~acsnet.checkpoints.CheckpointMetadata` as its attribute ``card``.
 
     Raises:
         CheckpointError: for a file that is missing, truncated, not safetensors, without a card, or that does not fit,
@@ -28,18 +28,19 @@ def load_model(path: str | Path) -> nn.Module:
         DownloadError: for a released file that is not here and cannot be fetched.
     """
     path = resolve_checkpoint(path)
-    card = read_card(path)
+    metadata = read_metadata(path)
     try:
-        model = _build(card)
+        model = _build(metadata)
     except (InputError, UnknownNameError, TypeError) as error:
         raise CheckpointError(f"{path}: the network of its card cannot be built: {error}") from error
     load_weights(model, path)
-    model.card = card  # type: ignore[assignment]
+    model.metadata = metadata  # type: ignore[assignment]
     return model.eval()
 
 
-def _build(card: CheckpointCard) -> nn.Module:
+def _build(metadata: CheckpointMetadata) -> nn.Module:
     members = [
-        create_model(card.model, num_classes=len(card.class_names), **card.arguments) for _ in range(card.members)
+        create_model(metadata.model, num_classes=len(metadata.class_names), **metadata.arguments)
+        for _ in range(metadata.members)
     ]
-    return members[0] if card.members == 1 else Ensemble(members)
+    return members[0] if metadata.members == 1 else Ensemble(members)

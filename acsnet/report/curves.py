@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from acsnet._utils.plots import FAINT, INK, PALETTE, WIDTH, assign_colors, calm
+from acsnet._utils.plots import FAINT, INK, PALETTE, WIDTH, assign_colors, despine
 from acsnet.metrics.classification import POSITIVE_CLASS
 from acsnet.report.networks import Network
 from acsnet.statistics.results import FloatArray
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from matplotlib.legend import Legend
 
 _PANELS = {
-    "loss": "loss, training part",
-    "val_loss": "loss, validation part",
-    "val_dice": "Dice, validation part",
-    "val_accuracy": "accuracy, validation part",
+    "loss": "loss, training subset",
+    "val_loss": "loss, validation subset",
+    "val_dice": "Dice, validation subset",
+    "val_accuracy": "accuracy, validation subset",
     "learning_rate": "learning rate",
 }
 _DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
@@ -71,7 +71,7 @@ def draw_training(networks: Mapping[str, Network], styles: Mapping[str, Style]) 
         axes.set_xlabel("epoch", fontsize=9)
         if key == "learning_rate":
             axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        calm(axes)
+        despine(axes)
         axes.grid(color=FAINT, linewidth=0.6)
         if not axes.lines:
             axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", color=INK, fontsize=9)
@@ -129,7 +129,7 @@ def draw_rankings(networks: Sequence[Network], styles: Mapping[str, Style]) -> "
     for axes, title in ((left, "ROC"), (right, "precision and recall")):
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
         axes.set_title(title, fontsize=10, color=INK, loc="left")
-        calm(axes)
+        despine(axes)
         axes.grid(color=FAINT, linewidth=0.6)
     _draw_legend(below_left, areas, "upper center")
     _draw_legend(below_right, precisions, "upper center")

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from acsnet._utils.html import to_picture
 from acsnet._utils.overlay import TRUTH_COLOR, draw_contours, draw_heat
-from acsnet.config import EvaluationConfig, ViewsConfig
+from acsnet.config import EvaluationConfig, TestTimeAugmentationConfig
 from acsnet.data import Record
 from acsnet.data.images import read_image, read_merged_mask, resize_image
 from acsnet.errors import AcsnetError
@@ -20,7 +20,7 @@ from acsnet.report.networks import Network
 
 # At either end of the ranking: a heat map takes the network, not only what it left.
 CASES = 4
-_MIRRORED = EvaluationConfig(test_time_augmentation=ViewsConfig(horizontal_flip=True))
+_MIRRORED = EvaluationConfig(test_time_augmentation=TestTimeAugmentationConfig(horizontal_flip=True))
 _GAP = 6
 
 
@@ -80,7 +80,7 @@ def _heats(
 
 def _heats_of_image(predictor: Predictor, image: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.float32]]:
     uncertainty = predictor(image).mask_uncertainty
-    activation = explain_images(predictor.model, predictor.card, [image])[0] if predictor.has_classes else None
+    activation = explain_images(predictor.model, predictor.metadata, [image])[0] if predictor.has_classes else None
     return [heat for heat in (activation, uncertainty) if heat is not None]
 
 

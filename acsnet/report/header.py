@@ -24,7 +24,7 @@ def head_tiles(comparison: Comparison, networks: Sequence[Network]) -> list[Tile
         Tile(count(len(networks)), "networks" if several else "network", against if several else ""),
         Tile(count(comparison.images), "images tested", classes),
         Tile(count(comparison.groups), "groups", together),
-        Tile(count(folds), "fold" if folds == 1 else "folds", f"the part tested is {first.part!r}"),
+        Tile(count(folds), "fold" if folds == 1 else "folds", f"the subset tested is {first.subset!r}"),
         Tile(", ".join(datasets), "dataset" if len(datasets) == 1 else "datasets"),
         Tile(hashes[0] if hashes else NO_VALUE, "split", _of_split(hashes)),
     ]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from acsnet._utils.plots import FAINT, INK, WIDTH, calm
+from acsnet._utils.plots import FAINT, INK, WIDTH, despine
 from acsnet.metrics import expected_calibration_error, reliability_bins
 from acsnet.report.curves import Style
 from acsnet.report.networks import Network
@@ -73,7 +73,7 @@ def draw_calibration(networks: Sequence[Network], styles: Mapping[str, Style]) -
         axes.set(xlim=(1 / len(network.result.class_names) - 0.02, 1.02), ylim=(-_COUNTS, 1.04), yticks=(0, 0.5, 1))
         axes.axhline(0, color=FAINT, linewidth=1)
         _draw_counts(axes, images.tolist(), color)
-        calm(axes)
+        despine(axes)
 
     return _grid(networks, 3.0, draw)
 
@@ -112,7 +112,7 @@ def draw_confusion(networks: Sequence[Network]) -> "Figure":
         axes.set(xticks=places, yticks=places, xlabel="predicted", ylabel="truth")
         axes.set_xticklabels(names, parse_math=False)
         axes.set_yticklabels(names, parse_math=False, rotation=90, va="center")
-        calm(axes, spines=())
+        despine(axes, spines=())
         axes.tick_params(labelsize=8)
 
     return _grid(networks, 3.1, draw)
@@ -143,7 +143,7 @@ def draw_sizes(
         axes.plot(100 * middle, medians, color=INK, linewidth=1.8)
         axes.set(xscale="log", ylim=(-0.03, 1.03), xlabel="lesion in % of the image", ylabel="Dice")
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        calm(axes)
+        despine(axes)
         axes.grid(color=FAINT, linewidth=0.6)
 
     return _grid(networks, 2.8, draw)
@@ -184,7 +184,7 @@ def draw_violins(networks: Sequence[Network], styles: Mapping[str, Style]) -> "F
         title = f"{label} ({np.count_nonzero(chosen)})"
         axes.set_title(title, fontsize=10, color=INK, loc="left", parse_math=False)
         axes.set(xlim=(-0.02, 1.02), xlabel="Dice", ylim=(len(networks) - 0.4, -0.6))
-        calm(axes, spines=("bottom",))
+        despine(axes, spines=("bottom",))
         axes.grid(color=FAINT, linewidth=0.6, axis="x")
     panels[0].set_yticks(range(len(networks)))
     panels[0].set_yticklabels([_short(network.name) for network in networks], parse_math=False)

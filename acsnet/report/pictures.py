@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from acsnet._utils.html import inline_figure
+from acsnet._utils.html import inline_plot
 from acsnet._utils.plots import assign_colors
 from acsnet.data import Record
 from acsnet.report.cases import CASES, NetworkPictures, draw_cases
@@ -15,7 +15,7 @@ from acsnet.report.panels import draw_calibration, draw_confusion, draw_sizes, d
 
 
 @dataclass(frozen=True)
-class FigureView:
+class PlotView:
     """A figure of the page.
 
     Attributes:
@@ -42,7 +42,7 @@ class PictureSection:
     wide: bool = False
 
 
-def draw_figures(networks: Sequence[Network], records: Mapping[Image, Record]) -> dict[str, FigureView]:
+def draw_figures(networks: Sequence[Network], records: Mapping[Image, Record]) -> dict[str, PlotView]:
     """Draw every figure, by its name in the template."""
     return {
         "training": _training(networks),
@@ -78,30 +78,30 @@ def _styles(networks: Sequence[Network]) -> dict[str, Style]:
     return assign_styles([network.name for network in networks])
 
 
-def _nothing(reason: str) -> FigureView:
-    return FigureView("", "", reason)
+def _nothing(reason: str) -> PlotView:
+    return PlotView("", "", reason)
 
 
-def _training(networks: Sequence[Network]) -> FigureView:
+def _training(networks: Sequence[Network]) -> PlotView:
     shared = shared_trainings(networks)
     if not shared:
         return _nothing("No training is known: a run folder has a history.csv, a result folder elsewhere has none.")
     without = [network.name for network in networks if not any(training.history for training in network.trainings)]
     lacking = f" Nothing is known of the training of {', '.join(without)}." if without else ""
-    return FigureView(
-        inline_figure(draw_training(shared, _styles(networks))),
+    return PlotView(
+        inline_plot(draw_training(shared, _styles(networks))),
         "Curves of loss, Dice, accuracy and learning rate over the epochs, a line a network",
-        "Thin: a fold. Strong: the mean of the folds, as far as all of them go. The validation part is measured at the "
+        "Thin: a fold. Strong: the mean of the folds, up to the shortest one. The validation subset is measured at the "
         f"network's input size. Networks of the same training have one curve.{lacking}",
     )
 
 
-def _rankings(networks: Sequence[Network]) -> FigureView:
+def _rankings(networks: Sequence[Network]) -> PlotView:
     ranking = [network for network in networks if ranks_malignant(network)]
     if not ranking:
         return _nothing("No network scores 'malignant' on images of which some, but not all, are malignant.")
-    return FigureView(
-        inline_figure(draw_rankings(ranking, _styles(networks))),
+    return PlotView(
+        inline_plot(draw_rankings(ranking, _styles(networks))),
         "ROC curves and precision-recall curves of malignant against the rest, a line a network",
         "Malignant against the rest, folds pooled, so that images of different folds are ordered too. Gray: chance.",
     )
@@ -115,30 +115,30 @@ def _giving_masks(networks: Sequence[Network]) -> list[Network]:
     return [network for network in networks if "dice" in network.result.measures]
 
 
-def _calibration(networks: Sequence[Network]) -> FigureView:
+def _calibration(networks: Sequence[Network]) -> PlotView:
     classifying = _giving_classes(networks)
     if not classifying:
         return _nothing("No network gives classes.")
-    return FigureView(
-        inline_figure(draw_calibration(classifying, _styles(networks))),
+    return PlotView(
+        inline_plot(draw_calibration(classifying, _styles(networks))),
         "Reliability diagrams: accuracy against mean probability of the predicted class, a panel a network",
         "Of each bin of the predicted class's probability: how often it was right, and below how many images it has. "
         "Points above the gray line are right more often than they say. ECE: expected calibration error, 15 bins.",
     )
 
 
-def _confusion(networks: Sequence[Network]) -> FigureView:
+def _confusion(networks: Sequence[Network]) -> PlotView:
     classifying = _giving_classes(networks)
     if not classifying:
         return _nothing("No network gives classes.")
-    return FigureView(
-        inline_figure(draw_confusion(classifying)),
+    return PlotView(
+        inline_plot(draw_confusion(classifying)),
         "Confusion matrices: a row a true class, a column a predicted class, a panel a network",
         "Images, and their share of the true class.",
     )
 
 
-def _sizes(networks: Sequence[Network], records: Mapping[Image, Record]) -> FigureView:
+def _sizes(networks: Sequence[Network], records: Mapping[Image, Record]) -> PlotView:
     segmenting = _giving_masks(networks)
     if not segmenting:
         return _nothing("No network gives masks.")
@@ -155,20 +155,20 @@ def _sizes(networks: Sequence[Network], records: Mapping[Image, Record]) -> Figu
             networks[0].result.images, networks[0].result.labels, strict=True) if label == name)
     }  # fmt: skip
     known = sum(share > 0 for share in shares.values())
-    return FigureView(
-        inline_figure(draw_sizes(segmenting, shares, lesions)),
+    return PlotView(
+        inline_plot(draw_sizes(segmenting, shares, lesions)),
         "Scatter plots of Dice against the share of the image that is lesion, a panel a network",
         f"{known} images with a lesion. Line: running median of the neighbors in size.",
         lesions,
     )
 
 
-def _violins(networks: Sequence[Network]) -> FigureView:
+def _violins(networks: Sequence[Network]) -> PlotView:
     segmenting = _giving_masks(networks)
     if not segmenting:
         return _nothing("No network gives masks.")
-    return FigureView(
-        inline_figure(draw_violins(segmenting, _styles(networks))),
+    return PlotView(
+        inline_plot(draw_violins(segmenting, _styles(networks))),
         "Violin plots of the Dice of each image, a panel a class, a row a network",
         "Area: how the images are spread. Bar: the middle half of them. Ring: median. Tick: mean. A normal image has "
         "Dice 1 where nothing is predicted, else 0.",

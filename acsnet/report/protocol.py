@@ -143,7 +143,7 @@ def protocol_rows(networks: Sequence[Network]) -> list[tuple[str, str]]:
     config = networks[0].config
     rows = [
         ("metrics", str(facts.get("protocol") or "not written down")),
-        ("part tested", first.part),
+        ("subset tested", first.subset),
         ("classes", ", ".join(first.class_names)),
         ("images", f"{count(len(first.images))} in {count(len(set(first.groups)))} groups"),
         ("folds", str(len(first.folders))),
@@ -154,10 +154,10 @@ def protocol_rows(networks: Sequence[Network]) -> list[tuple[str, str]]:
         folds = config.data.folds
         ways = f"one single split, {folds.test:.0%} tested" if folds.test is not None else f"{folds.count} folds"
         drawn = f"{ways}; groups {'kept together' if folds.grouped else 'parted'}; seed {folds.seed}"
-        listed = config.data.parts
+        listed = config.data.split_file
         rows.append(("split", drawn if listed is None else f"one single split, as listed in {listed.name}"))
         formula = config.training.selection
-        best = "the last epoch" if formula == "epoch" else f"best epoch by {formula}, on the validation part"
+        best = "the last epoch" if formula == "epoch" else f"best epoch by {formula}, on the validation subset"
         rows.append(("model selection", best))
     sizes = dict.fromkeys(
         "x".join(map(str, network.config.data.image_size)) for network in networks if network.config is not None

@@ -108,8 +108,8 @@ def _unlike(first: RunResult, second: RunResult) -> str:
 def _other_protocol(first: RunResult, second: RunResult) -> str:
     if first.class_names != second.class_names:
         return f"class orders are {', '.join(first.class_names)} and {', '.join(second.class_names)}"
-    if first.part != second.part:
-        return f"parts are {first.part} and {second.part}"
+    if first.subset != second.subset:
+        return f"parts are {first.subset} and {second.subset}"
     return ""
 
 

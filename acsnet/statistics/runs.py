@@ -20,7 +20,7 @@ _PROVENANCE: dict[str, tuple[type, ...]] = {
     "n": (int,),
     "model": (str,),
     "class_names": (list,),
-    "part": (str,),
+    "subset": (str,),
     "dataset_hash": (str,),
     "split_hash": (str, type(None)),
 }
@@ -37,7 +37,7 @@ class RunResult:
         name: of the network.
         folders: where it was read from, one a run.
         class_names: in the order of the network's outputs.
-        part: which part of the split was tested.
+        subset: which part of the split was tested.
         split_hashes: one a run, sorted; None for a test of all images, with no split.
         dataset_hashes: of the tested images' names, labels and pixels, one a run, sorted.
         metrics: the metrics of each run, as in ``metrics.json``.
@@ -54,7 +54,7 @@ class RunResult:
     name: str
     folders: tuple[Path, ...]
     class_names: tuple[str, ...]
-    part: str
+    subset: str
     split_hashes: tuple[str | None, ...]
     dataset_hashes: tuple[str, ...]
     metrics: tuple[Mapping[str, Any], ...]
@@ -108,7 +108,7 @@ def read_run(folder: Path, name: str | None = None) -> RunResult:
         name=name or facts["model"],
         folders=(folder,),
         class_names=classes,
-        part=facts["part"],
+        subset=facts["subset"],
         split_hashes=(facts["split_hash"],),
         dataset_hashes=(facts["dataset_hash"],),
         metrics=({key: facts[key] for key in _METRICS if key in facts},),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from acsnet._utils.tables import lay_out
+from acsnet._utils.tables import format_table
 from acsnet.statistics.compare import Comparison, NetworkPair
 from acsnet.statistics.measures import MEASURES
 from acsnet.statistics.texts import interval_text, p_value_text, spread_text
@@ -27,7 +27,7 @@ def _estimates(comparison: Comparison) -> str:
         [network.name, *(interval_text(network.estimates[key]) for key in _HEADLINES)]
         for network in comparison.networks
     ]
-    return lay_out(rows)
+    return format_table(rows)
 
 
 def _folds(comparison: Comparison) -> str:
@@ -35,7 +35,7 @@ def _folds(comparison: Comparison) -> str:
     for network in comparison.networks:
         figures = (spread_text(network.folds.get(measure.metric)) for measure in _HEADLINES.values())
         rows.append([network.name, str(network.runs), *figures])
-    return lay_out(rows)
+    return format_table(rows)
 
 
 def _tests(comparison: Comparison) -> str:
@@ -52,7 +52,7 @@ def _tests(comparison: Comparison) -> str:
         ]
         for pair in comparison.pairs
     ]
-    return lay_out(rows)
+    return format_table(rows)
 
 
 def _reasons(comparison: Comparison) -> Iterator[str]:

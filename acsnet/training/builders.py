@@ -33,8 +33,8 @@ from acsnet.errors import ConfigError, DataError
 from acsnet.losses import (
     DistillationLoss,
     MultiTaskLoss,
-    build_balance,
     build_loss,
+    build_weighting,
     class_weights_from_counts,
     focal_alpha_from_counts,
 )
@@ -55,7 +55,7 @@ class TrainingData:
     Attributes:
         records: all of them.
         split: its parts.
-        drawn: the records of an epoch: the training part, with repetitions where it is oversampled.
+        drawn: the records of an epoch: the training subset, with repetitions where it is oversampled.
         augmentation: what is done to each of them; None for nothing.
     """
 
@@ -78,7 +78,7 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class Loaders:
-    """Batches of the training and the validation part, and the sampler that shuffles the former."""
+    """Batches of the training and the validation subset, and the sampler that shuffles the former."""
 
     train: DataLoader[Sample]
     val: DataLoader[Sample]
@@ -133,8 +133,8 @@ def prepare_training(
     data = load_training_data(config, load_records(config.data, progress) if records is None else records)
     if config.training.batch_size > len(data.drawn):
         raise ConfigError(
-            f"training.batch_size is {config.training.batch_size}, but the training part has {len(data.drawn)} images: "
-            "lower it"
+            f"training.batch_size is {config.training.batch_size}, but the training subset has {len(data.drawn)} "
+            "images: lower it"
         )
     loss = build_multi_task_loss(config.loss, config.model.tasks, data.class_counts(config.data.classes))
     teacher = load_teacher(config, data.split.hash)
@@ -180,7 +180,7 @@ def log_initial_weights(initial: InitialWeights, data: TrainingData) -> None:
 def log_split(split: Split, config: DataConfig) -> None:
     """Log the parts as a table, and how many test images have a copy in training where the configuration allows it."""
     logger.info("%s", describe_split(split, config.classes))
-    if config.parts is None and not config.folds.grouped and any(record.group for record in split.part("all")):
+    if config.split_file is None and not config.folds.grouped and any(record.group for record in split.subset("all")):
         logger.warning(
             "data.folds.grouped is false: %d of %d test images have a copy, or another image of their group, in "
             "training",
@@ -258,14 +258,14 @@ def build_multi_task_loss(config: LossConfig, tasks: Sequence[str], class_counts
         "segmentation": [(term.name, term.weight, term.arguments) for term in config.segmentation],
         "classification": [(t.name, t.weight, _with_weights(t.arguments, class_counts)) for t in config.classification],
     }
-    arguments = {"segmentation_share": config.segmentation_share} if config.balance == "fixed" else {}
+    arguments = {"segmentation_weight": config.segmentation_weight} if config.weighting == "fixed" else {}
     distillation = None
     if config.distillation is not None:
         distillation = DistillationLoss(config.distillation.weight, config.distillation.temperature)
     return MultiTaskLoss(
         build_loss("segmentation", terms["segmentation"]) if "segmentation" in tasks else None,
         build_loss("classification", terms["classification"]) if "classification" in tasks else None,
-        build_balance(config.balance, arguments),
+        build_weighting(config.weighting, arguments),
         config.deep_supervision,
         distillation,
     )

@@ -7,7 +7,7 @@ from torch import nn
 
 from acsnet._utils.download import file_sha256
 from acsnet.checkpoints import resolve_checkpoint
-from acsnet.checkpoints.metadata import read_card, read_weights
+from acsnet.checkpoints.metadata import read_metadata, read_weights
 from acsnet.errors import CheckpointError
 
 _NAMED = 3
@@ -77,8 +77,8 @@ def load_initial_weights(network: nn.Module, path: Path) -> InitialWeights:
 
 def _origin(path: Path) -> tuple[str | None, str | None]:
     try:
-        card = read_card(path)
+        metadata = read_metadata(path)
     except CheckpointError:
         # Weights of other programs have no card.
         return None, None
-    return card.dataset.get("hash"), card.split_hash
+    return metadata.dataset.get("hash"), metadata.split_hash

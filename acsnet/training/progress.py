@@ -90,7 +90,7 @@ class Reporter:
             self._writer.close()
 
 
-# Neither of the training part nor measured by validation.
+# Neither of the training subset nor measured by validation.
 _SCALARS = {"score": "val/score", "seconds": "epoch/seconds", "peak_memory_mb": "epoch/peak_memory_mb"}
 
 

@@ -20,7 +20,7 @@ def _is_seen(path: Path) -> bool:
 
 
 class RunFolder:
-    """``config.yaml``, ``environment.json``, ``parts.csv``, ``history.csv``, ``tensorboard/``, ``last.pt`` and
+    """``config.yaml``, ``environment.json``, ``split.csv``, ``history.csv``, ``tensorboard/``, ``last.pt`` and
     ``best.safetensors``.
 
     Args:
@@ -31,7 +31,7 @@ class RunFolder:
         self.path = path
         self.config = path / "config.yaml"
         self.environment = path / "environment.json"
-        self.parts = path / "parts.csv"
+        self.parts = path / "split.csv"
         self.history = path / "history.csv"
         self.tensorboard = path / "tensorboard"
         self.last = path / "last.pt"

@@ -10,7 +10,7 @@ from torch import nn
 
 from acsnet._utils.download import file_sha256
 from acsnet.checkpoints import resolve_checkpoint
-from acsnet.checkpoints.metadata import CheckpointCard, read_card
+from acsnet.checkpoints.metadata import CheckpointMetadata, read_metadata
 from acsnet.config import Config
 from acsnet.errors import ConfigError
 from acsnet.models import TASKS, Ensemble, load_model
@@ -24,10 +24,10 @@ class TeacherCheckpoint:
     Attributes:
         card: its checkpoint's.
         sha256: of its checkpoint.
-        same_split: whether it was trained on the training part of the student's split and nothing else.
+        same_split: whether it was trained on the training subset of the student's split and nothing else.
     """
 
-    card: CheckpointCard
+    metadata: CheckpointMetadata
     sha256: str
     same_split: bool
 
@@ -36,16 +36,18 @@ class TeacherCheckpoint:
         """For ``environment.json``."""
         return {
             "sha256": self.sha256,
-            "model": self.card.model,
-            "members": self.card.members,
-            "split_hash": self.card.split_hash,
+            "model": self.metadata.model,
+            "members": self.metadata.members,
+            "split_hash": self.metadata.split_hash,
             "same_split": self.same_split,
         }
 
     @property
     def name(self) -> str:
         """For people."""
-        network = f"{self.card.model} x {self.card.members}" if self.card.members > 1 else self.card.model
+        network = (
+            f"{self.metadata.model} x {self.metadata.members}" if self.metadata.members > 1 else self.metadata.model
+        )
         return f"{network}, SHA-256 {self.sha256}"
 
 
@@ -107,7 +109,7 @@ def check_teacher(config: Config) -> None:
     if config.loss.distillation is None:
         return
     for path in map(resolve_checkpoint, config.loss.distillation.teacher):
-        for key, own, other in _comparisons(config, read_card(path)):
+        for key, own, other in _comparisons(config, read_metadata(path)):
             if own != other and (key, own, other) != ("model.in_channels", 3, 1):
                 raise ConfigError(
                     f"loss.distillation: {key} is {_plain(own)}, the teacher's ({path}) is {_plain(other)}: set it to "
@@ -133,29 +135,29 @@ def load_teacher(config: Config, split_hash: str) -> Teacher | None:
         return None
     checkpoints, networks = [], []
     for path in map(resolve_checkpoint, settings.teacher):
-        network, card = load_model(path), read_card(path)
-        same_split = card.split_hash == split_hash and not card.taught_across_splits
+        network, metadata = load_model(path), read_metadata(path)
+        same_split = metadata.split_hash == split_hash and not metadata.taught_across_splits
         if not same_split and not settings.allow_other_split:
-            raise ConfigError(_other_split(path, card, split_hash))
+            raise ConfigError(_other_split(path, metadata, split_hash))
         check_size(config.data.image_size, getattr(network, "divisor", 1))
-        checkpoints.append(TeacherCheckpoint(card, file_sha256(path), same_split))
-        networks.append(OfLuminance(network) if _channels(card) < config.model.in_channels else network)
+        checkpoints.append(TeacherCheckpoint(metadata, file_sha256(path), same_split))
+        networks.append(OfLuminance(network) if _channels(metadata) < config.model.in_channels else network)
     network = networks[0] if len(networks) == 1 else Ensemble(networks)
     return Teacher(network.eval().requires_grad_(False), tuple(checkpoints))
 
 
-def _channels(card: CheckpointCard) -> int:
-    return int(card.arguments.get("in_channels", 3))
+def _channels(metadata: CheckpointMetadata) -> int:
+    return int(metadata.arguments.get("in_channels", 3))
 
 
-def _comparisons(config: Config, card: CheckpointCard) -> list[tuple[str, Any, Any]]:
-    arguments = card.arguments
+def _comparisons(config: Config, metadata: CheckpointMetadata) -> list[tuple[str, Any, Any]]:
+    arguments = metadata.arguments
     return [
-        ("data.classes", config.data.classes, card.class_names),
+        ("data.classes", config.data.classes, metadata.class_names),
         ("model.tasks", sorted(config.model.tasks), sorted(arguments.get("tasks", TASKS))),
-        ("model.in_channels", config.model.in_channels, _channels(card)),
-        ("data.mean", config.data.mean, card.mean),
-        ("data.std", config.data.std, card.std),
+        ("model.in_channels", config.model.in_channels, _channels(metadata)),
+        ("data.mean", config.data.mean, metadata.mean),
+        ("data.std", config.data.std, metadata.std),
     ]
 
 
@@ -163,9 +165,9 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, Sequence) else value
 
 
-def _other_split(path: Path, card: CheckpointCard, split_hash: str) -> str:
-    trained = "an ensemble of several splits" if card.members > 1 else f"trained on the split {card.split_hash}"
-    trained += ", with a teacher of another" if card.taught_across_splits else ""
+def _other_split(path: Path, metadata: CheckpointMetadata, split_hash: str) -> str:
+    trained = "an ensemble of several splits" if metadata.members > 1 else f"trained on the split {metadata.split_hash}"
+    trained += ", with a teacher of another" if metadata.taught_across_splits else ""
     return (
         f"loss.distillation: the teacher {path} is {trained}, this training's is {split_hash}: it may have seen the "
         "images that are validated and tested here; give one of the same data and split, or set "

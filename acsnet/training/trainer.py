@@ -14,7 +14,7 @@ from accelerate.utils import broadcast, set_seed
 from timm.utils import ModelEmaV3
 from torch import nn
 
-from acsnet.checkpoints.metadata import CheckpointCard, save_checkpoint
+from acsnet.checkpoints.metadata import CheckpointMetadata, save_checkpoint
 from acsnet.config import Config
 from acsnet.data import Sample
 from acsnet.data.images import to_network_input
@@ -255,7 +255,7 @@ class Trainer:
 
     def _save(self, improved: bool) -> None:
         if improved:
-            save_checkpoint(self.folder.best, self.judged_network.state_dict(), self._card())
+            save_checkpoint(self.folder.best, self.judged_network.state_dict(), self._metadata())
         self.folder.write_history(self.history)
         scaler = self.accelerator.scaler
         self.folder.save_state(
@@ -296,13 +296,13 @@ class Trainer:
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
 
-    def _card(self) -> CheckpointCard:
+    def _metadata(self) -> CheckpointMetadata:
         row = self.history[-1]
         metrics = {name.removeprefix("val_"): value for name, value in row.items() if name.startswith("val_")}
-        protocol = f"validation part at {'x'.join(map(str, self.config.data.image_size))}, epoch {row['epoch']}"
+        protocol = f"validation subset at {'x'.join(map(str, self.config.data.image_size))}, epoch {row['epoch']}"
         if self.teacher is not None:
             protocol += f"; {self.teacher.protocol}"
-        return CheckpointCard(
+        return CheckpointMetadata(
             model=self.config.model.name,
             arguments=network_arguments(self.config),
             class_names=self.config.data.classes,
@@ -312,7 +312,7 @@ class Trainer:
             metrics={"protocol": protocol, **metrics},
             dataset=self.data.description,
             split_hash=self.data.split.hash,
-            config=self.config.for_card(),
+            config=self.config.for_metadata(),
         )
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Metrics of the validation part while training: quick, at the network's input size."""
+"""Metrics of the validation subset while training: quick, at the network's input size."""
 
 from collections.abc import Sequence
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from acsnet.checkpoints.metadata import CheckpointCard
+from acsnet.checkpoints.metadata import CheckpointMetadata
 from acsnet.errors import InputError
 
 # The start of an absolute path: /folder/..., ~/..., C:\..., \\server\....
@@ -12,16 +12,16 @@ _PATH = re.compile(r"""(?:^|[\s"'=:,(\[])(?:/[\w.~-]|~[\w.-]*/|[A-Za-z]:[\\/]\w|
 _DATA_PATHS = ("root", "records", "cache")
 
 
-def public_card(card: CheckpointCard) -> CheckpointCard:
+def public_card(metadata: CheckpointMetadata) -> CheckpointMetadata:
     """The card without the folders of its data.
 
     Raises:
         InputError: where it names other absolute paths.
     """
-    config = dict(card.config)
+    config = dict(metadata.config)
     if isinstance(config.get("data"), Mapping):
         config["data"] = config["data"] | dict.fromkeys(_DATA_PATHS)
-    public = card.model_copy(update={"config": config})
+    public = metadata.model_copy(update={"config": config})
     check_public(public.model_dump(mode="json"), "the checkpoint's card")
     return public
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from acsnet.checkpoints import ReleasedTest, check_released_file, read_index, resolve_split
-from acsnet.checkpoints.metadata import read_card
+from acsnet.checkpoints.metadata import read_metadata
 from acsnet.data import read_split_list
 from acsnet.errors import AcsnetError, CheckpointError
 from acsnet.evaluation.protocol import resolve_test_config, run_test
@@ -31,7 +31,7 @@ def check_release(folder: Path) -> list[str]:
     for name, entry in index.checkpoints.items():
         try:
             check_released_file(folder / entry.file, entry)
-            _check_split(name, entry.split_hash, read_card(folder / entry.file).config)
+            _check_split(name, entry.split_hash, read_metadata(folder / entry.file).config)
         except AcsnetError as error:
             problems.append(str(error))
         if entry.size > MAX_FILE_BYTES:
@@ -84,7 +84,7 @@ def check_figures(names: Sequence[str], overrides: Sequence[str], folder: Path, 
                 continue
             with tempfile.TemporaryDirectory() as results:
                 result.write(Path(results), provenance)
-                again = read_test(entry, read_card(path), Path(results), ())
+                again = read_test(entry, read_metadata(path), Path(results), ())
             problems += [f"{name}: {difference}" for difference in _differing(released, again)]
     return problems
 

@@ -9,7 +9,7 @@ import torch
 
 from acsnet._utils.download import file_sha256
 from acsnet.checkpoints import Recipe, ReleasedCheckpoint, ReleasedData, ReleasedInput, is_path, read_index
-from acsnet.checkpoints.metadata import CheckpointCard, read_card, read_weights, save_checkpoint
+from acsnet.checkpoints.metadata import CheckpointMetadata, read_metadata, read_weights, save_checkpoint
 from acsnet.config import build_config, changed_keys, load_config
 from acsnet.errors import CheckpointError, InputError
 from acsnet.models import load_model
@@ -65,15 +65,15 @@ def release_checkpoint(
     """
     if not _NAME.fullmatch(name):
         raise InputError(f"the name is {name!r}: use lower-case letters, digits, _ and -, a letter or digit first")
-    card = public_card(read_card(checkpoint))
-    recipe = _recipe(config, overrides, card, before)
+    metadata = public_card(read_metadata(checkpoint))
+    recipe = _recipe(config, overrides, metadata, before)
     index = read_index(folder)
     readmes(folder, index)  # so that a README without a place for the table is told before anything is written
     weights = _halve(read_weights(checkpoint))
     target = folder / f"{name}.safetensors"
     staged = target.with_name(f".{name}.{os.getpid()}.staged.safetensors")
     try:
-        save_checkpoint(staged, weights, card)
+        save_checkpoint(staged, weights, metadata)
         _check_sizes(staged, {key: entry.size for key, entry in index.checkpoints.items() if key != name})
         difference = largest_difference(checkpoint, staged)
         if not difference <= PROBABILITY_TOLERANCE:
@@ -81,7 +81,7 @@ def release_checkpoint(
                 f"{checkpoint} cannot be released in half precision: a probability differs by {difference:.4f} from "
                 f"the original's, more than {PROBABILITY_TOLERANCE}"
             )
-        entry = _entry(staged, target.name, card, recipe, license, limits)
+        entry = _entry(staged, target.name, metadata, recipe, license, limits)
         check_public(entry.model_dump(mode="json"), "the entry of the index")
         os.replace(staged, target)
     finally:
@@ -92,8 +92,8 @@ def release_checkpoint(
 
 def largest_difference(first: Path, second: Path) -> float:
     """By how much two checkpoints of a network differ at most in a probability, of two images of noise."""
-    card = read_card(first)
-    shape = (2, int(card.arguments.get("in_channels", 3)), *card.input_size)
+    metadata = read_metadata(first)
+    shape = (2, int(metadata.arguments.get("in_channels", 3)), *metadata.input_size)
     images = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     ours, theirs = _probabilities(first, images), _probabilities(second, images)
     return max(float((one - other).abs().max()) for one, other in zip(ours, theirs, strict=True))
@@ -125,7 +125,7 @@ def _check_sizes(file: Path, others: Mapping[str, int]) -> None:
         )
 
 
-def _recipe(config: Path, overrides: Sequence[str], card: CheckpointCard, before: Sequence[str]) -> Recipe:
+def _recipe(config: Path, overrides: Sequence[str], metadata: CheckpointMetadata, before: Sequence[str]) -> Recipe:
     """The recipe, after a check that it is the one the checkpoint was trained by."""
     path = config.resolve()
     if not path.is_relative_to(Path.cwd()):
@@ -137,9 +137,9 @@ def _recipe(config: Path, overrides: Sequence[str], card: CheckpointCard, before
     wrong = [command for command in before if not re.match(r"tools/\w+\.py\b", command)]
     if wrong:
         raise InputError(f"--before {wrong[0]!r} is no command of this repository: it begins like tools/train.py")
-    given = loaded.for_card()
-    trained = build_config(card.config, (), "the configuration in the checkpoint").to_dict()
-    if card.members > 1:
+    given = loaded.for_metadata()
+    trained = build_config(metadata.config, (), "the configuration in the checkpoint").to_dict()
+    if metadata.members > 1:
         # Its members were trained on one fold each.
         given["data"]["folds"]["index"] = trained["data"]["folds"]["index"]
     changed = changed_keys(trained, given)
@@ -152,27 +152,27 @@ def _recipe(config: Path, overrides: Sequence[str], card: CheckpointCard, before
 
 
 def _entry(
-    path: Path, file: str, card: CheckpointCard, recipe: Recipe, license: str, limits: Sequence[str]
+    path: Path, file: str, metadata: CheckpointMetadata, recipe: Recipe, license: str, limits: Sequence[str]
 ) -> ReleasedCheckpoint:
-    height, width = card.input_size
-    data = card.dataset
+    height, width = metadata.input_size
+    data = metadata.dataset
     if not {"names", "n", "hash"} <= data.keys():
         raise InputError("the checkpoint's card does not say what it was trained on: it was not written by a training")
     return ReleasedCheckpoint(
         file=file,
         size=path.stat().st_size,
         sha256=file_sha256(path),
-        model=card.model,
-        arguments=card.config["model"]["arguments"],
+        model=metadata.model,
+        arguments=metadata.config["model"]["arguments"],
         parameters=sum(parameter.numel() for parameter in load_model(path).parameters()),
-        members=card.members,
-        classes=card.class_names,
-        input=ReleasedInput(height=height, width=width, channels=int(card.arguments.get("in_channels", 3))),
+        members=metadata.members,
+        classes=metadata.class_names,
+        input=ReleasedInput(height=height, width=width, channels=int(metadata.arguments.get("in_channels", 3))),
         recipe=recipe,
         data=ReleasedData(names=tuple(data["names"]), n=data["n"], hash=data["hash"]),
-        split_hash=card.split_hash,
+        split_hash=metadata.split_hash,
         intended_use=INTENDED_USE,
         limits=tuple(limits),
-        code_version=card.code_version,
+        code_version=metadata.code_version,
         license=license,
     )

@@ -53,7 +53,7 @@ def release_readme(index: ReleaseIndex) -> str:
     """The cards of all released checkpoints in Markdown."""
     if not index.checkpoints:
         return f"{_HEAD}\n{_NONE}"
-    return "\n".join([_HEAD, _table(index), "", *(_card(name, entry) for name, entry in index.checkpoints.items())])
+    return "\n".join([_HEAD, _table(index), "", *(_metadata(name, entry) for name, entry in index.checkpoints.items())])
 
 
 def _table(index: ReleaseIndex, page: str = "") -> str:
@@ -74,7 +74,7 @@ def _overview(index: ReleaseIndex, page: str) -> Iterator[str]:
             yield _row([f"[`{name}`]({page}#{name})", _network(entry), trained, f"{entry.size / 1e6:.1f}", *figures])
 
 
-def _card(name: str, entry: ReleasedCheckpoint) -> str:
+def _metadata(name: str, entry: ReleasedCheckpoint) -> str:
     lines = [
         f"## {name}",
         "",
@@ -136,7 +136,7 @@ def _network(entry: ReleasedCheckpoint) -> str:
 
 
 def _tested_on(test: ReleasedTest) -> str:
-    images = f"{', '.join(test.datasets)} ({'all images' if test.part == 'all' else 'test part'}, n = {test.n})"
+    images = f"{', '.join(test.datasets)} ({'all images' if test.subset == 'all' else 'test subset'}, n = {test.n})"
     return ", ".join([images, *map(_setting, test.settings)])
 
 

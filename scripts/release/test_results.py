@@ -8,7 +8,7 @@ from typing import Any
 
 from acsnet._utils.naming import look_up
 from acsnet.checkpoints import Figure, ReleasedCheckpoint, ReleasedTest, WorstCase, check_released_file, read_index
-from acsnet.checkpoints.metadata import CheckpointCard, read_card
+from acsnet.checkpoints.metadata import CheckpointMetadata, read_metadata
 from acsnet.config import build_config
 from acsnet.errors import RunError
 from acsnet.statistics import Interval, RunResult, compare, read_run
@@ -41,7 +41,7 @@ def add_test(name: str, results: Path, overrides: Sequence[str], folder: Path) -
     index = read_index(folder)
     entry = look_up("released checkpoint", name, index.checkpoints, "")
     check_released_file(folder / entry.file, entry)
-    test = read_test(entry, read_card(folder / entry.file), results, overrides)
+    test = read_test(entry, read_metadata(folder / entry.file), results, overrides)
     check_public(test.model_dump(mode="json"), f"the test in {results}")
     tests = [other for other in entry.tests if _identity(other) != _identity(test)]
     entry = entry.model_copy(update={"tests": (*tests, test)})
@@ -53,7 +53,9 @@ def _identity(test: ReleasedTest) -> tuple[str, tuple[str, ...]]:
     return test.dataset_hash, test.settings
 
 
-def read_test(entry: ReleasedCheckpoint, card: CheckpointCard, results: Path, overrides: Sequence[str]) -> ReleasedTest:
+def read_test(
+    entry: ReleasedCheckpoint, metadata: CheckpointMetadata, results: Path, overrides: Sequence[str]
+) -> ReleasedTest:
     """Read the result of a test of the released file; arguments and errors as of :func:`add_test`."""
     run = read_run(results)
     facts = json.loads((results / "metrics.json").read_text(encoding="utf-8"))
@@ -72,7 +74,7 @@ def read_test(entry: ReleasedCheckpoint, card: CheckpointCard, results: Path, ov
     estimates = compare([run], level=LEVEL).networks[0].estimates
     return ReleasedTest(
         datasets=facts["dataset_sizes"],
-        part=facts["part"],
+        subset=facts["subset"],
         n=len(run.images),
         groups=len(set(run.groups)),
         classes={label: run.labels.count(label) for label in run.class_names},
@@ -80,7 +82,7 @@ def read_test(entry: ReleasedCheckpoint, card: CheckpointCard, results: Path, ov
         split_hash=facts["split_hash"],
         protocol=facts["protocol"],
         threshold=facts["threshold"],
-        overrides=(*overrides, *_differences(card, facts)),
+        overrides=(*overrides, *_differences(metadata, facts)),
         level=LEVEL,
         metrics={key: _figure(interval) for key, interval in estimates.items()},
         worst_cases=tuple(_worst_cases(run)),
@@ -89,26 +91,26 @@ def read_test(entry: ReleasedCheckpoint, card: CheckpointCard, results: Path, ov
 
 def _check_unseen(entry: ReleasedCheckpoint, run: RunResult, facts: Mapping[str, Any], results: Path) -> None:
     """Check that no tested image can have been trained on, as far as hashes tell."""
-    if run.part not in ("test", "all"):
-        raise RunError(f"{results} is a test of the part {run.part}, which training has seen: test another")
-    if run.part == "test" and facts["split_hash"] != entry.split_hash:
+    if run.subset not in ("test", "all"):
+        raise RunError(f"{results} is a test of the part {run.subset}, which training has seen: test another")
+    if run.subset == "test" and facts["split_hash"] != entry.split_hash:
         raise RunError(
             f"{results} is a test on the split {facts['split_hash']}, the checkpoint was trained on "
             f"{entry.split_hash}: tested images may have been trained on"
         )
-    if run.part == "all" and facts["dataset_hash"] == entry.data.hash:
-        raise RunError(f"{results} is a test of all images of the training's data: test its test part, or other data")
+    if run.subset == "all" and facts["dataset_hash"] == entry.data.hash:
+        raise RunError(f"{results} is a test of all images of the training's data: test its test subset, or other data")
 
 
-def _differences(card: CheckpointCard, facts: Mapping[str, Any]) -> list[str]:
+def _differences(metadata: CheckpointMetadata, facts: Mapping[str, Any]) -> list[str]:
     """The overrides that make the configuration of the training that of the test."""
-    trained = build_config(card.config, (), "the configuration in the checkpoint").to_dict()
+    trained = build_config(metadata.config, (), "the configuration in the checkpoint").to_dict()
     data = trained["data"]
-    pairs = [("data.split", data["split"], facts["part"]), ("data.class_map", data["class_map"], facts["class_map"])]
+    pairs = [("data.split", data["split"], facts["subset"]), ("data.class_map", data["class_map"], facts["class_map"])]
     if facts["folds"] is not None:
         pairs.append(("data.folds", data["folds"], facts["folds"]))
-    if facts["part"] != "all":
-        pairs.append(("data.parts", data["parts"], facts["parts"]))
+    if facts["subset"] != "all":
+        pairs.append(("data.split_file", data["parts"], facts["parts"]))
     pairs += [
         (f"evaluation.{key}", trained["evaluation"].get(key), value) for key, value in facts["evaluation"].items()
     ]

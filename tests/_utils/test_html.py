@@ -10,7 +10,7 @@ from jinja2 import UndefinedError
 from matplotlib.figure import Figure
 from PIL import Image
 
-from acsnet._utils.html import _environment, count, decimal, inline_figure, inline_jpeg, percent, render
+from acsnet._utils.html import _environment, count, decimal, inline_jpeg, inline_plot, percent, render
 from acsnet.errors import InputError
 from acsnet.version import __version__
 
@@ -54,7 +54,7 @@ def test_what_is_no_picture_is_refused(image: npt.NDArray[np.uint8]) -> None:
 def test_a_figure_is_a_drawing_without_font_or_address_to_load() -> None:
     figure = Figure(figsize=(2, 1))
     figure.subplots().set_title("width")
-    drawing = content(inline_figure(figure), "image/svg+xml").decode()
+    drawing = content(inline_plot(figure), "image/svg+xml").decode()
     root = ElementTree.fromstring(drawing)
     assert root.tag.endswith("svg")
     assert root.get("width") == "144pt"

@@ -11,7 +11,7 @@ import torch
 from acsnet import create_model
 from acsnet._utils.files import write_json
 from acsnet.checkpoints import index
-from acsnet.checkpoints.metadata import CheckpointCard, save_checkpoint
+from acsnet.checkpoints.metadata import CheckpointMetadata, save_checkpoint
 
 
 def entry_of(path: Path, **changes: Any) -> dict[str, Any]:
@@ -56,11 +56,11 @@ def released(folder: Path) -> Path:
     torch.manual_seed(0)
     arguments = {"in_channels": 1, "width": 4, "depth": 2}
     network = create_model("unet", **arguments)
-    card = CheckpointCard(
+    metadata = CheckpointMetadata(
         model="unet", arguments=arguments, class_names=("benign", "malignant", "normal"), input_size=(32, 32),
         mean=(0.3,), std=(0.2,),
     )  # fmt: skip
     path = folder / "unet_tiny.safetensors"
-    save_checkpoint(path, network.state_dict(), card)
+    save_checkpoint(path, network.state_dict(), metadata)
     write_json(folder / "index.json", {"format": 1, "address": "", "checkpoints": {"unet_tiny": entry_of(path)}})
     return path

@@ -12,7 +12,7 @@ import torch
 import acsnet
 from acsnet._utils.files import write_json
 from acsnet.checkpoints import resolve_checkpoint
-from acsnet.checkpoints.metadata import read_card, read_weights, save_checkpoint
+from acsnet.checkpoints.metadata import read_metadata, read_weights, save_checkpoint
 from acsnet.errors import AcsnetError, CheckpointError, DownloadError, UnknownNameError
 
 OPENERS: list[Callable[[Any], Any]] = [
@@ -98,10 +98,10 @@ def test_files_of_ones_own_are_not_checked(released: Path, tmp_path: Path) -> No
     """Also under a released name, and where the index is broken."""
     own = tmp_path / "own" / released.name
     own.parent.mkdir()
-    card = read_card(released).model_copy(update={"code_version": "another"})
-    save_checkpoint(own, read_weights(released), card)
+    metadata = read_metadata(released).model_copy(update={"code_version": "another"})
+    save_checkpoint(own, read_weights(released), metadata)
     (released.parent / "index.json").write_text("{")
-    assert acsnet.load_model(own).card.code_version == "another"
+    assert acsnet.load_model(own).metadata.code_version == "another"
 
 
 def test_a_file_that_is_not_here_is_fetched_once(served: str, released: Path, site: Any, tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_a_file_that_is_not_here_is_fetched_once(served: str, released: Path, si
     assert path == tmp_path / "cache" / "checkpoints" / hashlib.sha256(content).hexdigest()[:16] / released.name
     assert path.read_bytes() == content
     assert resolve_checkpoint("unet_tiny") == path
-    assert acsnet.load_model("unet_tiny").card.model == "unet"
+    assert acsnet.load_model("unet_tiny").metadata.model == "unet"
     assert site.requests == [(f"/v1/{released.name}", None)]
 
 
@@ -151,7 +151,7 @@ def test_a_cached_file_is_checked_at_every_load(served: str) -> None:
         with pytest.raises(CheckpointError, match=r"is truncated or not the released file: it has 100 bytes"):
             acsnet.load_model(given)
     path.unlink()
-    assert acsnet.load_model("unet_tiny").card.model == "unet"
+    assert acsnet.load_model("unet_tiny").metadata.model == "unet"
 
 
 def test_without_file_and_address(released: Path) -> None:

@@ -12,7 +12,7 @@ from torch import nn
 
 from acsnet import create_model, load_model
 from acsnet._utils.files import DiskFullError
-from acsnet.checkpoints.metadata import CheckpointCard, load_weights, read_card, read_weights, save_checkpoint
+from acsnet.checkpoints.metadata import CheckpointMetadata, load_weights, read_metadata, read_weights, save_checkpoint
 from acsnet.config import EvaluationConfig
 from acsnet.errors import CheckpointError
 from acsnet.version import __version__
@@ -30,7 +30,7 @@ CARD: dict[str, Any] = {
     "split_hash": "abc",
     "config": {"training": {"epochs": 2}, "evaluation": {"threshold": 0.4, "postprocessing": {"fill_holes": True}}},
 }
-OPENERS: list[Callable[[Path], Any]] = [read_card, read_weights, load_model]
+OPENERS: list[Callable[[Path], Any]] = [read_metadata, read_weights, load_model]
 
 
 def make_network() -> nn.Module:
@@ -48,7 +48,7 @@ def network() -> nn.Module:
 def checkpoint(tmp_path_factory: pytest.TempPathFactory, network: nn.Module) -> Path:
     """Read-only."""
     path = tmp_path_factory.mktemp("checkpoints") / "tiny.safetensors"
-    save_checkpoint(path, network.state_dict(), CheckpointCard(**CARD))
+    save_checkpoint(path, network.state_dict(), CheckpointMetadata(**CARD))
     return path
 
 
@@ -63,7 +63,7 @@ def write_with_metadata(path: Path, metadata: dict[str, str] | None) -> Path:
 def test_a_network_is_rebuilt_from_the_file_alone(network: nn.Module, checkpoint: Path) -> None:
     rebuilt = load_model(str(checkpoint))
     assert not rebuilt.training
-    assert rebuilt.card == CheckpointCard(**CARD)
+    assert rebuilt.metadata == CheckpointMetadata(**CARD)
     images = torch.randn(2, 1, 64, 32)
     with torch.inference_mode():
         ours, theirs = rebuilt(images), network(images)
@@ -80,15 +80,15 @@ def test_weights_come_back_bit_for_bit(network: nn.Module, checkpoint: Path) -> 
 
 
 def test_the_card_comes_back(checkpoint: Path) -> None:
-    card = read_card(checkpoint)
-    assert card == CheckpointCard(**CARD)
-    assert card.metrics == CARD["metrics"]
-    assert (card.format, card.code_version) == (1, __version__)
+    metadata = read_metadata(checkpoint)
+    assert metadata == CheckpointMetadata(**CARD)
+    assert metadata.metrics == CARD["metrics"]
+    assert (metadata.format, metadata.code_version) == (1, __version__)
 
 
 def test_a_card_predicts_as_its_training_was_configured(checkpoint: Path) -> None:
-    assert read_card(checkpoint).evaluation == EvaluationConfig(threshold=0.4, postprocessing={"fill_holes": True})
-    assert CheckpointCard(**{**CARD, "config": {}}).evaluation == EvaluationConfig()
+    assert read_metadata(checkpoint).evaluation == EvaluationConfig(threshold=0.4, postprocessing={"fill_holes": True})
+    assert CheckpointMetadata(**{**CARD, "config": {}}).evaluation == EvaluationConfig()
 
 
 def test_the_card_is_json_in_the_header(checkpoint: Path) -> None:
@@ -102,7 +102,7 @@ def test_the_card_is_json_in_the_header(checkpoint: Path) -> None:
 def test_shared_and_channels_last_and_learned_tensors_are_saved(tmp_path: Path) -> None:
     shared = torch.randn(2, 3, 4, 4, requires_grad=True)
     state = {"a": shared, "b": shared, "c": torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last)}
-    save_checkpoint(tmp_path / "a.safetensors", state, CheckpointCard(**CARD))
+    save_checkpoint(tmp_path / "a.safetensors", state, CheckpointMetadata(**CARD))
     weights = read_weights(tmp_path / "a.safetensors")
     assert all(torch.equal(weights[key], value) for key, value in state.items())
 
@@ -118,15 +118,15 @@ def test_saving_replaces_whole_or_not_at_all(checkpoint: Path, tmp_path: Path, m
 
     monkeypatch.setattr(Path, "write_bytes", fill_the_disk)
     with pytest.raises(DiskFullError, match=r"a\.safetensors could not be written: the disk is full"):
-        save_checkpoint(path, {"a": torch.zeros(3)}, CheckpointCard(**CARD))
-    assert read_card(path) == CheckpointCard(**CARD)
+        save_checkpoint(path, {"a": torch.zeros(3)}, CheckpointMetadata(**CARD))
+    assert read_metadata(path) == CheckpointMetadata(**CARD)
     assert [file.name for file in tmp_path.iterdir()] == ["a.safetensors"]
 
 
 def test_half_precision_is_widened(network: nn.Module, tmp_path: Path) -> None:
     halved = {key: value.half() if value.is_floating_point() else value for key, value in network.state_dict().items()}
     path = tmp_path / "half.safetensors"
-    save_checkpoint(path, halved, CheckpointCard(**CARD))
+    save_checkpoint(path, halved, CheckpointMetadata(**CARD))
     assert {value.dtype for value in read_weights(path).values()} == {torch.float16, torch.int64}
     rebuilt = load_model(path).state_dict()
     assert {value.dtype for value in rebuilt.values()} == {torch.float32, torch.int64}
@@ -211,7 +211,7 @@ def test_a_file_without_a_card(tmp_path: Path, metadata: dict[str, str] | None) 
     path = write_with_metadata(tmp_path / "plain.safetensors", metadata)
     message = r"has no acsnet card in its metadata: build the network with acsnet\.create_model\(name, checkpoint="
     with pytest.raises(CheckpointError, match=message):
-        read_card(path)
+        read_metadata(path)
     assert read_weights(path)["weight"].shape == (2,)
 
 
@@ -233,9 +233,9 @@ def test_a_file_without_a_card(tmp_path: Path, metadata: dict[str, str] | None) 
         (json.dumps({"format": 1, "model": "acsnet"}), "the card's entry 'arguments' cannot be used: Field required"),
     ],
 )
-def test_a_broken_card(tmp_path: Path, card: str, message: str) -> None:
-    path = write_with_metadata(tmp_path / "broken.safetensors", {"acsnet": card})
-    for read in (read_card, load_model):
+def test_a_broken_card(tmp_path: Path, metadata: str, message: str) -> None:
+    path = write_with_metadata(tmp_path / "broken.safetensors", {"acsnet": metadata})
+    for read in (read_metadata, load_model):
         with pytest.raises(CheckpointError, match=rf"broken\.safetensors:? {message}"):
             read(path)
 
@@ -253,8 +253,8 @@ def test_a_broken_card(tmp_path: Path, card: str, message: str) -> None:
     ],
 )
 def test_a_card_whose_network_cannot_be_built(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
-    card = json.dumps({**CARD, "format": 1, **changes})
-    path = write_with_metadata(tmp_path / "other.safetensors", {"acsnet": card})
+    metadata = json.dumps({**CARD, "format": 1, **changes})
+    path = write_with_metadata(tmp_path / "other.safetensors", {"acsnet": metadata})
     with pytest.raises(
         CheckpointError, match=rf"other\.safetensors: the network of its card cannot be built: .*{message}"
     ):

@@ -73,12 +73,12 @@ def test_the_resolved_configuration_loads_to_the_same(write: Write) -> None:
 def test_a_card_has_no_path_and_a_number_as_threshold(write: Write) -> None:
     given = """
         model: {name: acsnet, initial_weights: /secret/a.safetensors}
-        data: {records: [/secret/a.csv], cache: /secret, parts: /secret/parts.csv}
+        data: {records: [/secret/a.csv], cache: /secret, parts: /secret/split.csv}
         loss: {distillation: {teacher: /secret/best.safetensors, weight: 0.3}}
         evaluation: {threshold: validation}
         """
     config = load_config(write(given))
-    kept = config.for_card()
+    kept = config.for_metadata()
     assert "secret" not in json.dumps(kept)
     assert kept["loss"]["distillation"]["teacher"] == ["best.safetensors"]
     assert kept["data"]["parts"] is None
@@ -86,9 +86,9 @@ def test_a_card_has_no_path_and_a_number_as_threshold(write: Write) -> None:
     assert build_config(kept, [], "card").loss.distillation.weight == 0.3
     assert config.to_dict()["evaluation"]["threshold"] == "validation"
     named = load_config(write(MODEL + "data: {parts: busi_curated}"))
-    assert named.for_card()["data"]["parts"] == "busi_curated", "a released split"
+    assert named.for_metadata()["data"]["parts"] == "busi_curated", "a released split"
     plain = load_config(write(MODEL))
-    assert plain.for_card() == plain.to_dict()
+    assert plain.for_metadata() == plain.to_dict()
 
 
 def test_objects_do_not_change(write: Write) -> None:
@@ -228,7 +228,10 @@ def test_a_parent_that_is_no_path(write: Write, base: str) -> None:
         (MODEL + "data: {std: [0]}", "data.std.0 is 0: expected greater than 0"),
         (MODEL + "optimizer: {learning_rate: .inf}", "optimizer.learning_rate is inf: expected a finite number"),
         (MODEL + "data: {mean: [.nan]}", "data.mean.0 is nan: expected a finite number"),
-        (MODEL + "loss: {segmentation_share: 1.1}", "loss.segmentation_share is 1.1: expected less than or equal to 1"),
+        (
+            MODEL + "loss: {segmentation_weight: 1.1}",
+            "loss.segmentation_weight is 1.1: expected less than or equal to 1",
+        ),
         (MODEL + "loss: {distillation: {}}", "loss.distillation.teacher is missing"),
         (MODEL + "loss: {distillation: {teacher: 3}}", "loss.distillation.teacher is 3: expected a list, as in"),
         (

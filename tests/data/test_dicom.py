@@ -252,13 +252,13 @@ CENTIMETERS = {"PhysicalUnitsXDirection": 3, "PhysicalUnitsYDirection": 3}
 def test_pixel_sizes(tags: Any, expected: tuple[float, float] | None, tmp_path: Path) -> None:
     if isinstance(tags, list):
         tags = {"SequenceOfUltrasoundRegions": [region(0, 0, 3, 3, **one) for one in tags]}
-    size = read_dicom_facts(save(tmp_path / "a.dcm", make(noise(6, 8), **tags))).pixel_size
+    size = read_dicom_facts(save(tmp_path / "a.dcm", make(noise(6, 8), **tags))).spacing
     assert size == (None if expected is None else pytest.approx(expected))
 
 
 def test_facts_of_text_that_is_burned_in(tmp_path: Path) -> None:
     marked = save(tmp_path / "a.dcm", make(noise(6, 8), BurnedInAnnotation="YES"))
-    assert read_dicom_facts(marked) == DicomFacts(frames=1, pixel_size=None, burned_in=True)
+    assert read_dicom_facts(marked) == DicomFacts(frames=1, spacing=None, burned_in=True)
     declared = make(noise(6, 8), BurnedInAnnotation="YES", SequenceOfUltrasoundRegions=[region(0, 0, 3, 3)])
     assert not read_dicom_facts(save(tmp_path / "b.dcm", declared)).burned_in
     assert not read_dicom_facts(save(tmp_path / "c.dcm", make(noise(6, 8), BurnedInAnnotation="NO"))).burned_in
@@ -269,10 +269,10 @@ def test_verification_fills_in_the_pixel_size_and_names_burned_in_text(
 ) -> None:
     tags = {"PixelSpacing": [0.08, 0.07], "BurnedInAnnotation": "YES"}
     first = Record(save(tmp_path / "a.dcm", make(noise(6, 8), **tags)), (), "normal", "a.dcm")
-    second = Record(save(tmp_path / "b.dcm", make(noise(5, 8), **tags)), (), "normal", "b.dcm", pixel_size=(0.1, 0.1))
+    second = Record(save(tmp_path / "b.dcm", make(noise(5, 8), **tags)), (), "normal", "b.dcm", spacing=(0.1, 0.1))
     with caplog.at_level(logging.WARNING, "acsnet"):
         verified = verify_records([first, second], progress=False)
-    assert [record.pixel_size for record in verified] == [(0.08, 0.07), (0.1, 0.1)]
+    assert [record.spacing for record in verified] == [(0.08, 0.07), (0.1, 0.1)]
     assert caplog.messages == ["2 DICOM files with text burned into the image: a.dcm, b.dcm"]
 
 

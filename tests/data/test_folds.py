@@ -36,7 +36,7 @@ def groups(records: Sequence[Record]) -> set[str]:
     return {record.group for record in records}
 
 
-PARTS = ("train", "val", "test")
+SUBSETS = ("train", "val", "test")
 FOLDS = [FoldsConfig(), FoldsConfig(count=3, index=2, validation=0.34, seed=4), FoldsConfig(count=10, validation=0.5)]
 
 
@@ -44,16 +44,16 @@ FOLDS = [FoldsConfig(), FoldsConfig(count=3, index=2, validation=0.34, seed=4), 
 def test_parts_are_disjoint_and_complete(folds: FoldsConfig) -> None:
     records = make_records()
     split = split_records(records, folds)
-    together = [record.name for part in PARTS for record in split.part(part)]
+    together = [record.name for part in SUBSETS for record in split.subset(part)]
     assert sorted(together) == sorted(record.name for record in records)
-    assert all(split.part(part) for part in PARTS)
+    assert all(split.subset(part) for part in SUBSETS)
 
 
 @pytest.mark.parametrize("folds", FOLDS)
 def test_a_group_is_never_parted(folds: FoldsConfig) -> None:
     split = split_records(make_records(), folds)
-    for one, other in combinations(PARTS, 2):
-        assert groups(split.part(one)).isdisjoint(groups(split.part(other)))
+    for one, other in combinations(SUBSETS, 2):
+        assert groups(split.subset(one)).isdisjoint(groups(split.subset(other)))
 
 
 def test_a_group_of_several_classes_and_a_large_one_are_not_parted() -> None:
@@ -66,15 +66,15 @@ def test_a_group_of_several_classes_and_a_large_one_are_not_parted() -> None:
     for index in range(5):
         split = split_records(records, FoldsConfig(index=index))
         for together in (mixed, large):
-            assert sum(bool(together & names(split.part(part))) for part in PARTS) == 1
+            assert sum(bool(together & names(split.subset(part))) for part in SUBSETS) == 1
 
 
 @pytest.mark.parametrize("index", range(5))
 def test_every_part_has_the_shares_of_the_classes(index: int) -> None:
     records = make_records()
     split = split_records(records, FoldsConfig(index=index))
-    for part in PARTS:
-        counts = Counter(record.label for record in split.part(part))
+    for part in SUBSETS:
+        counts = Counter(record.label for record in split.subset(part))
         for label, count in COUNTS.items():
             assert counts[label] / counts.total() == pytest.approx(count / len(records), abs=0.06), (part, label)
 
@@ -121,8 +121,8 @@ def test_the_split_does_not_depend_on_the_order_of_records() -> None:
     for seed in range(3):
         split = split_records(random.Random(seed).sample(records, len(records)), FoldsConfig())
         assert split.hash == expected.hash
-        for part in PARTS:
-            assert names(split.part(part)) == names(expected.part(part))
+        for part in SUBSETS:
+            assert names(split.subset(part)) == names(expected.subset(part))
 
 
 def test_the_split_does_not_depend_on_where_the_files_are() -> None:
@@ -151,10 +151,10 @@ def test_the_hash_by_hand() -> None:
 
 def test_parts_by_name() -> None:
     split = split_records(make_records(), FoldsConfig())
-    assert split.part("train") is split.train
-    assert split.part("val") is split.val
-    assert split.part("test") is split.test
-    assert split.part("all") == split.train + split.val + split.test
+    assert split.subset("train") is split.train
+    assert split.subset("val") is split.val
+    assert split.subset("test") is split.test
+    assert split.subset("all") == split.train + split.val + split.test
 
 
 def too_few(label: str, groups: int, part: str, remedy: str) -> str:
@@ -171,15 +171,15 @@ def test_too_few_groups_for_the_test_folds() -> None:
 
 def test_too_few_groups_for_a_single_split() -> None:
     records = make_records({"benign": 50, "normal": 7}, pair_every=3)
-    with pytest.raises(DataError, match=too_few("normal", 5, "a test part of 0.1", "raise data.folds.test")):
+    with pytest.raises(DataError, match=too_few("normal", 5, "a test subset of 0.1", "raise data.folds.test")):
         split_records(records, FoldsConfig(test=0.1))
     split = split_records(records, FoldsConfig(test=0.2, validation=0.3))
-    assert all(Counter(r.label for r in split.part(part))["normal"] for part in PARTS)
+    assert all(Counter(r.label for r in split.subset(part))["normal"] for part in SUBSETS)
 
 
 def test_too_few_groups_for_the_validation_part() -> None:
     records = [replace(record, group=record.name) for record in make_records({"benign": 50, "normal": 10})]
-    message = too_few("normal", 8, "a validation part of 0.1", "raise data.folds.validation")
+    message = too_few("normal", 8, "a validation subset of 0.1", "raise data.folds.validation")
     with pytest.raises(DataError, match=message):
         split_records(records, FoldsConfig(count=5, validation=0.1))
 
@@ -192,7 +192,7 @@ def test_too_few_images_for_a_plain_split() -> None:
         split_records(records, FoldsConfig(count=9, grouped=False))
     # Six of the eight are left.
     message = (
-        r"^6 images are left, too few for a validation part of 0\.1: add images, or raise data\.folds\.validation$"
+        r"^6 images are left, too few for a validation subset of 0\.1: add images, or raise data\.folds\.validation$"
     )
     with pytest.raises(DataError, match=message):
         split_records(records, FoldsConfig(count=4, validation=0.1, grouped=False))
@@ -371,9 +371,9 @@ def test_what_holds_for_every_table(seed: int) -> None:
     for way in ({"count": 3}, {"count": 5}, {"test": 0.2}):
         folds = FoldsConfig.model_validate({**way, "seed": seed, "validation": 0.2})
         split = split_records(records, folds)
-        assert sorted(r.name for part in PARTS for r in split.part(part)) == sorted(r.name for r in records)
-        for one, other in combinations(PARTS, 2):
-            assert groups(split.part(one)).isdisjoint(groups(split.part(other)))
+        assert sorted(r.name for part in SUBSETS for r in split.subset(part)) == sorted(r.name for r in records)
+        for one, other in combinations(SUBSETS, 2):
+            assert groups(split.subset(one)).isdisjoint(groups(split.subset(other)))
         assert split_records(random.Random(seed).sample(records, len(records)), folds).hash == split.hash
     every = [r.name for i in range(4) for r in split_records(records, FoldsConfig(count=4, index=i)).test]
     assert sorted(every) == sorted(record.name for record in records)

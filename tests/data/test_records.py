@@ -42,12 +42,10 @@ def test_round_trip_of_every_field(tmp_path: Path) -> None:
             group="busi/benign/benign (1).png",
             dataset="busi",
             patient="p, 7",
-            pixel_size=(0.0712345678901234, 0.1),
+            spacing=(0.0712345678901234, 0.1),
         ),
         Record(folder / "normal;1.png", (), "normal", name="normal;1.png", dataset="other"),
-        Record(
-            folder / "cine.dcm#12", (folder / "masks.tif#1",), "normal", name="cine.dcm#12", pixel_size=(1e-5, 1e-5)
-        ),
+        Record(folder / "cine.dcm#12", (folder / "masks.tif#1",), "normal", name="cine.dcm#12", spacing=(1e-5, 1e-5)),
     ]
     write_record_table(tmp_path / "tables" / "records.csv", records)
     assert read_record_table(tmp_path / "tables" / "records.csv") == records
@@ -75,8 +73,8 @@ def test_written_paths_are_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ("cell", "expected"), [("", None), ("0.07", (0.07, 0.07)), ("0.07;0.08", (0.07, 0.08)), (" 7e-2 ", (0.07, 0.07))]
 )
 def test_pixel_sizes(cell: str, expected: tuple[float, float] | None, tmp_path: Path) -> None:
-    table = write(tmp_path / "t.csv", "image,masks,label,pixel_size", f"a.png,,normal,{cell}")
-    assert read_record_table(table)[0].pixel_size == expected
+    table = write(tmp_path / "t.csv", "image,masks,label,spacing", f"a.png,,normal,{cell}")
+    assert read_record_table(table)[0].spacing == expected
 
 
 def test_a_table_without_pixel_sizes(tmp_path: Path) -> None:
@@ -89,9 +87,9 @@ def test_a_table_without_pixel_sizes(tmp_path: Path) -> None:
 def test_cells_that_are_no_pixel_size(tmp_path: Path) -> None:
     cells = ["0", "-0.1", "0.1 mm", "0.1;", "0.1;0.1;0.1", "nan", "inf", "0.1", ""]
     lines = [f"{number}.png,,normal,{cell}" for number, cell in enumerate(cells)]
-    table = write(tmp_path / "t.csv", "image,masks,label,pixel_size", *lines)
+    table = write(tmp_path / "t.csv", "image,masks,label,spacing", *lines)
     message = (
-        r't\.csv has lines whose pixel_size is neither one number of millimeters above 0 nor "vertical;horizontal": '
+        r't\.csv has lines whose spacing is neither one number of millimeters above 0 nor "vertical;horizontal": '
         r"2, 3, 4, 5, 6, 7, 8$"
     )
     with pytest.raises(DataError, match=message):

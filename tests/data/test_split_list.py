@@ -30,7 +30,7 @@ def drawn(root: Path) -> Split:
 
 @pytest.fixture
 def table(drawn: Split, tmp_path: Path) -> Path:
-    path = tmp_path / "parts.csv"
+    path = tmp_path / "split.csv"
     write_split_list(path, drawn)
     return path
 
@@ -39,7 +39,7 @@ def test_what_is_written_makes_the_same_split(root: Path, drawn: Split, table: P
     listed = config(root, parts=table, folds={})
     again = split_data(load_records(listed, progress=False), listed)
     for part in ("train", "val", "test"):
-        assert set(again.part(part)) == set(drawn.part(part))
+        assert set(again.subset(part)) == set(drawn.subset(part))
     assert read_split_list(table).hash == again.hash == drawn.hash
     first = table.read_text().splitlines()[:2]
     assert first[0] == "dataset,name,label,group,part"

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import acsnet
-from acsnet.checkpoints.metadata import CheckpointCard
+from acsnet.checkpoints.metadata import CheckpointMetadata
 from acsnet.data import Record, read_busi
 from acsnet.errors import DataError
 from acsnet.evaluation import evaluate, metric_table
@@ -29,10 +29,10 @@ class Oracle(torch.nn.Module):
 
 @pytest.fixture
 def predictor() -> Predictor:
-    card = CheckpointCard(
+    metadata = CheckpointMetadata(
         model="acsnet", arguments={}, class_names=CLASSES, input_size=(64, 64), mean=(0.0,), std=(1.0,)
     )
-    return Predictor(Oracle(), card)
+    return Predictor(Oracle(), metadata)
 
 
 def make_record(folder: Path, name: str, label: str, seen: slice | None, truth: slice | None, code: int) -> Record:
@@ -103,8 +103,8 @@ def test_hand_computed_metrics(predictor: Predictor, records: list[Record]) -> N
 
 
 def test_millimeters_where_the_pixel_size_is_known(predictor: Predictor, records: list[Record]) -> None:
-    """Rows are half as far apart as columns; the pixel size of one image is not known."""
-    sized = [replace(record, pixel_size=(0.1, 0.2)) for record in records if record.name != "right"]
+    """Rows are half as far apart as columns; the spacing of one image is not known."""
+    sized = [replace(record, spacing=(0.1, 0.2)) for record in records if record.name != "right"]
     result = evaluate(predictor, [*sized, *(record for record in records if record.name == "right")], progress=False)
     by_name = {row["image"]: row for row in result.cases}
     assert (by_name["half"]["hd95"], by_name["half"]["hd95_mm"]) == (10, pytest.approx(1.0))

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from acsnet.checkpoints.metadata import read_card, read_weights, save_checkpoint
+from acsnet.checkpoints.metadata import read_metadata, read_weights, save_checkpoint
 from acsnet.config import EvaluationConfig
 from acsnet.data import load_records, split_records
 from acsnet.data.images import read_image, read_merged_mask
@@ -14,7 +14,7 @@ from acsnet.inference import Predictor
 from acsnet.metrics.segmentation import dice_score
 
 CHOSEN = "evaluation.threshold=validation"
-UNKNOWN = "evaluation.threshold is validation, but which images are the checkpoint's validation part is not known: "
+UNKNOWN = "evaluation.threshold is validation, but which images are the checkpoint's validation subset is not known: "
 
 
 def test_the_threshold_is_chosen_on_the_validation_part(trained_run: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -37,7 +37,7 @@ def test_the_threshold_is_chosen_on_the_validation_part(trained_run: Path, caplo
     best = max(scores.values())
     nearest = min((abs(step - 10), step) for step, score in scores.items() if score == pytest.approx(best, abs=1e-9))[1]
     assert provenance["threshold"] == pytest.approx(nearest / 20)
-    assert provenance["threshold_source"] == "validation part"
+    assert provenance["threshold_source"] == "validation subset"
     assert provenance["evaluation"]["threshold"] == "validation"
     assert f"threshold {nearest / 20:.2f}: mean Dice {best:.4f} on the {len(val)} images" in caplog.text
     given = resolve_test_config(checkpoint, None, [f"evaluation.threshold={nearest / 20}", *_refining()])
@@ -56,8 +56,8 @@ def test_without_a_split_there_is_no_validation_part(trained_run: Path, tmp_path
     config = resolve_test_config(checkpoint, None, [CHOSEN, "data.split=all", "data.root=/nowhere"])
     with pytest.raises(ConfigError, match=UNKNOWN + r"data\.split is all, which is no part of a split; give a number"):
         run_test(checkpoint, config, progress=False)
-    card = read_card(checkpoint).model_copy(update={"split_hash": None})
-    save_checkpoint(tmp_path / "a.safetensors", read_weights(checkpoint), card)
+    metadata = read_metadata(checkpoint).model_copy(update={"split_hash": None})
+    save_checkpoint(tmp_path / "a.safetensors", read_weights(checkpoint), metadata)
     config = resolve_test_config(
         tmp_path / "a.safetensors", trained_run / "config.yaml", [CHOSEN, "data.root=/nowhere"]
     )
@@ -68,7 +68,7 @@ def test_without_a_split_there_is_no_validation_part(trained_run: Path, tmp_path
 def test_of_another_split_the_validation_part_is_unknown(trained_run: Path) -> None:
     checkpoint = trained_run / "best.safetensors"
     config = resolve_test_config(checkpoint, None, [CHOSEN, "data.folds.index=1"])
-    trained_on = read_card(checkpoint).split_hash
+    trained_on = read_metadata(checkpoint).split_hash
     with pytest.raises(
         ConfigError, match=UNKNOWN + rf"it was trained on the split {trained_on}, here is \w{{16}}; give"
     ):
@@ -78,15 +78,15 @@ def test_of_another_split_the_validation_part_is_unknown(trained_run: Path) -> N
 def test_a_listed_split_is_tested_as_listed(trained_run: Path, tmp_path: Path) -> None:
     """And of all images those that are not listed too."""
     checkpoint = trained_run / "best.safetensors"
-    lines = (trained_run / "parts.csv").read_text().splitlines(keepends=True)
+    lines = (trained_run / "split.csv").read_text().splitlines(keepends=True)
     tested = [line.split(",")[1] for line in lines if line.endswith(",test\n")]
     left_out = next(line for line in lines if line.endswith(",train\n"))
-    (tmp_path / "parts.csv").write_text("".join(line for line in lines if line != left_out))
-    config = resolve_test_config(checkpoint, None, [f"data.parts={tmp_path / 'parts.csv'}"])
+    (tmp_path / "split.csv").write_text("".join(line for line in lines if line != left_out))
+    config = resolve_test_config(checkpoint, None, [f"data.split_file={tmp_path / 'split.csv'}"])
     result, provenance = run_test(checkpoint, config, progress=False)
     assert [case["image"] for case in result.cases] == tested
-    assert (provenance["parts"], provenance["folds"]) == ("parts.csv", None)
-    everything = resolve_test_config(checkpoint, None, [f"data.parts={tmp_path / 'parts.csv'}", "data.split=all"])
+    assert (provenance["parts"], provenance["folds"]) == ("split.csv", None)
+    everything = resolve_test_config(checkpoint, None, [f"data.split_file={tmp_path / 'split.csv'}", "data.split=all"])
     result, provenance = run_test(checkpoint, everything, progress=False)
     assert len(result.cases) == len(lines) - 1
     assert (provenance["parts"], provenance["split_hash"]) == (None, None)

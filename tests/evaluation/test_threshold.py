@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from acsnet import MultiTaskOutput
-from acsnet.checkpoints.metadata import CheckpointCard
+from acsnet.checkpoints.metadata import CheckpointMetadata
 from acsnet.config import EvaluationConfig
 from acsnet.data import Record
 from acsnet.evaluation.threshold import THRESHOLDS, best_step, choose_threshold
@@ -27,10 +27,10 @@ class GrayIsProbability(torch.nn.Module):
 
 
 def make_predictor(**evaluation: object) -> Predictor:
-    card = CheckpointCard(
+    metadata = CheckpointMetadata(
         model="acsnet", arguments={}, class_names=("benign",), input_size=(32, 32), mean=(0.0,), std=(1.0,)
     )
-    return Predictor(GrayIsProbability(), card, evaluation=EvaluationConfig.model_validate(evaluation))
+    return Predictor(GrayIsProbability(), metadata, evaluation=EvaluationConfig.model_validate(evaluation))
 
 
 def make_record(folder: Path, name: str, inside: float, outside: float, speck: float = 0.0) -> Record:
@@ -67,7 +67,7 @@ def test_the_best_threshold_is_chosen(
     assert predictor.model.seen == 3, "each image is predicted once"
     # At 0.5 both halves are lesion, or neither is.
     at_half = 1.0 if outside < 0.5 <= inside else 2 / 3 if outside >= 0.5 else 0.0
-    text = f"threshold {expected:.2f}: mean Dice 1.0000 on the 3 images of the validation part ({at_half:.4f} at 0.5)"
+    text = f"threshold {expected:.2f}: mean Dice 1.0000 on the 3 images of the validation subset ({at_half:.4f} at 0.5)"
     assert text in caplog.text
 
 

@@ -12,7 +12,7 @@ from acsnet._utils.files import write_text
 from acsnet.experiments.job_folder import lock_folder
 from acsnet.experiments.queue import Claim, JobQueue
 from acsnet.experiments.storage import open_storage
-from acsnet.experiments.worker import work
+from acsnet.experiments.worker import run_worker
 
 STEPS = 10
 
@@ -42,7 +42,7 @@ def main(values: dict[str, Any]) -> None:
         append(folder / f"{job}.finished")
         return score
 
-    failures = work(queue, lambda _: {job: {} for job in values["jobs"]}, do)
+    failures = run_worker(queue, lambda _: {job: {} for job in values["jobs"]}, do)
     assert not failures
 
 

@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from acsnet import load_model
-from acsnet.checkpoints.metadata import read_card, read_weights
+from acsnet.checkpoints.metadata import read_metadata, read_weights
 from acsnet.config import Config, build_config
 from acsnet.data import load_records
 from acsnet.errors import DataError, RunError
@@ -46,8 +46,8 @@ def test_every_image_is_predicted_once_by_a_network_that_has_not_seen_it(
     for fold in range(2):
         facts = json.loads((finished / name / f"fold{fold}" / "test" / "metrics.json").read_text())
         training = "alone" if name == "alone" else "plain"
-        card = read_card(finished / training / f"fold{fold}" / "best.safetensors")
-        assert facts["split_hash"] == card.split_hash
+        metadata = read_metadata(finished / training / f"fold{fold}" / "best.safetensors")
+        assert facts["split_hash"] == metadata.split_hash
         assert facts["folds"]["index"] == fold
 
 
@@ -75,12 +75,12 @@ def test_the_folds_are_one_model(finished: Path) -> None:
         folds = [load_model(finished / "plain" / f"fold{fold}" / "best.safetensors")(images) for fold in range(2)]
         label = ensemble(images).label
     torch.testing.assert_close(label.softmax(1), torch.stack([f.label.softmax(1) for f in folds]).mean(0))
-    card = read_card(finished / "refined" / "ensemble.safetensors")
-    assert "not the ensemble" in card.metrics["protocol"]
+    metadata = read_metadata(finished / "refined" / "ensemble.safetensors")
+    assert "not the ensemble" in metadata.metrics["protocol"]
     tests = [json.loads((finished / "refined" / f"fold{k}" / "test" / "metrics.json").read_text()) for k in range(2)]
     accuracy = sum(test["classification"]["accuracy"] for test in tests) / 2
-    assert card.metrics["classification.accuracy"] == pytest.approx(accuracy)
-    assert card.config["evaluation"]["refining"]["empty_mask_for_normal"]
+    assert metadata.metrics["classification.accuracy"] == pytest.approx(accuracy)
+    assert metadata.config["evaluation"]["refining"]["empty_mask_for_normal"]
 
 
 def test_the_ensemble_predicts(finished: Path, phantom_root: Path, tmp_path: Path, invoke: Any) -> None:
@@ -97,9 +97,9 @@ def test_the_ensembles_threshold_is_the_mean_of_those_chosen(
     chosen = build_config(small, ["evaluation.threshold=validation", "training.epochs=1"], "chosen")
     assert CrossValidation(tmp_path / "run", {"chosen": chosen}, progress=False).run() == {}
     tests = [json.loads((tmp_path / f"run/chosen/fold{k}/test/metrics.json").read_text()) for k in range(2)]
-    assert [test["threshold_source"] for test in tests] == ["validation part"] * 2
+    assert [test["threshold_source"] for test in tests] == ["validation subset"] * 2
     mean = sum(test["threshold"] for test in tests) / 2
-    assert read_card(tmp_path / "run/chosen/ensemble.safetensors").evaluation.threshold == pytest.approx(mean)
+    assert read_metadata(tmp_path / "run/chosen/ensemble.safetensors").evaluation.threshold == pytest.approx(mean)
 
 
 def test_an_ensemble_tested_on_its_own_images_is_pointed_out(

@@ -61,8 +61,10 @@ def test_a_single_split_is_refused(tmp_path: Path, small: dict[str, Any]) -> Non
     single = build_config(small, ["data.folds={test: 0.2, count: null, index: null}"], "single")
     with pytest.raises(ConfigError, match=r"single: data.folds.test is one single split: set data.folds.count for a c"):
         extend_plan(tmp_path, {"single": single})
-    listed = build_config(small, ["data.parts=parts.csv"], "listed")
-    with pytest.raises(ConfigError, match=r"listed: data.parts is one single split: set it to null for a cross-valid"):
+    listed = build_config(small, ["data.split_file=split.csv"], "listed")
+    with pytest.raises(
+        ConfigError, match=r"listed: data.split_file is one single split: set it to null for a cross-valid"
+    ):
         extend_plan(tmp_path, {"listed": listed})
 
 

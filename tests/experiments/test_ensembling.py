@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from acsnet import create_model, load_model
-from acsnet.checkpoints.metadata import CheckpointCard, read_card, save_checkpoint
+from acsnet.checkpoints.metadata import CheckpointMetadata, read_metadata, save_checkpoint
 from acsnet.errors import InputError
 from acsnet.experiments import save_ensemble
 from acsnet.models import Ensemble
@@ -25,9 +25,9 @@ def write_member(path: Path, seed: int, **changes: Any) -> Path:
         "metrics": {"dice": 0.5},
     } | changes
     torch.manual_seed(seed)
-    card = CheckpointCard(**values)
-    network = create_model(card.model, num_classes=len(card.class_names), **card.arguments)
-    save_checkpoint(path, network.state_dict(), card)
+    metadata = CheckpointMetadata(**values)
+    network = create_model(metadata.model, num_classes=len(metadata.class_names), **metadata.arguments)
+    save_checkpoint(path, network.state_dict(), metadata)
     return path
 
 
@@ -35,9 +35,9 @@ def test_the_folds_become_one_model(tmp_path: Path) -> None:
     members = [write_member(tmp_path / f"{seed}.safetensors", seed) for seed in range(3)]
     path = tmp_path / "ensemble.safetensors"
     save_ensemble(path, members, {"protocol": "made up", "dice": 0.6}, {"evaluation": {"threshold": 0.4}})
-    card = read_card(path)
-    assert (card.model, card.members, card.split_hash) == ("unetpp", 3, None)
-    assert card.metrics == {"protocol": "made up", "dice": 0.6}
+    metadata = read_metadata(path)
+    assert (metadata.model, metadata.members, metadata.split_hash) == ("unetpp", 3, None)
+    assert metadata.metrics == {"protocol": "made up", "dice": 0.6}
     ensemble = load_model(path)
     assert isinstance(ensemble, Ensemble)
     images = torch.randn(2, 1, 32, 32)

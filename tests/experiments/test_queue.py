@@ -8,7 +8,7 @@ import pytest
 from acsnet.errors import RunError
 from acsnet.experiments.queue import Claim, JobQueue, JobTakenOver
 from acsnet.experiments.storage import open_storage
-from acsnet.experiments.worker import work
+from acsnet.experiments.worker import run_worker
 
 Do = Callable[[str, Claim], float]
 
@@ -89,7 +89,7 @@ def test_a_job_that_a_worker_gave_up_is_done_by_the_others(queue: JobQueue) -> N
     seen = []
     # Not at once, as a worker that starts would: one that is at work already.
     queue.take(lambda job, _: float(not seen.append(job)))
-    assert not work(queue, lambda _: {"a": {}, "b": {}}, lambda job, _: float(not seen.append(job)))
+    assert not run_worker(queue, lambda _: {"a": {}, "b": {}}, lambda job, _: float(not seen.append(job)))
     assert seen == ["b", "a"]
 
 
@@ -116,7 +116,7 @@ def test_two_attempts_at_one_job_count_once_and_neither_is_left_waiting(queue: J
     for _ in range(2):
         study.enqueue_trial({}, user_attrs={"job": "a"})
     seen = []
-    assert not work(queue, lambda _: {"a": {}}, lambda job, _: float(not seen.append(job)))
+    assert not run_worker(queue, lambda _: {"a": {}}, lambda job, _: float(not seen.append(job)))
     assert seen == ["a"]
     assert queue.states() == {"a": "done"}
     assert attempts(url, "WAITING") == 0
@@ -155,7 +155,7 @@ def test_the_job_of_a_worker_that_died_is_done_by_another(url: str) -> None:
     dead.check()
     assert queue.states() == {"a": "running", "b": "waiting"}
     seen = []
-    failures = work(queue, lambda _: {"a": {}, "b": {}}, lambda job, _: float(not seen.append(job)))
+    failures = run_worker(queue, lambda _: {"a": {}, "b": {}}, lambda job, _: float(not seen.append(job)))
     assert not failures
     assert seen == ["b", "a"], "what waits comes first, what was lost after it"
     with pytest.raises(JobTakenOver):
@@ -174,7 +174,7 @@ def test_a_worker_that_died_before_its_first_sign_of_life_holds_nothing(url: str
         optuna.load_study(study_name="test", storage=open_storage(url, heartbeat=1)).ask()
     assert queue.states()["c"] == "running"
     seen = []
-    assert not work(queue, lambda _: {"c": {}}, lambda job, _: float(not seen.append(job)))
+    assert not run_worker(queue, lambda _: {"c": {}}, lambda job, _: float(not seen.append(job)))
     assert seen == ["c"]
 
 
@@ -205,7 +205,7 @@ def test_jobs_that_wait_for_others_come_after_them(queue: JobQueue) -> None:
     def ready(done: set[str]) -> dict[str, dict[str, float]]:
         return {"training": {}} | ({"test": {}} if "training" in done else {})
 
-    assert not work(queue, ready, lambda job, _: float(not seen.append(job)))
+    assert not run_worker(queue, ready, lambda job, _: float(not seen.append(job)))
     assert seen == ["training", "test"]
 
 
@@ -217,7 +217,7 @@ def test_a_failed_job_is_tried_once_a_call(queue: JobQueue) -> None:
         raise RunError("broken")
 
     for _ in range(2):
-        assert work(queue, lambda _: {"a": {}, "b": {}}, fail) == {"a": "broken", "b": "broken"}
+        assert run_worker(queue, lambda _: {"a": {}, "b": {}}, fail) == {"a": "broken", "b": "broken"}
     assert seen == ["a", "b", "a", "b"]
 
 
@@ -229,6 +229,6 @@ def test_waiting_is_said_once(url: str, caplog: pytest.LogCaptureFixture, monkey
     queue.add({"a": {}})
     silent_worker(url)
     started = time.monotonic()
-    assert not work(queue, lambda _: {"a": {}}, nothing)
+    assert not run_worker(queue, lambda _: {"a": {}}, nothing)
     assert time.monotonic() - started > 0.5
     assert caplog.text.count("waiting for other workers at a") == 1

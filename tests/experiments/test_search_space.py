@@ -21,7 +21,7 @@ def write(path: Path, **content: Any) -> Path:
 
 def test_the_published_grid() -> None:
     jobs = load_search(REPOSITORY / "configs" / "searches" / "lambda.yaml").jobs()
-    shares = [values["loss.segmentation_share"] for values in jobs.values()]
+    shares = [values["loss.segmentation_weight"] for values in jobs.values()]
     assert shares == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
 
 
@@ -65,7 +65,7 @@ def test_suggestions_lie_in_their_ranges() -> None:
             "parameters": {
                 **RATE,
                 "training.batch_size": {"low": 4, "high": 16, "step": 4},
-                "loss.segmentation_share": {"low": 0.2, "high": 0.9},
+                "loss.segmentation_weight": {"low": 0.2, "high": 0.9},
                 "data.oversample": {"values": [True, False]},
             },
         }
@@ -76,7 +76,7 @@ def test_suggestions_lie_in_their_ranges() -> None:
         values = {key: parameter.suggest(trial, key) for key, parameter in search.parameters.items()}
         assert 1e-4 <= values["optimizer.learning_rate"] <= 1e-1
         assert values["training.batch_size"] in (4, 8, 12, 16)
-        assert 0.2 <= values["loss.segmentation_share"] <= 0.9
+        assert 0.2 <= values["loss.segmentation_weight"] <= 0.9
         assert values["data.oversample"] in (True, False)
 
 
@@ -108,7 +108,7 @@ def test_trials_of_one_seed_differ_and_come_again() -> None:
         ({"method": "tpe", "trials": 3, "parameters": {"a": {"low": 0, "high": 1, "log": True}}}, "log needs low and"),
         ({"method": "tpe", "trials": 3, "parameters": {"a": {"values": [1], "low": 0, "high": 1}}}, "either values"),
         ({"method": "tpe", "trials": 3, "parameters": {"a": {"low": 1, "high": 3, "step": 0}}}, "step is 0: it needs"),
-        ({"method": "tpe", "trials": 3, "parameters": {"data.parts": {"values": ["a"]}}}, "it cannot be searched"),
+        ({"method": "tpe", "trials": 3, "parameters": {"data.split_file": {"values": ["a"]}}}, "it cannot be searched"),
         ({"method": "tpe", "trials": 3, "parameters": {"data.folds.seed": {"values": [1]}}}, "it cannot be searched"),
     ],
 )

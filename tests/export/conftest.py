@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from acsnet import create_model
-from acsnet.checkpoints.metadata import CheckpointCard, save_checkpoint
+from acsnet.checkpoints.metadata import CheckpointMetadata, save_checkpoint
 
 SaveTiny = Callable[..., Path]
 #: A U-Net of two levels.
@@ -45,7 +45,7 @@ def save_tiny(tmp_path: Path) -> SaveTiny:
                 for index, network in enumerate(networks)
                 for key, value in network.state_dict().items()
             }
-        card = CheckpointCard(
+        metadata = CheckpointMetadata(
             model=name,
             members=members,
             arguments=given,
@@ -56,7 +56,7 @@ def save_tiny(tmp_path: Path) -> SaveTiny:
             config={"evaluation": {"threshold": 0.4, **(evaluation or {})}},
         )
         path = tmp_path / f"{name}.safetensors"
-        save_checkpoint(path, weights, card)
+        save_checkpoint(path, weights, metadata)
         return path
 
     return save

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import acsnet
-from acsnet.checkpoints.metadata import CheckpointCard
+from acsnet.checkpoints.metadata import CheckpointMetadata
 from acsnet.errors import InputError, UnknownNameError
 from acsnet.inference import class_activation, explain_images, prepare_for_inference
 from acsnet.inference.grad_cam import _lies_on_pixel
@@ -346,8 +346,8 @@ def test_a_layer_that_is_of_no_use(build_tiny: Build) -> None:
 # --- images ----------------------------------------------------------------------------------------------------------
 
 
-def make_card(**arguments: object) -> CheckpointCard:
-    return CheckpointCard(
+def make_card(**arguments: object) -> CheckpointMetadata:
+    return CheckpointMetadata(
         model="unet",
         arguments=arguments,
         class_names=("benign", "malignant", "normal"),
@@ -362,16 +362,16 @@ def test_images_of_any_sizes(channels: int, build_tiny: Build) -> None:
     generator = np.random.default_rng(0)
     pictures = [generator.integers(0, 256, (*size, 3), dtype=np.uint8) for size in ((50, 40), SIZE, (128, 200))]
     network = build_tiny("acsnet", in_channels=channels)
-    card = make_card(in_channels=channels)
-    heats = explain_images(network, card, pictures)
+    metadata = make_card(in_channels=channels)
+    heats = explain_images(network, metadata, pictures)
     assert [heat.shape for heat in heats] == [picture.shape[:2] for picture in pictures]
     assert all(heat.dtype == np.float32 and heat.min() >= 0 and 0.5 < heat.max() <= 1 for heat in heats)
     gray = cv2.cvtColor(pictures[1], cv2.COLOR_RGB2GRAY)[:, :, None] if channels == 1 else pictures[1]
     normalized = (torch.from_numpy(gray).permute(2, 0, 1)[None] / 255 - 0.5) / 0.25
     np.testing.assert_allclose(heats[1], class_activation(network, normalized)[0], atol=1e-4)
-    of_classes = [explain_images(network, card, pictures[:1], index)[0] for index in range(3)]
+    of_classes = [explain_images(network, metadata, pictures[:1], index)[0] for index in range(3)]
     assert not np.allclose(of_classes[0], of_classes[1])
-    mixed = explain_images(network, card, pictures, torch.tensor([1, 0, 0]))
+    mixed = explain_images(network, metadata, pictures, torch.tensor([1, 0, 0]))
     np.testing.assert_allclose(mixed[0], of_classes[1], atol=1e-4)
 
 

@@ -127,15 +127,15 @@ def test_explanations_are_of_the_class_that_was_predicted(
     image = phantom_root / "benign" / "benign (1).png"
     predict_files(predictor, [image], tmp_path, progress=False, explain=True)
     picture = read_image(image)
-    predicted = predictor.card.class_names.index(str(predictor(image).label))
-    expected = explain_images(predictor.model, predictor.card, [picture], predicted)[0]
+    predicted = predictor.metadata.class_names.index(str(predictor(image).label))
+    expected = explain_images(predictor.model, predictor.metadata, [picture], predicted)[0]
     assert np.array_equal(read_image(tmp_path / "explanations" / "benign (1).png"), draw_heat(picture, expected))
 
 
 def test_a_network_without_classes_explains_nothing(trained_run: Path, phantom_root: Path, tmp_path: Path) -> None:
-    card = Predictor.from_checkpoint(trained_run / "best.safetensors").card
+    metadata = Predictor.from_checkpoint(trained_run / "best.safetensors").metadata
     network = create_model("unet", tasks=["segmentation"], width=4, depth=2)
-    predictor = Predictor(network, card)
+    predictor = Predictor(network, metadata)
     with pytest.raises(InputError, match=r"gives no classes, so there is none to explain: leave out --explain"):
         predict_files(predictor, [phantom_root / "benign"], tmp_path / "out", progress=False, explain=True)
     assert not (tmp_path / "out").exists()

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import acsnet
-from acsnet.checkpoints.metadata import CheckpointCard, read_card, read_weights, save_checkpoint
+from acsnet.checkpoints.metadata import CheckpointMetadata, read_metadata, read_weights, save_checkpoint
 from acsnet.config import EvaluationConfig
 from acsnet.data.images import read_image
 from acsnet.errors import InputError
@@ -27,7 +27,7 @@ class BrightIsLesion(torch.nn.Module):
         return acsnet.MultiTaskOutput(mask, label)
 
 
-def make_card(**changes: object) -> CheckpointCard:
+def make_card(**changes: object) -> CheckpointMetadata:
     values = {
         "model": "acsnet",
         "arguments": {"in_channels": 3},
@@ -36,7 +36,7 @@ def make_card(**changes: object) -> CheckpointCard:
         "mean": (0.5,),
         "std": (0.25,),
     }
-    return CheckpointCard.model_validate({**values, **changes})
+    return CheckpointMetadata.model_validate({**values, **changes})
 
 
 def half_bright(height: int, width: int) -> np.ndarray:
@@ -107,10 +107,10 @@ def test_refining_makes_mask_and_class_agree(by: str) -> None:
     """Dark: a mask but normal. Bright: malignant but no mask."""
     both = EvaluationConfig(refining={"empty_mask_for_normal": True, "normal_for_empty_mask": True})
     dark, bright = np.zeros((40, 40, 3), np.uint8), np.full((40, 40, 3), 255, np.uint8)
-    card = make_card(config={"evaluation": both.model_dump()}) if by == "card" else make_card()
-    refined = Predictor(SaysNormal(), card, evaluation=None if by == "card" else both)
-    plain = Predictor(SaysNormal(), card, evaluation=EvaluationConfig())
-    one_way = Predictor(SaysNormal(), card, evaluation=EvaluationConfig(refining={"empty_mask_for_normal": True}))
+    metadata = make_card(config={"evaluation": both.model_dump()}) if by == "card" else make_card()
+    refined = Predictor(SaysNormal(), metadata, evaluation=None if by == "card" else both)
+    plain = Predictor(SaysNormal(), metadata, evaluation=EvaluationConfig())
+    one_way = Predictor(SaysNormal(), metadata, evaluation=EvaluationConfig(refining={"empty_mask_for_normal": True}))
     before, after, half = (p.predict([dark, bright]) for p in (plain, refined, one_way))
     assert [(p.mask.all(), p.label) for p in before] == [(True, "normal"), (False, "malignant")]
     assert [(p.mask.any(), p.label) for p in after] == [(False, "normal"), (False, "normal")]
@@ -124,7 +124,7 @@ def test_from_checkpoint_on_a_file(trained_run: Path, phantom_root: Path) -> Non
     prediction = predictor(path)
     assert prediction.mask is not None
     assert prediction.mask.shape == read_image(path).shape[:2]
-    assert prediction.label in predictor.card.class_names
+    assert prediction.label in predictor.metadata.class_names
 
 
 def test_missing_file_is_named(trained_run: Path) -> None:
@@ -222,18 +222,18 @@ def test_views_are_scaled_from_the_image_to_sizes_the_network_takes() -> None:
 def test_members_are_averaged_as_views_are() -> None:
     """One says lesion on the left third, one everywhere else: nobody knows. With views, two more each."""
     image = half_bright(24, 48)
-    card = make_card(input_size=(24, 48))
-    both = Predictor(Several(Columns(), Columns(-1)), card)
+    metadata = make_card(input_size=(24, 48))
+    both = Predictor(Several(Columns(), Columns(-1)), metadata)
     prediction = both(image)
     assert both.knows_uncertainty
     np.testing.assert_allclose(prediction.mask_probability, 0.5, atol=1e-6)
     np.testing.assert_allclose(prediction.mask_uncertainty, 1, atol=1e-5)
     several = Predictor(
-        Several(Columns(), Columns(), Columns(), Columns(-1)), card, evaluation=views(vertical_flip=True)
+        Several(Columns(), Columns(), Columns(), Columns(-1)), metadata, evaluation=views(vertical_flip=True)
     )
     np.testing.assert_allclose(several(image).mask_probability[:, [0, -1]], [[0.75, 0.25]] * 24, atol=1e-6)
     # One member is a network: bit for bit, and without uncertainty.
-    alone, plain = Predictor(Several(Columns()), card)(image), Predictor(Columns(), card)(image)
+    alone, plain = Predictor(Several(Columns()), metadata)(image), Predictor(Columns(), metadata)(image)
     assert np.array_equal(alone.mask_probability, plain.mask_probability)
     assert (alone.probabilities, alone.mask_uncertainty) == (plain.probabilities, None)
 
@@ -275,12 +275,14 @@ def test_another_threshold_shares_the_network() -> None:
 
 
 def test_a_checkpoint_is_predicted_as_its_training_was_configured(trained_run: Path, tmp_path: Path) -> None:
-    card = read_card(trained_run / "best.safetensors")
+    metadata = read_metadata(trained_run / "best.safetensors")
     section = EvaluationConfig(
         threshold=0.3, test_time_augmentation={"horizontal_flip": True}, postprocessing={"fill_holes": True}
     )
-    card = card.model_copy(update={"config": {**card.config, "evaluation": section.model_dump(mode="json")}})
-    save_checkpoint(tmp_path / "a.safetensors", read_weights(trained_run / "best.safetensors"), card)
+    metadata = metadata.model_copy(
+        update={"config": {**metadata.config, "evaluation": section.model_dump(mode="json")}}
+    )
+    save_checkpoint(tmp_path / "a.safetensors", read_weights(trained_run / "best.safetensors"), metadata)
     predictor = Predictor.from_checkpoint(tmp_path / "a.safetensors")
     assert predictor.evaluation == section
     assert len(predictor.views) == 2

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 import acsnet
-from acsnet.checkpoints.metadata import CheckpointCard
+from acsnet.checkpoints.metadata import CheckpointMetadata
 from acsnet.inference import Predictor, matching_autocast, prepare_for_inference, prepare_images
 
 
@@ -20,7 +20,7 @@ class Listens(nn.Module):
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_images_are_prepared_as_for_predicting(channels: int) -> None:
-    card = CheckpointCard(
+    metadata = CheckpointMetadata(
         model="unet",
         arguments={"in_channels": channels},
         class_names=("benign", "malignant"),
@@ -31,8 +31,8 @@ def test_images_are_prepared_as_for_predicting(channels: int) -> None:
     generator = np.random.default_rng(0)
     images = [generator.integers(0, 256, (*size, 3), dtype=np.uint8) for size in ((50, 40), (32, 48), (20, 90))]
     network = Listens()
-    Predictor(network, card, device="cpu").predict(images)
-    prepared = prepare_images(images, card, "cpu")
+    Predictor(network, metadata, device="cpu").predict(images)
+    prepared = prepare_images(images, metadata, "cpu")
     assert prepared.shape == (3, channels, 32, 48)
     assert prepared.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(prepared, network.seen)

@@ -3,14 +3,14 @@ import pytest
 import torch
 
 from acsnet import MultiTaskOutput
-from acsnet.config import ViewsConfig
+from acsnet.config import TestTimeAugmentationConfig
 from acsnet.inference.tta import View, bring_back, list_views, mean_probabilities, show
 
 SIZE = (64, 96)
 
 
-def settings(**changes: object) -> ViewsConfig:
-    return ViewsConfig.model_validate(changes)
+def settings(**changes: object) -> TestTimeAugmentationConfig:
+    return TestTimeAugmentationConfig.model_validate(changes)
 
 
 def test_views_are_every_combination() -> None:

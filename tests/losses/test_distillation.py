@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from acsnet.errors import InputError
-from acsnet.losses import BCELoss, CrossEntropyLoss, DistillationLoss, FixedBalance, MultiTaskLoss
+from acsnet.losses import BCELoss, CrossEntropyLoss, DistillationLoss, FixedWeighting, MultiTaskLoss
 from acsnet.models import MultiTaskOutput
 
 
@@ -59,7 +59,7 @@ def test_its_share_of_the_whole_loss(weight: float) -> None:
     student, teacher = (MultiTaskOutput(torch.randn(2, 1, 8, 8), torch.randn(2, 3)) for _ in range(2))
     mask, label = (torch.rand(2, 1, 8, 8) < 0.5).float(), torch.tensor([0, 2])
     distillation = DistillationLoss(weight)
-    loss = MultiTaskLoss(BCELoss(), CrossEntropyLoss(), FixedBalance(0.5), distillation=distillation)
+    loss = MultiTaskLoss(BCELoss(), CrossEntropyLoss(), FixedWeighting(0.5), distillation=distillation)
     alone, taught = loss(student, mask, label), loss(student, mask, label, teacher)
     assert alone.distillation is None
     torch.testing.assert_close(taught.distillation, distillation(student, teacher))

@@ -1,4 +1,4 @@
-"""The balance of two tasks and deep supervision, each against its formula."""
+"""The weighting of two tasks and deep supervision, each against its formula."""
 
 import math
 
@@ -8,14 +8,14 @@ from torch.nn import functional
 
 from acsnet.errors import InputError, UnknownNameError
 from acsnet.losses import (
-    BALANCES,
+    WEIGHTINGS,
     BCELoss,
     CrossEntropyLoss,
     DiceLoss,
-    FixedBalance,
+    FixedWeighting,
     MultiTaskLoss,
-    UncertaintyBalance,
-    build_balance,
+    UncertaintyWeighting,
+    build_weighting,
     deep_supervision_weights,
 )
 from acsnet.models import MultiTaskOutput
@@ -39,49 +39,49 @@ LABEL = torch.tensor([2, 0])
 
 @pytest.mark.parametrize("share", [0.0, 0.7, 1.0])
 def test_fixed_balance(output, mask, share):
-    values = MultiTaskLoss(DiceLoss(), CrossEntropyLoss(), FixedBalance(share))(output, mask, LABEL)
+    values = MultiTaskLoss(DiceLoss(), CrossEntropyLoss(), FixedWeighting(share))(output, mask, LABEL)
     torch.testing.assert_close(values.segmentation, DiceLoss()(output.mask, mask))
     torch.testing.assert_close(values.classification, CrossEntropyLoss()(output.label, LABEL))
     torch.testing.assert_close(values.total, share * values.segmentation + (1 - share) * values.classification)
 
 
 def test_uncertainty_balance_starts_at_one(output, mask):
-    values = MultiTaskLoss(DiceLoss(), CrossEntropyLoss(), UncertaintyBalance())(output, mask, LABEL)
+    values = MultiTaskLoss(DiceLoss(), CrossEntropyLoss(), UncertaintyWeighting())(output, mask, LABEL)
     expected = values.segmentation.item() / 2 + values.classification.item() / 2 + 2 * math.log(2)
     assert values.total.item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_uncertainty_balance_and_its_gradient_by_hand():
-    balance, losses, scales = UncertaintyBalance(), (0.4, 1.3), (0.8, -1.7)
-    balance.scales.data = torch.tensor(scales)
-    total = balance(*(torch.tensor(loss) for loss in losses))
+    weighting, losses, scales = UncertaintyWeighting(), (0.4, 1.3), (0.8, -1.7)
+    weighting.scales.data = torch.tensor(scales)
+    total = weighting(*(torch.tensor(loss) for loss in losses))
     total.backward()
     expected = sum(loss / (2 * s**2) + math.log(1 + s**2) for loss, s in zip(losses, scales, strict=True))
     slopes = [-loss / s**3 + 2 * s / (1 + s**2) for loss, s in zip(losses, scales, strict=True)]
     assert total.item() == pytest.approx(expected, rel=1e-5)
-    assert balance.scales.grad.tolist() == pytest.approx(slopes, rel=1e-5)
+    assert weighting.scales.grad.tolist() == pytest.approx(slopes, rel=1e-5)
 
 
 @pytest.mark.parametrize("scale", [0.0, 1e-9, 1.0])
 @pytest.mark.parametrize("loss", [0.0, 3.0])
 def test_uncertainty_balance_stays_finite(scale, loss):
-    balance = UncertaintyBalance()
-    balance.scales.data.fill_(scale)
-    total = balance(torch.tensor(loss), torch.tensor(loss))
+    weighting = UncertaintyWeighting()
+    weighting.scales.data.fill_(scale)
+    total = weighting(torch.tensor(loss), torch.tensor(loss))
     total.backward()
     assert torch.isfinite(total)
-    assert torch.isfinite(balance.scales.grad).all()
+    assert torch.isfinite(weighting.scales.grad).all()
 
 
 def test_uncertainty_balance_learns_to_trust_the_smaller_loss():
-    balance = UncertaintyBalance()
-    optimizer = torch.optim.Adam(balance.parameters(), lr=0.05)
+    weighting = UncertaintyWeighting()
+    optimizer = torch.optim.Adam(weighting.parameters(), lr=0.05)
     for _ in range(200):
         optimizer.zero_grad()
-        balance(torch.tensor(0.05), torch.tensor(2.0)).backward()
+        weighting(torch.tensor(0.05), torch.tensor(2.0)).backward()
         optimizer.step()
     # Where the slope is zero: loss (1 + s^2) = 2 s^4.
-    for s, loss in zip(balance.scales.tolist(), (0.05, 2.0), strict=True):
+    for s, loss in zip(weighting.scales.tolist(), (0.05, 2.0), strict=True):
         assert loss * (1 + s**2) == pytest.approx(2 * s**4, rel=1e-2)
 
 
@@ -97,10 +97,10 @@ def test_single_tasks_are_their_loss(output, mask):
 
 
 def test_single_task_keeps_no_balance_parameter():
-    assert not list(MultiTaskLoss(DiceLoss(), None, UncertaintyBalance()).parameters())
+    assert not list(MultiTaskLoss(DiceLoss(), None, UncertaintyWeighting()).parameters())
     assert [
-        name for name, _ in MultiTaskLoss(DiceLoss(), CrossEntropyLoss(), UncertaintyBalance()).named_parameters()
-    ] == ["balance.scales"]
+        name for name, _ in MultiTaskLoss(DiceLoss(), CrossEntropyLoss(), UncertaintyWeighting()).named_parameters()
+    ] == ["weighting.scales"]
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_deep_supervision_weights_by_rank():
 
 def test_bfloat16_output_gives_a_float32_loss(output, mask):
     half = MultiTaskOutput(output.mask.bfloat16(), output.label.bfloat16(), tuple(a.bfloat16() for a in output.aux))
-    criterion = MultiTaskLoss(DiceLoss(), CrossEntropyLoss(), UncertaintyBalance(), "harmonic")
+    criterion = MultiTaskLoss(DiceLoss(), CrossEntropyLoss(), UncertaintyWeighting(), "harmonic")
     with torch.autocast("cpu", dtype=torch.bfloat16):
         values = criterion(half, mask, LABEL)
     assert all(value.dtype == torch.float32 for value in values[:3])
@@ -145,26 +145,26 @@ def test_bfloat16_output_gives_a_float32_loss(output, mask):
 
 
 def test_balances_are_built_by_name():
-    assert build_balance("fixed", {"segmentation_share": 0.7}).segmentation_share == 0.7
-    assert isinstance(build_balance("uncertainty", {}), UncertaintyBalance)
-    assert set(BALANCES) == {"fixed", "uncertainty"}
+    assert build_weighting("fixed", {"segmentation_weight": 0.7}).segmentation_weight == 0.7
+    assert isinstance(build_weighting("uncertainty", {}), UncertaintyWeighting)
+    assert set(WEIGHTINGS) == {"fixed", "uncertainty"}
 
 
 def test_wrong_balances_are_refused():
-    with pytest.raises(UnknownNameError, match="unknown balance 'fixd': did you mean 'fixed'"):
-        build_balance("fixd", {})
-    with pytest.raises(InputError, match=r"balance 'fixed': missing .*'segmentation_share'; its arguments are"):
-        build_balance("fixed", {})
-    with pytest.raises(InputError, match=r"balance 'uncertainty': .* its arguments are: none"):
-        build_balance("uncertainty", {"share": 0.5})
-    with pytest.raises(InputError, match=r"segmentation_share is 1.1: .* at most 1"):
-        FixedBalance(1.1)
+    with pytest.raises(UnknownNameError, match="unknown weighting 'fixd': did you mean 'fixed'"):
+        build_weighting("fixd", {})
+    with pytest.raises(InputError, match=r"weighting 'fixed': missing .*'segmentation_weight'; its arguments are"):
+        build_weighting("fixed", {})
+    with pytest.raises(InputError, match=r"weighting 'uncertainty': .* its arguments are: none"):
+        build_weighting("uncertainty", {"share": 0.5})
+    with pytest.raises(InputError, match=r"segmentation_weight is 1.1: .* at most 1"):
+        FixedWeighting(1.1)
 
 
 def test_wrong_tasks_are_refused():
     with pytest.raises(InputError, match="neither a segmentation nor a classification loss"):
         MultiTaskLoss(None, None)
-    with pytest.raises(InputError, match="two losses and no balance"):
+    with pytest.raises(InputError, match="two losses and no weighting"):
         MultiTaskLoss(DiceLoss(), CrossEntropyLoss())
     with pytest.raises(UnknownNameError, match="unknown deep supervision scheme 'harmonics': did you mean 'harmonic'"):
         MultiTaskLoss(DiceLoss(), None, deep_supervision="harmonics")
@@ -175,7 +175,7 @@ def test_wrong_tasks_are_refused():
 
 
 def test_outputs_that_do_not_fit_are_refused(output, mask):
-    both = MultiTaskLoss(DiceLoss(), CrossEntropyLoss(), FixedBalance(0.5))
+    both = MultiTaskLoss(DiceLoss(), CrossEntropyLoss(), FixedWeighting(0.5))
     with pytest.raises(InputError, match="the network gives no logits for segmentation"):
         both(output._replace(mask=None), mask, LABEL)
     with pytest.raises(InputError, match="no target was given for segmentation"):

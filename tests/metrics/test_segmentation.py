@@ -103,19 +103,19 @@ def test_equals_monai_on_the_whole_image(name):
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
-@pytest.mark.parametrize("pixel_size", [(0.08, 0.08), (0.05, 0.12)])
+@pytest.mark.parametrize("spacing", [(0.08, 0.08), (0.05, 0.12)])
 @pytest.mark.parametrize("name", PAIRS)
-def test_millimeters_equal_monai_with_a_spacing(name, pixel_size):
+def test_millimeters_equal_monai_with_a_spacing(name, spacing):
     prediction, truth = (torch.from_numpy(mask)[None, None].float() for mask in PAIRS[name])
-    options = {"include_background": True, "spacing": pixel_size}
+    options = {"include_background": True, "spacing": spacing}
     expected = {
         "hd95": compute_hausdorff_distance(prediction, truth, percentile=95, **options),
         "assd": compute_average_surface_distance(prediction, truth, symmetric=True, **options),
     }
-    metrics = segmentation_metrics(*PAIRS[name], pixel_size)
+    metrics = segmentation_metrics(*PAIRS[name], spacing)
     for key, value in expected.items():
         assert metrics[f"{key}_mm"] == pytest.approx(float(value), abs=1e-5)
-        assert FUNCTIONS[key](*PAIRS[name], pixel_size) == pytest.approx(metrics[f"{key}_mm"])
+        assert FUNCTIONS[key](*PAIRS[name], spacing) == pytest.approx(metrics[f"{key}_mm"])
         assert FUNCTIONS[key](*PAIRS[name]) == metrics[key]
 
 
@@ -235,13 +235,13 @@ def test_empty_masks(prediction_empty, truth_empty, overlap):
         assert (metrics["area_error"], metrics["area_difference"]) == (1, -1)
 
 
-@pytest.mark.parametrize("pixel_size", [(0, 1), (1,), (1, math.inf), (math.nan, 1)])
-def test_wrong_pixel_sizes_are_refused(pixel_size):
-    message = r"pixel size is \(.*\): expected two numbers above 0, millimeters a pixel \(vertical, horizontal\)"
+@pytest.mark.parametrize("spacing", [(0, 1), (1,), (1, math.inf), (math.nan, 1)])
+def test_wrong_pixel_sizes_are_refused(spacing):
+    message = r"spacing is \(.*\): expected two numbers above 0, millimeters a pixel \(vertical, horizontal\)"
     for function in (segmentation_metrics, hausdorff_distance_95, average_surface_distance):
         for pair in (PAIRS["blobs"], (rectangle(slice(0), slice(0)), rectangle(slice(0), slice(0)))):
             with pytest.raises(InputError, match=message):
-                function(*pair, pixel_size)
+                function(*pair, spacing)
 
 
 @pytest.mark.parametrize("function", [*FUNCTIONS.values(), segmentation_metrics])

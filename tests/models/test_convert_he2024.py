@@ -21,7 +21,7 @@ Tensors = dict[str, torch.Tensor]
 Invoke = Callable[..., tuple[int, str, str]]
 
 # Ours -> the publication's part, with inner names that nobody has used.
-PARTS = {
+SUBSETS = {
     "gates.0.": "g1.", "gates.1.": "g2.", "gates.2.": "g3.", "gates.3.": "g4.", "gates.4.": "g5.",
     "decode3.1.": "sa1.", "decode2.1.": "sa2.",
     "decode3.0.": "conv5.", "decode2.0.": "conv4.", "decode1.": "conv3.", "decode0.": "conv2.",
@@ -40,9 +40,9 @@ def randomized(network: nn.Module, seed: int) -> nn.Module:
 
 
 def published_name(key: str) -> str:
-    prefix = next(prefix for prefix in PARTS if key.startswith(prefix))
+    prefix = next(prefix for prefix in SUBSETS if key.startswith(prefix))
     inner = re.sub(r"(\d+|[a-z]+(?:_[a-z]+)?)\.", lambda found: f"x{found[1]}.", key.removeprefix(prefix))
-    return PARTS[prefix] + inner
+    return SUBSETS[prefix] + inner
 
 
 @pytest.fixture(scope="module")
@@ -203,10 +203,10 @@ def test_a_file_becomes_a_checkpoint(published: Tensors, source: ACSNet, invoke:
     assert status == 0, errors
     assert "out.x0.weight -> seg_head.0.weight" in output.splitlines()
     model = acsnet.load_model(out)
-    assert model.card.class_names == ("benign", "malignant")
-    assert (model.card.input_size, model.card.mean, model.card.std) == ((256, 256), (0.33,), (0.204,))
+    assert model.metadata.class_names == ("benign", "malignant")
+    assert (model.metadata.input_size, model.metadata.mean, model.metadata.std) == ((256, 256), (0.33,), (0.204,))
     assert torch.equal(model.seg_head[0].weight, source.seg_head[0].weight)
-    assert acsnet.Predictor.from_checkpoint(out).card.model == "acsnet"
+    assert acsnet.Predictor.from_checkpoint(out).metadata.model == "acsnet"
 
 
 def test_a_pickled_file_is_refused_with_how_to_convert_it(tmp_path: Path, published: Tensors) -> None:

@@ -15,12 +15,12 @@ import torch
 from huggingface_hub import HfApi, ModelCard, constants
 
 import acsnet
-from acsnet.checkpoints.metadata import CheckpointCard, save_checkpoint
+from acsnet.checkpoints.metadata import CheckpointMetadata, save_checkpoint
 from acsnet.errors import CheckpointError, DownloadError, InputError
 from acsnet.models import Ensemble, NNUNet, UNet
 
 ARGUMENTS = {"in_channels": 1, "width": 4, "depth": 2}
-CARD = CheckpointCard(
+CARD = CheckpointMetadata(
     model="unet",
     arguments=ARGUMENTS,
     class_names=("benign", "malignant", "normal"),
@@ -35,7 +35,7 @@ CARD = CheckpointCard(
 def make(seed: int = 0) -> Any:
     torch.manual_seed(seed)
     network = acsnet.create_model("unet", **ARGUMENTS).eval()
-    network.card = CARD
+    network.metadata = CARD
     return network
 
 
@@ -54,20 +54,20 @@ def assert_same(ours: Any, theirs: Any) -> None:
 
 def test_a_folder_in_the_hubs_format(folder: Path) -> None:
     assert {path.name for path in folder.iterdir()} == {"model.safetensors", "config.json", "README.md"}
-    assert CheckpointCard.model_validate_json((folder / "config.json").read_text()) == CARD
-    card = ModelCard.load(folder / "README.md")
-    assert card.data.library_name == "acsnet"
-    assert "breast-ultrasound" in card.data.tags
-    assert "| classes | benign, malignant, normal |" in card.text
-    assert "| input | 32 x 48 (height x width), (pixel / 255 - 0.33) / 0.204 |" in card.text
-    assert "| trained on | phantoms (36 images) |" in card.text
+    assert CheckpointMetadata.model_validate_json((folder / "config.json").read_text()) == CARD
+    metadata = ModelCard.load(folder / "README.md")
+    assert metadata.data.library_name == "acsnet"
+    assert "breast-ultrasound" in metadata.data.tags
+    assert "| classes | benign, malignant, normal |" in metadata.text
+    assert "| input | 32 x 48 (height x width), (pixel / 255 - 0.33) / 0.204 |" in metadata.text
+    assert "| trained on | phantoms (36 images) |" in metadata.text
 
 
 def test_the_card_survives_and_the_predictor_works(folder: Path) -> None:
     for model in (UNet.from_pretrained(folder), acsnet.from_pretrained(folder), acsnet.from_pretrained(str(folder))):
         assert type(model) is UNet
         assert not model.training
-        assert model.card == CARD
+        assert model.metadata == CARD
         assert acsnet.Predictor(model).evaluation.threshold == 0.4
         assert_same(model, make())
     assert_same(acsnet.load_model(folder / "model.safetensors"), make())
@@ -75,7 +75,7 @@ def test_the_card_survives_and_the_predictor_works(folder: Path) -> None:
 
 def test_an_ensemble(tmp_path: Path) -> None:
     both = Ensemble([make(0), make(1)])
-    both.card = CARD.model_copy(update={"members": 2})  # type: ignore[assignment]
+    both.metadata = CARD.model_copy(update={"members": 2})  # type: ignore[assignment]
     both.save_pretrained(tmp_path)
     loaded = acsnet.from_pretrained(tmp_path)
     assert isinstance(loaded, Ensemble)
@@ -173,7 +173,7 @@ def hub(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 @pytest.mark.usefixtures("hub")
 def test_a_repository_of_the_hub(tmp_path: Path) -> None:
     model = acsnet.from_pretrained("somebody/unet", cache_dir=tmp_path / "cache")
-    assert model.card == CARD
+    assert model.metadata == CARD
     assert_same(model, make())
     assert_same(UNet.from_pretrained("somebody/unet", cache_dir=tmp_path / "cache", local_files_only=True), make())
     with pytest.raises(

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from acsnet import MultiTaskModel, MultiTaskOutput, list_models, load_model
-from acsnet.checkpoints.metadata import CheckpointCard, save_checkpoint
+from acsnet.checkpoints.metadata import CheckpointMetadata, save_checkpoint
 from acsnet.errors import InputError
-from acsnet.losses import CrossEntropyLoss, DiceLoss, FixedBalance, MultiTaskLoss
+from acsnet.losses import CrossEntropyLoss, DiceLoss, FixedWeighting, MultiTaskLoss
 from acsnet.models import TASKS, model_entry
 
 
@@ -150,7 +150,7 @@ def test_each_loss_alone_reaches_the_encoder(name: str, field: str) -> None:
 @every_network
 def test_two_steps_on_one_batch_lower_the_loss(name: str) -> None:
     network = build_tiny(name).train()
-    criterion = MultiTaskLoss(DiceLoss(), CrossEntropyLoss(), FixedBalance(0.5), "harmonic")
+    criterion = MultiTaskLoss(DiceLoss(), CrossEntropyLoss(), FixedWeighting(0.5), "harmonic")
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
     batch, mask, label = images(4), torch.zeros(4, 1, *SIZE), torch.tensor([0, 1, 2, 1])
     mask[:3, :, 16:40, 16:64] = 1
@@ -290,7 +290,7 @@ def test_other_ranks_and_dtypes_are_refused(name: str) -> None:
 def test_a_checkpoint_rebuilds_the_network(name: str, tmp_path: Path) -> None:
     network = build_tiny(name)
     network(images())  # moves the averages of normalizations from where they start
-    card = CheckpointCard(
+    metadata = CheckpointMetadata(
         model=name,
         arguments=script.tiny_arguments(name),
         class_names=("benign", "malignant", "normal"),
@@ -298,7 +298,7 @@ def test_a_checkpoint_rebuilds_the_network(name: str, tmp_path: Path) -> None:
         mean=(0.33,),
         std=(0.204,),
     )
-    save_checkpoint(tmp_path / "a.safetensors", network.state_dict(), card)
+    save_checkpoint(tmp_path / "a.safetensors", network.state_dict(), metadata)
     ours, theirs = run(load_model(tmp_path / "a.safetensors"), images()), run(network, images())
     assert torch.equal(ours.mask, theirs.mask)
     assert torch.equal(ours.label, theirs.label)

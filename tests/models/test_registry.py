@@ -208,13 +208,15 @@ def test_acsnet_has_the_published_number_of_parameters() -> None:
 
 
 def test_a_checkpoint_replaces_weights_that_would_be_downloaded(own_entries: None, tmp_path: Any) -> None:
-    from acsnet.checkpoints.metadata import CheckpointCard, save_checkpoint
+    from acsnet.checkpoints.metadata import CheckpointMetadata, save_checkpoint
 
     register_toy()
     source = create_model("toy", num_classes=2)
     size, mean, std = (32, 32), (0.5,), (0.5,)
-    card = CheckpointCard(model="toy", arguments={}, class_names=("a", "b"), input_size=size, mean=mean, std=std)
-    save_checkpoint(tmp_path / "toy.safetensors", source.state_dict(), card)
+    metadata = CheckpointMetadata(
+        model="toy", arguments={}, class_names=("a", "b"), input_size=size, mean=mean, std=std
+    )
+    save_checkpoint(tmp_path / "toy.safetensors", source.state_dict(), metadata)
     network = create_model(
         "toy", num_classes=2, encoder_weights="imagenet", checkpoint=str(tmp_path / "toy.safetensors")
     )

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.colors import to_hex
 from sklearn.metrics import roc_auc_score
 
-from acsnet._utils.html import inline_figure
+from acsnet._utils.html import inline_plot
 from acsnet.report import Network, read_networks
 from acsnet.report.curves import (
     assign_styles,
@@ -41,7 +41,7 @@ def test_the_mean_goes_as_far_as_all_folds(networks: list[Network]) -> None:
     network = with_histories(networks[0], [1.0, 0.5, 0.25], [2.0, 1.5])
     figure = draw_training(shared_trainings([network]), assign_styles(["unet"]))
     loss = figure.axes[0]
-    assert loss.get_title(loc="left") == "loss, training part"
+    assert loss.get_title(loc="left") == "loss, training subset"
     thin, thin_too, strong = loss.lines
     assert thin.get_ydata().tolist() == [1.0, 0.5, 0.25]
     assert thin_too.get_ydata().tolist() == [2.0, 1.5]
@@ -49,7 +49,7 @@ def test_the_mean_goes_as_far_as_all_folds(networks: list[Network]) -> None:
     assert strong.get_ydata().tolist() == [1.5, 1.0]
     assert strong.get_linewidth() > thin.get_linewidth()
     assert figure.axes[2].texts[0].get_text() == "not measured"
-    inline_figure(figure)
+    inline_plot(figure)
 
 
 def test_networks_of_one_training_have_one_curve(cross_validation: Path) -> None:
@@ -75,12 +75,12 @@ def test_curves_are_those_of_scikit_learn(networks: list[Network]) -> None:
         text = f"{network.name}: AUROC {area:.3f}"
         assert text in [entry.get_text() for entry in figure.axes[2].get_legend().get_texts()]
     assert len(precision.lines) == 4
-    inline_figure(figure)
+    inline_plot(figure)
 
 
 def test_a_dollar_in_a_name_is_no_formula(networks: list[Network]) -> None:
     odd = replace(networks[0], name="$x_")
-    inline_figure(draw_rankings([odd], assign_styles(["$x_"])))
+    inline_plot(draw_rankings([odd], assign_styles(["$x_"])))
 
 
 def test_who_ranks_malignant(networks: list[Network]) -> None:

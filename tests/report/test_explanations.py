@@ -42,7 +42,7 @@ def test_each_case_is_explained_by_the_network_that_was_tested_on_it(pair: list[
     predictor = Predictor.from_checkpoint(folder / "best.safetensors")
     image = read_image(records[name].image)
     truth = read_merged_mask(records[name].masks, image.shape[:2])
-    activation = explain_images(predictor.model, predictor.card, [image])[0]
+    activation = explain_images(predictor.model, predictor.metadata, [image])[0]
     expected = resize_image(draw_contours(draw_heat(image, activation), truth, TRUTH_COLOR), (SIDE, SIDE))
     picture = read_picture(case)
     assert picture.shape == (SIDE, 2 * SIDE + 6, 3), "the class's map and the mask's uncertainty"

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from acsnet._utils.html import inline_figure
+from acsnet._utils.html import inline_plot
 from acsnet.report import Network
 from acsnet.report.curves import assign_styles
 from acsnet.report.panels import draw_calibration, draw_confusion, draw_sizes, draw_violins, running_median
@@ -17,7 +17,7 @@ def test_confusion_counts_images(networks: list[Network]) -> None:
         matrix = sum(np.array(run.metrics[0]["classification"]["confusion_matrix"]) for run in network.runs)
         texts = [int(text.get_text().splitlines()[0]) for text in axes.texts]
         assert texts == np.ravel(matrix).tolist()
-    inline_figure(figure)
+    inline_plot(figure)
 
 
 def test_a_class_without_a_case_has_no_share(networks: list[Network]) -> None:
@@ -32,7 +32,7 @@ def test_calibration_says_how_many_images_a_bin_has(networks: list[Network]) -> 
     for axes in figure.axes[:3]:
         assert sum(int(text.get_text()) for text in axes.texts) == 60
         assert "ECE 0." in axes.get_xlabel()
-    inline_figure(figure)
+    inline_plot(figure)
 
 
 def test_running_median() -> None:
@@ -55,7 +55,7 @@ def test_dots_are_lesions_with_a_known_size(networks: list[Network]) -> None:
     dots = [point for collection in figure.axes[0].collections for point in collection.get_offsets().tolist()]
     assert len(dots) == lesions
     assert {x for x, _ in dots} == {25.0}
-    inline_figure(figure)
+    inline_plot(figure)
 
 
 def test_violins_of_any_distribution(networks: list[Network]) -> None:
@@ -73,4 +73,4 @@ def test_violins_of_any_distribution(networks: list[Network]) -> None:
     assert ring.get_xdata() == pytest.approx([np.median(dice)])
     assert tick.get_xdata() == pytest.approx([dice.mean()])
     assert len(benign.lines) == 6
-    inline_figure(figure)
+    inline_plot(figure)

@@ -36,7 +36,7 @@ def test_settings_that_differ_are_parted_from_those_that_do_not(trained: list[Ne
 
 def test_the_protocol_in_words(trained: list[Network]) -> None:
     rows = dict(protocol_rows(trained))
-    assert rows["part tested"] == "test"
+    assert rows["subset tested"] == "test"
     assert rows["images"].startswith("36 in ")
     assert rows["split"] == "2 folds; groups kept together; seed 0"
     assert rows["input size"] == "64x64"
@@ -46,7 +46,9 @@ def test_the_protocol_in_words(trained: list[Network]) -> None:
 
 def test_a_listed_split_and_the_last_epoch_in_words(trained: list[Network]) -> None:
     assert trained[0].config is not None
-    config = build_config(trained[0].config.to_dict(), ["data.parts=listed.csv", "training.selection=epoch"], "test")
+    config = build_config(
+        trained[0].config.to_dict(), ["data.split_file=listed.csv", "training.selection=epoch"], "test"
+    )
     network = replace(trained[0], trainings=(replace(trained[0].trainings[0], config=config),))
     rows = dict(protocol_rows([network]))
     assert rows["split"] == "one single split, as listed in listed.csv"

@@ -70,7 +70,7 @@ def test_the_page_says_what_was_compared(report: Path) -> None:
     assert "Three <networks>" in text
     assert "3 networks every pair is tested" in text
     assert "60 images tested benign 20, malignant 20, normal 20" in text
-    assert "60 groups each image alone 2 folds the part tested is 'test' busi dataset" in text
+    assert "60 groups each image alone 2 folds the subset tested is 'test' busi dataset" in text
     assert "split0 split and split1" in text
     assert "3 things are missing or broken; the rest is reported. one & run is broken" in text
 

@@ -66,7 +66,7 @@ DIFFERENCES: list[tuple[dict[str, Any], str]] = [
         {"class_names": ("malignant", "benign", "normal")},
         "class orders are benign, malignant, normal and malignant, benign, normal",
     ),
-    ({"part": "val"}, "parts are test and val"),
+    ({"subset": "val"}, "parts are test and val"),
     ({"split_hashes": ("other",)}, "split hashes are split0 and other$"),
     ({"split_hashes": (None,)}, "split hashes are split0 and no split$"),
     (

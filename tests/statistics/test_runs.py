@@ -24,7 +24,7 @@ def edit(path: Path, old: str, new: str) -> None:
 def test_what_a_run_holds(write_run: FolderMaker) -> None:
     folder = write_run("unet", ["malignant", "benign", "normal"])
     run = read_run(folder)
-    assert (run.name, run.folders, run.part) == ("unet", (folder,), "test")
+    assert (run.name, run.folders, run.subset) == ("unet", (folder,), "test")
     assert run.class_names == ("benign", "malignant", "normal")
     assert (run.split_hashes, run.dataset_hashes) == (("split0",), ("data0",))
     assert run.images == tuple(("busi", f"fold 0 ({index}).png") for index in range(3))

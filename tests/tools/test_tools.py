@@ -21,7 +21,7 @@ import torch
 import yaml
 
 import acsnet
-from acsnet.checkpoints.metadata import read_card
+from acsnet.checkpoints.metadata import read_metadata
 from acsnet.config import EvaluationConfig
 from acsnet.data import dataset_entry
 from acsnet.data.datasets import RemoteFile, entry
@@ -58,7 +58,7 @@ def test_train_test_predict(invoke: Invoke, tiny_config: Path, phantom_root: Pat
     metrics = json.loads((run / "test" / "metrics.json").read_text())
     cases = read_rows(run / "test" / "cases.csv")
     assert metrics["n"] == len(cases)
-    assert metrics["part"] == "test"
+    assert metrics["subset"] == "test"
     assert metrics["split_hash"] == json.loads((run / "environment.json").read_text())["split_hash"]
 
     folder = tmp_path / "predictions"
@@ -87,7 +87,7 @@ def test_test_any_folder_with_fewer_classes(
     assert status == 0, errors
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert metrics["n"] == 26
-    assert metrics["part"] == "all"
+    assert metrics["subset"] == "all"
     assert metrics["segmentation"]["normal"]["n"] == 0
     assert "normal" in metrics["classification"]["notes"]["auroc_macro"]
 
@@ -231,11 +231,11 @@ def test_plain_split_is_trained_and_tested(
     metrics = json.loads((tmp_path / "run" / "test" / "metrics.json").read_text())
     assert metrics["n"] == 9
     assert metrics["folds"] == {"test": 0.25, "validation": 0.34, "grouped": False, "seed": 0}
-    card = read_card(tmp_path / "run" / "best.safetensors")
-    assert card.config["data"]["folds"] == metrics["folds"]
-    assert card.split_hash == metrics["split_hash"]
+    metadata = read_metadata(tmp_path / "run" / "best.safetensors")
+    assert metadata.config["data"]["folds"] == metrics["folds"]
+    assert metadata.split_hash == metrics["split_hash"]
     assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["data"]["folds"] == metrics["folds"]
-    assert json.loads((tmp_path / "run" / "environment.json").read_text())["split_hash"] == card.split_hash
+    assert json.loads((tmp_path / "run" / "environment.json").read_text())["split_hash"] == metadata.split_hash
 
 
 def test_curate_writes_a_table_that_trains_and_tests(

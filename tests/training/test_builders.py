@@ -105,7 +105,7 @@ def test_network_is_told_which_class_is_normal(tiny_settings: dict[str, Any]) ->
 def test_batch_larger_than_the_epoch(tiny_settings: dict[str, Any]) -> None:
     config = make_config(tiny_settings, "training.batch_size=500")
     with pytest.raises(
-        ConfigError, match=r"training\.batch_size is 500, but the training part has \d+ images: lower it"
+        ConfigError, match=r"training\.batch_size is 500, but the training subset has \d+ images: lower it"
     ):
         prepare_training(config, progress=False)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from acsnet.checkpoints.metadata import read_card, read_weights
+from acsnet.checkpoints.metadata import read_metadata, read_weights
 from acsnet.config import build_config, load_config
 from acsnet.errors import CheckpointError
 from acsnet.training import Trainer, prepare_training
@@ -89,7 +89,7 @@ def test_a_training_starts_from_them(
     assert any(f"{len(weights)} of {len(weights)} tensors are {best}'s" in text for text in logged)
     # The other fold's training images are validated or tested here.
     assert any("initial weights were trained on the same images with another split" in text for text in logged)
-    assert read_card(run / "best.safetensors").config["model"]["initial_weights"] is None
+    assert read_metadata(run / "best.safetensors").config["model"]["initial_weights"] is None
     # A run that has begun needs them no more.
     best.unlink()
     again = Trainer(load_config(run / "config.yaml"), run, resume=True, progress=False)

@@ -29,7 +29,7 @@ def started(tmp_path: Path) -> RunFolder:
 
 
 def test_what_a_started_run_holds(started: RunFolder) -> None:
-    assert sorted(path.name for path in started.path.iterdir()) == ["config.yaml", "environment.json", "parts.csv"]
+    assert sorted(path.name for path in started.path.iterdir()) == ["config.yaml", "environment.json", "split.csv"]
     assert read_split_list(started.parts).hash == SPLIT.hash
     assert load_config(started.config) == config("optimizer.learning_rate=1e-5")
     assert json.loads(started.environment.read_text()) == {"torch": "2.4", "gpu": None}

@@ -40,7 +40,7 @@ def test_a_division_that_is_undefined_at_ones_is_a_formula_all_the_same() -> Non
 
 
 @pytest.mark.parametrize(
-    ("text", "part"),
+    ("text", "subset"),
     [
         ("__import__('os').getcwd()", "__import__('os').getcwd()"),
         ("dice.real", "dice.real"),

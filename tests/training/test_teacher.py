@@ -11,7 +11,7 @@ from torch import nn
 
 from acsnet import create_model, load_model
 from acsnet._utils.download import file_sha256
-from acsnet.checkpoints.metadata import read_card, read_weights, save_checkpoint
+from acsnet.checkpoints.metadata import read_metadata, read_weights, save_checkpoint
 from acsnet.config import Config, build_config
 from acsnet.data import load_records
 from acsnet.data.images import to_channels, to_network_input
@@ -37,7 +37,7 @@ def teacher(trained_run: Path) -> Path:
 @pytest.fixture(scope="module")
 def ensemble(teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("ensemble") / "ensemble.safetensors"
-    save_ensemble(path, [teacher, teacher], {}, read_card(teacher).config)
+    save_ensemble(path, [teacher, teacher], {}, read_metadata(teacher).config)
     return path
 
 
@@ -68,15 +68,15 @@ def test_a_student_of_the_teacher_alone_approaches_it(
     assert losses[-1] < losses[0]
     assert [float(row["loss"]) for row in history] == pytest.approx(losses, rel=1e-5)
     recorded = json.loads((tmp_path / "run" / "environment.json").read_text())["teacher"][0]
-    card = read_card(teacher)
+    metadata = read_metadata(teacher)
     assert recorded == {
         "sha256": file_sha256(teacher),
         "model": "acsnet",
         "members": 1,
-        "split_hash": card.split_hash,
+        "split_hash": metadata.split_hash,
         "same_split": True,
     }
-    own = read_card(tmp_path / "run" / "best.safetensors")
+    own = read_metadata(tmp_path / "run" / "best.safetensors")
     assert (
         f"distilled from a teacher of the same split (acsnet, SHA-256 {recorded['sha256']})" in own.metrics["protocol"]
     )
@@ -116,7 +116,7 @@ OTHER_SPLIT = r"it may have seen the images that are validated and tested here; 
 
 
 def test_a_teacher_of_another_split_is_refused(teacher: Path, tiny_settings: dict[str, Any]) -> None:
-    hash_ = read_card(teacher).split_hash
+    hash_ = read_metadata(teacher).split_hash
     with pytest.raises(ConfigError, match=rf"best\.safetensors is trained on the split {hash_}, .*{OTHER_SPLIT}"):
         prepare_training(student(tiny_settings, teacher, "data.folds.index=1"), progress=False)
 
@@ -130,10 +130,10 @@ def test_an_ensemble_is_refused_unless_it_is_allowed(
     best = Trainer(
         student(tiny_settings, ensemble, allowed, "training.epochs=1"), tmp_path / "run", progress=False
     ).fit()
-    card = read_card(best)
+    metadata = read_metadata(best)
     text = "distilled from a teacher of ANOTHER split, which may have seen these images (acsnet x 2, SHA-256 "
-    assert text in card.metrics["protocol"]
-    assert card.taught_across_splits
+    assert text in metadata.metrics["protocol"]
+    assert metadata.taught_across_splits
     with caplog.at_level(logging.WARNING, "acsnet"):
         run_test(best, resolve_test_config(best, None, []), progress=False)
     assert (
@@ -182,15 +182,15 @@ def test_several_teachers_of_other_channels(teacher: Path, tiny_settings: dict[s
     """Their mean; one is given the luminance, and is not told apart from one that was given it by hand."""
     gray = create_model("unet", num_classes=3, in_channels=1, width=4, depth=2)
     arguments = {"in_channels": 1, "width": 4, "depth": 2}
-    card = read_card(teacher).model_copy(update={"model": "unet", "arguments": arguments})
+    metadata = read_metadata(teacher).model_copy(update={"model": "unet", "arguments": arguments})
     path = tmp_path / "gray.safetensors"
-    save_checkpoint(path, gray.state_dict(), card)
+    save_checkpoint(path, gray.state_dict(), metadata)
     both = student(tiny_settings, teacher, f"loss.distillation.teacher=[{teacher}, {path}]")
     prepared = prepare_training(both, progress=False)
     assert prepared.teacher is not None
     assert [record["model"] for record in prepared.teacher.record] == ["acsnet", "unet"]
     assert prepared.teacher.protocol.startswith("distilled from a teacher of the same split (acsnet, SHA-256 ")
-    assert both.for_card()["loss"]["distillation"]["teacher"] == [teacher.name, path.name]
+    assert both.for_metadata()["loss"]["distillation"]["teacher"] == [teacher.name, path.name]
     images = torch.randn(2, 3, 64, 64)
     luminance = (images * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
     with torch.no_grad():
@@ -218,7 +218,7 @@ def test_a_size_that_the_teacher_cannot_take(tiny_settings: dict[str, Any], teac
     save_checkpoint(
         path,
         create_model("fpn_resnet50", num_classes=3, encoder="resnet18").state_dict(),
-        read_card(teacher).model_copy(
+        read_metadata(teacher).model_copy(
             update={"model": "fpn_resnet50", "arguments": {**arguments, "encoder": "resnet18"}}
         ),
     )

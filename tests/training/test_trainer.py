@@ -17,7 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from acsnet import load_model
 from acsnet._utils.files import write_text
-from acsnet.checkpoints.metadata import read_card
+from acsnet.checkpoints.metadata import read_metadata
 from acsnet.config import Config, EvaluationConfig, build_config, load_config
 from acsnet.data import Split, read_busi
 from acsnet.errors import AcsnetError, ConfigError, DataError, InputError, RunError, UnknownNameError
@@ -41,7 +41,7 @@ def read_history(folder: Path) -> list[dict[str, str]]:
 
 def test_run_folder_holds_everything(trained_run: Path, tiny_config: Path, phantom_root: Path) -> None:
     names = {path.name for path in trained_run.iterdir()}
-    files = {"environment.json", "history.csv", "last.pt", "best.safetensors", "parts.csv"}
+    files = {"environment.json", "history.csv", "last.pt", "best.safetensors", "split.csv"}
     assert names == {"config.yaml", "tensorboard", *files}
     assert load_config(trained_run / "config.yaml") == load_config(tiny_config)
     environment = json.loads((trained_run / "environment.json").read_text())
@@ -56,13 +56,13 @@ def test_run_folder_holds_everything(trained_run: Path, tiny_config: Path, phant
 
 
 def test_checkpoint_rebuilds_the_network(trained_run: Path) -> None:
-    card = read_card(trained_run / "best.safetensors")
-    assert card.class_names == ("benign", "malignant", "normal")
-    assert card.split_hash == json.loads((trained_run / "environment.json").read_text())["split_hash"]
-    assert card.config["data"]["root"] is None, "a checkpoint holds no path of the machine"
+    metadata = read_metadata(trained_run / "best.safetensors")
+    assert metadata.class_names == ("benign", "malignant", "normal")
+    assert metadata.split_hash == json.loads((trained_run / "environment.json").read_text())["split_hash"]
+    assert metadata.config["data"]["root"] is None, "a checkpoint holds no path of the machine"
     best = max(read_history(trained_run), key=lambda row: float(row["score"]))
-    assert card.metrics["dice"] == float(best["val_dice"])
-    assert f"epoch {best['epoch']}" in card.metrics["protocol"]
+    assert metadata.metrics["dice"] == float(best["val_dice"])
+    assert f"epoch {best['epoch']}" in metadata.metrics["protocol"]
     output = load_model(trained_run / "best.safetensors")(torch.zeros(1, 3, 64, 64))
     assert output.mask.shape == (1, 1, 64, 64)
     assert output.label.shape == (1, 3)
@@ -196,7 +196,7 @@ def test_loss_that_becomes_nan_names_epoch_and_step_and_keeps_checkpoints(
         nonlocal calls
         calls += trainer.model.training
         values = forward(*arguments)
-        # The training part has four whole batches: the sixth is the second of epoch 2.
+        # The training subset has four whole batches: the sixth is the second of epoch 2.
         return values._replace(total=values.total * float("nan")) if calls == 6 else values
 
     monkeypatch.setattr(trainer.loss, "forward", poisoned)
@@ -247,7 +247,7 @@ def test_selection_by_the_number_of_the_epoch_keeps_the_last(tiny_settings: dict
     config = make_config(tiny_settings, "training.epochs=3", "training.selection=epoch", "optimizer.learning_rate=1e-9")
     best = Trainer(config, tmp_path / "run", progress=False).fit()
     assert [float(row["score"]) for row in read_history(tmp_path / "run")] == [1, 2, 3]
-    assert read_card(best).metrics["protocol"].endswith("epoch 3")
+    assert read_metadata(best).metrics["protocol"].endswith("epoch 3")
 
 
 @pytest.mark.parametrize("task", ["segmentation", "classification"])
@@ -276,9 +276,9 @@ def test_one_channel_and_float32_and_sgd(tiny_settings: dict[str, Any], tmp_path
         "evaluation.postprocessing.fill_holes=true",
     )
     Trainer(config, tmp_path / "run", progress=False).fit()
-    card = read_card(tmp_path / "run" / "best.safetensors")
-    assert card.arguments["in_channels"] == 1
-    assert card.evaluation == EvaluationConfig(postprocessing={"fill_holes": True}), "its threshold is a number"
+    metadata = read_metadata(tmp_path / "run" / "best.safetensors")
+    assert metadata.arguments["in_channels"] == 1
+    assert metadata.evaluation == EvaluationConfig(postprocessing={"fill_holes": True}), "its threshold is a number"
     assert load_config(tmp_path / "run" / "config.yaml").evaluation.threshold == "validation"
     assert json.loads((tmp_path / "run" / "environment.json").read_text())["precision"] == "float32"
 
@@ -298,7 +298,7 @@ def test_one_channel_and_float32_and_sgd(tiny_settings: dict[str, Any], tmp_path
             marks=pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU takes float16"),
         ),
         ("data.image_size=[60, 64]", InputError, "images are 60x64 .* the nearest valid size is 64x64"),
-        ("training.batch_size=1000", ConfigError, "training.batch_size is 1000, but the training part has"),
+        ("training.batch_size=1000", ConfigError, "training.batch_size is 1000, but the training subset has"),
         ("data.root=/nowhere", DataError, "there is no data root /nowhere: download BUSI"),
         ("data.classes=[benign, malignant, cyst]", DataError, "no training image of class cyst"),
         ("data.root=null", DataError, "no data is named"),

@@ -11,7 +11,7 @@ does not speak of: they are not read.
 
 Pixel sizes: the unit of ``Pixel_size`` could not be looked up. A pixel of such scans measures 0.02 to 0.2 mm (a few
 centimeters of depth over some hundred rows), so that the column's median tells millimeters from centimeters; where it
-is neither, pixel sizes are left unknown.
+is neither, spacings are left unknown.
 
 Layout, columns and the workbook's SHA-256 were verified on what several public projects that read the set say of it,
 and the reader on a fixture in this layout: the images themselves could not be had.
@@ -27,7 +27,7 @@ from acsnet.data.csv_io import Line, read_table
 from acsnet.data.datasets.entry import DatasetEntry, RemoteFile, register_dataset
 from acsnet.data.datasets.record_collector import Gathering, check_root
 from acsnet.data.image_files import natural_order
-from acsnet.data.records import PixelSize, Record
+from acsnet.data.records import Record, Spacing
 
 logger = logging.getLogger(__name__)
 
@@ -65,12 +65,12 @@ def scan_breast(root: Path, classes: Sequence[str] = CLASSES) -> tuple[list[Reco
     return gathering.finish(images, workbook)
 
 
-def _pixel_sizes(lines: Sequence[Line]) -> list[PixelSize | None]:
+def _pixel_sizes(lines: Sequence[Line]) -> list[Spacing | None]:
     values = [_number(line.cells["Pixel_size"]) for line in lines]
     known = [value for value in values if value is not None]
     factor = _millimeters(statistics.median(known)) if known else None
     if known and factor is None:
-        logger.warning("pixel sizes of %s are left out: %g is neither millimeters nor centimeters", TITLE, known[0])
+        logger.warning("spacings of %s are left out: %g is neither millimeters nor centimeters", TITLE, known[0])
     return [None if value is None or factor is None else (value * factor, value * factor) for value in values]
 
 

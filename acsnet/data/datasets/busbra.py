@@ -2,7 +2,7 @@
 
 ``<root>/bus_data.csv`` with a line an image (columns ``ID``, ``Case``, ``Pathology`` and others), ``<root>/Images/
 bus_0001-l.png`` and ``<root>/Masks/mask_0001-l.png``. ``Case`` is the patient: several images of one patient are the
-rule. Classes are benign and malignant; no pixel sizes are published.
+rule. Classes are benign and malignant; no spacings are published.
 
 Layout, columns and the archive's SHA-256 were verified on what several public projects that read the set say of it, and
 the reader on a fixture in this layout: the images themselves could not be had.

@@ -1,7 +1,7 @@
 """BUSI (Al-Dhabyani et al. 2020, Data in Brief 28, 104863), as published.
 
 ``<root>/<class>/<class> (<id>).png`` with ``<class> (<id>)_mask.png``, and ``_mask_1.png``, ``_mask_2.png``, ... where
-one image has several lesions. Ids need not be contiguous. No patients and no pixel sizes are published.
+one image has several lesions. Ids need not be contiguous. No patients and no spacings are published.
 
 Verified on the published images.
 """

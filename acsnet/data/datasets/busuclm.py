@@ -3,7 +3,7 @@
 ``<root>/INFO.csv``, cells parted by ";", with a line an image (columns ``Image``, ``Label`` and others),
 ``<root>/images/ALWI_000.png`` and ``<root>/masks/ALWI_000.png``. The first part of a name is the patient. Masks are
 RGB: green is benign, red malignant, black neither; the class is taken from ``Label``, and any color counts as lesion.
-No pixel sizes are published.
+No spacings are published.
 
 Some images are cropped against their masks, in a way that is not published: lesion and mask cannot be brought together.
 They are left out, and counted.

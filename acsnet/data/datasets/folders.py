@@ -2,7 +2,7 @@
 
 ``<root>/images/<class>/<name>.<suffix>`` with its masks ``<root>/masks/<class>/<name>.<suffix>``, or, where an image
 has several, ``<name>_mask.<suffix>``, ``<name>_mask_1.<suffix>``, ...; suffixes are any of those that are read, and may
-differ. An image of the class "normal" needs no mask. What does not fit into folders (patients, groups, pixel sizes,
+differ. An image of the class "normal" needs no mask. What does not fit into folders (patients, groups, spacings,
 frames) is told by a table of records, ``data.records``.
 
 Verified on fixtures of this layout.

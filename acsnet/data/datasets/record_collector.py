@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from acsnet.data.csv_io import Line
-from acsnet.data.records import PixelSize, Record
+from acsnet.data.records import Record, Spacing
 from acsnet.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class Gathering:
         image: Path,
         masks: Sequence[Path],
         patient: str = "",
-        pixel_size: PixelSize | None = None,
+        spacing: Spacing | None = None,
     ) -> None:
         """Add the image of a line, or note what is wrong with it."""
         if image in self._seen:
@@ -79,7 +79,7 @@ class Gathering:
             self._left_out[label] += 1
         elif self._are_there(line, image, masks):
             name = image.relative_to(self._root).as_posix()
-            self.records.append(Record(image, tuple(masks), label, name, "", self._dataset, patient, "", pixel_size))
+            self.records.append(Record(image, tuple(masks), label, name, "", self._dataset, patient, "", spacing))
 
     def _are_there(self, line: Line, image: Path, masks: Sequence[Path]) -> bool:
         missing = [f"{line.where}: there is no image {image}"] if not image.is_file() else []

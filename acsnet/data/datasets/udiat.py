@@ -1,7 +1,7 @@
 """UDIAT, also called Dataset B (Yap et al. 2018, IEEE Journal of Biomedical and Health Informatics 22, 1218).
 
 ``<root>/DatasetB.xlsx`` with a line an image (columns ``Image``, its number, and ``Type``, Benign or Malignant),
-``<root>/original/000001.png`` and ``<root>/GT/000001.png``. No patients and no pixel sizes are published. Reading the
+``<root>/original/000001.png`` and ``<root>/GT/000001.png``. No patients and no spacings are published. Reading the
 workbook needs the extra ``data`` (openpyxl).
 
 Layout and columns were verified on what several public projects that read the set say of it, and the reader on a

@@ -47,10 +47,10 @@ def test_records(root: Path) -> None:
         name=f"{FOLDER}/case001.png",
         dataset="breast",
         patient="1",
-        pixel_size=(pytest.approx(0.071), pytest.approx(0.071)),  # type: ignore[arg-type]
+        spacing=(pytest.approx(0.071), pytest.approx(0.071)),  # type: ignore[arg-type]
     )
     assert [mask.name for mask in second.masks] == ["case002_tumor1.png", "case002_tumor2.png"]
-    assert (third.label, third.masks, third.patient, third.pixel_size) == ("normal", (), "3", None)
+    assert (third.label, third.masks, third.patient, third.spacing) == ("normal", (), "3", None)
     assert len(verify_records([first, second, third], progress=False)) == 3
 
 
@@ -78,15 +78,15 @@ def test_pixel_sizes_are_millimeters(
     rows = [[*row[:4], value, *row[5:]] for row, value in zip(ROWS, values, strict=False)]
     rows += [[*row[:4], None, *row[5:]] for row in ROWS[len(values) :]]
     write_rows(write_book, root, rows)
-    sizes = [record.pixel_size for record in read_dataset("breast", root)][: len(values)]
+    sizes = [record.spacing for record in read_dataset("breast", root)][: len(values)]
     assert sizes == [None if value is None else (pytest.approx(value), pytest.approx(value)) for value in expected]
 
 
 def test_a_unit_that_cannot_be_told(root: Path, write_book: WriteBook, caplog: pytest.LogCaptureFixture) -> None:
     write_rows(write_book, root, [[*row[:4], 70, *row[5:]] for row in ROWS])
     with caplog.at_level(logging.WARNING, "acsnet"):
-        assert {record.pixel_size for record in read_dataset("breast", root)} == {None}
-    assert caplog.messages == ["pixel sizes of BrEaST are left out: 70 is neither millimeters nor centimeters"]
+        assert {record.spacing for record in read_dataset("breast", root)} == {None}
+    assert caplog.messages == ["spacings of BrEaST are left out: 70 is neither millimeters nor centimeters"]
 
 
 def test_masks_with_transparency(root: Path) -> None:

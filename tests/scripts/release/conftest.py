@@ -47,7 +47,7 @@ def released_clone(empty_clone: Path, trained_run: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def tested_clone(released_clone: Path) -> Path:
-    """The same with the figures of its test part, and in ``results`` what the test wrote. Read-only."""
+    """The same with the figures of its test subset, and in ``results`` what the test wrote. Read-only."""
     clone = Path(shutil.copytree(released_clone, released_clone.with_name("tested"), symlinks=True))
     with pytest.MonkeyPatch.context() as patch:
         enter(clone, patch)

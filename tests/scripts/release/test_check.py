@@ -8,7 +8,7 @@ import pytest
 
 from acsnet._utils.files import write_json
 from acsnet.checkpoints import read_index
-from acsnet.checkpoints.metadata import read_card, read_weights, save_checkpoint
+from acsnet.checkpoints.metadata import read_metadata, read_weights, save_checkpoint
 from scripts.release import check, check_figures, check_release, release_checkpoint
 
 Invoke = Callable[..., tuple[int, str, str]]
@@ -58,21 +58,21 @@ def test_without_figures(folder: Path) -> None:
 
 def test_a_list_that_is_not_the_split_of_the_training(clone: Path, trained_run: Path) -> None:
     """The released list is part of the release: with another, a test would look at trained images."""
-    card = read_card(trained_run / "best.safetensors")
-    config = {**card.config, "data": {**card.config["data"], "parts": "listed"}}
+    metadata = read_metadata(trained_run / "best.safetensors")
+    config = {**metadata.config, "data": {**metadata.config["data"], "parts": "listed"}}
     checkpoint = clone / "listed.safetensors"
     save_checkpoint(
-        checkpoint, read_weights(trained_run / "best.safetensors"), card.model_copy(update={"config": config})
+        checkpoint, read_weights(trained_run / "best.safetensors"), metadata.model_copy(update={"config": config})
     )
     folder = clone / "checkpoints"
-    shutil.copy(trained_run / "parts.csv", folder / "listed.csv")
-    recipe = (Path("configs/tiny.yaml"), ["data.parts=listed", "model.initial_weights=runs/first.safetensors"])
+    shutil.copy(trained_run / "split.csv", folder / "listed.csv")
+    recipe = (Path("configs/tiny.yaml"), ["data.split_file=listed", "model.initial_weights=runs/first.safetensors"])
     release_checkpoint(checkpoint, "tiny", *recipe, "CC0-1.0", [], folder, ["tools/train.py configs/tiny.yaml"])
     without_figures = "tiny has no figures: test it by its name, and give the folder to --results"
     assert check_release(folder) == [without_figures]
     lines = (folder / "listed.csv").read_text()
     (folder / "listed.csv").write_text(lines.replace(",test\n", ",train\n", 1))
-    message = f"tiny was trained on the split {card.split_hash}, which the list listed is not"
+    message = f"tiny was trained on the split {metadata.split_hash}, which the list listed is not"
     assert check_release(folder) == [message, without_figures]
     (folder / "listed.csv").unlink()
     assert check_release(folder) == [

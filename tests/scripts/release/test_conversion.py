@@ -8,7 +8,7 @@ import torch
 import acsnet
 from acsnet._utils.download import file_sha256
 from acsnet.checkpoints import read_index
-from acsnet.checkpoints.metadata import CheckpointCard, read_card, read_weights, save_checkpoint
+from acsnet.checkpoints.metadata import CheckpointMetadata, read_metadata, read_weights, save_checkpoint
 from acsnet.errors import CheckpointError, InputError
 from acsnet.experiments.ensembling import save_ensemble
 from scripts.release import conversion, release_checkpoint
@@ -23,7 +23,7 @@ def changed(trained_run: Path, tmp_path: Path) -> Any:
     def write(weights: dict[str, torch.Tensor] | None = None, **update: Any) -> Path:
         source = trained_run / "best.safetensors"
         path = tmp_path / "changed.safetensors"
-        save_checkpoint(path, weights or read_weights(source), read_card(source).model_copy(update=update))
+        save_checkpoint(path, weights or read_weights(source), read_metadata(source).model_copy(update=update))
         return path
 
     return write
@@ -57,25 +57,25 @@ def test_the_file_is_the_checkpoint_in_half_precision(clone: Path, trained_run: 
 
 def test_the_entry(clone: Path, trained_run: Path) -> None:
     release(trained_run / "best.safetensors", clone)
-    card, entry = read_card(trained_run / "best.safetensors"), read_index().checkpoints["tiny"]
+    metadata, entry = read_metadata(trained_run / "best.safetensors"), read_index().checkpoints["tiny"]
     path = clone / "checkpoints" / "tiny.safetensors"
     assert (entry.file, entry.size, entry.sha256) == (path.name, path.stat().st_size, file_sha256(path))
     assert (entry.model, entry.members, entry.classes) == ("acsnet", 1, ("benign", "malignant", "normal"))
-    assert entry.arguments == card.config["model"]["arguments"]
+    assert entry.arguments == metadata.config["model"]["arguments"]
     assert entry.parameters == sum(parameter.numel() for parameter in acsnet.load_model(path).parameters())
     assert entry.input.model_dump() == {"height": 64, "width": 64, "channels": 3}
     assert entry.recipe.model_dump() == {"config": "configs/tiny.yaml", "overrides": (), "before": ()}
-    assert entry.data.model_dump() == {"names": ("busi",), "n": 36, "hash": card.dataset["hash"]}
-    assert entry.split_hash == card.split_hash
+    assert entry.data.model_dump() == {"names": ("busi",), "n": 36, "hash": metadata.dataset["hash"]}
+    assert entry.split_hash == metadata.split_hash
     assert (entry.tests, entry.limits, entry.license) == ((), ("Small.",), "CC0-1.0")
 
 
 def test_no_path_of_the_data_is_released(clone: Path, changed: Any, trained_run: Path, phantom_root: Path) -> None:
-    config = read_card(trained_run / "best.safetensors").config
+    config = read_metadata(trained_run / "best.safetensors").config
     private = {**config, "data": {**config["data"], "root": str(phantom_root), "cache": "/home/somebody/cache"}}
     release(changed(config=private), clone)
-    card = read_card(clone / "checkpoints" / "tiny.safetensors")
-    assert (card.config["data"]["root"], card.config["data"]["cache"]) == (None, None)
+    metadata = read_metadata(clone / "checkpoints" / "tiny.safetensors")
+    assert (metadata.config["data"]["root"], metadata.config["data"]["cache"]) == (None, None)
     for path in (clone / "checkpoints").iterdir():
         assert str(phantom_root).encode() not in path.read_bytes()
         assert b"/home/" not in path.read_bytes()
@@ -95,7 +95,7 @@ def test_other_paths_are_refused(clone: Path, changed: Any, text: str) -> None:
 @pytest.mark.parametrize("text", ["val at 64x64, epoch 2/90", "a / b", "benign/benign (1).png", "about ~5 %", "m/s: 1"])
 def test_what_is_no_path(clone: Path, changed: Any, text: str) -> None:
     release(changed(metrics={"protocol": text}), clone)
-    assert read_card(clone / "checkpoints" / "tiny.safetensors").metrics == {"protocol": text}
+    assert read_metadata(clone / "checkpoints" / "tiny.safetensors").metrics == {"protocol": text}
 
 
 def test_a_path_among_the_overrides_is_refused(clone: Path, trained_run: Path, phantom_root: Path) -> None:
@@ -117,7 +117,7 @@ def test_the_recipe_has_to_be_that_of_the_training(clone: Path, trained_run: Pat
 
 
 def test_what_its_training_was_given_makes_the_recipe(clone: Path, changed: Any, trained_run: Path) -> None:
-    config = read_card(trained_run / "best.safetensors").config
+    config = read_metadata(trained_run / "best.safetensors").config
     path = changed(config={**config, "training": {**config["training"], "epochs": 3}})
     given = ("training.epochs=3", "evaluation.threshold=validation", "data.records=curated/curated.csv")
     release(path, clone, overrides=given)
@@ -212,7 +212,7 @@ def test_a_second_release_replaces_the_first(tested: Path, changed: Any) -> None
 
 def test_an_ensemble_of_folds(clone: Path, trained_run: Path) -> None:
     best = trained_run / "best.safetensors"
-    config = read_card(best).config
+    config = read_metadata(best).config
     config = {**config, "data": {**config["data"], "folds": {**config["data"]["folds"], "index": 3}}}
     save_ensemble(clone / "ensemble.safetensors", [best, best], {}, config)
     release(clone / "ensemble.safetensors", clone, "both")
@@ -225,4 +225,4 @@ def test_cards_are_json(clone: Path, trained_run: Path) -> None:
     release(trained_run / "best.safetensors", clone)
     content = json.loads((clone / "checkpoints" / "index.json").read_text())
     assert content["checkpoints"]["tiny"]["data"]["n"] == 36
-    assert isinstance(read_card(clone / "checkpoints" / "tiny.safetensors"), CheckpointCard)
+    assert isinstance(read_metadata(clone / "checkpoints" / "tiny.safetensors"), CheckpointMetadata)

@@ -24,8 +24,8 @@ def test_a_card(tested: Path) -> None:
     arguments = ", ".join(f"{key} {value}" for key, value in entry.arguments.items())
     assert text == release_readme(read_index())
     assert (
-        f"| [`tiny`](#tiny) | acsnet ({arguments}) | busi | {entry.size / 1e6:.1f} | busi (test part, n = {test.n}) | "
-        in text
+        f"| [`tiny`](#tiny) | acsnet ({arguments}) | busi | {entry.size / 1e6:.1f} "
+        f"| busi (test subset, n = {test.n}) | " in text
     )
     assert f"| Dice (lesions) | {dice.estimate:.3f} [{dice.low:.3f}, {dice.high:.3f}] |" in text
     assert "- **Limit:** Phantoms only." in text

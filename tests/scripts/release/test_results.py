@@ -8,7 +8,7 @@ import pytest
 
 from acsnet._utils.files import write_csv, write_json
 from acsnet.checkpoints import read_index
-from acsnet.checkpoints.metadata import read_card
+from acsnet.checkpoints.metadata import read_metadata
 from acsnet.errors import CheckpointError, InputError, RunError, UnknownNameError
 from acsnet.evaluation import resolve_test_config, run_test
 from acsnet.statistics import MEASURES, compare, read_run
@@ -24,7 +24,7 @@ def test_figures_are_those_of_the_test(tested: Path) -> None:
     results = tested.parent / "results"
     facts = json.loads((results / "metrics.json").read_text())
     (test,) = read_index().checkpoints["tiny"].tests
-    assert (test.n, test.part, test.datasets) == (facts["n"], "test", {"busi": facts["n"]})
+    assert (test.n, test.subset, test.datasets) == (facts["n"], "test", {"busi": facts["n"]})
     assert (test.dataset_hash, test.split_hash) == (facts["dataset_hash"], facts["split_hash"])
     assert test.metrics["dice_lesion"].estimate == pytest.approx(facts["segmentation"]["lesion"]["dice"])
     assert test.metrics["accuracy"].estimate == pytest.approx(facts["classification"]["accuracy"])
@@ -71,8 +71,8 @@ def test_a_test_of_another_file_is_refused(folder: Path, trained_run: Path, phan
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"part": "train"}, r"is a test of the part train, which training has seen: test another$"),
-        ({"part": "val"}, r"is a test of the part val, which training has seen"),
+        ({"subset": "train"}, r"is a test of the part train, which training has seen: test another$"),
+        ({"subset": "val"}, r"is a test of the part val, which training has seen"),
         (
             {"split_hash": "other"},
             r"is a test on the split other, the checkpoint was trained on \w+: tested images may",
@@ -86,9 +86,11 @@ def test_images_that_may_have_been_trained_on(tested: Path, results: Path, chang
 
 
 def test_all_images_of_the_training(tested: Path, results: Path) -> None:
-    card = read_card(tested / "tiny.safetensors")
-    change_facts(results, part="all", split_hash=None, folds=None, dataset_hash=card.dataset["hash"])
-    with pytest.raises(RunError, match=r"is a test of all images of the training's data: test its test part, or other"):
+    metadata = read_metadata(tested / "tiny.safetensors")
+    change_facts(results, part="all", split_hash=None, folds=None, dataset_hash=metadata.dataset["hash"])
+    with pytest.raises(
+        RunError, match=r"is a test of all images of the training's data: test its test subset, or other"
+    ):
         add_test("tiny", results, [], tested)
 
 

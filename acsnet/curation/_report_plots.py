@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from acsnet._utils.plots import FAINT, INK, WIDTH, calm
+from acsnet._utils.plots import FAINT, INK, WIDTH, despine
 from acsnet.curation.findings import Findings
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def draw_shares(rows: Mapping[str, Mapping[str, int]], colors: Mapping[str, str]
             start += share
     axes.set(yticks=range(len(rows)), yticklabels=list(rows), xlim=(0, 1), xticks=[])
     axes.invert_yaxis()
-    calm(axes, spines=())
+    despine(axes, spines=())
     return figure
 
 
@@ -60,7 +60,7 @@ def draw_sizes(findings: Findings, colors: Mapping[str, str]) -> "Figure":
         axes.scatter(widths, heights, s=16, color=color, alpha=0.55, linewidths=0, rasterized=True)
     axes.set(xlabel="width in pixels", ylabel="height in pixels")
     axes.margins(0.04)
-    calm(axes)
+    despine(axes)
     axes.grid(color=FAINT, linewidth=0.6)
     return figure
 
@@ -105,4 +105,4 @@ def _draw_histogram(axes: "Axes", shares: npt.NDArray[np.float64], color: str) -
         0.97, 0.94, f"below {_BIN}: {mean[0]:.0f} % of the pixels", transform=axes.transAxes, ha="right", va="top",
         fontsize=8, color=INK,
     )  # fmt: skip
-    calm(axes)
+    despine(axes)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from acsnet._utils.html import inline_figure
+from acsnet._utils.html import inline_plot
 from acsnet._utils.plots import assign_colors
-from acsnet.curation._report_figures import draw_intensities, draw_shares, draw_sizes
+from acsnet.curation._report_plots import draw_intensities, draw_shares, draw_sizes
 from acsnet.curation.findings import Findings
 from acsnet.data import Record
 
@@ -58,7 +58,7 @@ def test_a_dot_stands_at_width_and_height() -> None:
 
 def test_many_dots_do_not_swell_the_page() -> None:
     many = find(*[("a", (100 + index % 97, 100 + index % 89), 0) for index in range(20_000)])
-    assert len(inline_figure(draw_sizes(many, assign_colors(["a"])))) < 200_000
+    assert len(inline_plot(draw_sizes(many, assign_colors(["a"])))) < 200_000
 
 
 def test_histograms_are_means_with_their_spread() -> None:
@@ -94,4 +94,4 @@ def test_any_classes_can_be_drawn(labels: list[str]) -> None:
             draw_sizes(findings, colors),
             draw_intensities(findings, colors),
         ):
-            assert inline_figure(figure)
+            assert inline_plot(figure)

@@ -6,27 +6,27 @@ from torch import Tensor, nn
 from acsnet.losses._checks import check_range
 
 
-class FixedBalance(nn.Module):
+class FixedWeighting(nn.Module):
     """share * segmentation + (1 - share) * classification.
 
     Args:
-        segmentation_share: 0 to 1. Chung et al. 2024 found 0.7 best on BUSI.
+        segmentation_weight: 0 to 1. Chung et al. 2024 found 0.7 best on BUSI.
 
     Raises:
         InputError: the share is out of range.
     """
 
-    def __init__(self, segmentation_share: float) -> None:
+    def __init__(self, segmentation_weight: float) -> None:
         super().__init__()
-        self.segmentation_share = check_range("segmentation_share", segmentation_share, 0, 1)
+        self.segmentation_weight = check_range("segmentation_weight", segmentation_weight, 0, 1)
 
     def forward(self, segmentation: Tensor, classification: Tensor) -> Tensor:
         """Balance two scalars into one."""
-        return self.segmentation_share * segmentation + (1 - self.segmentation_share) * classification
+        return self.segmentation_weight * segmentation + (1 - self.segmentation_weight) * classification
 
 
-class UncertaintyBalance(nn.Module):
-    """Learned balance: the sum over both tasks of loss / (2 s^2) + log(1 + s^2).
+class UncertaintyWeighting(nn.Module):
+    """Learned weighting: the sum over both tasks of loss / (2 s^2) + log(1 + s^2).
 
     Kendall et al. 2018 with the always positive regularizer of Liebel and Koerner 2018, as in He et al. 2024
     (ACSNet). `scales` (2,) holds s for segmentation and classification, 1 at the start: give `parameters()` of the
