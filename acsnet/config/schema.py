@@ -18,7 +18,8 @@ from pydantic import (
     model_validator,
 )
 
-Task = Literal["segmentation", "classification"]
+from acsnet.labels import CLASS_NAMES, TASKS, Task
+
 Subset = Literal["train", "val", "test", "all"]
 # Strict: pydantic would else take true for 1 and "40" for 40.
 Whole = Annotated[int, Strict()]
@@ -62,7 +63,7 @@ class ModelConfig(Section):
     in_channels: Literal[1, 3] = 3
     encoder_weights: str | None = None
     initial_weights: UserPath | None = None
-    tasks: tuple[Task, ...] = ("segmentation", "classification")
+    tasks: tuple[Task, ...] = TASKS
     arguments: dict[str, Any] = {}
 
 
@@ -126,7 +127,7 @@ class DataConfig(Section):
     dataset: str = "busi"
     records: UserPaths | None = None
     class_map: ClassMap = {}
-    classes: tuple[str, ...] = ("benign", "malignant", "normal")
+    classes: tuple[str, ...] = CLASS_NAMES
     image_size: tuple[PositiveInt, PositiveInt] = (256, 256)
     mean: tuple[Real, ...] = (0.330,)
     std: tuple[Annotated[Real, Field(gt=0)], ...] = (0.204,)

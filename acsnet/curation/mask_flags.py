@@ -5,7 +5,7 @@ import numpy as np
 
 from acsnet.curation.findings import Box, Flag
 from acsnet.data.images import BoolArray
-from acsnet.data.verify import NORMAL
+from acsnet.labels import NORMAL
 
 # A speck has at most this share of the mask's largest component, and at most this share of the image or so many pixels.
 # A lesion of 3 mm in an image 40 mm wide takes about 0.5 %; in BUSI, whose smallest second lesions have 569 pixels and

@@ -8,9 +8,9 @@ import numpy.typing as npt
 import torch
 
 from acsnet.config import EvaluationConfig
-from acsnet.data.verify import NORMAL
 from acsnet.errors import InputError
 from acsnet.inference.postprocessing import postprocess
+from acsnet.labels import NORMAL
 from acsnet.layers import PredictionRefining
 from acsnet.layers.prediction_refinement import BLACK
 

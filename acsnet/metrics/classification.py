@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from acsnet.errors import InputError
+from acsnet.labels import POSITIVE_CLASS
 from acsnet.metrics._classes import check_probabilities
 from acsnet.metrics.calibration import brier_score, expected_calibration_error
 
-POSITIVE_CLASS = "malignant"
 SPECIFICITY = 0.9
 # Of a class against the rest, by its probability.
 _RANKINGS = ("auroc", "average_precision")

@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from acsnet.errors import InputError
+from acsnet.labels import NORMAL
 from acsnet.metrics.detection import LesionCounts, detection_metrics
 from acsnet.metrics.segmentation import LESION_COUNTS, OVERLAPS, PER_IMAGE, UNDEFINABLE
 
 
 def summarize_segmentation(
-    per_image: Sequence[Mapping[str, float]], labels: Sequence[str], *, normal_class: str = "normal"
+    per_image: Sequence[Mapping[str, float]], labels: Sequence[str], *, normal_class: str = NORMAL
 ) -> dict[str, Any]:
     """Average the metrics of many images: over all, lesion cases, normal cases, and each class.
 

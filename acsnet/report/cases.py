@@ -11,9 +11,9 @@ from acsnet._utils.html import Picture, to_picture
 from acsnet._utils.overlay import PREDICTION_COLOR, TRUTH_COLOR, draw_contours
 from acsnet.data import Record
 from acsnet.data.images import BoolArray, read_image, read_mask, read_merged_mask, resize_image, resize_mask
-from acsnet.data.verify import NORMAL
 from acsnet.errors import DataError
 from acsnet.inference.saved_predictions import mask_path
+from acsnet.labels import NORMAL
 from acsnet.report.images import Image
 from acsnet.report.networks import Network
 from acsnet.statistics.results import FloatArray

@@ -1,6 +1,5 @@
 """Everything a training needs, built from the configuration and checked before it starts."""
 
-import inspect
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -28,8 +27,8 @@ from acsnet.data import (
     oversample,
     split_data,
 )
-from acsnet.data.verify import NORMAL
 from acsnet.errors import ConfigError, DataError
+from acsnet.labels import NORMAL
 from acsnet.losses import (
     DistillationLoss,
     MultiTaskLoss,
@@ -232,7 +231,7 @@ def network_arguments(config: Config) -> dict[str, Any]:
     """
     settings = config.model
     arguments = {"in_channels": settings.in_channels, "tasks": list(settings.tasks), **settings.arguments}
-    if len(settings.tasks) == 2 and "normal_index" in inspect.signature(model_entry(settings.name).builder).parameters:
+    if len(settings.tasks) == 2 and model_entry(settings.name).needs_normal_class:
         if NORMAL not in config.data.classes:
             raise ConfigError(
                 f"model {settings.name} needs a class {NORMAL!r}, data.classes has {', '.join(config.data.classes)}: "

@@ -245,11 +245,11 @@ def test_a_broken_card(tmp_path: Path, metadata: str, message: str) -> None:
     [
         ({"model": "acsent"}, "unknown network 'acsent': did you mean 'acsnet'"),
         ({"arguments": {"width": 3}}, "unknown argument of acsnet 'width'"),
-        ({"arguments": {"widths": 3}}, "widths is 3: five multiples of 16 are needed"),
+        ({"arguments": {"widths": 3}}, "widths is 3: expected five multiples of 16"),
         ({"arguments": {"encoder": 3}}, "unknown encoder '3'"),
         ({"arguments": {"num_classes": 3}}, "got multiple values for keyword argument 'num_classes'"),
         ({"arguments": {"tasks": "segmentation"}}, "tasks is 'segmentation': give a sequence"),
-        ({"class_names": []}, "num_classes is 0: it has to be a whole number of at least 1"),
+        ({"class_names": []}, "num_classes is 0: expected a whole number of at least 1"),
     ],
 )
 def test_a_card_whose_network_cannot_be_built(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

@@ -168,7 +168,7 @@ class Positions(acsnet.MultiTaskModel):
 
     divisor = 4
 
-    def __init__(self, num_classes: int, in_channels: int, encoder_weights: Any, tasks: Sequence[str]) -> None:
+    def __init__(self, num_classes: int, in_channels: int, tasks: Sequence[str]) -> None:
         super().__init__(num_classes, in_channels, tasks)
         self.positions = torch.nn.Parameter(torch.randn(1, in_channels, 32, 48))
         self.label = torch.nn.Linear(in_channels, num_classes)

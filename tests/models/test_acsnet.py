@@ -107,7 +107,7 @@ def test_published_widths_need_no_adapter() -> None:
 @pytest.mark.parametrize(("num_classes", "expected"), [(2, 31_824_945), (3, 31_824_945 + 641)])
 def test_published_number_of_parameters(num_classes: int, expected: int) -> None:
     with torch.device("meta"):
-        network = ACSNet(num_classes)
+        network = ACSNet(num_classes=num_classes)
     assert sum(parameter.numel() for parameter in network.parameters()) == expected
 
 
@@ -139,7 +139,7 @@ def test_each_width_is_its_level_s(level: int) -> None:
 def test_widths_have_to_be_five_multiples_of_16(widths: Any) -> None:
     with pytest.raises(InputError) as caught:
         build(widths=widths)
-    assert str(caught.value) == f"widths is {widths!r}: five multiples of 16 are needed, finest first"
+    assert str(caught.value) == f"widths is {widths!r}: expected five multiples of 16, finest first"
 
 
 def test_the_backend_is_handed_to_every_deformable_convolution() -> None:
@@ -253,17 +253,17 @@ def test_a_network_has_to_say_what_it_computes() -> None:
 def test_rank(shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError) as caught:
         check_images(torch.zeros(shape), 3, 32)
-    assert str(caught.value) == f"images have shape {shape}, needed is (batch, 3, height, width)"
+    assert str(caught.value) == f"images have shape {shape}: expected (batch, 3, height, width)"
 
 
 def test_channels() -> None:
-    with pytest.raises(InputError, match=r"images have 1 channels, the network was built with in_channels=3$"):
+    with pytest.raises(InputError, match=r"images have 1 channels, but the network was built with in_channels=3$"):
         check_images(torch.zeros(1, 1, 64, 64), 3, 32)
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.bool])
 def test_integers_are_no_images(dtype: torch.dtype) -> None:
-    message = rf"images are {dtype}, needed is a floating type: divide by 255 and normalize first$"
+    message = rf"^expected images of a floating-point type, got {dtype}: divide by 255 and normalize first$"
     with pytest.raises(InputError, match=message):
         check_images(torch.zeros(1, 3, 64, 64, dtype=dtype), 3, 32)
     for floating in (torch.float16, torch.bfloat16, torch.float64):
@@ -285,7 +285,7 @@ def test_sizes(size: tuple[int, int], nearest: tuple[int, int]) -> None:
     with pytest.raises(InputError) as caught:
         check_size(size, 32)
     assert str(caught.value) == (
-        f"images are {size[0]}x{size[1]} (height x width), which the network cannot take: both have to be multiples of "
-        f"32; the nearest valid size is {nearest[0]}x{nearest[1]}"
+        f"images are {size[0]}x{size[1]} (height x width), but the network needs multiples of 32; "
+        f"the nearest valid size is {nearest[0]}x{nearest[1]}"
     )
     check_size(nearest, 32)

@@ -139,7 +139,9 @@ def test_the_others_take_multiples_of_32(decoder: str) -> None:
 
 def test_one_image_a_batch_in_training() -> None:
     images = torch.randn(1, 3, 64, 64)
-    with pytest.raises(InputError, match=r"takes at least 2 images a batch, got 1: .*training\.batch_size"):
+    with pytest.raises(
+        InputError, match=r"the batch size is 1: expected at least 2 in training, .*training\.batch_size"
+    ):
         tiny("deeplabv3plus").train()(images)
     tiny("deeplabv3plus", tasks=("classification",)).train()(images)
     for decoder in ("unet", "unetpp", "fpn"):
@@ -165,11 +167,15 @@ def test_encoders_with_other_levels() -> None:
 @pytest.mark.parametrize(
     ("decoder", "widths", "needed"),
     [
-        ("unet", (16, 8), "needs a list of 5, each a whole number of at least 1, as in [256, 128, 64, 32, 16]"),
+        ("unet", (16, 8), "needs a list of 5, each a whole number of at least 1, for example [256, 128, 64, 32, 16]"),
         ("unetpp", (32, 16, 16, 8, 0), "needs a list of 5"),
         ("unetpp", (32, 16, 16, 8, 2.5), "needs a list of 5"),
-        ("fpn", (16, 16), "needs a list of 2, each a whole number of at least 1, the last a multiple of 32, as in"),
-        ("deeplabv3plus", 16, "needs a list of 1, each a whole number of at least 1, as in [256]"),
+        (
+            "fpn",
+            (16, 16),
+            "needs a list of 2, each a whole number of at least 1, the last a multiple of 32, for example",
+        ),
+        ("deeplabv3plus", 16, "needs a list of 1, each a whole number of at least 1, for example [256]"),
     ],
 )
 def test_widths_that_a_decoder_cannot_take(decoder: str, widths: Any, needed: str) -> None:

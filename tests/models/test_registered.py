@@ -257,7 +257,7 @@ def test_one_input_channel(name: str) -> None:
     network = build_tiny(name, in_channels=1)
     output = run(network, images(1, channels=1))
     assert output.mask.shape == (1, 1, *SIZE)
-    with pytest.raises(InputError, match="images have 3 channels, the network was built with in_channels=1"):
+    with pytest.raises(InputError, match="images have 3 channels, but the network was built with in_channels=1"):
         network(images())
 
 
@@ -268,8 +268,8 @@ def test_sizes_that_are_no_multiple_are_answered_with_the_nearest(name: str) -> 
     with pytest.raises(InputError) as caught:
         network(torch.zeros(1, 3, 4 * divisor + 1, 3 * divisor - 1))
     assert str(caught.value) == (
-        f"images are {4 * divisor + 1}x{3 * divisor - 1} (height x width), which the network cannot take: both have to "
-        f"be multiples of {divisor}; the nearest valid size is {4 * divisor}x{3 * divisor}"
+        f"images are {4 * divisor + 1}x{3 * divisor - 1} (height x width), but the network "
+        f"needs multiples of {divisor}; the nearest valid size is {4 * divisor}x{3 * divisor}"
     )
     assert run(network, torch.zeros(1, 3, 4 * divisor, 3 * divisor)).mask.shape[2:] == (4 * divisor, 3 * divisor)
 
@@ -277,9 +277,9 @@ def test_sizes_that_are_no_multiple_are_answered_with_the_nearest(name: str) -> 
 @every_network
 def test_other_ranks_and_dtypes_are_refused(name: str) -> None:
     network = build_tiny(name)
-    with pytest.raises(InputError, match=r"images have shape \(3, 64, 96\), needed is \(batch, 3, height, width\)"):
+    with pytest.raises(InputError, match=r"images have shape \(3, 64, 96\): expected \(batch, 3, height, width\)"):
         network(images()[0])
-    with pytest.raises(InputError, match=r"images are torch\.uint8, needed is a floating type: divide by 255"):
+    with pytest.raises(InputError, match=r"expected images of a floating-point type, got torch\.uint8: divide by 255"):
         network(torch.zeros(1, 3, *SIZE, dtype=torch.uint8))
 
 

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -26,17 +27,11 @@ BEGIN, END = "<!-- zoo:begin -->", "<!-- zoo:end -->"
 class Small(acsnet.MultiTaskModel):
     divisor = 1
 
-    def __init__(
-        self,
-        num_classes: int = 3,
-        in_channels: int = 3,
-        encoder_weights: str | None = None,
-        tasks: tuple[str, ...] = _registry.TASKS,
-    ) -> None:
-        super().__init__(num_classes, in_channels, tasks)
-        self.encoder = nn.Conv2d(in_channels, 8, 3, stride=2, padding=1, bias=False)
+    def __init__(self, **contract: Any) -> None:
+        super().__init__(**contract)
+        self.encoder = nn.Conv2d(self.in_channels, 8, 3, stride=2, padding=1, bias=False)
         self.mask = nn.ConvTranspose2d(8, 1, 2, stride=2)
-        self.label = nn.Linear(8, num_classes)
+        self.label = nn.Linear(8, self.num_classes)
 
     def forward_tasks(self, images: torch.Tensor) -> acsnet.MultiTaskOutput:
         x = self.encoder(images)

@@ -205,10 +205,14 @@ def test_a_pruned_network_is_a_network_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("arguments", "depth", "message"),
     [
-        ({}, 0, r"depth is 0: it has to be a whole number from 1 to 3"),
-        ({}, 4, r"depth is 4: it has to be a whole number from 1 to 3"),
-        ({"deep_supervision": False}, 2, r"without deep_supervision there is no mask at depth 2"),
-        ({"tasks": ["classification"]}, 2, r"tasks \('classification',\) has no mask to prune"),
+        ({}, 0, r"depth is 0: expected a whole number from 1 to 3"),
+        ({}, 4, r"depth is 4: expected a whole number from 1 to 3"),
+        (
+            {"deep_supervision": False},
+            2,
+            r"there is no mask at depth 2 without deep supervision: .* deep_supervision=True",
+        ),
+        ({"tasks": ["classification"]}, 2, r"the tasks \('classification',\) has no mask to prune"),
     ],
 )
 def test_what_cannot_be_pruned(arguments: dict[str, Any], depth: int, message: str) -> None:
@@ -277,15 +281,14 @@ def test_under_autocast_the_product_is_float32() -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("unetpp", {"width": 0}, r"width is 0: it has to be a whole number of at least 1"),
-        ("unetpp", {"depth": 6}, r"depth is 6: it has to be a whole number from 1 to 5"),
-        ("unetpp", {"encoder_weights": "imagenet"}, r"encoder_weights is 'imagenet': this network has no pre-trained"),
+        ("unetpp", {"width": 0}, r"width is 0: expected a whole number of at least 1"),
+        ("unetpp", {"depth": 6}, r"depth is 6: expected a whole number from 1 to 5"),
         (
             "unetpp_refined",
             {"num_classes": 2},
-            r'needs a "normal" class beside others, got num_classes=2 and normal_index=2: name the index of the normal',
+            r'needs the class "normal" and at least one other, got num_classes=2 and normal_index=2: set normal_index',
         ),
-        ("unetpp_refined", {"num_classes": 1, "normal_index": 0}, r'needs a "normal" class beside others'),
+        ("unetpp_refined", {"num_classes": 1, "normal_index": 0}, r'needs the class "normal" and at least one other'),
         ("unetpp_refined", {"normal_index": -1}, r"normal_index is -1: it has to be a class index of at least 0"),
     ],
 )

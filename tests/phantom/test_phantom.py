@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from acsnet.errors import DataError, InputError
+from acsnet.labels import CLASS_NAMES
 from acsnet.phantom import phantom as phantom_module
 from acsnet.phantom.lesion import AREA_LIMITS, Lesion, add_lesion, draw_lesion
 from acsnet.phantom.overlay import draw_calipers, draw_caption
-from acsnet.phantom.phantom import LABELS, Phantom, make_phantom, write_phantoms
+from acsnet.phantom.phantom import Phantom, make_phantom, write_phantoms
 from acsnet.phantom.speckle import PointSpread, log_compress, speckle_envelope
 from acsnet.phantom.tissue import Medium, shadow_db
 
@@ -21,7 +22,7 @@ SHAPE = (256, 256)
 
 @pytest.fixture(scope="module")
 def phantoms() -> dict[str, list[Phantom]]:
-    return {label: [make_phantom(label, seed) for seed in range(24)] for label in LABELS}
+    return {label: [make_phantom(label, seed) for seed in range(24)] for label in CLASS_NAMES}
 
 
 def homogeneous_envelope(looks: int) -> np.ndarray:
@@ -102,7 +103,7 @@ def test_log_compression_maps_the_dynamic_range_to_gray() -> None:
 # Pictures
 
 
-@pytest.mark.parametrize("label", LABELS)
+@pytest.mark.parametrize("label", CLASS_NAMES)
 def test_same_seed_same_bytes(label: str) -> None:
     first, again, other = make_phantom(label, 3), make_phantom(label, 3), make_phantom(label, 4)
     assert first.image.tobytes() == again.image.tobytes()
@@ -111,7 +112,7 @@ def test_same_seed_same_bytes(label: str) -> None:
 
 
 @pytest.mark.parametrize("size", [(64, 64), (64, 640), (301, 77), (200, 333)])
-@pytest.mark.parametrize("label", LABELS)
+@pytest.mark.parametrize("label", CLASS_NAMES)
 def test_any_size(label: str, size: tuple[int, int]) -> None:
     for seed in range(3):
         made = make_phantom(label, seed, size)

@@ -28,12 +28,12 @@ from acsnet.data.datasets.entry import DatasetEntry, RemoteFile, register_datase
 from acsnet.data.datasets.record_collector import Gathering, check_root
 from acsnet.data.image_files import natural_order
 from acsnet.data.records import Record, Spacing
+from acsnet.labels import CLASS_NAMES
 
 logger = logging.getLogger(__name__)
 
 NAME = "breast"
 TITLE = "BrEaST"
-CLASSES = ("benign", "malignant", "normal")
 WORKBOOK = "BrEaST-Lesions-USG-clinical-data*.xlsx"
 _COLUMNS = ("CaseID", "Image_filename", "Mask_tumor_filename", "Pixel_size", "Classification")
 _IMAGE = re.compile(r"case\d+\.png")
@@ -42,7 +42,7 @@ _PLAUSIBLE = (0.02, 0.2)
 _MILLIMETER, _CENTIMETER = 1.0, 10.0
 
 
-def scan_breast(root: Path, classes: Sequence[str] = CLASSES) -> tuple[list[Record], list[str]]:
+def scan_breast(root: Path, classes: Sequence[str] = CLASS_NAMES) -> tuple[list[Record], list[str]]:
     """Read the records of some classes, in the workbook's order, and what is wrong with the set.
 
     Raises:
@@ -53,7 +53,7 @@ def scan_breast(root: Path, classes: Sequence[str] = CLASSES) -> tuple[list[Reco
     lines = read_table(workbook, _COLUMNS)
     files = {path.name: path for path in root.rglob("*.png") if path.name[0] != "."}
     sizes = _pixel_sizes(lines)
-    gathering = Gathering(root, NAME, classes, CLASSES)
+    gathering = Gathering(root, NAME, classes, CLASS_NAMES)
     for line, size in zip(lines, sizes, strict=True):
         names = [name.strip() for name in line.cells["Mask_tumor_filename"].split("&") if name.strip()]
         masks = [files.get(name, root / name) for name in names]
@@ -95,7 +95,7 @@ register_dataset(
         license="CC BY 4.0: name the authors and cite the publication and the data",
         page="https://www.cancerimagingarchive.net/collection/breast-lesions-usg/",
         scan=scan_breast,
-        classes=CLASSES,
+        classes=CLASS_NAMES,
         files=(
             RemoteFile(
                 "BrEaST-Lesions-USG-clinical-data-Dec-15-2023.xlsx",

@@ -13,15 +13,15 @@ from acsnet.data.datasets.entry import DatasetEntry, RemoteFile, register_datase
 from acsnet.data.image_files import image_files, image_stem, is_mask, problem_list
 from acsnet.data.records import Record
 from acsnet.errors import DataError
+from acsnet.labels import CLASS_NAMES
 
-CLASSES = ("benign", "malignant", "normal")
 _HOW_TO_GET = (
     "download BUSI (python tools/download.py busi) and set data.root to the folder that holds benign/, malignant/ and "
     "normal/, or make phantoms: python tools/phantom.py --out phantoms"
 )
 
 
-def read_busi(root: Path, classes: Sequence[str] = CLASSES) -> list[Record]:
+def read_busi(root: Path, classes: Sequence[str] = CLASS_NAMES) -> list[Record]:
     """Read the records of some classes of a folder in BUSI's layout; a class without a folder is left out.
 
     Returns:
@@ -37,7 +37,7 @@ def read_busi(root: Path, classes: Sequence[str] = CLASSES) -> list[Record]:
     return records
 
 
-def scan_busi(root: Path, classes: Sequence[str] = CLASSES) -> tuple[list[Record], list[str]]:
+def scan_busi(root: Path, classes: Sequence[str] = CLASS_NAMES) -> tuple[list[Record], list[str]]:
     """As :func:`read_busi`, but give the images without mask and the masks without image as a list of problems.
 
     Raises:
@@ -91,7 +91,7 @@ register_dataset(
         ),
         page="https://scholar.cu.edu.eg/?q=afahmy/pages/dataset",
         scan=scan_busi,
-        classes=CLASSES,
+        classes=CLASS_NAMES,
         folder="Dataset_BUSI_with_GT",
         files=(RemoteFile("Dataset_BUSI.zip", "https://scholar.cu.edu.eg/Dataset_BUSI.zip"),),
     )

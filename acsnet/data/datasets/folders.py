@@ -15,13 +15,13 @@ from acsnet.data.datasets.entry import DatasetEntry, register_dataset
 from acsnet.data.image_files import image_files, image_stem
 from acsnet.data.records import Record
 from acsnet.errors import DataError
+from acsnet.labels import CLASS_NAMES
 
 NAME = "folders"
-CLASSES = ("benign", "malignant", "normal")
 _LAYOUT = "expected images/<class>/<name>.png with masks/<class>/<name>.png"
 
 
-def scan_folders(root: Path, classes: Sequence[str] = CLASSES) -> tuple[list[Record], list[str]]:
+def scan_folders(root: Path, classes: Sequence[str] = CLASS_NAMES) -> tuple[list[Record], list[str]]:
     """Read the records of some classes, by class in the order given, and what is wrong with the set.
 
     Raises:
@@ -69,7 +69,7 @@ register_dataset(
         license="",
         page="",
         scan=scan_folders,
-        classes=CLASSES,
+        classes=CLASS_NAMES,
         how_to_ask="it is yours: " + _LAYOUT,
     )
 )
