@@ -70,7 +70,7 @@ def test_its_share_of_the_whole_loss(weight: float) -> None:
 def test_a_teacher_without_a_task() -> None:
     student = MultiTaskOutput(torch.zeros(1, 1, 2, 2), torch.zeros(1, 2))
     for left, task in (("mask", "segmentation"), ("label", "classification")):
-        with pytest.raises(InputError, match=f"the teacher gives no logits for {task}: expected those of every task"):
+        with pytest.raises(InputError, match=f"the teacher has no logits for {task}: expected logits for every task"):
             DistillationLoss()(student, student._replace(**{left: None}))
 
 

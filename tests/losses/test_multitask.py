@@ -176,13 +176,13 @@ def test_wrong_tasks_are_refused():
 
 def test_outputs_that_do_not_fit_are_refused(output, mask):
     both = MultiTaskLoss(DiceLoss(), CrossEntropyLoss(), FixedWeighting(0.5))
-    with pytest.raises(InputError, match="the network gives no logits for segmentation"):
+    with pytest.raises(InputError, match="the network has no logits for segmentation"):
         both(output._replace(mask=None), mask, LABEL)
-    with pytest.raises(InputError, match="no target was given for segmentation"):
+    with pytest.raises(InputError, match="there is no target for segmentation"):
         both(output, None, LABEL)
-    with pytest.raises(InputError, match="the network gives no logits for classification"):
+    with pytest.raises(InputError, match="the network has no logits for classification"):
         both(output._replace(label=None), mask, LABEL)
-    with pytest.raises(InputError, match="no target was given for classification"):
+    with pytest.raises(InputError, match="there is no target for classification"):
         both(output, mask, None)
-    with pytest.raises(InputError, match="gives 2 auxiliary masks and deep_supervision has 1 weights"):
+    with pytest.raises(InputError, match="has 2 auxiliary masks and deep_supervision has 1 weights"):
         MultiTaskLoss(DiceLoss(), None, deep_supervision=(1.0,))(output, mask, None)
