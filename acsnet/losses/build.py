@@ -53,7 +53,8 @@ class WeightedSum(nn.Module):
         super().__init__()
         if not losses or len(losses) != len(weights):
             raise InputError(
-                f"received {len(losses)} losses and {len(weights)} weights: expected one weight per loss, and at least one"
+                f"received {len(losses)} losses and {len(weights)} weights: expected at least one loss, "
+                "and one weight per loss"
             )
         self.losses = nn.ModuleList(losses)
         self.weights = [check_range("the weight of a loss", weight, 0) for weight in weights]

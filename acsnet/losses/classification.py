@@ -79,9 +79,7 @@ class ClassFocalLoss(nn.Module):
         from monai.losses import FocalLoss as MonaiFocalLoss
 
         if 0 < check_range("gamma", gamma, 0) < 1:
-            raise InputError(
-                f"gamma is {gamma}: expected 0 or at least 1, between them the gradient can be infinite"
-            )
+            raise InputError(f"gamma is {gamma}: expected 0 or at least 1, between them the gradient can be infinite")
         self.register_buffer("alpha", to_class_weights("alpha", alpha), persistent=False)
         self.focal = MonaiFocalLoss(gamma=gamma, use_softmax=True, reduction="none")
 

@@ -56,7 +56,7 @@ def test_a_bin_has_its_upper_end():
 
 
 def test_no_bins_are_refused():
-    with pytest.raises(InputError, match="0 bins: expected 1 or more"):
+    with pytest.raises(InputError, match="the number of bins is 0: expected at least 1"):
         expected_calibration_error([0], [[1, 0]], bins=0)
 
 
@@ -64,7 +64,7 @@ def test_no_bins_are_refused():
 @pytest.mark.parametrize(
     ("labels", "probabilities", "match"),
     [
-        ([0, 1], [[1, 0]], r"shape is \(1, 2\): expected \(2, 2\), a row for each label and a column for each class"),
+        ([0, 1], [[1, 0]], r"shape is \(1, 2\): expected \(2, 2\), one row per label and one column per class"),
         ([0, 1], [1, 0], r"shape is \(2,\): expected \(2, 2\)"),
         ([0, 1], 0.5, r"shape is \(\): expected \(2, 0\)"),
         ([0, 2], [[1, 0], [0, 1]], "labels range from 0 to 2: expected 0 to 1"),
@@ -84,7 +84,7 @@ def test_reliability_bins_by_hand() -> None:
     assert images.tolist() == [0, 0, 2, 1]
     assert accuracy == pytest.approx([np.nan, np.nan, 0.5, 1], nan_ok=True)
     assert confidence == pytest.approx([np.nan, np.nan, 0.675, 0.9], nan_ok=True)
-    with pytest.raises(InputError, match="0 bins: expected 1 or more"):
+    with pytest.raises(InputError, match="the number of bins is 0: expected at least 1"):
         reliability_bins([0, 1, 0], probabilities, 0)
 
 

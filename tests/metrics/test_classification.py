@@ -183,7 +183,7 @@ def test_sensitivity_at_specificity_by_hand():
     [
         ([0, 1], [0.1, 0.2], 0.9, r"`positive` is int64 of shape \(2,\): expected booleans of shape \(N,\)"),
         ([[True, False]], [0.1, 0.2], 0.9, r"`positive` is bool of shape \(1, 2\)"),
-        ([True, False], [0.1], 0.9, r"scores are of shape \(1,\): expected 2 finite numbers, one a case"),
+        ([True, False], [0.1], 0.9, r"scores have shape \(1,\): expected 2 finite numbers, one per case"),
         ([True, False], [0.1, np.nan], 0.9, "expected 2 finite numbers"),
         ([True, False], [0.1, 0.2], 90, "specificity is 90: expected a number in 0 to 1"),
     ],
@@ -208,11 +208,11 @@ def test_wrong_input_of_a_ranking_is_refused(positive, scores, specificity, matc
             [0, 1],
             [[1, 0, 0], [0.5, 0.2, 0.2]],
             NAMES,
-            r"image 1 .* \(1 such images\): expected values in 0 to 1 with sum 1",
+            r"image 1 .* \(1 such images\): expected values in 0 to 1 with a sum of 1",
         ),
         ([0, 1], [[1, 0, 0], [1.5, -0.5, 0]], NAMES, "image 1 .* expected values in 0 to 1"),
         ([0, 1], [[1, 0, 0], [np.nan, 0, 0]], NAMES, "image 1 .* expected values in 0 to 1"),
-        ([0, 1], one_hot([0, 1]), ["a", "b", "a"], r"class names \['a', 'b', 'a'\] repeat"),
+        ([0, 1], one_hot([0, 1]), ["a", "b", "a"], r"class names \['a', 'b', 'a'\] are not unique"),
     ],
 )
 def test_wrong_input_is_refused(labels, probabilities, names, match):

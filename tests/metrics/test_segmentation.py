@@ -237,7 +237,7 @@ def test_empty_masks(prediction_empty, truth_empty, overlap):
 
 @pytest.mark.parametrize("spacing", [(0, 1), (1,), (1, math.inf), (math.nan, 1)])
 def test_wrong_pixel_sizes_are_refused(spacing):
-    message = r"spacing is \(.*\): expected two numbers above 0, millimeters a pixel \(vertical, horizontal\)"
+    message = r"spacing is \(.*\): expected two numbers above 0, millimeters per pixel \(vertical, horizontal\)"
     for function in (segmentation_metrics, hausdorff_distance_95, average_surface_distance):
         for pair in (PAIRS["blobs"], (rectangle(slice(0), slice(0)), rectangle(slice(0), slice(0)))):
             with pytest.raises(InputError, match=message):
