@@ -22,7 +22,7 @@ def build(**arguments: Any) -> ACSNet:
 
 
 def move(network: nn.Module) -> None:
-    """Move every parameter, so that none stands where it starts (offsets and modulations start at zero)."""
+    """Change all parameters from their initial values (those of offsets and modulations are zero)."""
     torch.manual_seed(1)
     with torch.no_grad():
         for parameter in network.parameters():
@@ -55,7 +55,7 @@ def up(x: torch.Tensor) -> torch.Tensor:
 
 
 def reference(network: ACSNet, images: torch.Tensor, groups: tuple[int, ...]) -> MultiTaskOutput:
-    """The five decoder steps and the classifier's three inputs; gates, attention and head have tests of their own.
+    """The five decoder steps and the three inputs of the classifier; gates, attention and head are tested elsewhere.
 
     ``groups`` are those of the normalizations of steps 1 to 5.
     """
@@ -124,7 +124,7 @@ def test_any_encoder_with_five_levels(encoder: str) -> None:
 
 
 @pytest.mark.parametrize("level", range(5))
-def test_each_width_is_its_level_s(level: int) -> None:
+def test_each_width_belongs_to_its_level(level: int) -> None:
     widths = [16] * 5
     widths[level] = 32
     network = build(widths=widths)
@@ -142,7 +142,7 @@ def test_widths_have_to_be_five_multiples_of_16(widths: Any) -> None:
     assert str(caught.value) == f"widths is {widths!r}: expected five multiples of 16, finest first"
 
 
-def test_the_backend_is_handed_to_every_deformable_convolution() -> None:
+def test_all_deformable_convolutions_use_the_backend() -> None:
     network = build(backend="torchvision")
     backends = [module.backend for module in network.modules() if hasattr(module, "backend")]
     assert backends == ["torchvision"] * 4
@@ -156,7 +156,7 @@ def test_classification_alone_has_two_gates_and_one_decoder_level() -> None:
     assert not hasattr(network, "join2")
 
 
-def test_the_largest_maps_that_are_cheap_to_compute_are_not_kept() -> None:
+def test_the_largest_maps_that_are_cheap_to_compute_are_recomputed() -> None:
     network = build()
     kept = set()
 
@@ -171,7 +171,7 @@ def test_the_largest_maps_that_are_cheap_to_compute_are_not_kept() -> None:
     assert len(kept) == 2
 
 
-def test_a_task_alone_gives_what_it_gives_beside_the_other() -> None:
+def test_a_single_task_has_the_same_output_as_with_both() -> None:
     both = build().eval()
     images = torch.randn(1, 3, 64, 64)
     for task, field in (("segmentation", "mask"), ("classification", "label")):
@@ -193,7 +193,7 @@ def assert_same(ours: MultiTaskOutput, theirs: MultiTaskOutput) -> None:
 SHALLOW = "resnet18"
 
 
-def test_compiled_whole() -> None:
+def test_compiled_as_one_graph() -> None:
     network = build(encoder=SHALLOW).eval()
     move(network)
     compiled = torch.compile(network, backend="aot_eager", fullgraph=True)
@@ -244,7 +244,7 @@ def test_networks_built_without_the_registry_check_their_tasks_too(tasks: Any) -
         ACSNet(tasks=tasks)
 
 
-def test_a_network_has_to_say_what_it_computes() -> None:
+def test_a_network_must_define_forward_tasks() -> None:
     with pytest.raises(TypeError, match=r"abstract.*forward_tasks"):
         MultiTaskModel(3, 3, ["segmentation"])  # type: ignore[abstract]
 
@@ -262,7 +262,7 @@ def test_channels() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.bool])
-def test_integers_are_no_images(dtype: torch.dtype) -> None:
+def test_integer_images_are_refused(dtype: torch.dtype) -> None:
     message = rf"^expected images of a floating-point type, got {dtype}: divide by 255 and normalize first$"
     with pytest.raises(InputError, match=message):
         check_images(torch.zeros(1, 3, 64, 64, dtype=dtype), 3, 32)

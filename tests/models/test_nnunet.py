@@ -35,7 +35,7 @@ def block(before: int, after: int) -> int:
 
 
 def parameters_of_nnunet(in_channels: int, classes: int) -> tuple[int, int]:
-    """Of the masks' network and of the classifier, at the published widths."""
+    """Parameters of the mask network and of the classifier, at the published widths."""
     widths = [32, 64, 128, 256, 320, 320]
     total = sum(block(a, b) + block(b, b) for a, b in zip([in_channels, *widths], widths, strict=False))
     for coarse, fine in zip(widths[1:], widths, strict=False):
@@ -111,7 +111,7 @@ def reference(p: dict[str, torch.Tensor], x: torch.Tensor) -> tuple[list[torch.T
     return masks, functional.linear(hidden, p[f"{prefix}.3.weight"], p[f"{prefix}.3.bias"])
 
 
-def test_the_network_is_the_described_one_written_plainly() -> None:
+def test_the_network_equals_a_plain_implementation() -> None:
     network = tiny().double()
     masks, label = reference(network.state_dict(), images().double())
     output = network.train()(images().double())
@@ -125,13 +125,13 @@ def test_the_network_is_the_described_one_written_plainly() -> None:
     assert at_inference.aux == ()
 
 
-def test_without_deep_supervision_there_are_no_further_masks() -> None:
+def test_without_deep_supervision_aux_is_empty() -> None:
     network = tiny(deep_supervision=False).train()
     assert network(images()).aux == ()
     assert not any(key.startswith("aux_heads") for key in network.state_dict())
 
 
-def test_a_classifier_alone_looks_no_further_than_the_deepest_decoder_level() -> None:
+def test_a_classifier_alone_ends_at_the_deepest_decoder_level() -> None:
     network = tiny(tasks=["classification"])
     assert [key for key, _ in network.named_children()] == ["encoder", "bottleneck", "decoder", "cls_head"]
     assert list(network.decoder) == ["4"]

@@ -15,7 +15,7 @@ from acsnet.models import Contract, _registry, create_model, list_models, model_
 
 @pytest.fixture
 def own_entries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Registrations of a test end with it."""
+    """Restore the registry after the test."""
     monkeypatch.setattr(_registry, "_ENTRIES", dict(_registry._ENTRIES))
 
 
@@ -48,7 +48,7 @@ def register_toy(name: str = "toy", **arguments: Any) -> None:
 # --- look-up ---------------------------------------------------------------------------------------------------------
 
 
-def test_look_up_gives_the_value() -> None:
+def test_look_up_returns_the_value() -> None:
     assert look_up("color", "red", {"red": 1, "blue": 2}, "") == 1
 
 
@@ -61,13 +61,13 @@ def test_look_up_gives_the_value() -> None:
         (None, "", "unknown color None: known: blue, dark red, red"),
     ],
 )
-def test_look_up_says_what_was_meant(name: Any, listing: str, message: str) -> None:
+def test_look_up_suggests_near_matches(name: Any, listing: str, message: str) -> None:
     with pytest.raises(UnknownNameError) as caught:
         look_up("color", name, {"red": 1, "dark red": 2, "blue": 3}, listing)
     assert str(caught.value) == message
 
 
-def test_look_up_gives_at_most_three_names() -> None:
+def test_look_up_suggests_at_most_three_names() -> None:
     options = dict.fromkeys(f"unet{i}" for i in range(9))
     with pytest.raises(UnknownNameError, match=r"did you mean 'unet.' or 'unet.' or 'unet.'\?"):
         look_up("network", "unet", options, "")

@@ -71,7 +71,7 @@ def test_what_is_counted() -> None:
     )
 
 
-def test_figures_are_those_of_a_real_network() -> None:
+def test_counts_of_a_real_network() -> None:
     network = acsnet.create_model("fpn_resnet50")
     assert summarize("fpn_resnet50").parameters == sum(parameter.numel() for parameter in network.parameters())
     with pytest.raises(UnknownNameError, match="unknown network 'fpn_resnet5'"):
@@ -111,7 +111,7 @@ def test_markdown_table() -> None:
 
 
 @pytest.mark.usefixtures("small_zoo")
-def test_readme_is_rewritten_between_its_markers_alone(tmp_path: Path) -> None:
+def test_readme_is_rewritten_only_between_its_markers(tmp_path: Path) -> None:
     path = tmp_path / "README.md"
     path.write_text(f"before\n\n{BEGIN}\nan old table\n{END}\n\nafter\n")
     with pytest.raises(InputError, match=rf"README\.md is stale: regenerate .* tools/models\.py --readme {path}"):
