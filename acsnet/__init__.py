@@ -1,9 +1,9 @@
 """The model zoo for breast-ultrasound segmentation and classification.
 
 ``create_model`` builds a network by its name; ``list_models`` lists the names. ``load_model`` rebuilds a network from a
-checkpoint; ``list_checkpoints`` lists the released checkpoints, and ``from_pretrained`` loads a network from a folder or
-from the Hugging Face Hub. ``Predictor`` applies a network to images. ``ops``, ``layers``, ``losses`` and ``metrics`` can
-be used on their own.
+checkpoint, ``list_checkpoints`` lists the released checkpoints, and ``from_pretrained`` loads a network from a folder
+or from the Hugging Face Hub. ``Predictor`` applies a network to images. The packages ``ops``, ``layers``, ``losses``
+and ``metrics`` can be used on their own.
 
 Example:
     >>> import torch

@@ -145,8 +145,8 @@ def test_layers_that_do_not_match_are_named(published: Tensors) -> None:
     with pytest.raises(CheckpointError) as caught:
         import_acsnet_weights(published, ACSNet(num_classes=3))
     assert str(caught.value) == (
-        "the weights do not match ACSNet: classfer has classfer.xclassify.x2 (weight (2, 640), bias (2,)) where cls_head "
-        "has cls_head.classify.2 (weight (3, 640), bias (3,))"
+        "the weights do not match ACSNet: classfer has classfer.xclassify.x2 (weight (2, 640), bias (2,)) where "
+        "cls_head has cls_head.classify.2 (weight (3, 640), bias (3,))"
     )
     smaller = {**published, "sa2.xaverage_map.weight": torch.zeros(1, 2, 3, 3)}
     with pytest.raises(
@@ -177,7 +177,9 @@ def test_wrong_renamed_layers(published: Tensors) -> None:
         import_acsnet_weights(published, model, renamed={"a": "out"})
     with pytest.raises(CheckpointError, match=r"out\.x0 cannot be assigned to a: there is no layer a"):
         import_acsnet_weights(published, model, renamed={"out.x0": "a"})
-    message = r"out\.x0 \(weight \(128, 128, 3, 3\), bias \(128,\)\) cannot be assigned to join3\.reduce\.0 \(weight \(256, 51"
+    message = (
+        r"out\.x0 \(weight \(128, 128, 3, 3\), bias \(128,\)\) cannot be assigned to join3\.reduce\.0 \(weight \(256,"
+    )
     with pytest.raises(CheckpointError, match=message):
         import_acsnet_weights(published, model, renamed={"out.x0": "join3.reduce.0"})
 
