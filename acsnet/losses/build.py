@@ -121,6 +121,6 @@ def _build(
     try:
         signature.bind(**arguments)
     except TypeError as error:
-        taken = ", ".join(signature.parameters) or "none"
-        raise InputError(f"{kind} {name!r}: {error}; its arguments are: {taken}") from error
+        names = ", ".join(signature.parameters) or "none"
+        raise InputError(f"{kind} {name!r}: {error}; its arguments are: {names}") from error
     return builder(**arguments)

@@ -38,8 +38,8 @@ class MultiTaskOutput(NamedTuple):
 class MultiTaskModel(HubModel, nn.Module, ABC):
     """Base class of the networks: checks the input, then calls :meth:`forward_tasks`.
 
-    A subclass takes the arguments below by ``**contract`` and hands them on, so that they are documented here only; see
-    :class:`~acsnet.models.Contract`.
+    A subclass accepts the arguments below as ``**contract`` and passes them on, so that they are documented only here;
+    see :class:`~acsnet.models.Contract`.
 
     Args:
         num_classes: K, the number of classes of the class logits.

@@ -1,4 +1,4 @@
-"""The arguments that every network of the zoo takes, and the checks of arguments that are counts."""
+"""The common arguments of all networks, and checks of arguments."""
 
 from collections.abc import Sequence
 from typing import TypedDict
@@ -9,9 +9,9 @@ from acsnet.labels import TASKS
 
 
 class Contract(TypedDict, total=False):
-    """Keyword arguments that every network takes; each of them has a default.
+    """Keyword arguments that every network accepts; all of them have a default.
 
-    A network hands them on to its base class: ``def __init__(self, ..., **contract: Unpack[Contract])``, then
+    A network passes them on to its base class: ``def __init__(self, ..., **contract: Unpack[Contract])``, then
     ``super().__init__(**contract)``.
 
     Attributes:

@@ -10,11 +10,10 @@ library.
                                                |
                                                +-- deepest map: pooling, dropout, linear layer -- class logits
 
-Choices of this implementation where the publication gives no details: the classifier takes the deepest map of the
-encoder (448 channels for EfficientNet-B4, without its last 1x1 convolution) and has dropout at a rate of 0.2;
-DeepLabV3+ dilates the last encoder level, so that its stride is 16, also if classification is the only task; the
-weights of all decoders and mask heads are initialized as in that library's U-Net (He et al. in the decoder, Glorot in
-the head).
+Choices of this implementation: the classifier takes the deepest map of the encoder (448 channels for EfficientNet-B4,
+without its last 1x1 convolution) and has a dropout rate of 0.2; DeepLabV3+ dilates the last encoder level, so that its
+stride is 16, also if classification is the only task; the weights of all decoders and mask heads are initialized as in
+the U-Net of segmentation_models_pytorch (He et al. in the decoder, Glorot in the head).
 
 Beyond the publication: any timm encoder with five feature levels, any number of classes and input channels, other
 decoder widths, and either task alone.

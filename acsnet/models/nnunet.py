@@ -10,15 +10,14 @@ Nature Methods, 2021.
     level 1      E1 ---------------- D1       mask for training  D: decoder, upsampled level below and skip
     level 2         E2 ---------- D2          mask for training  B: bottleneck below a fifth pooling
     level 3            E3 ---- D3             mask for training
-    level 4               E4 D4               classifier: takes E4, B and D4
+    level 4               E4 D4               inputs of the classifier: E4, B, D4
     level 5                B
 
-Choices of this implementation where the publication gives no details: the five levels are those of the encoder, and the
-bottleneck is a sixth stage below a fifth pooling, as wide as the fifth level (4x4 at the published 128x128, the
-smallest map of nnU-Net). The decoder then has five levels, too: the upper four have a mask, and the deepest is an input
-of the classifier, together with the deepest encoder level (both at stride 16) and the bottleneck (stride 32), which is
-upsampled bilinearly to their size. The conv blocks of the classifier are one 3x3 convolution each. Masks are 1x1
-convolutions.
+Choices of this implementation: the five levels are those of the encoder, and the bottleneck is a sixth stage below a
+fifth pooling, as wide as the fifth level (4x4 at the published 128x128, the smallest map of nnU-Net). The decoder then
+has five levels, too: the upper four have a mask, and the deepest is an input of the classifier, together with the
+deepest encoder level (both at stride 16) and the bottleneck (stride 32), which is upsampled bilinearly to their size.
+The conv blocks of the classifier are one 3x3 convolution each. Masks are 1x1 convolutions.
 """
 
 import torch
