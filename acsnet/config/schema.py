@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from acsnet.labels import CLASS_NAMES, TASKS, Task
+from acsnet.labels import CLASS_NAMES, NORMAL, TASKS, Task
 
 Subset = Literal["train", "val", "test", "all"]
 # Strict: pydantic would else take true for 1 and "40" for 40.
@@ -328,7 +328,7 @@ class Config(Section):
     @model_validator(mode="after")
     def _refining_has_what_it_needs(self) -> "Config":
         refining = self.evaluation.refining
-        both = len(self.model.tasks) == 2 and "normal" in self.data.classes
+        both = len(self.model.tasks) == 2 and NORMAL in self.data.classes
         if (refining.empty_mask_for_normal or refining.normal_for_empty_mask) and not both:
             raise ValueError(
                 "evaluation.refining needs both tasks and a class 'normal' in data.classes: set both of its directions "
