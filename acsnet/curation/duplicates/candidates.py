@@ -8,8 +8,8 @@ from tqdm.auto import tqdm
 
 from acsnet.curation.duplicates.description import Description, Float32Array
 
-# Neighbors per image in each embedding, for the image as it is and for its mirror image. Copies are often cropped, so
-# the local features propose more than the thumbnails; mirrored copies are rare.
+# Neighbors per image in each embedding, for the image as it is and for its mirror image. Local features propose more
+# than thumbnails, because they also recognize crops.
 _FEATURE_NEIGHBORS = 8
 _MIRRORED_FEATURE_NEIGHBORS = 4
 _THUMBNAIL_NEIGHBORS = 3

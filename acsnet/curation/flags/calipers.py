@@ -11,7 +11,7 @@ from acsnet.curation.flags.ink import Ink, boxes_overlap
 from acsnet.curation.flags.text import TextRow, belongs_to_row
 from acsnet.data.images import UInt8Array
 
-# Length of a bar from end to end. Shorter crosses cannot be distinguished from noise, longer ones are not calipers.
+# Length of a bar from end to end.
 _MIN_BAR_PIXELS = 7
 _MAX_BAR_SHARE = 0.06  # of the longer side of the image
 # The two parts of a bar on either side of the crossing differ by at most this, so that corners are not crosses.
@@ -19,7 +19,7 @@ _MAX_ARM_DIFFERENCE_PIXELS = 2
 _MAX_ARM_DIFFERENCE_SHARE = 0.25  # of the length of the bar
 # Longer side of the box of a cross, relative to its shorter side.
 _MAX_ASPECT_RATIO = 1.25
-# Mean contrast along the bars; crossing fibers of bright tissue have less.
+# Mean contrast along the bars of a cross.
 _MIN_CONTRAST_GRAY_LEVELS = 80
 # Share of ink pixels in the box of a cross: the area between the arms must be free.
 _MAX_INK_SHARE = 0.6
@@ -49,7 +49,7 @@ def find_crosses(inks: Sequence[Ink]) -> list[Cross]:
     for ink in inks:
         _add_crosses(upright, ink, _UPRIGHT_DIRECTIONS)
         _add_crosses(slanting, ink, _SLANTING_DIRECTIONS)
-    # A thick upright cross contains a slanting one.
+    # A mark that passes as both is counted once.
     separate = [box for box in slanting if not any(boxes_overlap(box, other) for other in upright)]
     return [*(Cross(False, box) for box in upright), *(Cross(True, box) for box in separate)]
 

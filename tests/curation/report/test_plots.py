@@ -15,7 +15,7 @@ from acsnet.data import Record
 
 
 def make_findings(*images: tuple[str, tuple[int, int] | None, int]) -> Findings:
-    """Make findings of images (class, size, gray value of all pixels); a negative gray value gives an empty histogram."""
+    """Make findings of images (class, size, gray value); a negative gray value gives an empty histogram."""
     count = len(images)
     histograms = np.zeros((count, 256))
     for row, (_, _, gray) in zip(histograms, images, strict=True):
