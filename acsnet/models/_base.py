@@ -77,15 +77,19 @@ class MultiTaskModel(HubModel, nn.Module, ABC):
 
         Raises:
             InputError: if rank, dtype, number of channels or size of the images is not valid. This is not checked
-                during compilation and export, where sizes are symbols.
+                during compilation, export and tracing, where sizes are symbols.
         """
-        if not torch.compiler.is_compiling():
+        if not _is_traced(images):
             check_images(images, self.in_channels, self.divisor)
         return self.forward_tasks(images)
 
     @abstractmethod
     def forward_tasks(self, images: torch.Tensor) -> MultiTaskOutput:
         """Compute the logits of images that have been checked."""
+
+
+def _is_traced(images: object) -> bool:
+    return torch.compiler.is_compiling() or isinstance(images, torch.fx.Proxy)
 
 
 def check_images(images: torch.Tensor, in_channels: int, divisor: int) -> None:
