@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from acsnet.cli import run
-from acsnet.phantom.phantom import write_phantoms
+from acsnet.phantom.generation import write_phantoms
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -1,7 +1,7 @@
-"""Unpacking an archive from elsewhere: nothing outside the folder, no links, no more than was agreed.
+"""Safe unpacking of downloaded archives: nothing outside the folder, no links, no more data than allowed.
 
-Every name in the archive is looked at before the first byte is written; sizes are counted again while writing, since an
-archive can lie about them. File modes and owners are not taken over.
+Every name in the archive is checked before the first byte is written. Sizes are counted again while writing, since an
+archive can declare wrong ones. File modes and owners are ignored.
 """
 
 import lzma
@@ -19,11 +19,12 @@ from acsnet.errors import DownloadError
 
 MAX_BYTES = 8 * 10**9
 MAX_FILES = 100_000
-_CHUNK = 1 << 18
-_SHOWN = 10
-_ENCRYPTED = 0x1
-# What the standard library raises for archives that are broken, encrypted or compressed in an unknown way.
-_BROKEN = (
+_CHUNK_BYTES = 1 << 18
+_MAX_NAME_BYTES = 255
+_MAX_SHOWN_PROBLEMS = 10
+_FLAG_ENCRYPTED = 0x1
+# The standard library raises these for archives that are damaged, encrypted or compressed in an unknown way.
+_ARCHIVE_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
     lzma.LZMAError,
@@ -33,36 +34,36 @@ _BROKEN = (
     RuntimeError,
     ValueError,
 )
-# What file managers leave in archives.
-_CLUTTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
+# Files that file managers leave in archives.
+_FILE_MANAGER_FILES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 
 
 def unpack(archive: Path, folder: Path, max_bytes: int = MAX_BYTES, max_files: int = MAX_FILES) -> None:
-    """Unpack a zip archive into a folder that exists and is nobody else's.
+    """Unpack a zip archive into an existing folder that no other process uses.
 
     Args:
-        archive: the file.
-        folder: where its content goes; it is left as it is where the archive is refused, and half filled where it turns
-            out broken on the way: unpack into a temporary folder, and rename that.
-        max_bytes: the size of all files together above which it is refused.
-        max_files: the same for their number.
+        archive: Zip file.
+        folder: Target folder. It is unchanged if the archive is refused, but incomplete if the archive turns out to be
+            damaged while it is unpacked: unpack into a temporary folder, and rename that.
+        max_bytes: Largest total size of the files.
+        max_files: Largest number of files.
 
     Raises:
-        DownloadError: for an archive that is broken or encrypted, has too much in it, or has names that lead out of the
-            folder, links or other things that are no files, or two files of one name; all of them listed.
-        DiskFullError: where the disk has no room for what it says to hold.
+        DownloadError: If the archive is damaged, encrypted or too large, or contains names that lead out of the folder,
+            links, devices, or two files with one name; all of them are listed.
+        DiskFullError: If the disk has less space than the files need.
     """
     try:
         with _open(archive) as opened:
-            members = [info for info in opened.infolist() if not _is_clutter(info)]
+            members = [info for info in opened.infolist() if not _is_from_file_manager(info)]
             _check(archive, members, max_bytes, max_files)
             _check_space(archive, folder, sum(info.file_size for info in members))
-            left = max_bytes
+            remaining = max_bytes
             for info in members:
-                left -= _write(opened, info, folder, left)
-    except _BROKEN as error:
+                remaining -= _write(opened, info, folder, remaining)
+    except _ARCHIVE_ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise DownloadError(f"{archive} cannot be unpacked ({reason}): fetch it again") from error
+        raise DownloadError(f"{archive} cannot be unpacked ({reason}): download it again") from error
 
 
 def _open(archive: Path) -> zipfile.ZipFile:
@@ -75,47 +76,47 @@ def _open(archive: Path) -> zipfile.ZipFile:
 def _chunks(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
     try:
         with opened.open(info) as source:
-            while chunk := source.read(_CHUNK):
+            while chunk := source.read(_CHUNK_BYTES):
                 yield chunk
     except OSError as error:
-        # A place in the file that cannot be.
+        # The archive names a position outside the file.
         raise zipfile.BadZipFile(error.strerror) from error
 
 
-def _is_clutter(info: zipfile.ZipInfo) -> bool:
+def _is_from_file_manager(info: zipfile.ZipInfo) -> bool:
     path = PurePosixPath(info.filename)
-    return path.parts[:1] == ("__MACOSX",) or path.name in _CLUTTER
+    return path.parts[:1] == ("__MACOSX",) or path.name in _FILE_MANAGER_FILES
 
 
 def _check(archive: Path, members: Sequence[zipfile.ZipInfo], max_bytes: int, max_files: int) -> None:
     size = sum(info.file_size for info in members)
     if len(members) > max_files:
-        raise DownloadError(f"{archive} holds {len(members)} files, more than the {max_files} allowed: it is refused")
+        raise DownloadError(f"{archive} is refused: it has {len(members)} files; the limit is {max_files}")
     if size > max_bytes:
-        raise DownloadError(f"{archive} would unpack to {size} bytes, more than the {max_bytes} allowed: it is refused")
-    problems = [f"{info.orig_filename!r} {reason}" for info in members if (reason := _what_is_wrong(info))]
+        raise DownloadError(f"{archive} is refused: it would unpack to {size} bytes; the limit is {max_bytes}")
+    problems = [f"{info.orig_filename!r} {reason}" for info in members if (reason := _fault(info))]
     problems += _collisions(members)
     if problems:
-        more = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
-        raise DownloadError(problem_list(f"{archive} is refused", [*problems[:_SHOWN], *more]))
+        more = [f"and {len(problems) - _MAX_SHOWN_PROBLEMS} more"] if len(problems) > _MAX_SHOWN_PROBLEMS else []
+        raise DownloadError(problem_list(f"{archive} is refused", [*problems[:_MAX_SHOWN_PROBLEMS], *more]))
 
 
-def _what_is_wrong(info: zipfile.ZipInfo) -> str:
-    # zipfile cleans names up; what was there before is what the archive says.
+def _fault(info: zipfile.ZipInfo) -> str:
+    # zipfile sanitizes names: the original one is checked.
     name = info.orig_filename
     parts = name.removesuffix("/").split("/")
     kind = stat.S_IFMT(info.external_attr >> 16)
     if name.startswith("/") or "\\" in name or ":" in name or ".." in parts:
         return "leads out of the folder"
-    if not name.isprintable() or "" in parts or "." in parts or any(len(part.encode()) > 255 for part in parts):
-        return "is no name of a file"
+    if not name.isprintable() or "" in parts or "." in parts or any(len(part.encode()) > _MAX_NAME_BYTES for part in parts):
+        return "is not a valid file name"
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "is a link or a device"
-    return "is encrypted" if info.flag_bits & _ENCRYPTED else ""
+    return "is encrypted" if info.flag_bits & _FLAG_ENCRYPTED else ""
 
 
 def _collisions(members: Sequence[zipfile.ZipInfo]) -> list[str]:
-    """Name the files that would be written over each other, on file systems that do not tell case apart either."""
+    """List the files that would overwrite each other, also on file systems that ignore case."""
     files: set[str] = set()
     folders: set[str] = set()
     problems: list[str] = []
@@ -124,7 +125,7 @@ def _collisions(members: Sequence[zipfile.ZipInfo]) -> list[str]:
         if info.is_dir():
             folders.add(str(path))
         elif str(path) in files:
-            problems.append(f"{info.orig_filename!r} is there twice")
+            problems.append(f"{info.orig_filename!r} occurs twice")
         else:
             files.add(str(path))
         folders.update(str(parent) for parent in path.parents)
@@ -134,11 +135,11 @@ def _collisions(members: Sequence[zipfile.ZipInfo]) -> list[str]:
 def _check_space(archive: Path, folder: Path, size: int) -> None:
     free = shutil.disk_usage(folder).free
     if size > free:
-        raise DiskFullError(f"{archive} needs {size} bytes in {folder.parent}, which has {free} free: make room")
+        raise DiskFullError(f"{archive} needs {size} bytes in {folder.parent}, which has {free} free: free some space")
 
 
-def _write(opened: zipfile.ZipFile, info: zipfile.ZipInfo, folder: Path, left: int) -> int:
-    """Write one member and give its size."""
+def _write(opened: zipfile.ZipFile, info: zipfile.ZipInfo, folder: Path, limit: int) -> int:
+    """Write one member of at most ``limit`` bytes and return its size."""
     path = folder / info.filename
     if info.is_dir():
         path.mkdir(parents=True, exist_ok=True)
@@ -148,7 +149,7 @@ def _write(opened: zipfile.ZipFile, info: zipfile.ZipInfo, folder: Path, left: i
     with path.open("xb") as target:
         for chunk in _chunks(opened, info):
             size += len(chunk)
-            if size > left:
-                raise zipfile.BadZipFile("more comes out of it than it says")
+            if size > limit:
+                raise zipfile.BadZipFile("it contains more data than it declares")
             target.write(chunk)
     return size

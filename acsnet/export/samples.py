@@ -13,7 +13,7 @@ from acsnet.data.images import read_image
 from acsnet.inference.predict_files import find_images
 from acsnet.inference.preprocessing import prepare_images
 from acsnet.phantom import make_phantom
-from acsnet.phantom.phantom import LABELS
+from acsnet.phantom.generation import LABELS
 
 #: More add time and no case.
 MOST_IMAGES = 8

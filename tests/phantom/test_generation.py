@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from acsnet.errors import DataError, InputError
-from acsnet.phantom import phantom as phantom_module
+from acsnet.phantom import generation
 from acsnet.phantom.lesion import AREA_LIMITS, Lesion, add_lesion, draw_lesion
 from acsnet.phantom.overlay import draw_calipers, draw_caption
-from acsnet.phantom.phantom import LABELS, Phantom, make_phantom, write_phantoms
+from acsnet.phantom.generation import LABELS, Phantom, make_phantom, write_phantoms
 from acsnet.phantom.speckle import PointSpread, log_compress, speckle_envelope
 from acsnet.phantom.tissue import Medium, shadow_db
 
@@ -167,7 +167,7 @@ def test_picture_behind_the_lesion_is_brighter_if_benign_and_darker_if_malignant
     def behind_minus_beside(malignant: bool, seed: int) -> float:
         lesion, medium = a_lesion(malignant, seed), homogeneous_medium()
         add_lesion(medium, lesion, np.random.default_rng(seed))
-        image = phantom_module._scan(medium, np.random.default_rng(seed)).astype(float)
+        image = generation._scan(medium, np.random.default_rng(seed)).astype(float)
         rows, columns = np.nonzero(lesion.mask)
         band = image[rows.max() + 5 : rows.max() + 20]
         middle = slice(int(np.quantile(columns, 0.3)), int(np.quantile(columns, 0.7)) + 1)
@@ -272,7 +272,7 @@ def test_layout_is_that_of_busi(tmp_path: Path) -> None:
 
 
 def test_each_lesion_has_its_own_mask_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(phantom_module, "SECOND_LESION_RATE", 1.0)
+    monkeypatch.setattr(generation, "SECOND_LESION_RATE", 1.0)
     write_phantoms(tmp_path, {"benign": 4}, size=(96, 96), progress=False)
     seconds = sorted(tmp_path.glob("benign/*_mask_1.png"))
     assert seconds
@@ -308,7 +308,7 @@ def test_failed_write_leaves_no_part_of_a_file(tmp_path: Path, monkeypatch: pyte
     def no_space(source: Path, target: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(phantom_module.os, "replace", no_space)
+    monkeypatch.setattr(generation.os, "replace", no_space)
     message = f"{re.escape(str(tmp_path))}: cannot be written to .No space left on device.: choose another folder"
     with pytest.raises(DataError, match=message):
         write_phantoms(tmp_path, {"normal": 1}, size=(64, 64), progress=False)
