@@ -54,7 +54,9 @@ def speckle(size: tuple[int, int], axial: float, lateral: float, rng: np.random.
     shape = (2, size[0] + 2 * top, size[1] + 2 * left)
     # Looking up quantiles of the normal distribution by random bytes is ten times faster than drawing from it.
     drawn = np.frombuffer(rng.bytes(math.prod(shape)), np.uint8).reshape(shape)
-    components = [cv2.sepFilter2D(cv2.LUT(field, _QUANTILES), -1, across, along)[top:-top, left:-left] for field in drawn]
+    components = [
+        cv2.sepFilter2D(cv2.LUT(field, _QUANTILES), -1, across, along)[top:-top, left:-left] for field in drawn
+    ]
     # Real and imaginary components have variance 1 each: the mean of their modulus is sqrt(pi / 2).
     return cv2.magnitude(*components) * np.float32(math.sqrt(2 / math.pi))
 

@@ -149,7 +149,7 @@ def read_merged_mask(paths: Sequence[Path], size: tuple[int, ...]) -> BoolArray:
         if mask.shape != size:
             raise DataError(
                 f"{path} is {mask.shape[1]}x{mask.shape[0]}, its image {size[1]}x{size[0]} (width x height): "
-                "a mask must have the size of its image"
+                "a mask needs the size of its image"
             )
         merged |= mask
     return merged

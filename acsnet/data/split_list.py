@@ -111,7 +111,7 @@ def read_split_list(path: Path) -> SplitList:
     rows = read_table(path, COLUMNS)
     subsets = [row.cells["subset"] for row in rows]
     problems = [
-        f"{row.place}: the subset is {subset!r}: expected {', '.join(SUBSETS)}"
+        f"{row.place}: the subset is {subset!r}: expected one of {', '.join(SUBSETS)}"
         for row, subset in zip(rows, subsets, strict=True)
         if subset not in SUBSETS
     ]

@@ -108,8 +108,8 @@ def _check_shape(before: Sequence[int], after: Sequence[int]) -> None:
         )
     if after[2] != before[2]:
         raise ConfigError(
-            f"augmentation changes the number of channels from {before[2]} to {after[2]}: remove transforms that change "
-            "it, or set model.in_channels"
+            f"augmentation changes the number of channels from {before[2]} to {after[2]}: remove transforms that "
+            "change it, or set model.in_channels"
         )
 
 

@@ -108,7 +108,12 @@ def _fault(info: zipfile.ZipInfo) -> str:
     kind = stat.S_IFMT(info.external_attr >> 16)
     if name.startswith("/") or "\\" in name or ":" in name or ".." in parts:
         return "leads out of the folder"
-    if not name.isprintable() or "" in parts or "." in parts or any(len(part.encode()) > _MAX_NAME_BYTES for part in parts):
+    if (
+        not name.isprintable()
+        or "" in parts
+        or "." in parts
+        or any(len(part.encode()) > _MAX_NAME_BYTES for part in parts)
+    ):
         return "is not a valid file name"
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "is a link or a device"

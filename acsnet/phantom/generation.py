@@ -1,23 +1,22 @@
-"""Breast-ultrasound phantoms: synthetic pictures with known lesions, written in the layout of BUSI.
+"""Breast-ultrasound phantoms: synthetic images with known lesions, written in the layout of BUSI.
 
-They let the whole pipeline be tried, tested and timed without patients' data. They are no substitute for it: a network
-trained on them alone has learned this file, not medicine.
+Phantoms serve to try, test and time the whole pipeline without patient data. They do not replace it: a network that is
+trained on them alone has learned this simulation, not medicine.
 
-How a picture comes about:
+Steps of the simulation:
 
 1. Tissue (:mod:`acsnet.phantom.tissue`): skin, subcutaneous fat with Cooper's ligaments, fibroglandular tissue
-   with ducts and lobules, retromammary fat, pectoral muscle with its fascia, chest wall, a rib now and then.
-2. Lesions after the ACR BI-RADS lexicon (:mod:`acsnet.phantom.lesion`); none in a normal breast.
-3. Complex circular Gaussian scatterers of that echogenicity, and smooth reflectors, seen through a separable
-   point-spread function that is narrowest at the focus; envelope, averaged over two to five looks as a compounding
-   scanner does (:mod:`acsnet.phantom.speckle`; Wagner et al. 1983).
-4. Attenuation summed along the beam, from which enhancement and shadow arise; residual of the depth gain; log
-   compression.
+   with ducts and lobules, retromammary fat, pectoral muscle with its fascia, chest wall, and occasionally a rib.
+2. Lesions after the ACR BI-RADS lexicon (:mod:`acsnet.phantom.lesion`), except in a normal breast.
+3. Complex circular Gaussian scatterers of that echogenicity, and smooth reflectors, imaged by a separable
+   point-spread function that is narrowest at the focus; envelope, averaged over two to five looks as in a compounding
+   scanner (:mod:`acsnet.phantom.speckle`; Wagner et al. 1983).
+4. Attenuation summed along the beam, which produces enhancement and shadows; residual depth gain; log compression.
 5. Captions and calipers (:mod:`acsnet.phantom.overlay`), which never change a mask.
 
 Sources: R. F. Wagner et al., "Statistics of speckle in ultrasound B-scans", IEEE Trans. Sonics Ultrason. 30(3), 1983,
 156-163; E. B. Mendelson et al., "ACR BI-RADS Ultrasound", in: ACR BI-RADS Atlas, 5th edition, 2013; W. Al-Dhabyani et
-al., "Dataset of breast ultrasound images", Data in Brief 28, 2020, 104863 (layout, sizes of lesions).
+al., "Dataset of breast ultrasound images", Data in Brief 28, 2020, 104863 (layout, lesion sizes).
 """
 
 import os
@@ -37,24 +36,24 @@ from acsnet.phantom.speckle import FloatImage, PointSpread, log_compress, speckl
 from acsnet.phantom.tissue import Medium, breast_tissue, shadow_db
 
 LABELS = ("benign", "malignant", "normal")
-SMALLEST_SIDE = 64
+MIN_SIDE_PIXELS = 64
 SECOND_LESION_RATE = 0.04
 CAPTION_RATE = 0.25
 CALIPER_RATE = 0.15
-# How far the sides of written images vary about the size asked for, as a fraction.
+# Largest deviation of the sides of written images from the requested size, as a fraction.
 SIZE_VARIATION = 0.2
 
 
 @dataclass(frozen=True)
 class Phantom:
-    """A synthetic picture and what is known about it.
+    """A synthetic image and its ground truth.
 
     Attributes:
         image: (H, W) uint8, gray, 0 to 255.
-        lesion_masks: (N, H, W) bool, a mask for each lesion; N is 0 for a normal breast, else 1 or 2.
+        lesion_masks: (N, H, W) bool, one mask per lesion; N is 0 for a normal breast, otherwise 1 or 2.
         label: "benign", "malignant" or "normal".
-        has_caption: whether text is burned into the image.
-        has_calipers: whether caliper marks are.
+        has_caption: Whether text is burned into the image.
+        has_calipers: Whether caliper marks are burned into the image.
     """
 
     image: NDArray[np.uint8]
@@ -65,26 +64,32 @@ class Phantom:
 
     @property
     def mask(self) -> NDArray[np.bool_]:
-        """All lesions together, (H, W) bool."""
+        """Union of all lesions, (H, W) bool."""
         return np.asarray(self.lesion_masks.any(axis=0), dtype=np.bool_)
 
 
 def make_phantom(label: str, seed: int, size: tuple[int, int] = (256, 256)) -> Phantom:
-    """Make one picture; the same arguments always give the same bytes on the same machine.
+    """Make one image; the same arguments always give the same bytes on the same machine.
 
     Args:
         label: "benign", "malignant" or "normal".
-        seed: 0 or more.
+        seed: Seed of the random numbers, 0 or more.
         size: (height, width) in pixels, each at least 64.
 
     Raises:
-        InputError: for any other label, seed or size.
+        InputError: If the label is unknown, the seed negative or the size too small.
+
+    Example:
+        >>> from acsnet.phantom import make_phantom
+        >>> phantom = make_phantom("benign", seed=0, size=(96, 128))
+        >>> phantom.image.shape, phantom.mask.shape, bool(phantom.mask.any())
+        ((96, 128), (96, 128), True)
     """
     _check_label(label)
     _check_seed(seed)
     _check_size(size)
     height, width = size
-    # One stream a step, so that a change in one step leaves the others as they were.
+    # One random stream per step, so that a change in one step does not affect the others.
     entropy = np.random.SeedSequence((LABELS.index(label), seed, height, width))
     for_tissue, for_lesions, for_image, for_overlay = (np.random.default_rng(child) for child in entropy.spawn(4))
     medium = breast_tissue(size, for_tissue, distractors=4.0 if label == "normal" else 2.0)
@@ -105,12 +110,12 @@ def _draw_lesions(size: tuple[int, int], malignant: bool, rng: np.random.Generat
     first = draw_lesion(size, malignant, rng)
     lesions = [first]
     if first is not None and rng.random() < SECOND_LESION_RATE:
-        lesions.append(draw_lesion(size, malignant, rng, taken=first.mask))
+        lesions.append(draw_lesion(size, malignant, rng, occupied=first.mask))
     return [lesion for lesion in lesions if lesion is not None]
 
 
 def _scan(medium: Medium, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Give the gray image (H, W) that a scanner with settings drawn at random makes of the tissue."""
+    """Return the gray image (H, W) of the tissue by a scanner with random settings."""
     height = medium.echo_db.shape[0]
     spread = PointSpread(
         axial=max(0.7, rng.uniform(0.0025, 0.0038) * height),
@@ -125,7 +130,7 @@ def _scan(medium: Medium, rng: np.random.Generator) -> NDArray[np.uint8]:
 
 
 def _depth_gain(height: int, rng: np.random.Generator) -> FloatImage:
-    """Give the overall gain and what the depth gain leaves uncompensated, (H, 1) in decibels."""
+    """Return the overall gain plus the uncompensated residual of the depth gain, (H, 1) in decibels."""
     depth = np.linspace(0, 1, height, dtype=np.float32)[:, None]
     fall = rng.uniform(10, 28) * depth ** rng.uniform(1.2, 2.2)
     ripple = rng.uniform(0, 1.5) * np.sin(2 * np.pi * (rng.uniform(1, 2.5) * depth + rng.random()))
@@ -140,52 +145,62 @@ def write_phantoms(
     progress: bool = True,
     vary_size: bool = True,
 ) -> None:
-    """Write a dataset in BUSI's layout: ``<class>/<class> (<id>).png`` and ``<class> (<id>)_mask.png``.
+    """Write a dataset in the layout of BUSI: ``<class>/<class> (<id>).png`` and ``<class> (<id>)_mask.png``.
 
-    A second lesion has its own file, ``<class> (<id>)_mask_1.png``; a normal image has a black mask. Image ``<id>`` of
-    a class depends on ``seed``, ``size`` and ``vary_size`` only, not on how many others are written.
+    A second lesion has its own file, ``<class> (<id>)_mask_1.png``; normal images have a black mask. Image ``<id>`` of
+    a class depends on ``seed``, ``size`` and ``vary_size`` only, not on the number of images.
 
     Args:
-        root: folder to write to; new or empty.
-        counts: images of each class, by label.
-        seed: 0 or more.
+        root: Folder to write to, new or empty.
+        counts: Number of images by label.
+        seed: Seed of the random numbers, 0 or more.
         size: (height, width) in pixels, each at least 64.
-        progress: whether to show a progress bar.
-        vary_size: whether height and width are drawn within 20 % of ``size`` (but not below 64), as real ones differ.
+        progress: Whether to show a progress bar.
+        vary_size: Whether height and width are drawn within 20 % of ``size`` (but not below 64), since the sizes of
+            real images differ.
 
     Raises:
-        InputError: for an unknown label, a negative count or seed, a size that is too small.
-        DataError: where ``root`` holds something already, is no folder, or cannot be written to.
+        InputError: If a label is unknown, a count or the seed negative, or the size too small.
+        DataError: If ``root`` is not empty, is not a folder, or is not writable.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from acsnet.phantom import write_phantoms
+        >>> root = Path(tempfile.mkdtemp())
+        >>> write_phantoms(root, {"malignant": 1, "normal": 1}, seed=2, size=(64, 64), progress=False)
+        >>> sorted(path.name for path in root.glob("normal/*"))
+        ['normal (1).png', 'normal (1)_mask.png']
     """
     for label, count in counts.items():
         _check_label(label)
         if count < 0:
-            raise InputError(f"counts[{label!r}] is {count}: give 0 or more images")
+            raise InputError(f"counts[{label!r}] is {count}: expected 0 or more images")
     _check_seed(seed)
     _check_size(size)
-    jobs = [(label, number) for label in LABELS for number in range(1, counts.get(label, 0) + 1)]
+    images = [(label, number) for label in LABELS for number in range(1, counts.get(label, 0) + 1)]
     try:
         _check_root(root)
         for label in LABELS:
             (root / label).mkdir(parents=True, exist_ok=True)
-        for label, number in tqdm(jobs, desc="phantoms", unit="image", disable=None if progress else True):
-            image_seed, image_size = _plan(label, number, seed, size, vary_size)
+        for label, number in tqdm(images, desc="phantoms", unit="image", disable=None if progress else True):
+            image_seed, image_size = _seed_and_size(label, number, seed, size, vary_size)
             _write(root / label / f"{label} ({number})", make_phantom(label, image_seed, image_size))
     except OSError as error:
         reason = error.strerror or str(error)
-        raise DataError(
-            f"{root}: cannot be written to ({reason}): choose another folder, or free some space"
-        ) from error
+        raise DataError(f"{root} cannot be written to ({reason}): choose another folder, or free some space") from error
 
 
-def _plan(label: str, number: int, seed: int, size: tuple[int, int], vary_size: bool) -> tuple[int, tuple[int, int]]:
-    """Give the seed and the (height, width) of one image of a set."""
+def _seed_and_size(
+    label: str, number: int, seed: int, size: tuple[int, int], vary_size: bool
+) -> tuple[int, tuple[int, int]]:
+    """Return the seed and the (height, width) of one image of a dataset."""
     rng = np.random.default_rng(np.random.SeedSequence((seed, LABELS.index(label), number)))
     image_seed = int(rng.integers(2**62))
     if not vary_size:
         return image_seed, size
     factors = rng.uniform(1 - SIZE_VARIATION, 1 + SIZE_VARIATION, 2)
-    height, width = (max(SMALLEST_SIDE, round(side * factor)) for side, factor in zip(size, factors, strict=True))
+    height, width = (max(MIN_SIDE_PIXELS, round(side * factor)) for side, factor in zip(size, factors, strict=True))
     return image_seed, (height, width)
 
 
@@ -197,36 +212,36 @@ def _write(stem: Path, phantom: Phantom) -> None:
     _write_png(stem.with_name(stem.name + ".png"), phantom.image)
 
 
-def _write_png(path: Path, picture: NDArray[np.uint8]) -> None:
-    """Write a PNG whole or not at all."""
-    _, data = cv2.imencode(".png", picture)
-    part = path.with_name(f".{path.name}.part")
+def _write_png(path: Path, image: NDArray[np.uint8]) -> None:
+    # Not synced to the disk like the files of acsnet._utils.files: phantoms are many, and quickly made again.
+    _, data = cv2.imencode(".png", image)
+    temporary = path.with_name(f".{path.name}.part")
     try:
-        part.write_bytes(data.tobytes())
-        os.replace(part, path)
+        temporary.write_bytes(data.tobytes())
+        os.replace(temporary, path)
     finally:
-        part.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def _check_label(label: str) -> None:
     if label not in LABELS:
-        raise InputError(f"label {label!r} is not known: use one of {', '.join(LABELS)}")
+        raise InputError(f"unknown label {label!r}: use one of {', '.join(LABELS)}")
 
 
 def _check_seed(seed: int) -> None:
     if seed < 0:
-        raise InputError(f"seed is {seed}: give 0 or more")
+        raise InputError(f"seed is {seed}: expected 0 or more")
 
 
 def _check_size(size: tuple[int, int]) -> None:
-    if min(size) < SMALLEST_SIDE:
-        raise InputError(f"size {size[0]}x{size[1]} is too small: height and width must be {SMALLEST_SIDE} or more")
+    if min(size) < MIN_SIDE_PIXELS:
+        raise InputError(f"size {size[0]}x{size[1]} is too small: height and width must be {MIN_SIDE_PIXELS} or more")
 
 
 def _check_root(root: Path) -> None:
     if root.exists() and not root.is_dir():
-        raise DataError(f"{root}: is a file, not a folder: choose a new or empty folder")
+        raise DataError(f"{root} is a file, not a folder: choose a new or empty folder")
     if root.exists() and any(root.iterdir()):
         raise DataError(
-            f"{root}: is not empty, and phantoms are never mixed with other files: choose a new or empty folder"
+            f"{root} is not empty, and phantoms are never mixed with other files: choose a new or empty folder"
         )

@@ -1,4 +1,4 @@
-"""What a scanner burns into the picture: captions and calipers."""
+"""Captions and calipers, which scanners burn into the image."""
 
 import cv2
 import numpy as np
@@ -9,15 +9,15 @@ PLACES = ("", " BREAST", " AXILLA", " UOQ", " LOQ", " UIQ", " LIQ", " 10:00", " 
 
 
 def draw_caption(image: NDArray[np.uint8], mask: NDArray[np.bool_], rng: np.random.Generator) -> bool:
-    """Write a caption into a corner of the image, in place, clear of every lesion.
+    """Draw a caption in place into a corner of the image, clear of every lesion.
 
     Args:
-        image: (H, W) uint8, written to.
-        mask: (H, W) bool, True on lesions; the caption's box stays off it.
-        rng: source of text, corner, brightness.
+        image: (H, W) uint8, modified in place.
+        mask: (H, W) bool, True on lesions, which the box of the caption does not touch.
+        rng: Source of text, corner and brightness.
 
     Returns:
-        Whether a corner was free; without one nothing is written.
+        Whether a corner was free; otherwise nothing is drawn.
     """
     height, width = image.shape
     text = str(rng.choice(SIDES)) + str(rng.choice(PLACES))
@@ -37,12 +37,12 @@ def draw_caption(image: NDArray[np.uint8], mask: NDArray[np.bool_], rng: np.rand
 
 
 def draw_calipers(image: NDArray[np.uint8], mask: NDArray[np.bool_], rng: np.random.Generator) -> None:
-    """Mark the ends of one lesion, in place, with crosses joined by a dotted line, along one axis or two.
+    """Mark the ends of one lesion in place with crosses and a dotted line, along one axis or two.
 
     Args:
-        image: (H, W) uint8, written to.
+        image: (H, W) uint8, modified in place.
         mask: (H, W) bool, one lesion, not empty.
-        rng: source of mark, axes and brightness.
+        rng: Source of marker, axes and brightness.
     """
     rows, columns = np.nonzero(mask)
     pixels = np.stack([columns, rows], axis=1)

@@ -9,9 +9,9 @@ import pytest
 
 from acsnet.errors import DataError, InputError
 from acsnet.phantom import generation
-from acsnet.phantom.lesion import AREA_LIMITS, Lesion, add_lesion, draw_lesion
-from acsnet.phantom.overlay import draw_calipers, draw_caption
 from acsnet.phantom.generation import LABELS, Phantom, make_phantom, write_phantoms
+from acsnet.phantom.lesion import MAX_AREA, MIN_AREA, Lesion, add_lesion, draw_lesion
+from acsnet.phantom.overlay import draw_calipers, draw_caption
 from acsnet.phantom.speckle import PointSpread, log_compress, speckle_envelope
 from acsnet.phantom.tissue import Medium, shadow_db
 
@@ -143,7 +143,7 @@ def test_malignant_outline_is_less_convex_than_benign() -> None:
 def test_areas_are_in_the_range_of_busi() -> None:
     for malignant, low, high in ((False, 0.03, 0.09), (True, 0.07, 0.16)):
         areas = [a_lesion(malignant, seed).mask.mean() for seed in range(40)]
-        assert 0.8 * AREA_LIMITS[0] < min(areas) <= max(areas) < 1.1 * AREA_LIMITS[1]
+        assert 0.8 * MIN_AREA < min(areas) <= max(areas) < 1.1 * MAX_AREA
         assert low < np.median(areas) < high
 
 
@@ -192,12 +192,12 @@ def test_malignant_has_an_echogenic_rim_and_benign_has_none() -> None:
 def test_second_lesion_stays_clear_of_the_first() -> None:
     for seed in range(20):
         first = a_lesion(False, seed)
-        second = draw_lesion(SHAPE, False, np.random.default_rng(seed + 100), taken=first.mask)
+        second = draw_lesion(SHAPE, False, np.random.default_rng(seed + 100), occupied=first.mask)
         assert second is None or not (second.mask & first.mask).any()
 
 
 def test_no_second_lesion_where_there_is_no_room() -> None:
-    assert draw_lesion(SHAPE, False, np.random.default_rng(0), taken=np.ones(SHAPE, bool)) is None
+    assert draw_lesion(SHAPE, False, np.random.default_rng(0), occupied=np.ones(SHAPE, bool)) is None
 
 
 def test_pictures_are_neither_black_nor_burned_out(phantoms: dict[str, list[Phantom]]) -> None:
@@ -309,7 +309,7 @@ def test_failed_write_leaves_no_part_of_a_file(tmp_path: Path, monkeypatch: pyte
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(generation.os, "replace", no_space)
-    message = f"{re.escape(str(tmp_path))}: cannot be written to .No space left on device.: choose another folder"
+    message = f"{re.escape(str(tmp_path))} cannot be written to .No space left on device.: choose another folder"
     with pytest.raises(DataError, match=message):
         write_phantoms(tmp_path, {"normal": 1}, size=(64, 64), progress=False)
     assert files_below(tmp_path) == {}
@@ -319,12 +319,12 @@ def test_failed_write_leaves_no_part_of_a_file(tmp_path: Path, monkeypatch: pyte
 
 
 def test_unknown_label_is_refused() -> None:
-    with pytest.raises(InputError, match="label 'cyst' is not known: use one of benign, malignant, normal"):
+    with pytest.raises(InputError, match="unknown label 'cyst': use one of benign, malignant, normal"):
         make_phantom("cyst", 0)
 
 
 def test_negative_seed_is_refused() -> None:
-    with pytest.raises(InputError, match="seed is -1: give 0 or more"):
+    with pytest.raises(InputError, match="seed is -1: expected 0 or more"):
         make_phantom("benign", -1)
 
 
@@ -336,9 +336,9 @@ def test_small_size_is_refused() -> None:
 @pytest.mark.parametrize(
     ("counts", "options", "message"),
     [
-        ({"cyst": 1}, {}, "label 'cyst' is not known: use one of benign, malignant, normal"),
-        ({"benign": -2}, {}, r"counts\['benign'\] is -2: give 0 or more images"),
-        ({"benign": 1}, {"seed": -1}, "seed is -1: give 0 or more"),
+        ({"cyst": 1}, {}, "unknown label 'cyst': use one of benign, malignant, normal"),
+        ({"benign": -2}, {}, r"counts\['benign'\] is -2: expected 0 or more images"),
+        ({"benign": 1}, {"seed": -1}, "seed is -1: expected 0 or more"),
         ({"benign": 1}, {"size": (256, 32)}, "size 256x32 is too small"),
     ],
 )

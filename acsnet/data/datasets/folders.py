@@ -1,9 +1,9 @@
-"""Any set of images in folders that are named after their classes.
+"""Your own images, in folders that are named after their classes.
 
-``<root>/images/<class>/<name>.<suffix>`` with its masks ``<root>/masks/<class>/<name>.<suffix>``, or, where an image
-has several, ``<name>_mask.<suffix>``, ``<name>_mask_1.<suffix>``, ...; suffixes are any of those that are read, and may
-differ. An image of the class "normal" needs no mask. What does not fit into folders (patients, groups, spacings,
-frames) is told by a table of records, ``data.records``.
+Layout: ``<root>/images/<class>/<name>.<suffix>`` with the mask ``<root>/masks/<class>/<name>.<suffix>``, or with the
+masks ``<name>_mask.<suffix>``, ``<name>_mask_1.<suffix>``, ... The suffixes of image and mask may be any supported ones
+and may differ. Images of the class "normal" do not need a mask. Properties that folders cannot express (patients,
+groups, spacings, frames) need a record table, ``data.records``.
 
 Verified on fixtures of this layout.
 """
@@ -22,10 +22,10 @@ _LAYOUT = "expected images/<class>/<name>.png with masks/<class>/<name>.png"
 
 
 def scan_folders(root: Path, classes: Sequence[str] = CLASSES) -> tuple[list[Record], list[str]]:
-    """Read the records of some classes, by class in the order given, and what is wrong with the set.
+    """Read the records of some classes, sorted by class in the given order, and the problems of the dataset.
 
     Raises:
-        DataError: for a root in another layout, or without images of the classes.
+        DataError: If the root has another layout or no images of the classes.
     """
     if not root.exists():
         raise DataError(f"there is no data root {root}: {_LAYOUT}")
@@ -35,9 +35,9 @@ def scan_folders(root: Path, classes: Sequence[str] = CLASSES) -> tuple[list[Rec
     records: list[Record] = []
     problems: list[str] = []
     for label in present:
-        found, wrong = _read_class(root, label)
-        records += found
-        problems += wrong
+        class_records, class_problems = _read_class(root, label)
+        records += class_records
+        problems += class_problems
     if not records and not problems:
         raise DataError(f"{root} has no images in {', '.join(f'images/{name}/' for name in present)}: {_LAYOUT}")
     return records, problems
@@ -64,12 +64,12 @@ def _read_class(root: Path, label: str) -> tuple[list[Record], list[str]]:
 register_dataset(
     DatasetEntry(
         name=NAME,
-        title="folders of your own",
+        title="your own images in folders",
         publication="",
         license="",
         page="",
         scan=scan_folders,
         classes=CLASSES,
-        how_to_ask="it is yours: " + _LAYOUT,
+        how_to_ask=f"it consists of your own images: {_LAYOUT}",
     )
 )
