@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 
 from acsnet.cli import run
-from acsnet.phantom.generation import write_phantoms
+from acsnet.labels import CLASS_NAMES
+from acsnet.phantom import write_phantoms
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -29,7 +30,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Write the images and say where."""
     arguments = parse_arguments()
-    counts = {label: getattr(arguments, label) for label in ("benign", "malignant", "normal")}
+    counts = {label: getattr(arguments, label) for label in CLASS_NAMES}
     height, width = arguments.size
     write_phantoms(arguments.out, counts, arguments.seed, (height, width))
     written = ", ".join(f"{count} {label}" for label, count in counts.items())

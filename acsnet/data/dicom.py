@@ -109,10 +109,18 @@ def _errors_as_data_error(path: Path) -> Iterator[None]:
     # pydicom and its decoders raise a dozen types of errors, depending on what is damaged or not installed.
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(
-            f"{path} cannot be read as a DICOM image ({reason}): save it uncompressed or with another compression, or "
-            "copy it again from its source if it is damaged"
-        ) from error
+        raise DataError(f"{path} cannot be read as a DICOM image ({reason}): {_remedy(error)}") from error
+
+
+def _remedy(error: Exception) -> str:
+    """Return the advice for a file that pydicom refuses."""
+    from pydicom.errors import InvalidDicomError
+
+    if isinstance(error, InvalidDicomError):
+        return "rename it if it is not DICOM, or copy it again from its source if it is damaged"
+    if isinstance(error, RuntimeError):
+        return "save it without compression, or copy it again from its source if it is damaged"
+    return "copy it again from its source"
 
 
 def _read(path: Path, pixels: bool) -> Any:

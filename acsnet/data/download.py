@@ -117,7 +117,7 @@ def _unpack_all(entry: DatasetEntry, out: Path, target: Path) -> None:
         if target.exists():
             target.rmdir()
         os.rename(_innermost(staging), target)
-        # mkdtemp makes a private folder: give the dataset the permissions of its parent.
+        # mkdtemp makes a private folder: copy the permissions of its parent.
         target.chmod(out.stat().st_mode & 0o777)
     finally:
         shutil.rmtree(staging, ignore_errors=True)

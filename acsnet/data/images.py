@@ -113,6 +113,17 @@ def read_mask(path: Path) -> BoolArray:
 
     Raises:
         DataError: If the file is missing, truncated, not an image, or DICOM.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> from PIL import Image
+        >>> from acsnet.data.images import read_mask
+        >>> path = Path(tempfile.mkdtemp()) / "mask.png"
+        >>> Image.fromarray(np.array([[0, 255], [100, 200]], np.uint8)).save(path)
+        >>> read_mask(path).tolist()
+        [[False, True], [False, True]]
     """
     if is_dicom(path):
         raise DataError(f"{path} is a DICOM file, and masks are not read from DICOM: save it as PNG, BMP or TIFF")

@@ -133,6 +133,16 @@ class Attenuation(_Amplified):
     Args:
         decibels: Range of the loss at the lower edge.
         p: Probability of the transform.
+
+    Example:
+        >>> import numpy as np
+        >>> from acsnet.config import TransformConfig
+        >>> from acsnet.data import Augmentation
+        >>> step = TransformConfig.model_validate({"name": "Attenuation", "decibels": [12, 12], "p": 1.0})
+        >>> image, mask = np.full((5, 2, 1), 200, np.uint8), np.zeros((5, 2), np.bool_)
+        >>> darkened, _ = Augmentation([step], size=(5, 2), channels=1)(image, mask, seed=0)
+        >>> darkened[:, 0, 0].tolist()
+        [200, 187, 174, 162, 149]
     """
 
     class InitSchema(albumentations.BasicTransform.InitSchema):

@@ -12,8 +12,8 @@ from acsnet.checkpoints.metadata import CheckpointMetadata
 from acsnet.data.images import read_image
 from acsnet.inference.predict_files import find_images
 from acsnet.inference.preprocessing import prepare_images
+from acsnet.labels import CLASS_NAMES
 from acsnet.phantom import make_phantom
-from acsnet.phantom.generation import LABELS
 
 #: More add time and no case.
 MOST_IMAGES = 8
@@ -62,7 +62,7 @@ def read_samples(metadata: CheckpointMetadata, inputs: Sequence[Path]) -> Sample
         DataError: for an image that is missing or cannot be read, or a folder without any.
     """
     if not inputs:
-        phantoms = [make_phantom(label, seed).image for label in LABELS for seed in _PHANTOM_SEEDS]
+        phantoms = [make_phantom(label, seed).image for label in CLASS_NAMES for seed in _PHANTOM_SEEDS]
         return Samples([np.dstack([image] * 3) for image in phantoms], metadata, f"{len(phantoms)} phantoms")
     paths = [path for path, _ in find_images(inputs)]
     images = [read_image(path) for path in paths[:MOST_IMAGES]]

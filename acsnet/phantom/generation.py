@@ -30,12 +30,12 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from acsnet.errors import DataError, InputError
+from acsnet.labels import CLASS_NAMES, MALIGNANT, NORMAL
 from acsnet.phantom.lesion import Lesion, add_lesion, draw_lesion
 from acsnet.phantom.overlay import draw_calipers, draw_caption
 from acsnet.phantom.speckle import FloatImage, PointSpread, log_compress, speckle_envelope
 from acsnet.phantom.tissue import Medium, breast_tissue, shadow_db
 
-LABELS = ("benign", "malignant", "normal")
 MIN_SIDE_PIXELS = 64
 SECOND_LESION_RATE = 0.04
 CAPTION_RATE = 0.25
@@ -90,10 +90,10 @@ def make_phantom(label: str, seed: int, size: tuple[int, int] = (256, 256)) -> P
     _check_size(size)
     height, width = size
     # One random stream per step, so that a change in one step does not affect the others.
-    entropy = np.random.SeedSequence((LABELS.index(label), seed, height, width))
+    entropy = np.random.SeedSequence((CLASS_NAMES.index(label), seed, height, width))
     for_tissue, for_lesions, for_image, for_overlay = (np.random.default_rng(child) for child in entropy.spawn(4))
-    medium = breast_tissue(size, for_tissue, distractors=4.0 if label == "normal" else 2.0)
-    lesions = [] if label == "normal" else _draw_lesions(size, label == "malignant", for_lesions)
+    medium = breast_tissue(size, for_tissue, distractors=4.0 if label == NORMAL else 2.0)
+    lesions = [] if label == NORMAL else _draw_lesions(size, label == MALIGNANT, for_lesions)
     for lesion in lesions:
         add_lesion(medium, lesion, for_lesions)
     image = _scan(medium, for_image)
@@ -178,10 +178,10 @@ def write_phantoms(
             raise InputError(f"counts[{label!r}] is {count}: expected 0 or more images")
     _check_seed(seed)
     _check_size(size)
-    images = [(label, number) for label in LABELS for number in range(1, counts.get(label, 0) + 1)]
+    images = [(label, number) for label in CLASS_NAMES for number in range(1, counts.get(label, 0) + 1)]
     try:
         _check_root(root)
-        for label in LABELS:
+        for label in CLASS_NAMES:
             (root / label).mkdir(parents=True, exist_ok=True)
         for label, number in tqdm(images, desc="phantoms", unit="image", disable=None if progress else True):
             image_seed, image_size = _seed_and_size(label, number, seed, size, vary_size)
@@ -195,7 +195,7 @@ def _seed_and_size(
     label: str, number: int, seed: int, size: tuple[int, int], vary_size: bool
 ) -> tuple[int, tuple[int, int]]:
     """Return the seed and the (height, width) of one image of a dataset."""
-    rng = np.random.default_rng(np.random.SeedSequence((seed, LABELS.index(label), number)))
+    rng = np.random.default_rng(np.random.SeedSequence((seed, CLASS_NAMES.index(label), number)))
     image_seed = int(rng.integers(2**62))
     if not vary_size:
         return image_seed, size
@@ -224,8 +224,8 @@ def _write_png(path: Path, image: NDArray[np.uint8]) -> None:
 
 
 def _check_label(label: str) -> None:
-    if label not in LABELS:
-        raise InputError(f"unknown label {label!r}: use one of {', '.join(LABELS)}")
+    if label not in CLASS_NAMES:
+        raise InputError(f"unknown label {label!r}: use one of {', '.join(CLASS_NAMES)}")
 
 
 def _check_seed(seed: int) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from acsnet._utils.files import DiskFullError
-from acsnet.data import DatasetEntry, dataset_entry
-from acsnet.data.datasets import RemoteFile
+from acsnet.data import dataset_entry
+from acsnet.data.datasets import DatasetEntry, RemoteFile
 from acsnet.data.datasets.busi import scan_busi
 from acsnet.data.download import NOT_PINNED, describe_dataset, download_dataset, find_dataset
 from acsnet.errors import DataError, DownloadError, InputError

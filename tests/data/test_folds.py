@@ -410,10 +410,10 @@ def test_balance_compared_with_scikit_learn() -> None:
         records = random_table(seed)
         folds = [split_records(records, FoldsConfig(index=i, seed=seed)).test for i in range(5)]
         splitter = StratifiedGroupKFold(5, shuffle=True, random_state=seed)
-        parts = list(splitter.split(records, [r.label for r in records], [r.group for r in records]))
+        their_folds = list(splitter.split(records, [r.label for r in records], [r.group for r in records]))
         for name, stratum in strata.items():
             ours[name] += imbalance(folds, stratum)
-            theirs[name] += imbalance([[records[i] for i in part] for _, part in parts], stratum)
+            theirs[name] += imbalance([[records[i] for i in test] for _, test in their_folds], stratum)
     assert ours["class"] <= theirs["class"]
     assert ours["set"] <= 0.2 * theirs["set"]
     assert ours["size"] <= 0.7 * theirs["size"]

@@ -66,7 +66,7 @@ def test_masks_of_every_kind(image: Image.Image, tmp_path: Path) -> None:
     np.testing.assert_array_equal(mask, TRUTH)
 
 
-def test_the_kinds_of_masks_are_stored_as_they_say(tmp_path: Path) -> None:
+def test_the_kinds_of_masks_are_stored_in_their_modes(tmp_path: Path) -> None:
     modes = {}
     for name, image in MASKS.items():
         image.save(tmp_path / "mask.png")
@@ -231,12 +231,12 @@ def test_images_of_other_formats(suffix: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_image(tmp_path / f"a.{suffix}"), pixels)
 
 
-@pytest.mark.parametrize("kept", [1, 8, 20, 33, 60, 0.3, 0.9, -21])
-def test_truncated_images(kept: float, tmp_path: Path) -> None:
+@pytest.mark.parametrize("length", [1, 8, 20, 33, 60, 0.3, 0.9, -21])
+def test_truncated_images(length: float, tmp_path: Path) -> None:
     path = tmp_path / "cut (1).png"
     Image.fromarray(noise(20, 24, 3)).save(path)
     whole = path.read_bytes()
-    path.write_bytes(whole[: int(kept * len(whole)) if isinstance(kept, float) else int(kept)])
+    path.write_bytes(whole[: int(length * len(whole)) if isinstance(length, float) else int(length)])
     for read in (read_image, read_mask):
         with pytest.raises(DataError, match=r"cut \(1\)\.png cannot be read as an image \(.+\): .*copy it again"):
             read(path)
@@ -251,7 +251,7 @@ def test_files_that_are_not_images(content: bytes, tmp_path: Path) -> None:
         read_image(tmp_path / "odd.png")
 
 
-def test_a_sound_file_of_another_kind(tmp_path: Path) -> None:
+def test_an_undamaged_file_of_another_format(tmp_path: Path) -> None:
     Image.fromarray(noise(20, 24)).save(tmp_path / "scan.pdf")
     (tmp_path / "scan.pdf").rename(tmp_path / "scan.png")
     message = (
@@ -371,7 +371,7 @@ def test_resized_masks_against_a_reference(size: tuple[int, int]) -> None:
     np.testing.assert_array_equal(resized[sure], (share > 0.5)[sure])
 
 
-def test_half_of_the_area_makes_foreground() -> None:
+def test_half_of_the_area_is_foreground() -> None:
     mask = np.array([[1, 0, 1, 1], [0, 0, 0, 0], [1, 1, 1, 1], [0, 1, 1, 1]], dtype=bool)
     assert resize_mask(mask, (2, 2)).tolist() == [[False, True], [True, True]]
 

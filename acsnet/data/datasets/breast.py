@@ -28,12 +28,12 @@ from acsnet.data.datasets.entry import DatasetEntry, RemoteFile, register_datase
 from acsnet.data.datasets.record_collector import RecordCollector, check_root
 from acsnet.data.image_files import natural_order
 from acsnet.data.records import Record, Spacing
+from acsnet.labels import CLASS_NAMES, NORMAL
 
 logger = logging.getLogger(__name__)
 
 NAME = "breast"
 TITLE = "BrEaST"
-CLASSES = ("benign", "malignant", "normal")
 WORKBOOK = "BrEaST-Lesions-USG-clinical-data*.xlsx"
 _COLUMNS = ("CaseID", "Image_filename", "Mask_tumor_filename", "Pixel_size", "Classification")
 _IMAGE = re.compile(r"case\d+\.png")
@@ -43,7 +43,7 @@ _MAX_SPACING_MILLIMETERS = 0.2
 _MILLIMETERS_PER_CENTIMETER = 10.0
 
 
-def scan_breast(root: Path, classes: Sequence[str] = CLASSES) -> tuple[list[Record], list[str]]:
+def scan_breast(root: Path, classes: Sequence[str] = CLASS_NAMES) -> tuple[list[Record], list[str]]:
     """Read the records of some classes, in the order of the workbook, and the problems of the dataset.
 
     Raises:
@@ -54,11 +54,11 @@ def scan_breast(root: Path, classes: Sequence[str] = CLASSES) -> tuple[list[Reco
     rows = read_table(workbook, _COLUMNS)
     files = {path.name: path for path in root.rglob("*.png") if path.name[0] != "."}
     spacings = _spacings(rows)
-    collector = RecordCollector(root, NAME, classes, CLASSES)
+    collector = RecordCollector(root, NAME, classes, CLASS_NAMES)
     for row, spacing in zip(rows, spacings, strict=True):
         names = [name.strip() for name in row.cells["Mask_tumor_filename"].split("&") if name.strip()]
         masks = [files.get(name, root / name) for name in names]
-        if not masks and row.cells["Classification"].lower() in set(classes) - {"normal"}:
+        if not masks and row.cells["Classification"].lower() in set(classes) - {NORMAL}:
             collector.problems.append(f"{row.place}: Mask_tumor_filename is empty, but only normal cases have no mask")
         image = row.cells["Image_filename"]
         collector.add_row(row, "Classification", files.get(image, root / image), masks, row.cells["CaseID"], spacing)
@@ -98,7 +98,7 @@ register_dataset(
         license="CC BY 4.0: name the authors and cite the publication and the data",
         page="https://www.cancerimagingarchive.net/collection/breast-lesions-usg/",
         scan=scan_breast,
-        classes=CLASSES,
+        classes=CLASS_NAMES,
         files=(
             RemoteFile(
                 "BrEaST-Lesions-USG-clinical-data-Dec-15-2023.xlsx",

@@ -16,10 +16,11 @@ from acsnet.data.datasets.entry import DatasetEntry, RemoteFile, register_datase
 from acsnet.data.datasets.record_collector import RecordCollector, check_root
 from acsnet.data.image_files import image_files
 from acsnet.data.records import Record
+from acsnet.labels import BENIGN, MALIGNANT
 
 NAME = "busbra"
 TITLE = "BUS-BRA"
-CLASSES = ("benign", "malignant")
+CLASSES = (BENIGN, MALIGNANT)
 TABLE = "bus_data.csv"
 
 

@@ -13,15 +13,15 @@ from acsnet.data.datasets.entry import DatasetEntry, RemoteFile, register_datase
 from acsnet.data.image_files import image_files, image_stem, is_mask, problem_list
 from acsnet.data.records import Record
 from acsnet.errors import DataError
+from acsnet.labels import CLASS_NAMES
 
-CLASSES = ("benign", "malignant", "normal")
 _HOW_TO_GET = (
-    "download BUSI (python tools/download.py busi) and set data.root to the folder that holds benign/, malignant/ and "
+    "download BUSI (python tools/download.py busi) and set data.root to the folder with benign/, malignant/ and "
     "normal/, or make phantoms: python tools/phantom.py --out phantoms"
 )
 
 
-def read_busi(root: Path, classes: Sequence[str] = CLASSES) -> list[Record]:
+def read_busi(root: Path, classes: Sequence[str] = CLASS_NAMES) -> list[Record]:
     """Read the records of a folder in the layout of BUSI; classes without a folder are skipped.
 
     Args:
@@ -52,7 +52,7 @@ def read_busi(root: Path, classes: Sequence[str] = CLASSES) -> list[Record]:
     return records
 
 
-def scan_busi(root: Path, classes: Sequence[str] = CLASSES) -> tuple[list[Record], list[str]]:
+def scan_busi(root: Path, classes: Sequence[str] = CLASS_NAMES) -> tuple[list[Record], list[str]]:
     """Read records like :func:`read_busi`, and return images without mask and masks without image as problems.
 
     Returns:
@@ -109,7 +109,7 @@ register_dataset(
         ),
         page="https://scholar.cu.edu.eg/?q=afahmy/pages/dataset",
         scan=scan_busi,
-        classes=CLASSES,
+        classes=CLASS_NAMES,
         folder="Dataset_BUSI_with_GT",
         files=(RemoteFile("Dataset_BUSI.zip", "https://scholar.cu.edu.eg/Dataset_BUSI.zip"),),
     )

@@ -23,23 +23,23 @@ from acsnet.data.image_files import image_files
 from acsnet.data.images import image_size
 from acsnet.data.records import Record
 from acsnet.errors import DataError
+from acsnet.labels import CLASS_NAMES
 
 logger = logging.getLogger(__name__)
 
 NAME = "busuclm"
 TITLE = "BUS-UCLM"
-CLASSES = ("benign", "malignant", "normal")
 TABLE = "INFO.csv"
 
 
-def scan_busuclm(root: Path, classes: Sequence[str] = CLASSES) -> tuple[list[Record], list[str]]:
+def scan_busuclm(root: Path, classes: Sequence[str] = CLASS_NAMES) -> tuple[list[Record], list[str]]:
     """Read the records of some classes, in the order of the table, and the problems of the dataset.
 
     Raises:
         DataError: If the root has another layout or no images of the classes.
     """
     check_root(root, NAME, TITLE, (TABLE, "images/", "masks/"))
-    collector = RecordCollector(root, NAME, classes, CLASSES)
+    collector = RecordCollector(root, NAME, classes, CLASS_NAMES)
     for row in read_table(root / TABLE, ("Image", "Label"), delimiter=";"):
         name = f"{row.cells['Image'].removesuffix('.png')}.png"
         patient = name.partition("_")[0]
@@ -74,7 +74,7 @@ register_dataset(
         license="CC BY 4.0 (version 3): name the authors and cite the publication",
         page="https://data.mendeley.com/datasets/7fvgj4jsp7/3",
         scan=scan_busuclm,
-        classes=CLASSES,
+        classes=CLASS_NAMES,
         files=(RemoteFile("BUS-UCLM.zip", "https://data.mendeley.com/public-api/zip/7fvgj4jsp7/download/3"),),
     )
 )

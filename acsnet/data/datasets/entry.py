@@ -8,6 +8,7 @@ from acsnet._utils.naming import look_up
 from acsnet.data.image_files import problem_list
 from acsnet.data.records import Record
 from acsnet.errors import DataError
+from acsnet.labels import CLASS_NAMES
 
 # Reads the records of some classes below a root; returns them and the problems of the dataset, one line each.
 Scan = Callable[[Path, Sequence[str]], tuple[list[Record], list[str]]]
@@ -54,7 +55,7 @@ class DatasetEntry:
     license: str
     page: str
     scan: Scan
-    classes: tuple[str, ...] = ("benign", "malignant", "normal")
+    classes: tuple[str, ...] = CLASS_NAMES
     files: tuple[RemoteFile, ...] = ()
     how_to_ask: str = ""
     folder: str = ""

@@ -15,13 +15,13 @@ from acsnet.data.datasets.entry import DatasetEntry, register_dataset
 from acsnet.data.image_files import image_files, image_stem
 from acsnet.data.records import Record
 from acsnet.errors import DataError
+from acsnet.labels import CLASS_NAMES, NORMAL
 
 NAME = "folders"
-CLASSES = ("benign", "malignant", "normal")
 _LAYOUT = "expected images/<class>/<name>.png with masks/<class>/<name>.png"
 
 
-def scan_folders(root: Path, classes: Sequence[str] = CLASSES) -> tuple[list[Record], list[str]]:
+def scan_folders(root: Path, classes: Sequence[str] = CLASS_NAMES) -> tuple[list[Record], list[str]]:
     """Read the records of some classes, sorted by class in the given order, and the problems of the dataset.
 
     Raises:
@@ -52,7 +52,7 @@ def _read_class(root: Path, label: str) -> tuple[list[Record], list[str]]:
     stems = [path.stem for path in images]
     problems = [f"{path} has the name of another image" for path in images if stems.count(path.stem) > 1]
     problems += [f"{path} has no image" for stem, paths in masks.items() if stem not in stems for path in paths]
-    if label != "normal":
+    if label != NORMAL:
         problems += [f"{path} has no mask masks/{label}/{path.stem}.png" for path in images if path.stem not in masks]
     names = [path.relative_to(root).as_posix() for path in images]
     return [
@@ -69,7 +69,7 @@ register_dataset(
         license="",
         page="",
         scan=scan_folders,
-        classes=CLASSES,
+        classes=CLASS_NAMES,
         how_to_ask=f"it consists of your own images: {_LAYOUT}",
     )
 )

@@ -16,10 +16,11 @@ from acsnet.data.datasets.entry import DatasetEntry, register_dataset
 from acsnet.data.datasets.record_collector import RecordCollector, check_root
 from acsnet.data.image_files import image_files
 from acsnet.data.records import Record
+from acsnet.labels import BENIGN, MALIGNANT
 
 NAME = "udiat"
 TITLE = "UDIAT (Dataset B)"
-CLASSES = ("benign", "malignant")
+CLASSES = (BENIGN, MALIGNANT)
 TABLE = "DatasetB.xlsx"
 _DIGITS_OF_NAME = 6
 

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from acsnet.data import DatasetEntry, dataset_entry, list_datasets, read_dataset
-from acsnet.data.datasets import entry, register_dataset
+from acsnet.data import dataset_entry, list_datasets, read_dataset
+from acsnet.data.datasets import DatasetEntry, entry, register_dataset
 from acsnet.errors import DataError, UnknownNameError
 
 REPOSITORY = Path(__file__).resolve().parents[3]
