@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from acsnet._utils.download import explain_write_error, fetch, file_sha256
+from acsnet._utils.unpack import unpack
 from acsnet.data.datasets import DatasetEntry, RemoteFile
 from acsnet.data.records import Record
-from acsnet.data.unpack import unpack
 from acsnet.errors import DataError, DownloadError, InputError
 
 NOT_PINNED = (

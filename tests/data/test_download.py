@@ -144,7 +144,7 @@ def test_a_full_disk_keeps_the_downloaded_files(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("acsnet.data.unpack._write", full)
+        patch.setattr("acsnet._utils.unpack._write", full)
         with pytest.raises(DiskFullError, match="mine could not be written: the disk is full"):
             get(entry, tmp_path)
     assert sorted(os.listdir(tmp_path)) == ["notes.csv", "set.zip"]

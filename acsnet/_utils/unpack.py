@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from acsnet._utils.files import DiskFullError
-from acsnet.data.image_files import problem_list
 from acsnet.errors import DownloadError
 
 MAX_BYTES = 8 * 10**9
@@ -98,7 +97,7 @@ def _check(archive: Path, members: Sequence[zipfile.ZipInfo], max_bytes: int, ma
     problems += _collisions(members)
     if problems:
         more = [f"and {len(problems) - _MAX_SHOWN_PROBLEMS} more"] if len(problems) > _MAX_SHOWN_PROBLEMS else []
-        raise DownloadError(problem_list(f"{archive} is refused", [*problems[:_MAX_SHOWN_PROBLEMS], *more]))
+        raise DownloadError(f"{archive} is refused: {'; '.join([*problems[:_MAX_SHOWN_PROBLEMS], *more])}")
 
 
 def _fault(info: zipfile.ZipInfo) -> str:
