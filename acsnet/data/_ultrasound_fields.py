@@ -5,11 +5,11 @@ from statistics import NormalDist
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from acsnet._utils.typing import Float32Array, Float64Array
 from acsnet.data.images import UInt8Array
 from acsnet.errors import InputError
-from acsnet.phantom.speckle import FloatImage, gaussian_kernel
+from acsnet.phantom.speckle import gaussian_kernel
 
 # Decibels between black and white, about the default of scanners.
 DYNAMIC_RANGE = 60.0
@@ -19,7 +19,7 @@ RAYLEIGH_CONTRAST = math.sqrt(4 / math.pi - 1)
 _SHADOW_ONSET_HEIGHT = 0.15
 
 
-def amplify(image: UInt8Array, decibels: FloatImage) -> UInt8Array:
+def amplify(image: UInt8Array, decibels: Float32Array) -> UInt8Array:
     """Raise the echo amplitude: ``gray + decibels * 255 / DYNAMIC_RANGE``, rounded and clipped; black stays black.
 
     Args:
@@ -36,7 +36,7 @@ def amplify(image: UInt8Array, decibels: FloatImage) -> UInt8Array:
     return raised.reshape(image.shape) * (image != 0)
 
 
-def speckle(size: tuple[int, int], axial: float, lateral: float, rng: np.random.Generator) -> FloatImage:
+def speckle(size: tuple[int, int], axial: float, lateral: float, rng: np.random.Generator) -> Float32Array:
     """Draw fully developed speckle with mean 1.
 
     Args:
@@ -61,7 +61,7 @@ def speckle(size: tuple[int, int], axial: float, lateral: float, rng: np.random.
     return cv2.magnitude(*components) * np.float32(math.sqrt(2 / math.pi))
 
 
-def gain_curve(values: list[float], height: int) -> FloatImage:
+def gain_curve(values: list[float], height: int) -> Float32Array:
     """Interpolate equally spaced values from the upper to the lower edge smoothly, within their range: (H, 1)."""
     rows = np.linspace(0, len(values) - 1, height)
     curve = np.interp(rows, np.arange(len(values)), values).astype(np.float32)[:, None]
@@ -69,7 +69,9 @@ def gain_curve(values: list[float], height: int) -> FloatImage:
     return cv2.GaussianBlur(curve, (1, 2 * math.ceil(interval / 2) + 1), interval / 4, borderType=cv2.BORDER_REPLICATE)
 
 
-def shadow_profile(size: tuple[int, int], position: float, width: float, start: float, divergence: float) -> FloatImage:
+def shadow_profile(
+    size: tuple[int, int], position: float, width: float, start: float, divergence: float
+) -> Float32Array:
     """Return the profile of a shadow: (H, W) float32, 1 in its middle, 0 outside.
 
     Args:
@@ -93,19 +95,19 @@ def shadow_profile(size: tuple[int, int], position: float, width: float, start: 
     return profile
 
 
-def _smooth_step(x: FloatImage) -> FloatImage:
+def _smooth_step(x: Float32Array) -> Float32Array:
     """Map 0 to 0 and 1 to 1 with a slope of 0 at both."""
     return x * x * (3 - 2 * x)
 
 
-def _energy_kernel(sigma: float) -> NDArray[np.float64]:
+def _energy_kernel(sigma: float) -> Float64Array:
     """Return a Gaussian kernel (2 r + 1, 1) whose squares sum to 1, so that white noise keeps its variance."""
     # OpenCV chooses a sigma of its own if it is 0.
     kernel = gaussian_kernel(max(sigma, 1e-3))
     return np.asarray(kernel / np.linalg.norm(kernel))
 
 
-def _normal_quantiles() -> FloatImage:
+def _normal_quantiles() -> Float32Array:
     """Return the quantiles of the normal distribution at the centers of 256 equal bins, scaled to variance 1."""
     quantiles = np.array([NormalDist().inv_cdf((index + 0.5) / 256) for index in range(256)])
     return (quantiles / quantiles.std()).astype(np.float32)

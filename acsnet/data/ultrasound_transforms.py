@@ -20,6 +20,7 @@ import numpy as np
 from albumentations.core.pydantic import check_range_bounds, nondecreasing
 from pydantic import AfterValidator, Field
 
+from acsnet._utils.typing import Float32Array
 from acsnet.data._ultrasound_fields import (
     DYNAMIC_RANGE,
     RAYLEIGH_CONTRAST,
@@ -30,7 +31,6 @@ from acsnet.data._ultrasound_fields import (
     speckle,
 )
 from acsnet.data.images import UInt8Array
-from acsnet.phantom.speckle import FloatImage
 
 # Width over height of a speckle grain: a pulse is shorter than its beam is wide.
 _GRAIN_ELONGATION = 2.0
@@ -55,7 +55,7 @@ _Sliders = Annotated[int, Field(ge=2)]
 class _Amplified(albumentations.ImageOnlyTransform):
     """Base of the transforms that multiply the echo amplitude; subclasses return the decibels per pixel."""
 
-    def apply(self, img: UInt8Array, decibels: FloatImage, **_: Any) -> UInt8Array:
+    def apply(self, img: UInt8Array, decibels: Float32Array, **_: Any) -> UInt8Array:
         """Add decibels (H, W) or (H, 1) to an image (H, W) or (H, W, C)."""
         return amplify(img, decibels)
 

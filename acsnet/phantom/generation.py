@@ -26,14 +26,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
+from acsnet._utils.typing import BoolArray, Float32Array, Uint8Image
 from acsnet.errors import DataError, InputError
 from acsnet.labels import CLASS_NAMES, MALIGNANT, NORMAL
 from acsnet.phantom.lesion import Lesion, add_lesion, draw_lesion
 from acsnet.phantom.overlay import draw_calipers, draw_caption
-from acsnet.phantom.speckle import FloatImage, PointSpread, log_compress, speckle_envelope
+from acsnet.phantom.speckle import PointSpread, log_compress, speckle_envelope
 from acsnet.phantom.tissue import Medium, breast_tissue, shadow_db
 
 MIN_SIDE_PIXELS = 64
@@ -56,14 +56,14 @@ class Phantom:
         has_calipers: Whether caliper marks are burned into the image.
     """
 
-    image: NDArray[np.uint8]
-    lesion_masks: NDArray[np.bool_]
+    image: Uint8Image
+    lesion_masks: BoolArray
     label: str
     has_caption: bool
     has_calipers: bool
 
     @property
-    def mask(self) -> NDArray[np.bool_]:
+    def mask(self) -> BoolArray:
         """Union of all lesions, (H, W) bool."""
         return np.asarray(self.lesion_masks.any(axis=0), dtype=np.bool_)
 
@@ -114,7 +114,7 @@ def _draw_lesions(size: tuple[int, int], malignant: bool, rng: np.random.Generat
     return [lesion for lesion in lesions if lesion is not None]
 
 
-def _scan(medium: Medium, rng: np.random.Generator) -> NDArray[np.uint8]:
+def _scan(medium: Medium, rng: np.random.Generator) -> Uint8Image:
     """Return the gray image (H, W) of the tissue by a scanner with random settings."""
     height = medium.echo_db.shape[0]
     spread = PointSpread(
@@ -129,7 +129,7 @@ def _scan(medium: Medium, rng: np.random.Generator) -> NDArray[np.uint8]:
     return log_compress(envelope, gain_db, dynamic_range_db=rng.uniform(50, 60))
 
 
-def _depth_gain(height: int, rng: np.random.Generator) -> FloatImage:
+def _depth_gain(height: int, rng: np.random.Generator) -> Float32Array:
     """Return the overall gain plus the uncompensated residual of the depth gain, (H, 1) in decibels."""
     depth = np.linspace(0, 1, height, dtype=np.float32)[:, None]
     fall = rng.uniform(10, 28) * depth ** rng.uniform(1.2, 2.2)
@@ -212,7 +212,7 @@ def _write(stem: Path, phantom: Phantom) -> None:
     _write_png(stem.with_name(stem.name + ".png"), phantom.image)
 
 
-def _write_png(path: Path, image: NDArray[np.uint8]) -> None:
+def _write_png(path: Path, image: Uint8Image) -> None:
     # Not synced to the disk like the files of acsnet._utils.files: phantoms are many, and quickly made again.
     _, data = cv2.imencode(".png", image)
     temporary = path.with_name(f".{path.name}.part")

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from acsnet.phantom.speckle import FloatImage
+from acsnet._utils.typing import BoolArray, Float32Array, Float64Array
 from acsnet.phantom.tissue import Medium, smooth_noise
 
 ANGLES = np.linspace(0, 2 * np.pi, 240, endpoint=False)
@@ -32,13 +31,13 @@ class Lesion:
         malignant: Whether the lesion has the descriptors of malignant lesions, or those of benign ones.
     """
 
-    mask: NDArray[np.bool_]
-    distance: FloatImage
+    mask: BoolArray
+    distance: Float32Array
     malignant: bool
 
 
 def draw_lesion(
-    shape: tuple[int, int], malignant: bool, rng: np.random.Generator, occupied: NDArray[np.bool_] | None = None
+    shape: tuple[int, int], malignant: bool, rng: np.random.Generator, occupied: BoolArray | None = None
 ) -> Lesion | None:
     """Draw the outline and position of a lesion.
 
@@ -71,19 +70,19 @@ def draw_lesion(
     return None
 
 
-def _polar(radii: NDArray[np.float64], rotation: float) -> NDArray[np.float64]:
+def _polar(radii: Float64Array, rotation: float) -> Float64Array:
     """Return points (N, 2) as (across, depth) from radii (N,) at :data:`ANGLES`."""
     return np.stack([radii * np.cos(ANGLES + rotation), radii * np.sin(ANGLES + rotation)], axis=1)
 
 
-def _waves(rng: np.random.Generator, orders: tuple[int, ...], size: float) -> NDArray[np.float64]:
+def _waves(rng: np.random.Generator, orders: tuple[int, ...], size: float) -> Float64Array:
     phases = rng.uniform(0, 2 * np.pi, len(orders))
     sizes = rng.uniform(0.3, 1.0, len(orders)) * size
     waves = [amount * np.cos(k * ANGLES + phase) for k, amount, phase in zip(orders, sizes, phases, strict=True)]
     return np.sum(waves, axis=0)
 
 
-def _benign_outline(rng: np.random.Generator) -> NDArray[np.float64]:
+def _benign_outline(rng: np.random.Generator) -> Float64Array:
     """Return an oval with gentle lobulations, to be scaled by :func:`_scaled`."""
     lobulated = rng.random() < 0.4
     radii = 1 + _waves(rng, (2, 3), 0.1 if lobulated else 0.04)
@@ -93,7 +92,7 @@ def _benign_outline(rng: np.random.Generator) -> NDArray[np.float64]:
     return points @ turn
 
 
-def _malignant_outline(rng: np.random.Generator) -> NDArray[np.float64]:
+def _malignant_outline(rng: np.random.Generator) -> Float64Array:
     """Return an irregular outline with one of three margins of the lexicon."""
     radii = 1 + _waves(rng, (2, 3, 4, 5), 0.15)
     margin = rng.choice(["spiculated", "angular", "microlobulated"])
@@ -113,7 +112,7 @@ def _malignant_outline(rng: np.random.Generator) -> NDArray[np.float64]:
     return _polar(radii, rng.uniform(0, 2 * np.pi))
 
 
-def _scaled(outline: NDArray[np.float64], aspect: float, area: float, shape: tuple[int, int]) -> NDArray[np.float64]:
+def _scaled(outline: Float64Array, aspect: float, area: float, shape: tuple[int, int]) -> Float64Array:
     """Return the outline in pixels with this ratio of height to width and this area, smaller if it does not fit."""
     height, width = shape
     extent = np.ptp(outline, axis=0)
@@ -123,7 +122,7 @@ def _scaled(outline: NDArray[np.float64], aspect: float, area: float, shape: tup
     return points * min(1.0, 0.66 * height / down, 0.9 * width / across)
 
 
-def _place(outline: NDArray[np.float64], shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float64]:
+def _place(outline: Float64Array, shape: tuple[int, int], rng: np.random.Generator) -> Float64Array:
     """Return a random shift (across, depth) in pixels that puts the outline inside the image, shallow more often."""
     height, width = shape
     low, high = outline.min(axis=0), outline.max(axis=0)
@@ -132,13 +131,13 @@ def _place(outline: NDArray[np.float64], shape: tuple[int, int], rng: np.random.
     return np.array([rng.uniform(left, right), top + rng.beta(1.3, 2.2) * (bottom - top)])
 
 
-def _filled(points: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.bool_]:
+def _filled(points: Float64Array, shape: tuple[int, int]) -> BoolArray:
     canvas = np.zeros(shape, np.uint8)
     cv2.fillPoly(canvas, [np.rint(points).astype(np.int32)], 1)
     return canvas.astype(bool)
 
 
-def _signed_distance(mask: NDArray[np.bool_]) -> FloatImage:
+def _signed_distance(mask: BoolArray) -> Float32Array:
     inside = mask.astype(np.uint8)
     outward = cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5)
     return np.asarray(outward - cv2.distanceTransform(inside, cv2.DIST_L2, 5), dtype=np.float32)
@@ -157,7 +156,7 @@ def add_lesion(medium: Medium, lesion: Lesion, rng: np.random.Generator) -> None
         _add_benign(medium, lesion, rng)
 
 
-def _fill(medium: Medium, distance: FloatImage, echo_db: FloatImage, softness: float) -> FloatImage:
+def _fill(medium: Medium, distance: Float32Array, echo_db: Float32Array, softness: float) -> Float32Array:
     """Replace the tissue inside a lesion, blending over ``softness`` pixels; return the replaced fraction (H, W)."""
     inside = np.clip(0.5 - distance / softness, 0, 1).astype(np.float32)
     medium.echo_db += inside * (echo_db - medium.echo_db)
@@ -192,7 +191,7 @@ def _add_benign(medium: Medium, lesion: Lesion, rng: np.random.Generator) -> Non
         _add_edge_shadows(medium, lesion, rng.uniform(3, 8))
 
 
-def _reverberation(lesion: Lesion, decay: float) -> FloatImage:
+def _reverberation(lesion: Lesion, decay: float) -> Float32Array:
     """Return the reverberation in a cyst: 1 at its front wall, with an exponential decay over ``decay`` pixels."""
     below = np.cumsum(lesion.mask, axis=0, dtype=np.float32)
     return np.asarray(np.exp(-below / np.float32(decay)), dtype=np.float32)

@@ -4,11 +4,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from acsnet._utils.typing import BoolArray, Uint8Image
+
 SIDES = ("RT", "LT", "RIGHT", "LEFT")
 PLACES = ("", " BREAST", " AXILLA", " UOQ", " LOQ", " UIQ", " LIQ", " 10:00", " 2 O'CLOCK", " 6H RAD", " SUBAREOLAR")
 
 
-def draw_caption(image: NDArray[np.uint8], mask: NDArray[np.bool_], rng: np.random.Generator) -> bool:
+def draw_caption(image: Uint8Image, mask: BoolArray, rng: np.random.Generator) -> bool:
     """Draw a caption in place into a corner of the image, clear of every lesion.
 
     Args:
@@ -36,7 +38,7 @@ def draw_caption(image: NDArray[np.uint8], mask: NDArray[np.bool_], rng: np.rand
     return False
 
 
-def draw_calipers(image: NDArray[np.uint8], mask: NDArray[np.bool_], rng: np.random.Generator) -> None:
+def draw_calipers(image: Uint8Image, mask: BoolArray, rng: np.random.Generator) -> None:
     """Mark the ends of one lesion in place with crosses and a dotted line, along one axis or two.
 
     Args:
@@ -57,7 +59,7 @@ def draw_calipers(image: NDArray[np.uint8], mask: NDArray[np.bool_], rng: np.ran
         _dotted_line(image, ends[0], ends[1], brightness)
 
 
-def _dotted_line(image: NDArray[np.uint8], start: NDArray[np.int64], end: NDArray[np.int64], brightness: int) -> None:
+def _dotted_line(image: Uint8Image, start: NDArray[np.int64], end: NDArray[np.int64], brightness: int) -> None:
     count = max(2, int(np.hypot(*(end - start)) / 4))
     points = np.rint(np.linspace(start, end, count)).astype(np.int64)
     image[points[:, 1], points[:, 0]] = brightness

@@ -1,13 +1,11 @@
 """Speckle: scatterers, point-spread function, envelope and log compression of the phantom generator."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-FloatImage: TypeAlias = NDArray[np.float32]
+from acsnet._utils.typing import Float32Array, Float64Array, Uint8Image
 
 MIN_AMPLITUDE = 1e-6
 
@@ -29,18 +27,18 @@ class PointSpread:
     widening: float = 1.8
 
 
-def gaussian_kernel(sigma: float) -> NDArray[np.float64]:
+def gaussian_kernel(sigma: float) -> Float64Array:
     """Return a Gaussian kernel (2 r + 1, 1) of sum 1, with r three standard deviations of ``sigma`` pixels."""
     return np.asarray(cv2.getGaussianKernel(2 * max(1, round(3 * sigma)) + 1, sigma), dtype=np.float64)
 
 
 def speckle_envelope(
-    amplitude: FloatImage,
-    specular: FloatImage,
+    amplitude: Float32Array,
+    specular: Float32Array,
     spread: PointSpread,
     rng: np.random.Generator,
     looks: int = 1,
-) -> FloatImage:
+) -> Float32Array:
     """Return the echo envelope of tissue imaged by a point-spread function.
 
     Each pixel has a complex circular Gaussian scatterer, the limit of many scatterers per resolution cell, so that the
@@ -86,12 +84,12 @@ def speckle_envelope(
     return total / np.float32(looks)
 
 
-def _pad_to(kernel: NDArray[np.float64], length: int) -> NDArray[np.float64]:
+def _pad_to(kernel: Float64Array, length: int) -> Float64Array:
     """Return a kernel (n, 1) as a row (length,), zero-padded on both sides."""
     return np.pad(kernel[:, 0], (length - len(kernel)) // 2)
 
 
-def log_compress(envelope: FloatImage, gain_db: FloatImage | float, dynamic_range_db: float) -> NDArray[np.uint8]:
+def log_compress(envelope: Float32Array, gain_db: Float32Array | float, dynamic_range_db: float) -> Uint8Image:
     """Return the gray image: 255 at 0 dB and above, 0 at ``-dynamic_range_db`` and below.
 
     Args:

@@ -5,9 +5,8 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from acsnet.phantom.speckle import FloatImage
+from acsnet._utils.typing import Float32Array
 
 
 class Layer(NamedTuple):
@@ -47,31 +46,33 @@ class Medium:
             decibels: positive values cast a shadow, negative ones cause enhancement.
     """
 
-    echo_db: FloatImage
-    specular: FloatImage
-    loss_db: FloatImage
+    echo_db: Float32Array
+    specular: Float32Array
+    loss_db: Float32Array
 
 
 @dataclass(frozen=True)
 class _Grid:
     """Coordinates in units of the height of the image, bent so that the grain of the tissue is curved."""
 
-    depth: FloatImage  # (H, 1), 0 to 1
-    across: FloatImage  # (1, W), 0 to W / H
-    columns: FloatImage  # (H, W), position in the unbent texture, in pixels
-    rows: FloatImage
+    depth: Float32Array  # (H, 1), 0 to 1
+    across: Float32Array  # (1, W), 0 to W / H
+    columns: Float32Array  # (H, W), position in the unbent texture, in pixels
+    rows: Float32Array
 
     @property
     def shape(self) -> tuple[int, int]:
         return len(self.depth), self.across.shape[1]
 
-    def bend(self, texture: FloatImage) -> FloatImage:
+    def bend(self, texture: Float32Array) -> Float32Array:
         """Bend a texture (H, W) along the grain of the tissue."""
         bent = cv2.remap(texture, self.columns, self.rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
         return np.asarray(bent, dtype=np.float32)
 
 
-def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], cell_depth: float, cell_across: float) -> FloatImage:
+def smooth_noise(
+    rng: np.random.Generator, shape: tuple[int, int], cell_depth: float, cell_across: float
+) -> Float32Array:
     """Return Gaussian noise (H, W) with mean about 0 and standard deviation 1, correlated over cells of a given size.
 
     Args:
@@ -87,7 +88,7 @@ def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], cell_depth: f
     return np.asarray(fine / max(float(fine.std()), 1e-3), dtype=np.float32)
 
 
-def _wave(rng: np.random.Generator, shape: tuple[int, int], cell_across: float) -> FloatImage:
+def _wave(rng: np.random.Generator, shape: tuple[int, int], cell_across: float) -> Float32Array:
     """Return Gaussian noise (1, W) that varies across the image only, with standard deviation about 1."""
     height, width = shape
     coarse = rng.standard_normal((1, int(np.ceil(width / height / cell_across)) + 2), np.float32)
@@ -119,13 +120,13 @@ def breast_tissue(shape: tuple[int, int], rng: np.random.Generator, distractors:
     return medium
 
 
-def _step(distance: FloatImage, softness: float) -> FloatImage:
+def _step(distance: Float32Array, softness: float) -> Float32Array:
     return np.clip(distance / softness + 0.5, 0, 1).astype(np.float32)
 
 
 def _bent_grid(shape: tuple[int, int], rng: np.random.Generator) -> _Grid:
     height, width = shape
-    depth: FloatImage = np.linspace(0, 1, height, dtype=np.float32)[:, None]
+    depth: Float32Array = np.linspace(0, 1, height, dtype=np.float32)[:, None]
     across = np.arange(width, dtype=np.float32)[None, :] / np.float32(height)
     tilt = rng.uniform(-0.12, 0.12) * _slope(across)
     lift = rng.uniform(0.01, 0.03) * smooth_noise(rng, shape, 0.3, 0.45) + tilt
@@ -133,14 +134,14 @@ def _bent_grid(shape: tuple[int, int], rng: np.random.Generator) -> _Grid:
     return _Grid(depth, across, columns, ((depth + lift) * height).astype(np.float32))
 
 
-def _slope(across: FloatImage) -> FloatImage:
+def _slope(across: Float32Array) -> Float32Array:
     """Return a ramp (1, W) with mean 0 that rises by 1 over the width, or less if the image is narrow."""
     return np.asarray((across - across.mean()) / max(1.0, float(across[0, -1])), dtype=np.float32)
 
 
-def _layer_bounds(grid: _Grid, rng: np.random.Generator) -> list[FloatImage]:
+def _layer_bounds(grid: _Grid, rng: np.random.Generator) -> list[Float32Array]:
     """Return the lower boundaries (1, W) of the first five layers, as fractions of the height."""
-    bounds: list[FloatImage] = []
+    bounds: list[Float32Array] = []
     base = 0.01
     tilt = rng.uniform(-0.1, 0.1) * _slope(grid.across)
     for index, layer in enumerate(LAYERS):
@@ -151,7 +152,7 @@ def _layer_bounds(grid: _Grid, rng: np.random.Generator) -> list[FloatImage]:
     return bounds
 
 
-def _layer_textures(grid: _Grid, rng: np.random.Generator) -> list[FloatImage]:
+def _layer_textures(grid: _Grid, rng: np.random.Generator) -> list[Float32Array]:
     """Return the echo level (H, W) in decibels of each of the six layers, as if it filled the image."""
     shape = grid.shape
     streaks = grid.bend(smooth_noise(rng, shape, rng.uniform(0.014, 0.022), rng.uniform(0.08, 0.16)))
@@ -170,7 +171,7 @@ def _layer_textures(grid: _Grid, rng: np.random.Generator) -> list[FloatImage]:
     ]
 
 
-def _level_lines(field: FloatImage, level: float, thickness: float) -> FloatImage:
+def _level_lines(field: Float32Array, level: float, thickness: float) -> Float32Array:
     """Return lines (H, W), 0 to 1, along the contours ``field == level``, with one ``thickness`` in pixels."""
     slope_across = cv2.Sobel(field, cv2.CV_32F, 1, 0, scale=0.125)
     slope_depth = cv2.Sobel(field, cv2.CV_32F, 0, 1, scale=0.125)
@@ -180,7 +181,7 @@ def _level_lines(field: FloatImage, level: float, thickness: float) -> FloatImag
     return np.asarray(facing * cv2.exp(-(((field - level) / (slope * thickness)) ** 2)), dtype=np.float32)
 
 
-def _ligaments(grid: _Grid, rng: np.random.Generator) -> FloatImage:
+def _ligaments(grid: _Grid, rng: np.random.Generator) -> Float32Array:
     """Return the amplitude (H, W) of Cooper's ligaments and septa: thin curved lines that face the probe."""
     strength = rng.uniform(1.8, 4.0) * np.clip(0.3 + 0.8 * smooth_noise(rng, grid.shape, 0.08, 0.12), 0, 2)
     total = np.zeros(grid.shape, np.float32)
@@ -190,7 +191,7 @@ def _ligaments(grid: _Grid, rng: np.random.Generator) -> FloatImage:
     return np.asarray(strength * total, dtype=np.float32)
 
 
-def _fascia(grid: _Grid, bounds: list[FloatImage], rng: np.random.Generator) -> FloatImage:
+def _fascia(grid: _Grid, bounds: list[Float32Array], rng: np.random.Generator) -> Float32Array:
     """Return the amplitude (H, W) of the bright lines along the layer boundaries and of the probe cover."""
     total = 2.5 * np.exp(-((grid.depth / 0.008) ** 2)) * np.ones(grid.shape, np.float32)
     for bound, strength in zip(bounds, (1.6, 1.1, 0.8, 1.6, 1.5), strict=True):
@@ -200,13 +201,13 @@ def _fascia(grid: _Grid, bounds: list[FloatImage], rng: np.random.Generator) -> 
     return total.astype(np.float32)
 
 
-def _ellipse(grid: _Grid, center: tuple[float, float], semi_axes: tuple[float, float]) -> FloatImage:
+def _ellipse(grid: _Grid, center: tuple[float, float], semi_axes: tuple[float, float]) -> Float32Array:
     """Return the distance (H, W) from a center (depth, across) in units of the ellipse: 1 on its edge."""
     below, aside = (grid.depth - center[0]) / semi_axes[0], (grid.across - center[1]) / semi_axes[1]
     return np.sqrt(below**2 + aside**2)
 
 
-def _add_lobules(medium: Medium, grid: _Grid, gland: FloatImage, count: int, rng: np.random.Generator) -> None:
+def _add_lobules(medium: Medium, grid: _Grid, gland: Float32Array, count: int, rng: np.random.Generator) -> None:
     """Add fat lobules to the gland: as dark as fat, with a thin capsule, without shadow or enhancement."""
     for _ in range(count):
         column = int(rng.integers(grid.shape[1]))
@@ -222,7 +223,9 @@ def _add_lobules(medium: Medium, grid: _Grid, gland: FloatImage, count: int, rng
         medium.specular += rng.uniform(0.2, 0.8) * capsule
 
 
-def _add_ligament_shadows(medium: Medium, grid: _Grid, start: FloatImage, count: int, rng: np.random.Generator) -> None:
+def _add_ligament_shadows(
+    medium: Medium, grid: _Grid, start: Float32Array, count: int, rng: np.random.Generator
+) -> None:
     """Add narrow shadows that steep ligaments cast from the lower edge of the fat."""
     for _ in range(count):
         column = int(rng.integers(grid.shape[1]))
@@ -232,13 +235,13 @@ def _add_ligament_shadows(medium: Medium, grid: _Grid, start: FloatImage, count:
         medium.loss_db += total_db * profile * _column_weights(grid.depth, depth, rng.uniform(0.02, 0.1))
 
 
-def _column_weights(depth: FloatImage, start: float, thickness: float) -> FloatImage:
+def _column_weights(depth: Float32Array, start: float, thickness: float) -> Float32Array:
     """Return weights (H, 1) that sum to 1 down a column, centered at ``start`` with width ``thickness``."""
     weights = np.exp(-(((depth - start) / thickness) ** 2))
     return np.asarray(weights / weights.sum(), dtype=np.float32)
 
 
-def _add_rib(medium: Medium, grid: _Grid, chest_wall: FloatImage, rng: np.random.Generator) -> None:
+def _add_rib(medium: Medium, grid: _Grid, chest_wall: Float32Array, rng: np.random.Generator) -> None:
     """Add a rib below the muscle: a bright arc with a deep shadow behind it."""
     column = int(rng.integers(grid.shape[1]))
     center = (float(chest_wall[0, column]) + 0.06, float(grid.across[0, column]))
@@ -247,7 +250,7 @@ def _add_rib(medium: Medium, grid: _Grid, chest_wall: FloatImage, rng: np.random
     medium.loss_db += _step(1 - radius, 0.3) * np.float32(25 / (0.12 * grid.shape[0]))
 
 
-def shadow_db(loss_db: FloatImage, beam_sigma: float) -> FloatImage:
+def shadow_db(loss_db: Float32Array, beam_sigma: float) -> Float32Array:
     """Return the cumulative loss (H, W) above each pixel in decibels, blurred laterally by ``beam_sigma`` pixels."""
-    lost: NDArray[np.float32] = np.cumsum(loss_db, axis=0, dtype=np.float32)
+    lost: Float32Array = np.cumsum(loss_db, axis=0, dtype=np.float32)
     return np.asarray(cv2.GaussianBlur(lost, (0, 1), beam_sigma) if beam_sigma > 0 else lost, dtype=np.float32)
