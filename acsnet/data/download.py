@@ -80,9 +80,8 @@ def download_dataset(entry: DatasetEntry, out: Path, sha256: str = "", progress:
 
 def _check_request(entry: DatasetEntry, target: Path, sha256: str) -> None:
     if not entry.files:
-        raise DownloadError(
-            f"{entry.title} cannot be downloaded: {entry.how_to_ask}; its page is {entry.page or 'none'}"
-        )
+        page = f"; its page is {entry.page}" if entry.page else ""
+        raise DownloadError(f"{entry.title} cannot be downloaded: {entry.how_to_ask}{page}")
     if sha256 and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
         raise InputError(f"the SHA-256 is {sha256!r}: expected 64 hexadecimal digits")
     if sha256 and all(file.sha256 for file in entry.files):

@@ -96,7 +96,7 @@ def test_a_dataset_on_request_says_how_to_ask(tmp_path: Path) -> None:
         get(dataset_entry("udiat"), tmp_path / "data")
     with pytest.raises(
         DownloadError,
-        match=r"your own images in folders cannot be downloaded: it consists of your own images: expected images/",
+        match=r"your own images in folders cannot be downloaded: arrange your images as images/<class>/",
     ):
         get(dataset_entry("folders"), tmp_path / "data")
     assert not (tmp_path / "data").exists()

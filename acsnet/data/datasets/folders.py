@@ -18,7 +18,8 @@ from acsnet.errors import DataError
 from acsnet.labels import CLASS_NAMES, NORMAL
 
 NAME = "folders"
-_LAYOUT = "expected images/<class>/<name>.png with masks/<class>/<name>.png"
+_FILES = "images/<class>/<name>.png with masks/<class>/<name>.png"
+_LAYOUT = f"expected {_FILES}"
 
 
 def scan_folders(root: Path, classes: Sequence[str] = CLASS_NAMES) -> tuple[list[Record], list[str]]:
@@ -70,6 +71,6 @@ register_dataset(
         page="",
         scan=scan_folders,
         classes=CLASS_NAMES,
-        how_to_ask=f"it consists of your own images: {_LAYOUT}",
+        how_to_ask=f"arrange your images as {_FILES}",
     )
 )
