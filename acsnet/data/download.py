@@ -16,8 +16,8 @@ from acsnet.data.records import Record
 from acsnet.errors import DataError, DownloadError, InputError
 
 NOT_PINNED = (
-    "not pinned: this version does not know a checksum of this file. Compare it with that of another copy, and require "
-    "it from then on by --sha256"
+    "not pinned: no checksum of this file is known. Compare it with that of another copy, and require it from then on "
+    "by --sha256"
 )
 
 
