@@ -22,16 +22,16 @@ def main() -> None:
     arguments = parser.parse_args()
 
     from acsnet.data import dataset_entry
-    from acsnet.data.download import describe, download_dataset, find_set
+    from acsnet.data.download import describe_dataset, download_dataset, find_dataset
 
     entry = dataset_entry(arguments.name)
-    print(describe(entry), flush=True)
+    print(describe_dataset(entry), flush=True)
     if arguments.show:
         return
     fetched = download_dataset(entry, arguments.out, arguments.sha256)
     for name, checksum in fetched.checksums.items():
         print(f"SHA-256 of {name}: {checksum}")
-    found = find_set(entry, fetched.folder)
+    found = find_dataset(entry, fetched.folder)
     print(f"{found.root}: {found.summary}")
     if found.problems:
         print(f"{len(found.problems)} problems, to be mended before it is used:", *found.problems, sep="\n  ")

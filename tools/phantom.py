@@ -5,7 +5,7 @@ from pathlib import Path
 
 from acsnet.cli import run
 from acsnet.labels import CLASS_NAMES
-from acsnet.phantom.phantom import write_phantoms
+from acsnet.phantom import write_phantoms
 
 
 def parse_arguments() -> argparse.Namespace:

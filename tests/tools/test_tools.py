@@ -326,7 +326,7 @@ def test_download_and_use(
 
 def test_download_of_sets_that_cannot_be_fetched(invoke: Invoke, tmp_path: Path) -> None:
     result = invoke("download", "udiat", "--out", tmp_path / "data")
-    assert_error(result, "UDIAT (Dataset B) cannot be fetched, it has no public address: ask Moi Hoon Yap")
+    assert_error(result, "UDIAT (Dataset B) cannot be downloaded: it has no public address. Ask Moi Hoon Yap")
     assert "license:     for research" in result[1]
     assert_error(
         invoke("download", "busbar", "--out", tmp_path / "data"), "unknown dataset 'busbar': did you mean 'busb"
