@@ -48,7 +48,9 @@ def run(tmp_path: Path) -> Run:
     """Run Python in ``tmp_path``, which becomes a copy of the repository."""
     for name in ("acsnet", "tools", "configs"):
         shutil.copytree(REPOSITORY / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(REPOSITORY / "checkpoints", tmp_path / "checkpoints", ignore=shutil.ignore_patterns("*.safetensors"))
+    shutil.copytree(
+        REPOSITORY / "checkpoints", tmp_path / "checkpoints", ignore=shutil.ignore_patterns("*.safetensors")
+    )
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "ACSNET_CACHE": str(tmp_path / "cache")}
 
     def call(*arguments: str) -> str:
