@@ -209,7 +209,7 @@ def bad_phrases(text: Text) -> list[tuple[str, str]]:
 
 
 def page_texts(page: Path) -> Iterator[Text]:
-    """The paragraphs of a page, without generated tables, code blocks and the glossary, which lists the retired words."""
+    """The paragraphs of a page, without code blocks, generated tables and the glossary, which lists retired words."""
     content = page.read_text(encoding="utf-8")
 
     def blank(match: re.Match[str]) -> str:
