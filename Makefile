@@ -50,7 +50,8 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 unit: $(STAMP)
-	$(BIN)/pytest tests acsnet --doctest-modules -n 2 -m "not slow" --durations=10
+	$(BIN)/pytest -n 2 -m "not slow" --durations=10
+	$(BIN)/pytest -q --doctest-modules acsnet
 
 test-slow: $(STAMP)
 	$(BIN)/pytest -m slow --durations=10
