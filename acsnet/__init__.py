@@ -1,8 +1,9 @@
 """The model zoo for breast-ultrasound segmentation and classification.
 
 ``create_model`` builds a network, ``list_models`` lists them, ``load_model`` rebuilds one from its checkpoint alone,
-``list_checkpoints`` lists those that are released, ``from_pretrained`` takes one from a folder or the Hugging Face Hub,
-``Predictor`` runs a network on images. Operators, layers, losses and metrics live in the packages of these names.
+``list_checkpoints`` lists the released ones, ``from_pretrained``, ``save_pretrained`` and ``push_to_hub`` exchange
+networks with folders and the Hugging Face Hub, ``Predictor`` runs a network on images. Operators, layers, losses and
+metrics are in the packages of these names.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,9 @@ from acsnet.models import (
     from_pretrained,
     list_models,
     load_model,
+    push_to_hub,
     register_model,
+    save_pretrained,
 )
 from acsnet.version import __version__
 
@@ -40,12 +43,14 @@ __all__ = [
     "metrics",
     "models",
     "ops",
+    "push_to_hub",
     "register_model",
+    "save_pretrained",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    # Prediction brings in the reading and measuring of images, which those who only want a network need not wait for.
+    # Prediction imports image reading and metrics, which are not needed to build a network.
     if name == "Predictor":
         from acsnet.inference import Predictor
 

@@ -1,7 +1,7 @@
 """The networks; importing this package registers every one of them."""
 
 from acsnet.models._base import MultiTaskModel, MultiTaskOutput
-from acsnet.models._hub import HubModel, from_pretrained
+from acsnet.models._hub import from_pretrained, push_to_hub, save_pretrained
 from acsnet.models._loading import load_model
 from acsnet.models._registry import TASKS, ModelEntry, create_model, list_models, model_entry, register_model
 from acsnet.models.acsnet import ACSNet
@@ -17,7 +17,6 @@ __all__ = [
     "EncoderDecoder",
     "Ensemble",
     "GatedUNet",
-    "HubModel",
     "ModelEntry",
     "MultiTaskModel",
     "MultiTaskOutput",
@@ -30,5 +29,7 @@ __all__ = [
     "list_models",
     "load_model",
     "model_entry",
+    "push_to_hub",
     "register_model",
+    "save_pretrained",
 ]

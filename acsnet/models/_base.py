@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 from acsnet.errors import InputError
-from acsnet.models._hub import HubModel
 from acsnet.models._registry import check_contract
 
 
@@ -26,7 +25,7 @@ class MultiTaskOutput(NamedTuple):
     aux: tuple[torch.Tensor, ...] = ()
 
 
-class MultiTaskModel(HubModel, nn.Module, ABC):
+class MultiTaskModel(nn.Module, ABC):
     """Base of the networks: checks the input, then calls :meth:`forward_tasks`.
 
     Args:

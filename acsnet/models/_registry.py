@@ -14,7 +14,7 @@ from typing import Any
 from torch import nn
 
 from acsnet._utils.naming import look_up
-from acsnet.checkpoints import load_weights, resolve_checkpoint
+from acsnet.checkpoints import Checkpoint, load_weights, open_checkpoint
 from acsnet.errors import InputError
 
 TASKS = ("segmentation", "classification")
@@ -88,7 +88,7 @@ def create_model(
     in_channels: int = 3,
     encoder_weights: str | None = None,
     tasks: Sequence[str] = TASKS,
-    checkpoint: str | Path | None = None,
+    checkpoint: str | Path | Checkpoint | None = None,
     **kwargs: Any,
 ) -> nn.Module:
     """Build a network of the zoo.
@@ -124,7 +124,7 @@ def create_model(
         num_classes=num_classes, in_channels=in_channels, encoder_weights=weights, tasks=tuple(tasks), **arguments
     )
     if checkpoint is not None:
-        load_weights(model, resolve_checkpoint(checkpoint))
+        load_weights(model, open_checkpoint(checkpoint).path)
     return model
 
 

@@ -14,7 +14,7 @@ from accelerate.utils import broadcast, set_seed
 from timm.utils import ModelEmaV3
 from torch import nn
 
-from acsnet.checkpoints.metadata import CheckpointMetadata, save_checkpoint
+from acsnet.checkpoints import CheckpointMetadata, save_checkpoint
 from acsnet.config import Config
 from acsnet.data import Sample
 from acsnet.data.images import to_network_input

@@ -10,8 +10,7 @@ import torch
 
 from acsnet import create_model
 from acsnet._utils.files import write_json
-from acsnet.checkpoints import index
-from acsnet.checkpoints.metadata import CheckpointMetadata, save_checkpoint
+from acsnet.checkpoints import CheckpointMetadata, index, save_checkpoint
 
 
 def entry_of(path: Path, **changes: Any) -> dict[str, Any]:

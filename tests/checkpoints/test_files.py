@@ -11,8 +11,7 @@ import torch
 
 import acsnet
 from acsnet._utils.files import write_json
-from acsnet.checkpoints import resolve_checkpoint
-from acsnet.checkpoints.metadata import read_metadata, read_weights, save_checkpoint
+from acsnet.checkpoints import read_metadata, read_weights, resolve_checkpoint, save_checkpoint
 from acsnet.errors import AcsnetError, CheckpointError, DownloadError, UnknownNameError
 
 OPENERS: list[Callable[[Any], Any]] = [

@@ -12,7 +12,7 @@ from torch import nn
 
 from acsnet import create_model, load_model
 from acsnet._utils.files import DiskFullError
-from acsnet.checkpoints.metadata import CheckpointMetadata, load_weights, read_metadata, read_weights, save_checkpoint
+from acsnet.checkpoints import CheckpointMetadata, load_weights, read_metadata, read_weights, save_checkpoint
 from acsnet.config import EvaluationConfig
 from acsnet.errors import CheckpointError
 from acsnet.version import __version__

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import acsnet
-from acsnet.checkpoints.metadata import CheckpointMetadata
+from acsnet.checkpoints import CheckpointMetadata
 from acsnet.data import Record, read_busi
 from acsnet.errors import DataError
 from acsnet.evaluation import evaluate, metric_table

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from acsnet.checkpoints.metadata import read_metadata, read_weights, save_checkpoint
+from acsnet.checkpoints import read_metadata, read_weights, save_checkpoint
 from acsnet.config import EvaluationConfig
 from acsnet.data import load_records, split_records
 from acsnet.data.images import read_image, read_merged_mask

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from acsnet import MultiTaskOutput
-from acsnet.checkpoints.metadata import CheckpointMetadata
+from acsnet.checkpoints import CheckpointMetadata
 from acsnet.config import EvaluationConfig
 from acsnet.data import Record
 from acsnet.evaluation.threshold import THRESHOLDS, best_step, choose_threshold

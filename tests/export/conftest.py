@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from acsnet import create_model
-from acsnet.checkpoints.metadata import CheckpointMetadata, save_checkpoint
+from acsnet.checkpoints import CheckpointMetadata, save_checkpoint
 
 SaveTiny = Callable[..., Path]
 #: A U-Net of two levels.

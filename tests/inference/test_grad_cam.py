@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import acsnet
-from acsnet.checkpoints.metadata import CheckpointMetadata
+from acsnet.checkpoints import CheckpointMetadata
 from acsnet.errors import InputError, UnknownNameError
 from acsnet.inference import class_activation, explain_images, prepare_for_inference
 from acsnet.inference.grad_cam import _lies_on_pixel

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import acsnet
-from acsnet.checkpoints.metadata import CheckpointMetadata, read_metadata, read_weights, save_checkpoint
+from acsnet.checkpoints import CheckpointMetadata, read_metadata, read_weights, save_checkpoint
 from acsnet.config import EvaluationConfig
 from acsnet.data.images import read_image
 from acsnet.errors import InputError

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 import acsnet
-from acsnet.checkpoints.metadata import CheckpointMetadata
+from acsnet.checkpoints import CheckpointMetadata
 from acsnet.inference import Predictor, matching_autocast, prepare_for_inference, prepare_images
 
 

@@ -15,7 +15,7 @@ import torch
 from huggingface_hub import HfApi, ModelCard, constants
 
 import acsnet
-from acsnet.checkpoints.metadata import CheckpointMetadata, save_checkpoint
+from acsnet.checkpoints import CheckpointMetadata, save_checkpoint
 from acsnet.errors import CheckpointError, DownloadError, InputError
 from acsnet.models import Ensemble, NNUNet, UNet
 

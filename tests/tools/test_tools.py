@@ -21,7 +21,7 @@ import torch
 import yaml
 
 import acsnet
-from acsnet.checkpoints.metadata import read_metadata
+from acsnet.checkpoints import read_metadata
 from acsnet.config import EvaluationConfig
 from acsnet.data import dataset_entry
 from acsnet.data.datasets import RemoteFile, entry

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from acsnet.checkpoints.metadata import read_metadata, read_weights
+from acsnet.checkpoints import read_metadata, read_weights
 from acsnet.config import build_config, load_config
 from acsnet.errors import CheckpointError
 from acsnet.training import Trainer, prepare_training

@@ -11,7 +11,7 @@ from torch import nn
 
 from acsnet import create_model, load_model
 from acsnet._utils.download import file_sha256
-from acsnet.checkpoints.metadata import read_metadata, read_weights, save_checkpoint
+from acsnet.checkpoints import read_metadata, read_weights, save_checkpoint
 from acsnet.config import Config, build_config
 from acsnet.data import load_records
 from acsnet.data.images import to_channels, to_network_input

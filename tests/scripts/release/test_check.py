@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from acsnet._utils.files import write_json
-from acsnet.checkpoints import read_index
-from acsnet.checkpoints.metadata import read_metadata, read_weights, save_checkpoint
+from acsnet.checkpoints import read_index, read_metadata, read_weights, save_checkpoint
 from scripts.release import check, check_figures, check_release, release_checkpoint
 
 Invoke = Callable[..., tuple[int, str, str]]

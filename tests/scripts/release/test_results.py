@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from acsnet._utils.files import write_csv, write_json
-from acsnet.checkpoints import read_index
-from acsnet.checkpoints.metadata import read_metadata
+from acsnet.checkpoints import read_index, read_metadata
 from acsnet.errors import CheckpointError, InputError, RunError, UnknownNameError
 from acsnet.evaluation import resolve_test_config, run_test
 from acsnet.statistics import MEASURES, compare, read_run
