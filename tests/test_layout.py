@@ -81,7 +81,7 @@ def test_modules_import_only_from_below(module: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("subset", "source", "wrong"),
+    ("part", "source", "wrong"),
     [
         ("ops", "from acsnet.layers.gate import GateUnit", ["layers"]),
         ("ops", "from acsnet._utils.naming import look_up", []),
@@ -128,6 +128,12 @@ def import_circle(graph: Mapping[str, set[str]]) -> tuple[str, ...] | None:
     except CycleError as error:
         return tuple(error.args[1])
     return None
+
+
+def test_no_import_circles() -> None:
+    sources = {module_name(path): (PACKAGE / path).read_text(encoding="utf-8") for path in MODULES}
+    circle = import_circle(import_graph(sources))
+    assert circle is None, f"modules import each other in a circle: {' -> '.join(circle)}"
 
 
 @pytest.mark.parametrize(

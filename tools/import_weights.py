@@ -9,7 +9,7 @@ from acsnet.cli import run
 def main() -> None:
     """Parse the command line and write the checkpoint."""
     parser = argparse.ArgumentParser(
-        description="Convert weights of the ACSNet publication's own code to a checkpoint. Tensors are assigned by part, "
+        description="Convert weights of the ACSNet publication's code to a checkpoint. Tensors are assigned by part, "
         "shape and order, because their names are not published: check its predictions before you rely on it."
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="a safetensors file; pickled files are never opened")

@@ -6,8 +6,8 @@ from pathlib import Path
 from acsnet.cli import run
 
 _RUN = (
-    "a run folder, a result folder (with metrics.json), a cross-validation (with crossval.json) or the folder of one of "
-    "its configurations; NAME=FOLDER names it; folders with the same name are folds of one network"
+    "a run folder, a result folder (with metrics.json), a cross-validation (with crossval.json) or the folder of one "
+    "of its configurations; NAME=FOLDER names it; folders with the same name are folds of one network"
 )
 
 
