@@ -1,4 +1,4 @@
-"""Opening of a checkpoint: the name or path that a user gives becomes one object, which everything else uses."""
+"""Opening of checkpoints: a name or path from the user becomes one object, which the rest of the package uses."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -69,6 +69,7 @@ def open_checkpoint(name_or_path: str | Path | Checkpoint) -> Checkpoint:
         >>> from pathlib import Path
         >>> import torch
         >>> from acsnet.checkpoints import CheckpointMetadata, open_checkpoint, save_checkpoint
+        >>> checkpoint = open_checkpoint("acsnet_busi")  # doctest: +SKIP
         >>> metadata = CheckpointMetadata(
         ...     model="unet", arguments={}, class_names=("benign", "malignant"), input_size=(256, 256),
         ...     mean=(0.33,), std=(0.2,),

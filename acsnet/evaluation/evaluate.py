@@ -80,10 +80,15 @@ def evaluate(
         >>> import tempfile
         >>> from pathlib import Path
         >>> import acsnet
+        >>> from acsnet.checkpoints import CheckpointMetadata
         >>> from acsnet.data import read_busi
         >>> from acsnet.evaluation import evaluate
         >>> from acsnet.phantom import write_phantoms
-        >>> predictor = acsnet.Predictor.from_checkpoint("unet_busi", device="cpu")
+        >>> metadata = CheckpointMetadata(
+        ...     model="unet", arguments={"width": 4, "depth": 2}, class_names=("benign", "malignant", "normal"),
+        ...     input_size=(32, 32), mean=(0.33,), std=(0.2,),
+        ... )
+        >>> predictor = acsnet.Predictor(acsnet.create_model("unet", width=4, depth=2), metadata)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     counts = {"benign": 1, "malignant": 1, "normal": 1}
         ...     write_phantoms(Path(folder) / "set", counts, size=(64, 64), progress=False)

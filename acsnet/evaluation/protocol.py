@@ -36,9 +36,18 @@ def resolve_test_config(checkpoint: Checkpoint, config: Path | None, overrides: 
         CheckpointError: if the checkpoint has no metadata.
 
     Example:
-        >>> from acsnet.checkpoints import open_checkpoint
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from acsnet.checkpoints import CheckpointMetadata, open_checkpoint, save_checkpoint
         >>> from acsnet.evaluation import resolve_test_config
-        >>> config = resolve_test_config(open_checkpoint("unet_busi"), None, ["evaluation.threshold=0.4"])
+        >>> metadata = CheckpointMetadata(
+        ...     model="unet", arguments={}, class_names=("benign", "malignant", "normal"), input_size=(256, 256),
+        ...     mean=(0.33,), std=(0.2,), config={"model": {"name": "unet"}},
+        ... )
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "best.safetensors"
+        ...     save_checkpoint(path, {}, metadata)
+        ...     config = resolve_test_config(open_checkpoint(path), None, ["evaluation.threshold=0.4"])
         >>> config.model.name, config.evaluation.threshold
         ('unet', 0.4)
     """

@@ -98,11 +98,16 @@ def explain_images(
     Example:
         >>> import acsnet
         >>> import numpy as np
+        >>> from acsnet.checkpoints import CheckpointMetadata
         >>> from acsnet.inference import explain_images
         >>> from acsnet.phantom import make_phantom
-        >>> model = acsnet.load_model("unet_busi")
+        >>> model = acsnet.create_model("unet", width=4, depth=2)
+        >>> metadata = CheckpointMetadata(
+        ...     model="unet", arguments={"width": 4, "depth": 2}, class_names=("benign", "malignant", "normal"),
+        ...     input_size=(32, 32), mean=(0.33,), std=(0.2,),
+        ... )
         >>> image = np.dstack([make_phantom("malignant", seed=0, size=(96, 128)).image] * 3)
-        >>> heat_map = explain_images(model, model.metadata, [image])[0]
+        >>> heat_map = explain_images(model, metadata, [image])[0]
         >>> heat_map.shape, bool((heat_map >= 0).all())
         ((96, 128), True)
     """

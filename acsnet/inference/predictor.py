@@ -50,8 +50,14 @@ class Predictor:
     Example:
         >>> import acsnet
         >>> import numpy as np
+        >>> from acsnet.checkpoints import CheckpointMetadata
         >>> from acsnet.phantom import make_phantom
-        >>> predictor = acsnet.Predictor.from_checkpoint("unet_busi", device="cpu")
+        >>> predictor = acsnet.Predictor.from_checkpoint("acsnet_busi")  # doctest: +SKIP
+        >>> metadata = CheckpointMetadata(
+        ...     model="unet", arguments={"width": 4, "depth": 2}, class_names=("benign", "malignant", "normal"),
+        ...     input_size=(32, 32), mean=(0.33,), std=(0.2,),
+        ... )
+        >>> predictor = acsnet.Predictor(acsnet.create_model("unet", width=4, depth=2), metadata)
         >>> image = np.dstack([make_phantom("malignant", seed=0, size=(96, 128)).image] * 3)
         >>> prediction = predictor(image)
         >>> prediction.mask.shape, sorted(prediction.probabilities)

@@ -21,8 +21,8 @@ def mask_entropy(probability: npt.NDArray[np.float32]) -> npt.NDArray[np.float32
     Example:
         >>> import numpy as np
         >>> from acsnet.inference.uncertainty import mask_entropy
-        >>> mask_entropy(np.array([[0.0, 0.5, 1.0]], np.float32)).tolist()
-        [[0.0, 1.0, 0.0]]
+        >>> mask_entropy(np.array([[0.5, 0.5]], np.float32)).tolist()
+        [[1.0, 1.0]]
     """
     # Rounding errors of an interpolation can leave the range.
     foreground = np.clip(probability, 0, 1)

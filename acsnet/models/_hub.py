@@ -68,7 +68,12 @@ def save_pretrained(model: nn.Module, folder: str | Path) -> Path:
     Example:
         >>> import tempfile
         >>> import acsnet
-        >>> model = acsnet.load_model("unet_busi")
+        >>> from acsnet.checkpoints import CheckpointMetadata
+        >>> model = acsnet.create_model("unet", width=4, depth=2)
+        >>> model.metadata = CheckpointMetadata(
+        ...     model="unet", arguments={"width": 4, "depth": 2}, class_names=("benign", "malignant", "normal"),
+        ...     input_size=(32, 32), mean=(0.33,), std=(0.2,),
+        ... )
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     names = sorted(path.name for path in acsnet.save_pretrained(model, folder).iterdir())
         ...     again = acsnet.from_pretrained(folder)

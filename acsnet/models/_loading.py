@@ -28,15 +28,22 @@ def load_model(checkpoint: str | Path | Checkpoint) -> nn.Module:
         DownloadError: if a released file cannot be downloaded.
 
     Example:
-        >>> import torch
+        >>> import tempfile
+        >>> from pathlib import Path
         >>> import acsnet
-        >>> model = acsnet.load_model("unet_busi")
-        >>> model.metadata.class_names
-        ('benign', 'malignant', 'normal')
-        >>> with torch.no_grad():
-        ...     output = model(torch.zeros(1, model.metadata.in_channels, 64, 64))
-        >>> output.mask.shape, output.label.shape
-        (torch.Size([1, 1, 64, 64]), torch.Size([1, 3]))
+        >>> from acsnet.checkpoints import CheckpointMetadata, save_checkpoint
+        >>> model = acsnet.load_model("acsnet_busi")  # doctest: +SKIP
+        >>> metadata = CheckpointMetadata(
+        ...     model="unet", arguments={"width": 4, "depth": 2}, class_names=("benign", "malignant", "normal"),
+        ...     input_size=(32, 32), mean=(0.33,), std=(0.2,),
+        ... )
+        >>> weights = acsnet.create_model("unet", width=4, depth=2).state_dict()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "best.safetensors"
+        ...     save_checkpoint(path, weights, metadata)
+        ...     model = acsnet.load_model(path)
+        >>> model.metadata.class_names, model.training
+        (('benign', 'malignant', 'normal'), False)
     """
     checkpoint = open_checkpoint(checkpoint)
     try:
