@@ -100,7 +100,7 @@ class ReleasedTest(Section):
 
 
 class Recipe(Section):
-    """How to train the network: ``tools/train.py CONFIG --set ...`` with a configuration of this repository.
+    """Training command of a network: ``tools/train.py CONFIG --set ...`` with a configuration of this repository.
 
     Attributes:
         config: path of the configuration within the repository.
@@ -142,7 +142,7 @@ class ReleasedCheckpoint(Section):
         members: number of networks in the file; more than one is an ensemble.
         classes: classes in the order of the logits.
         input: size and channels of the input.
-        recipe: how it was trained.
+        recipe: training command.
         data: training data.
         split_hash: hash of the split of that data, or None for an ensemble of several splits.
         tests: results of tests.

@@ -1,4 +1,4 @@
-"""A checkpoint is located once, its header is read once and its file is hashed once, whatever is done with it."""
+"""Every tool locates a checkpoint once, reads its header once and hashes its file once."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator

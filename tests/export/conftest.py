@@ -16,7 +16,7 @@ TINY = {"width": 4, "depth": 2}
 
 
 def randomize(network: torch.nn.Module) -> torch.nn.Module:
-    """Give averages and variances of normalizations other values than those they start from."""
+    """Set running averages and variances of normalizations to random values."""
     generator = torch.Generator().manual_seed(2)
     for key, value in network.state_dict().items():
         if key.endswith(("running_mean", "running_var")):
