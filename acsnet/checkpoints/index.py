@@ -15,7 +15,7 @@ INDEX_FORMAT: Final = 1
 _PACKAGE = Path(__file__).resolve().parents[1]
 # A wheel has only the index, inside the package; a clone has it next to the package, with the files.
 _PLACES = (_PACKAGE / "released", _PACKAGE.parent / "checkpoints")
-LISTING = 'acsnet.list_checkpoints("*") lists all; the path of a file ends in .safetensors'
+_HOW_TO_LIST = 'acsnet.list_checkpoints("*") lists all; the path of a file ends in .safetensors'
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 
@@ -249,4 +249,4 @@ def released_checkpoint(name: str) -> ReleasedCheckpoint:
         UnknownNameError: if the name is not released; the message lists near matches.
         CheckpointError: if the index is missing or invalid.
     """
-    return look_up("released checkpoint", name, read_index().checkpoints, LISTING)
+    return look_up("released checkpoint", name, read_index().checkpoints, _HOW_TO_LIST)

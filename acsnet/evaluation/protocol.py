@@ -84,11 +84,9 @@ def _use_downloaded_data(config: Config) -> Config:
 
 def default_out(checkpoint: Checkpoint) -> Path:
     """Return the default output folder of a test: ``results/NAME`` for a released name, otherwise next to the file."""
-    return (
-        checkpoint.path.parent / "test"
-        if checkpoint.released_name is None
-        else Path("results") / checkpoint.released_name
-    )
+    if checkpoint.released_name is None:
+        return checkpoint.path.parent / "test"
+    return Path("results") / checkpoint.released_name
 
 
 def run_test(

@@ -165,7 +165,7 @@ def test_a_truncated_file(read: Callable[[Path], Any], checkpoint: Path, tmp_pat
 
 @pytest.mark.parametrize("read", OPENERS)
 @pytest.mark.parametrize("content", [b"a text file\n", b"{}", bytes(1000), b"\xff" * 1000])
-def test_a_file_of_something_else(read: Callable[[Path], Any], tmp_path: Path, content: bytes) -> None:
+def test_a_file_with_other_content(read: Callable[[Path], Any], tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "other.safetensors"
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match=r"other\.safetensors is truncated or not a safetensors file"):
@@ -305,7 +305,7 @@ def test_many_keys_are_counted_and_three_named(tmp_path: Path) -> None:
     assert "shape" not in str(caught.value)
 
 
-def test_a_checkpoint_of_another_head_does_not_fit(checkpoint: Path) -> None:
+def test_a_checkpoint_with_another_head_does_not_match(checkpoint: Path) -> None:
     arguments = {**METADATA["arguments"], "tasks": ["segmentation"]}
     with pytest.raises(
         CheckpointError, match=r"does not match the architecture of ACSNet: \d+ unexpected \(cls_head\."

@@ -161,7 +161,7 @@ def test_predictions_are_saved(predictor: Predictor, records: list[Record], tmp_
         assert np.array_equal(mask, probability)
 
 
-def test_predictions_are_written_as_the_test_goes_on(
+def test_predictions_are_written_during_the_test(
     predictor: Predictor, records: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Predictions of a batch are written before the next batch is predicted."""

@@ -68,7 +68,7 @@ def test_without_a_split_there_is_no_validation_subset(trained_run: Path, tmp_pa
         run_test(other, config, progress=False)
 
 
-def test_of_another_split_the_validation_subset_is_unknown(trained_run: Path) -> None:
+def test_the_validation_subset_of_another_split_is_unknown(trained_run: Path) -> None:
     checkpoint = open_checkpoint(trained_run / "best.safetensors")
     config = resolve_test_config(checkpoint, None, [CHOSEN, "data.folds.index=1"])
     trained_on = checkpoint.metadata.split_hash
@@ -95,9 +95,7 @@ def test_a_listed_split_is_tested_as_listed(trained_run: Path, tmp_path: Path) -
     assert (provenance["split_file"], provenance["split_hash"]) == (None, None)
 
 
-def test_choosing_and_testing_on_the_same_images_is_pointed_out(
-    trained_run: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_choosing_and_testing_on_the_same_images_is_logged(trained_run: Path, caplog: pytest.LogCaptureFixture) -> None:
     checkpoint = open_checkpoint(trained_run / "best.safetensors")
     run_test(checkpoint, resolve_test_config(checkpoint, None, ["data.split=val"]), progress=False)
     assert "chosen on the tested images" not in caplog.text

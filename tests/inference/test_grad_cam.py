@@ -290,7 +290,7 @@ def test_a_layer_before_one_that_works_in_place() -> None:
 
 
 def test_a_layer_within_a_network_of_the_zoo(build_tiny: Build) -> None:
-    """Two linear layers and the last encoder map away: the same map by two names."""
+    """The bottleneck's output is the map that the classifier pools."""
     network = build_tiny("unet")
     torch.testing.assert_close(
         class_activation(network, images(), 1, "bottleneck"), class_activation(network, images(), 1)

@@ -68,7 +68,7 @@ def test_input_is_resized_and_normalized_as_in_the_metadata() -> None:
     assert network.seen[0, 0, 0, -1] == pytest.approx((1 - 0.5) / 0.25)
 
 
-def test_threshold_cuts_the_probability() -> None:
+def test_the_threshold_applies_to_the_probability() -> None:
     image = half_bright(32, 32)
     image[:, :16] = 129  # a probability a little above one half
     loose = Predictor(BrightIsLesion(), make_metadata())(image)

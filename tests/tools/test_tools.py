@@ -201,7 +201,7 @@ def test_unknown_names_of_an_external_test(
     assert_error(invoke("test", "--checkpoint", trained_run / "best.safetensors", *arguments), text)
 
 
-def test_another_split_is_pointed_out(
+def test_another_split_is_logged(
     invoke: Invoke, trained_run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     arguments = ["--set", "data.folds.index=1", "--out", tmp_path / "out"]

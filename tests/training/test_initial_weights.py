@@ -43,7 +43,7 @@ def test_matching_tensors_are_loaded_and_the_others_stay(tmp_path: Path) -> None
     }
 
 
-def test_all_of_it(tmp_path: Path) -> None:
+def test_all_tensors_match(tmp_path: Path) -> None:
     path = tmp_path / "same.safetensors"
     save_file({key: value + 1 for key, value in net().state_dict().items()}, path)
     network = net()
@@ -88,7 +88,7 @@ def test_a_training_starts_from_them(
     # The other fold's training images are validated or tested here.
     assert any("initial weights were trained on the same images with another split" in text for text in logged)
     assert read_metadata(run / "best.safetensors").config["model"]["initial_weights"] is None
-    # A run that has begun needs them no more.
+    # A resumed run does not need them.
     best.unlink()
     again = Trainer(load_config(run / "config.yaml"), run, resume=True, progress=False)
     assert again.epoch == 1
