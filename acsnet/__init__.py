@@ -1,8 +1,8 @@
 """The model zoo for breast-ultrasound segmentation and classification.
 
 ``create_model`` builds a network by its name; ``list_models`` lists the names. ``load_model`` rebuilds a network from a
-checkpoint, ``list_checkpoints`` lists the released checkpoints, and ``from_pretrained`` loads a network from a folder
-or from the Hugging Face Hub. ``Predictor`` applies a network to images. The packages ``ops``, ``layers``, ``losses``
+checkpoint, and ``list_checkpoints`` lists the released checkpoints. ``from_pretrained``, ``save_pretrained`` and
+``push_to_hub`` exchange networks with folders and the Hugging Face Hub. ``Predictor`` applies a network to images. The packages ``ops``, ``layers``, ``losses``
 and ``metrics`` can be used on their own.
 
 Example:
@@ -26,7 +26,9 @@ from acsnet.models import (
     from_pretrained,
     list_models,
     load_model,
+    push_to_hub,
     register_model,
+    save_pretrained,
 )
 from acsnet.version import __version__
 
@@ -49,7 +51,9 @@ __all__ = [
     "metrics",
     "models",
     "ops",
+    "push_to_hub",
     "register_model",
+    "save_pretrained",
 ]
 
 

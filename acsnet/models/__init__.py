@@ -3,7 +3,7 @@
 from acsnet.labels import TASKS
 from acsnet.models._base import MultiTaskModel, MultiTaskOutput
 from acsnet.models._contract import Contract
-from acsnet.models._hub import HubModel, from_pretrained
+from acsnet.models._hub import from_pretrained, push_to_hub, save_pretrained
 from acsnet.models._loading import load_model
 from acsnet.models._registry import ModelEntry, create_model, list_models, model_entry, register_model
 from acsnet.models.acsnet import ACSNet
@@ -20,7 +20,6 @@ __all__ = [
     "EncoderDecoder",
     "Ensemble",
     "GatedUNet",
-    "HubModel",
     "ModelEntry",
     "MultiTaskModel",
     "MultiTaskOutput",
@@ -33,5 +32,7 @@ __all__ = [
     "list_models",
     "load_model",
     "model_entry",
+    "push_to_hub",
     "register_model",
+    "save_pretrained",
 ]

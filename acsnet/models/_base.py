@@ -10,7 +10,6 @@ from torch import nn
 from acsnet.errors import InputError
 from acsnet.labels import TASKS
 from acsnet.models._contract import check_contract
-from acsnet.models._hub import HubModel
 
 
 class MultiTaskOutput(NamedTuple):
@@ -35,7 +34,7 @@ class MultiTaskOutput(NamedTuple):
     aux: tuple[torch.Tensor, ...] = ()
 
 
-class MultiTaskModel(HubModel, nn.Module, ABC):
+class MultiTaskModel(nn.Module, ABC):
     """Base class of the networks: checks the input, then calls :meth:`forward_tasks`.
 
     A subclass accepts the arguments below as ``**contract`` and passes them on, so that they are documented only here;

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from acsnet.checkpoints.metadata import CheckpointMetadata, read_header, read_weights, save_checkpoint
+from acsnet.checkpoints import CheckpointMetadata, read_header, read_weights, save_checkpoint
 from acsnet.errors import CheckpointError
 from acsnet.models.acsnet import ACSNet
 

@@ -14,7 +14,7 @@ from typing import Any
 from torch import nn
 
 from acsnet._utils.naming import look_up
-from acsnet.checkpoints import load_weights, resolve_checkpoint
+from acsnet.checkpoints import Checkpoint, load_weights, open_checkpoint
 from acsnet.errors import InputError
 from acsnet.labels import TASKS
 from acsnet.models._contract import Contract
@@ -124,7 +124,7 @@ def create_model(
     in_channels: int = 3,
     encoder_weights: str | None = None,
     tasks: Sequence[str] = TASKS,
-    checkpoint: str | Path | None = None,
+    checkpoint: str | Path | Checkpoint | None = None,
     **kwargs: Any,
 ) -> nn.Module:
     """Build a network of the zoo.
@@ -173,7 +173,7 @@ def create_model(
         )
     model = entry.builder(**arguments)
     if checkpoint is not None:
-        load_weights(model, resolve_checkpoint(checkpoint))
+        load_weights(model, open_checkpoint(checkpoint).path)
     return model
 
 

@@ -105,7 +105,7 @@ def draw_cases(network: Network, records: Mapping[Image, Record]) -> NetworkPict
     gives_masks = "dice" in network.result.measures
     problem = ""
     if gives_masks and not kept:
-        problem = "No predictions were kept: test again with tools/test.py --keep-predictions."
+        problem = "No predictions were saved: test again with tools/test.py --save-predictions."
     elif not any(view.picture for view in views):
         problem = "The images are not where the configuration says they are (data.root or data.records)."
     if problem:

@@ -41,7 +41,7 @@ from acsnet.models import create_model, model_entry
 from acsnet.models._base import check_size
 from acsnet.training.initial_weights import InitialWeights, load_initial_weights
 from acsnet.training.selection import SelectionFormula
-from acsnet.training.teacher import Teacher, check_teacher, load_teacher
+from acsnet.training.teacher import Teacher, load_teacher, open_teachers
 from acsnet.training.validation import metric_names
 
 logger = logging.getLogger(__name__)
@@ -126,7 +126,7 @@ def prepare_training(
     set_seed(config.training.seed)
     network = build_network(config)
     check_size(config.data.image_size, getattr(network, "divisor", 1))
-    check_teacher(config)
+    teachers = open_teachers(config)
     path = None if begun else config.model.initial_weights
     initial = None if path is None else load_initial_weights(network, path)
     data = load_training_data(config, load_records(config.data, progress) if records is None else records)
@@ -136,7 +136,7 @@ def prepare_training(
             "images: lower it"
         )
     loss = build_multi_task_loss(config.loss, config.model.tasks, data.class_counts(config.data.classes))
-    teacher = load_teacher(config, data.split.hash)
+    teacher = load_teacher(config, teachers, data.split.hash)
     return PreparedTraining(formula, network, data, loss, initial, teacher)
 
 

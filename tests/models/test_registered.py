@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from acsnet import MultiTaskModel, MultiTaskOutput, list_models, load_model
-from acsnet.checkpoints.metadata import CheckpointMetadata, save_checkpoint
+from acsnet.checkpoints import CheckpointMetadata, save_checkpoint
 from acsnet.errors import InputError
 from acsnet.losses import CrossEntropyLoss, DiceLoss, FixedWeighting, MultiTaskLoss
 from acsnet.models import TASKS, model_entry

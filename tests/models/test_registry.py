@@ -230,7 +230,7 @@ def test_acsnet_has_the_published_number_of_parameters() -> None:
 
 
 def test_a_checkpoint_replaces_weights_that_would_be_downloaded(own_entries: None, tmp_path: Any) -> None:
-    from acsnet.checkpoints.metadata import CheckpointMetadata, save_checkpoint
+    from acsnet.checkpoints import CheckpointMetadata, save_checkpoint
 
     register_toy(pretrained=True)
     source = create_model("toy", num_classes=2)
