@@ -21,6 +21,7 @@ from acsnet.inference.preprocessing import prepare_for_inference, prepare_images
 from acsnet.inference.tta import list_tta_transforms, mean_probabilities
 from acsnet.inference.uncertainty import label_entropy, mask_entropy
 from acsnet.models import TASKS, MultiTaskOutput, load_model
+from acsnet.models._loading import metadata_of
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -44,8 +45,8 @@ class Predictor:
             :class:`~acsnet.inference.Probabilities`.
 
     Raises:
-        InputError: if the precision is unknown, the threshold is not a number, or refining is on and there is no class
-            "normal".
+        InputError: if the network has no metadata and none is given, the precision is unknown, the threshold is not a
+            number, or refining is on and there is no class "normal".
 
     Example:
         >>> import acsnet
@@ -72,7 +73,7 @@ class Predictor:
         evaluation: EvaluationConfig | None = None,
         precision: str = "float32",
     ) -> None:
-        self.metadata: CheckpointMetadata = metadata or model.metadata  # type: ignore[assignment]
+        self.metadata = metadata or metadata_of(model)
         self.evaluation = evaluation or self.metadata.evaluation
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         if precision not in _DTYPES:

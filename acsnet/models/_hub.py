@@ -12,8 +12,8 @@ from torch import nn
 
 from acsnet._utils.files import write_text
 from acsnet.checkpoints import CheckpointMetadata, save_checkpoint
-from acsnet.errors import DownloadError, InputError
-from acsnet.models._loading import load_model
+from acsnet.errors import DownloadError
+from acsnet.models._loading import load_model, metadata_of
 
 _WEIGHTS_NAME = "model.safetensors"
 _CONFIG_NAME = "config.json"
@@ -82,7 +82,7 @@ def save_pretrained(model: nn.Module, folder: str | Path) -> Path:
         >>> again.metadata == model.metadata
         True
     """
-    metadata = _metadata_of(model)
+    metadata = metadata_of(model)
     folder = Path(folder)
     save_checkpoint(folder / _WEIGHTS_NAME, model.state_dict(), metadata)
     write_text(folder / _CONFIG_NAME, metadata.model_dump_json(indent=2) + "\n")
@@ -119,7 +119,7 @@ def push_to_hub(
         InputError: if the network has no metadata.
         OSError: if the Hub refuses the upload or cannot be reached (``huggingface_hub.errors.HfHubHTTPError``).
     """
-    _metadata_of(model)  # before a repository is created
+    metadata_of(model)  # before a repository is created
     from huggingface_hub import HfApi
 
     api = HfApi(token=token)
@@ -202,13 +202,3 @@ def _write_model_card(metadata: CheckpointMetadata) -> str:
         data=f"{', '.join(dataset['names'])} ({dataset['n']} images)" if "names" in dataset else "-",
         version=metadata.code_version,
     )
-
-
-def _metadata_of(model: nn.Module) -> CheckpointMetadata:
-    metadata = getattr(model, "metadata", None)
-    if not isinstance(metadata, CheckpointMetadata):
-        raise InputError(
-            f"this {type(model).__name__} has no metadata, which names its classes and normalization: load it by "
-            "acsnet.load_model, or set its attribute metadata to an acsnet.checkpoints.CheckpointMetadata"
-        )
-    return metadata

@@ -57,6 +57,21 @@ def load_model(checkpoint: str | Path | Checkpoint) -> nn.Module:
     return model.eval()
 
 
+def metadata_of(model: nn.Module) -> CheckpointMetadata:
+    """Return the metadata of a network.
+
+    Raises:
+        InputError: if the network has none.
+    """
+    metadata = getattr(model, "metadata", None)
+    if not isinstance(metadata, CheckpointMetadata):
+        raise InputError(
+            f"this {type(model).__name__} has no metadata, which names its classes and normalization: load it by "
+            "acsnet.load_model, or set its attribute metadata to an acsnet.checkpoints.CheckpointMetadata"
+        )
+    return metadata
+
+
 def _build(metadata: CheckpointMetadata) -> nn.Module:
     members = [
         create_model(metadata.model, num_classes=len(metadata.class_names), **metadata.arguments)

@@ -146,6 +146,12 @@ def test_half_precision_is_near_float32() -> None:
     assert ours.probabilities == pytest.approx(theirs.probabilities, abs=0.03)
 
 
+def test_a_network_without_metadata_is_refused() -> None:
+    message = r"^this BrightIsLesion has no metadata, which names its classes and normalization: load it by acsnet"
+    with pytest.raises(InputError, match=message):
+        Predictor(BrightIsLesion())
+
+
 def test_an_unknown_precision_is_refused() -> None:
     with pytest.raises(InputError, match="precision is 'int8': choose float32, bfloat16, float16"):
         Predictor(BrightIsLesion(), make_metadata(), precision="int8")
