@@ -78,7 +78,7 @@ def trained_run(tmp_path_factory: pytest.TempPathFactory, tiny_config: Path) -> 
     from acsnet.training import Trainer
 
     folder = tmp_path_factory.mktemp("runs") / "tiny"
-    Trainer(load_config(tiny_config), folder, progress=False).fit()
+    Trainer.from_config(load_config(tiny_config), folder, progress=False).fit()
     return folder
 
 

@@ -17,6 +17,8 @@ from acsnet._utils.yaml_files import YAML_ERRORS, StrictLoader, explain, read_ya
 from acsnet.config.schema import WAYS_TO_NAME_DATA, Config
 from acsnet.errors import ConfigError
 
+# Mappings that a file or an override replaces as a whole: their keys are one choice, not settings of their own.
+REPLACED_KEYS = frozenset({"training.selection"})
 # They say where things are on this machine or how fast they go, not what comes out.
 MACHINE_KEYS = frozenset({"data.root", "data.dataset", "data.records", "data.cache", "data.workers", "data.split"})
 
@@ -130,9 +132,10 @@ def _any_given(sections: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> bo
     return any(section.get(key) is not None for section in sections for key in keys)
 
 
-def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     merged = dict(below)
     for key, value in above.items():
         old = merged.get(key)
-        merged[key] = _merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+        is_merged = isinstance(old, Mapping) and isinstance(value, Mapping) and prefix + key not in REPLACED_KEYS
+        merged[key] = _merge(old, value, f"{prefix}{key}.") if is_merged else value
     return merged

@@ -228,6 +228,25 @@ class ScheduleConfig(Section):
     patience: PositiveInt = 10
 
 
+def _metric_weights(value: Any) -> Any:
+    if not isinstance(value, Mapping) or not value:
+        raise ValueError(
+            f"{value!r} is not a mapping of metric to weight: write one as in {{dice: 0.7, accuracy: 0.3}}"
+        )
+    for name, weight in value.items():
+        if weight == 0 and not isinstance(weight, bool):
+            raise ValueError(f"the weight of {name} is 0: leave the metric out")
+    return value
+
+
+def _factor(weight: float) -> str:
+    return {1.0: "", -1.0: "-"}.get(weight, f"{weight:g}*")
+
+
+# Metric -> weight.
+Selection = Annotated[dict[str, Real], BeforeValidator(_metric_weights)]
+
+
 class TrainingConfig(Section):
     """The training loop.
 
@@ -243,10 +262,16 @@ class TrainingConfig(Section):
     channels_last: bool = True
     gradient_clip: Annotated[Real, Field(gt=0)] | None = None
     ema_decay: Annotated[Real, Field(gt=0, lt=1)] | None = None
-    selection: str = "0.7*dice + 0.3*accuracy"
+    selection: Selection = {"dice": 0.7, "accuracy": 0.3}
     patience: PositiveInt | None = None
     panel_every: PositiveInt = 5
     seed: Annotated[Whole, Field(ge=0)] = 0
+
+    @property
+    def selection_formula(self) -> str:
+        """``selection`` as text, such as ``0.7*dice + 0.3*accuracy``."""
+        terms = [f"{_factor(weight)}{name}" for name, weight in self.selection.items()]
+        return " + ".join(terms).replace("+ -", "- ")
 
 
 class RefiningConfig(Section):

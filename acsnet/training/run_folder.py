@@ -37,6 +37,18 @@ class RunFolder:
         self.last = path / "last.pt"
         self.best = path / "best.safetensors"
 
+    def check(self, config: Config, resume: bool) -> None:
+        """Check that a run can be started here, or resumed; see :meth:`check_new` and :meth:`check_resume`.
+
+        Raises:
+            RunError: if it cannot.
+            ConfigError: if the configuration of the run to resume cannot be read.
+        """
+        if resume:
+            self.check_resume(config)
+        else:
+            self.check_new()
+
     def check_new(self) -> None:
         """Check that a new run may be started here.
 

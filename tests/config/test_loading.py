@@ -8,11 +8,10 @@ import torch
 import yaml
 
 from acsnet.config import Config, build_config, changed_keys, load_config
-from acsnet.data import Augmentation
 from acsnet.errors import ConfigError
 from acsnet.models._base import check_size
-from acsnet.training.builders import build_multi_task_loss, build_network
-from acsnet.training.selection import SelectionFormula
+from acsnet.training.builders import build_augmentation, build_loss, build_model
+from acsnet.training.selection import SelectionScore
 from acsnet.training.validation import metric_names
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -477,7 +476,7 @@ def test_overrides_of_every_form(write: Write) -> None:
             "data.records=a=b.csv",
             "optimizer={name: sgd, learning_rate: 1e-2}",
             "model.arguments.widths=[16]",
-            "training.selection=0.7*dice + 0.3*accuracy",
+            "training.selection={dice: 0.7, accuracy: 0.3}",
         ],
     )
     assert (config.training.epochs, config.training.gradient_clip) == (41, None)
@@ -487,7 +486,7 @@ def test_overrides_of_every_form(write: Write) -> None:
     assert config.data.records == (Path("a=b.csv"),)
     assert (config.optimizer.name, config.optimizer.learning_rate) == ("sgd", 0.01)
     assert config.model.arguments == {"widths": [16]}
-    assert config.training.selection == "0.7*dice + 0.3*accuracy"
+    assert config.training.selection == {"dice": 0.7, "accuracy": 0.3}
 
 
 @pytest.mark.parametrize("override", ["training.epochs", "", "=3", "training..epochs=3", ".epochs=3", "training.=3"])
@@ -553,7 +552,7 @@ CONFIGS = sorted(
 def test_every_configuration_is_built_and_run_once(path: Path) -> None:
     config = load_config(path, ["model.encoder_weights=null"])
     with torch.device("meta"):  # without the time that random weights take
-        network = build_network(config)
+        network = build_model(config.model, config.data.classes)
     network = network.to_empty(device="cpu").eval()
     for tensor in network.state_dict().values():
         tensor.zero_()
@@ -565,9 +564,9 @@ def test_every_configuration_is_built_and_run_once(path: Path) -> None:
     assert (None if output.mask is None else output.mask.shape) == (shape if "segmentation" in tasks else None)
     classes = (1, len(config.data.classes))
     assert (None if output.label is None else output.label.shape) == (classes if "classification" in tasks else None)
-    build_multi_task_loss(config.loss, tasks, class_counts=[1] * len(config.data.classes))
-    SelectionFormula(config.training.selection, metric_names(tasks))
-    Augmentation(config.augmentation, config.data.image_size)
+    build_loss(config.loss, tasks, class_counts=[1] * len(config.data.classes))
+    SelectionScore(config.training.selection, metric_names(tasks))
+    build_augmentation(config.augmentation, config.data.image_size, config.model.in_channels)
 
 
 def test_there_are_configurations() -> None:

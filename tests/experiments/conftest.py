@@ -21,7 +21,7 @@ def small(phantom_root: Path) -> dict[str, Any]:
 def configs(small: dict[str, Any]) -> dict[str, Config]:
     """Two configurations that share their trainings, and one that does not."""
     refining = ["evaluation.refining={empty_mask_for_normal: true, normal_for_empty_mask: true}"]
-    alone = ["model.tasks=[segmentation]", "training.selection=dice"]
+    alone = ["model.tasks=[segmentation]", "training.selection={dice: 1}"]
     return {
         "plain": build_config(small, [], "plain"),
         "refined": build_config(small, refining, "refined"),

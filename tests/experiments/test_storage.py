@@ -43,7 +43,7 @@ def test_a_job_is_claimed_once_by_workers_of_one_machine(tmp_path: Path) -> None
         done: list[str] = []
         barrier.wait()
         while "waiting" in queue.states().values():
-            queue.take(lambda job, _: float(not done.append(job)))
+            queue.run_next(lambda job, _: float(not done.append(job)))
         return done
 
     with ThreadPoolExecutor(6) as pool:

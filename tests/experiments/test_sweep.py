@@ -83,7 +83,7 @@ def test_hopeless_trials_are_ended_early(tmp_path: Path, base: Config, monkeypat
 
     def rated(self: Any, *arguments: Any, **more: Any) -> None:
         original(self, *arguments, **more)
-        self.formula = lambda _: score(self.config)
+        self.selection = lambda _: score(self.config)
 
     monkeypatch.setattr(trainer.Trainer, "__init__", rated)
     grid = {"optimizer.learning_rate": {"values": [0.3, 0.2, 0.1, 0.4]}}
@@ -131,7 +131,7 @@ def test_data_that_cannot_be_trained_on_is_found_first(tmp_path: Path, base: Con
 
 def test_another_search_in_the_folder_is_refused(finished: Path, base: Config) -> None:
     other = search(method="grid", parameters={"optimizer.learning_rate": {"values": [1e-3]}})
-    with pytest.raises(RunError, match=r"rates holds another search: parameters.*learning_rate.*; go on with that one"):
+    with pytest.raises(RunError, match=r"rates holds another search: parameters.*learning_rate.*; resume that one"):
         Sweep(finished, base, other)
     changed = build_config(base.to_dict(), ["training.epochs=9"], "changed")
     with pytest.raises(RunError, match=r"rates holds another search: training.epochs \(3 -> 9\)"):

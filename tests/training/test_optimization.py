@@ -21,8 +21,9 @@ class Balance(nn.Module):
 
 
 def make_schedule(epochs: int, **settings: Any) -> tuple[Schedule, torch.optim.Optimizer]:
-    optimizer = torch.optim.SGD([{"params": [nn.Parameter(torch.ones(1))]}, {"params": [nn.Parameter(torch.ones(1))]}])
-    return Schedule(optimizer, ScheduleConfig(**settings), RATE, epochs), optimizer
+    groups = [{"params": [nn.Parameter(torch.ones(1))]} for _ in range(2)]
+    optimizer = torch.optim.SGD(groups, lr=RATE)
+    return Schedule(optimizer, ScheduleConfig(**settings), epochs), optimizer
 
 
 def rate_of(optimizer: torch.optim.Optimizer) -> float:
