@@ -25,8 +25,8 @@ from acsnet.training.data import build_loaders, log_split
 from acsnet.training.environment import describe_environment
 from acsnet.training.memory import keep_freed_memory, peak_memory_mb
 from acsnet.training.optimization import Schedule, build_optimizer
-from acsnet.training.preparation import PreparedTraining, log_initial_weights, prepare_training
 from acsnet.training.precision import accelerate_name, resolve_precision
+from acsnet.training.preparation import PreparedTraining, log_initial_weights, prepare_training
 from acsnet.training.progress import Reporter, case_picture
 from acsnet.training.run_folder import RunFolder
 from acsnet.training.validation import classification_summary, overlap, segmentation_summary

@@ -113,9 +113,11 @@ def test_parents_in_a_circle(write: Write) -> None:
     write("base: b.yaml\n", "a.yaml")
     write("base: c.yaml\n", "b.yaml")
     path = write("base: a.yaml\n", "c.yaml")
-    with pytest.raises(ConfigError, match=r"base files form a circle: c\.yaml -> a\.yaml -> b\.yaml -> c\.yaml"):
+    with pytest.raises(
+        ConfigError, match=r"base files refer to each other in a circle: c\.yaml -> a\.yaml -> b\.yaml -> c\.yaml"
+    ):
         load_config(path)
-    with pytest.raises(ConfigError, match=r"base files form a circle: self\.yaml -> self\.yaml"):
+    with pytest.raises(ConfigError, match=r"base files refer to each other in a circle: self\.yaml -> self\.yaml"):
         load_config(write("base: self.yaml\n", "self.yaml"))
 
 
@@ -149,13 +151,13 @@ def test_two_parents_of_one_grandparent_are_no_circle(write: Write) -> None:
     write(MODEL, "top.yaml")
     write("base: top.yaml\n", "a.yaml")
     assert load_config(write("base: [a.yaml, top.yaml]\n")).model.name == "acsnet"
-    with pytest.raises(ConfigError, match=r"base files form a circle: self\.yaml -> self\.yaml"):
+    with pytest.raises(ConfigError, match=r"base files refer to each other in a circle: self\.yaml -> self\.yaml"):
         load_config(write("base: [top.yaml, self.yaml]\n", "self.yaml"))
 
 
 @pytest.mark.parametrize("base", ["3", "[a.yaml, 3]", "{a: b}"])
 def test_a_parent_that_is_no_path(write: Write, base: str) -> None:
-    message = r"run\.yaml: base is .*, expected the path of a YAML file beside this one, or a list of them"
+    message = r"run\.yaml: base is .*, expected the path of a YAML file relative to this one, or a list of them"
     with pytest.raises(ConfigError, match=message):
         load_config(write(f"base: {base}\n"))
 
@@ -256,16 +258,16 @@ def test_a_parent_that_is_no_path(write: Write, base: str) -> None:
         (MODEL + "data: {split: xyz}", "data.split is 'xyz': expected 'train', 'val', 'test' or 'all'"),
         (
             MODEL + "data: {folds: {count: 3, index: 3}}",
-            "data.folds: index is 3, with count 3 it has to be at most 2",
+            "data.folds: index is 3; with count 3 it must be at most 2",
         ),
         (
             MODEL + "data: {folds: {count: 4, test: 0.2}}",
-            "data.folds: count (4), test (0.2) are set together: give count and index for folds, or test for one "
+            "data.folds: count (4), test (0.2) are set together: set count and index for folds, or test for a "
             "single split, and null for the other",
         ),
         (
             MODEL + "data: {folds: {count: 5, index: 0, test: 0.2}}",
-            "data.folds: count (5), index (0), test (0.2) are set together: give count and index for folds, or",
+            "data.folds: count (5), index (0), test (0.2) are set together: set count and index for folds, or",
         ),
         (MODEL + "data: {folds: {test: 0.6}}", "data.folds.test is 0.6: expected less than or equal to 0.5"),
         (MODEL + "data: {folds: {test: 0}}", "data.folds.test is 0: expected greater than 0"),
@@ -274,7 +276,7 @@ def test_a_parent_that_is_no_path(write: Write, base: str) -> None:
         (MODEL + "data: {folds: 3}", "data.folds is 3: expected a section of keys and values"),
         (
             MODEL + "data: {root: a, records: b.csv}",
-            "data: root and records are both set: give the folder or the table, and null for the other",
+            "data: root and records are both set: set the folder or the table, and null for the other",
         ),
         (MODEL + "data: {records: 3}", "data.records is 3: expected a list, as in [1, 2]"),
         (MODEL + "data: {records: [a.csv, 3]}", "data.records.1 is 3: expected a path"),
@@ -591,7 +593,7 @@ def test_refining_needs_both_tasks_and_a_normal_class(write: Write) -> None:
 )
 def test_what_is_done_to_masks_needs_masks(write: Write, evaluation: str, named: str) -> None:
     text = f"model: {{name: a, tasks: [classification]}}\nevaluation: {evaluation}"
-    with pytest.raises(ConfigError, match=rf"yaml: {named}: add segmentation to model\.tasks, or leave it out"):
+    with pytest.raises(ConfigError, match=rf"yaml: {named}: add segmentation to model\.tasks, or remove it"):
         load_config(write(text))
     assert load_config(write(f"model: {{name: a}}\nevaluation: {evaluation}"))
     assert load_config(write("model: {name: a, tasks: [classification]}\nevaluation: {threshold: 0.4}"))

@@ -98,7 +98,7 @@ def test_hopeless_trials_are_ended_early(tmp_path: Path, base: Config, monkeypat
         (0.1, True, 2),
     ]
     write_sweep(sweep, {})
-    assert "0.100 (ended early)" in (tmp_path / "sweep.html").read_text()
+    assert "0.100 (stopped early)" in (tmp_path / "sweep.html").read_text()
 
 
 def test_chosen_values_are_tried_so_many_times(tmp_path: Path, base: Config) -> None:
@@ -147,7 +147,9 @@ def test_a_broken_plan_is_one_clear_line(tmp_path: Path, base: Config, content: 
 
 def test_a_folder_with_something_else_is_refused(tmp_path: Path, base: Config) -> None:
     (tmp_path / "config.yaml").write_text("")
-    with pytest.raises(RunError, match=r"exists already and holds no search: choose another folder by --work-dir"):
+    with pytest.raises(
+        RunError, match=r"exists already and does not contain a search: choose another folder by --work-dir"
+    ):
         Sweep(tmp_path, base, search(**GRID))
 
 

@@ -11,7 +11,7 @@ from acsnet.data import Record, Split, read_split_list
 from acsnet.errors import RunError
 from acsnet.training import RunFolder
 
-# One image a part.
+# One image per subset.
 SPLIT = Split(*((Record(Path(f"{part}.png"), (), "normal", part),) for part in ("train", "val", "test")))
 
 
@@ -30,7 +30,7 @@ def started(tmp_path: Path) -> RunFolder:
 
 def test_what_a_started_run_holds(started: RunFolder) -> None:
     assert sorted(path.name for path in started.path.iterdir()) == ["config.yaml", "environment.json", "split.csv"]
-    assert read_split_list(started.parts).hash == SPLIT.hash
+    assert read_split_list(started.split_list).hash == SPLIT.hash
     assert load_config(started.config) == config("optimizer.learning_rate=1e-5")
     assert json.loads(started.environment.read_text()) == {"torch": "2.4", "gpu": None}
     assert started.last == started.path / "last.pt"
@@ -64,7 +64,7 @@ def test_a_run_is_never_overwritten(started: RunFolder, tmp_path: Path) -> None:
         with pytest.raises(RunError) as caught:
             RunFolder(path).check_new()
         assert str(caught.value) == (
-            f"{path} exists already and is never overwritten: go on with it by --resume, or choose another folder by "
+            f"{path} exists already and is never overwritten: resume it by --resume, or choose another folder by "
             "--work-dir"
         )
 

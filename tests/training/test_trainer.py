@@ -160,7 +160,7 @@ def test_resuming_a_finished_run_changes_nothing(trained_run: Path, tiny_config:
 
 
 def test_existing_run_is_not_overwritten(trained_run: Path, tiny_config: Path) -> None:
-    with pytest.raises(RunError, match=r"exists already and is never overwritten: go on with it by --resume"):
+    with pytest.raises(RunError, match=r"exists already and is never overwritten: resume it by --resume"):
         Trainer.from_config(load_config(tiny_config), trained_run, progress=False)
 
 
