@@ -193,8 +193,8 @@ class LossTerm(Section):
 class DistillationConfig(Section):
     """Learning from a trained model in addition to the labels (Hinton et al. 2015).
 
-    The teacher predicts each augmented batch. The loss becomes (1 - ``weight``) * loss + ``weight`` * (divergence of the
-    class probabilities at the ``temperature`` + cross entropy of the mask probabilities).
+    The teacher predicts each augmented batch. The loss becomes (1 - ``weight``) * loss + ``weight`` * (divergence of
+    the class probabilities at the ``temperature`` + cross entropy of the mask probabilities).
     """
 
     teacher: UserPaths = Field(
@@ -394,8 +394,8 @@ class Config(Section):
         both = len(self.model.tasks) == 2 and "normal" in self.data.classes
         if (refining.empty_mask_for_normal or refining.normal_for_empty_mask) and not both:
             raise ValueError(
-                "evaluation.refining needs both tasks and a class 'normal' in data.classes: add them, or set both of its "
-                "keys to false"
+                "evaluation.refining needs both tasks and a class 'normal' in data.classes: add them, or set both of "
+                "its keys to false"
             )
         return self
 

@@ -120,7 +120,8 @@ def _add(plan: Plan, name: str, config: Config) -> Plan:
         raise ConfigError(f"{name}: data.folds.test is a single split: set data.folds.count for a cross-validation")
     if plan.configurations and folds.count != plan.folds:
         raise ConfigError(
-            f"{name}: data.folds.count is {folds.count}, but {plan.folds} in the other configurations: set the same number"
+            f"{name}: data.folds.count is {folds.count}, but {plan.folds} in the other configurations: set the same "
+            "number"
         )
     owner = next((other for other in plan.configurations if _trains_alike(plan.config(other, 0), config)), name)
     planned = PlannedConfiguration(training=owner, config=config.to_dict())

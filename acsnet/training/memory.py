@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-# <malloc.h>: size of free memory at the end of the heap that is returned to the system, and number of blocks that may be
-# mapped on their own, which are returned at once.
+# <malloc.h>: size of free memory at the end of the heap that is returned to the system, and number of blocks that are
+# mapped on their own and returned at once.
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_MAX = -4
 _NEVER = 2**31 - 1

@@ -83,8 +83,8 @@ class RunFolder:
         changed = changed_keys(started.to_dict(), config.to_dict())
         if changed:
             raise RunError(
-                f"{self.path} was started with another configuration: {', '.join(changed)}; resume it with the old one, "
-                "or start a new run by --work-dir"
+                f"{self.path} was started with another configuration: {', '.join(changed)}; resume it with the old "
+                "one, or start a new run by --work-dir"
             )
 
     def _read_config(self) -> dict[str, Any]:
@@ -127,6 +127,6 @@ class RunFolder:
             # torch raises a dozen types, depending on the broken byte, and recommends unpickling in its messages.
             except Exception as error:
                 raise RunError(
-                    f"{self.last} is broken or contains other objects than tensors and plain values: start a new run by "
-                    "--work-dir"
+                    f"{self.last} is broken or contains other objects than tensors and plain values: start a new run "
+                    "by --work-dir"
                 ) from error

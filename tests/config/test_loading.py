@@ -69,23 +69,23 @@ def test_the_resolved_configuration_loads_to_the_same(write: Write) -> None:
     assert changed_keys(yaml.safe_load(config.to_yaml()), config.to_dict()) == []
 
 
-def test_a_card_has_no_path_and_a_number_as_threshold(write: Write) -> None:
+def test_metadata_have_no_path_and_a_number_as_threshold(write: Write) -> None:
     given = """
         model: {name: acsnet, initial_weights: /secret/a.safetensors}
-        data: {records: [/secret/a.csv], cache: /secret, parts: /secret/split.csv}
+        data: {records: [/secret/a.csv], cache: /secret, split_file: /secret/split.csv}
         loss: {distillation: {teacher: /secret/best.safetensors, weight: 0.3}}
         evaluation: {threshold: validation}
         """
     config = load_config(write(given))
-    kept = config.for_metadata()
-    assert "secret" not in json.dumps(kept)
-    assert kept["loss"]["distillation"]["teacher"] == ["best.safetensors"]
-    assert kept["data"]["parts"] is None
-    assert (kept["model"]["initial_weights"], kept["evaluation"]["threshold"]) == (None, 0.5)
-    assert build_config(kept, [], "card").loss.distillation.weight == 0.3
+    content = config.for_metadata()
+    assert "secret" not in json.dumps(content)
+    assert content["loss"]["distillation"]["teacher"] == ["best.safetensors"]
+    assert content["data"]["split_file"] is None
+    assert (content["model"]["initial_weights"], content["evaluation"]["threshold"]) == (None, 0.5)
+    assert build_config(content, [], "metadata").loss.distillation.weight == 0.3
     assert config.to_dict()["evaluation"]["threshold"] == "validation"
-    named = load_config(write(MODEL + "data: {parts: busi_curated}"))
-    assert named.for_metadata()["data"]["parts"] == "busi_curated", "a released split"
+    named = load_config(write(MODEL + "data: {split_file: busi_curated}"))
+    assert named.for_metadata()["data"]["split_file"] == "busi_curated", "a released split"
     plain = load_config(write(MODEL))
     assert plain.for_metadata() == plain.to_dict()
 

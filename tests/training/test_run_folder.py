@@ -83,7 +83,7 @@ def test_a_run_of_an_earlier_version_goes_on(started: RunFolder) -> None:
     del content["evaluation"]["test_time_augmentation"], content["evaluation"]["postprocessing"]
     started.config.write_text(yaml.safe_dump(content))
     started.check_resume(config("optimizer.learning_rate=1e-5"))
-    with pytest.raises(RunError, match=r"evaluation\.test_time_augmentation\.vertical_flip \(False -> True\); go on"):
+    with pytest.raises(RunError, match=r"evaluation\.test_time_augmentation\.vertical_flip \(False -> True\); resume it"):
         started.check_resume(config("evaluation.test_time_augmentation.vertical_flip=true"))
 
 
@@ -98,7 +98,7 @@ def test_another_configuration_is_refused_and_its_keys_named(started: RunFolder)
         started.check_resume(config("optimizer.learning_rate=1e-4", "training.epochs=3"))
     assert str(caught.value) == (
         f"{started.path} was started with another configuration: optimizer.learning_rate (1e-05 -> 0.0001), "
-        "training.epochs (90 -> 3); go on with the old one, or start a new run by --work-dir"
+        "training.epochs (90 -> 3); resume it with the old one, or start a new run by --work-dir"
     )
 
 
@@ -107,7 +107,7 @@ def test_a_broken_configuration(started: RunFolder, content: bytes) -> None:
     started.config.write_bytes(content)
     with pytest.raises(RunError) as caught:
         started.check_resume(config())
-    assert str(caught.value) == f"{started.config} is broken: mend it, or start a new run by --work-dir"
+    assert str(caught.value) == f"{started.config} is broken: fix it, or start a new run by --work-dir"
 
 
 # --- the state -------------------------------------------------------------------------------------------------------
@@ -174,7 +174,7 @@ def assert_refused(folder: RunFolder) -> None:
     with pytest.raises(RunError) as caught:
         folder.load_state()
     assert str(caught.value) == (
-        f"{folder.last} is broken or holds more than tensors and plain values: start a new run by --work-dir"
+        f"{folder.last} is broken or contains other objects than tensors and plain values: start a new run by --work-dir"
     )
 
 
@@ -213,5 +213,5 @@ def test_broken_bytes_are_refused_or_harmless(started: RunFolder) -> None:
             started.load_state()
         except RunError as error:
             refused += 1
-            assert "is broken or holds more than" in str(error)  # noqa: PT017 (some of them load)
+            assert "is broken or contains other objects" in str(error)  # noqa: PT017 (some of them load)
     assert refused > 20
