@@ -64,8 +64,8 @@ def test_a_run_is_never_overwritten(started: RunFolder, tmp_path: Path) -> None:
         with pytest.raises(RunError) as caught:
             RunFolder(path).check_new()
         assert str(caught.value) == (
-            f"{path} exists already and is never overwritten: resume it by --resume, or choose another folder by "
-            "--work-dir"
+            f"{path} exists already and is never overwritten: resume it by --resume, or choose another folder "
+            "by --work-dir"
         )
 
 
@@ -174,7 +174,8 @@ def assert_refused(folder: RunFolder) -> None:
     with pytest.raises(RunError) as caught:
         folder.load_state()
     assert str(caught.value) == (
-        f"{folder.last} is broken or contains other objects than tensors and plain values: start a new run by --work-dir"
+        f"{folder.last} is broken or contains other objects than tensors and plain values: start a new run by "
+        "--work-dir"
     )
 
 
