@@ -81,7 +81,7 @@ def test_modules_import_only_from_below(module: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("subset", "source", "wrong"),
+    ("part", "source", "wrong"),
     [
         ("ops", "from acsnet.layers.gate import GateUnit", ["layers"]),
         ("ops", "from acsnet._utils.naming import look_up", []),

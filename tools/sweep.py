@@ -10,7 +10,8 @@ def main() -> None:
     """Parse the command line, work until all trials are done, print the best and write the page."""
     parser = argparse.ArgumentParser(
         description="Search for the values of a configuration that score best on the validation subset. The same "
-        "command again, here or on another machine that sees the folder, starts one more worker; an interrupted search resumes."
+        "command again, here or on another machine with access to the folder, starts one more worker; an interrupted "
+        "search resumes."
     )
     parser.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file")
     parser.add_argument("--search", type=Path, required=True, metavar="FILE", help="as configs/searches/lambda.yaml")

@@ -285,6 +285,9 @@ class TrainingConfig(Section):
         "auto", description="Number format; auto is bfloat16 if the device multiplies it faster than float32."
     )
     channels_last: bool = Field(True, description="Store feature maps with the channels last.")
+    compile: Flag = Field(
+        False, description="Speed up training steps by torch.compile, which takes a minute or more in the first step."
+    )
     gradient_clip: Annotated[Real, Field(gt=0)] | None = Field(
         None, description="Largest norm of the gradient, or null for no limit."
     )

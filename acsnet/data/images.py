@@ -8,6 +8,7 @@ declares no range (32-bit integers, floats) it is refused. For DICOM see :mod:`a
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -172,9 +173,20 @@ def to_network_input(images: torch.Tensor, mean: Sequence[float], std: Sequence[
             raise InputError(
                 f"{what} has {len(values)} values, images have {images.shape[-1]} channels: give one, or one a channel"
             )
-    scale = 1.0 / (255.0 * torch.tensor(std, device=images.device))
-    shift = -torch.tensor(mean, device=images.device) / torch.tensor(std, device=images.device)
+    scale, shift = _scale_and_shift(tuple(mean), tuple(std), images.device)
     return (images * scale + shift).permute(0, 3, 1, 2)
+
+
+@lru_cache(maxsize=64)
+def _scale_and_shift(
+    mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Factor and summand of the normalization, copied to a device once: each copy makes the host wait for a GPU."""
+    # What is first made in inference mode could not be used in training.
+    with torch.inference_mode(False):
+        deviations = torch.tensor(std)
+        scale, shift = 1.0 / (255.0 * deviations), -torch.tensor(mean) / deviations
+        return scale.to(device), shift.to(device)
 
 
 def _stretch(values: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[Any]:

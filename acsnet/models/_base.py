@@ -55,15 +55,19 @@ class MultiTaskModel(HubModel, nn.Module, ABC):
 
         Raises:
             InputError: for another rank, dtype, number of channels or a size the network cannot take; not checked
-                while compiling or exporting, where sizes are symbols.
+                while compiling, exporting or tracing, where sizes are symbols.
         """
-        if not torch.compiler.is_compiling():
+        if not _is_traced(images):
             check_images(images, self.in_channels, self.divisor)
         return self.forward_tasks(images)
 
     @abstractmethod
     def forward_tasks(self, images: torch.Tensor) -> MultiTaskOutput:
         """The network itself, on input that has been checked."""
+
+
+def _is_traced(images: object) -> bool:
+    return torch.compiler.is_compiling() or isinstance(images, torch.fx.Proxy)
 
 
 def check_images(images: torch.Tensor, in_channels: int, divisor: int) -> None:

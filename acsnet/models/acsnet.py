@@ -14,16 +14,17 @@ from torch import nn
 
 from acsnet.errors import InputError
 from acsnet.layers import (
-    ConvNormAct,
+    Checkpointed,
+    Deferred,
+    DeferredInputConvNormAct,
+    DeferredSequential,
     DeformableSpatialAttention,
     DoubleConv,
     Encoder,
     GateUnit,
     MultiScaleAttentionHead,
-    Recomputed,
+    PerImage,
     UpsampleConv2d,
-    one_at_a_time,
-    recompute,
     upsample_twice,
 )
 from acsnet.models._base import MultiTaskModel, MultiTaskOutput
@@ -45,6 +46,14 @@ class UpsampleConcat(nn.Module):
     def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
         """(B, C_in, H, W), (B, C, 2H, 2W) -> (B, 2C, 2H, 2W)."""
         return torch.cat((upsample_twice(self.reduce(x)), skip), dim=1)
+
+
+class DeferredUpsampleConcat(UpsampleConcat):
+    """:class:`UpsampleConcat` whose result, the largest map of the network, is made only where it is needed."""
+
+    def forward(self, x: torch.Tensor, skip: torch.Tensor) -> Deferred:  # type: ignore[override]
+        """(B, C_in, H, W), (B, C, 2H, 2W) -> (B, 2C, 2H, 2W), to be made."""
+        return Deferred(super().forward, (x, skip))
 
 
 @register_model(
@@ -95,13 +104,15 @@ class ACSNet(MultiTaskModel):
             self.decode2 = nn.Sequential(DoubleConv(2 * w2, w2 // 16), DeformableSpatialAttention(2 * w2, backend))
             self.join1 = UpsampleConcat(2 * w2, w1)
             self.decode1 = DoubleConv(2 * w1, w1 // 16)
-            self.join0 = UpsampleConcat(2 * w1, w0)
-            self.decode0 = nn.Sequential(
-                nn.Conv2d(2 * w0, 2 * w0, 1), nn.ReLU(inplace=True), ConvNormAct(2 * w0, 2 * w0, w0 // 16)
+            self.join0 = DeferredUpsampleConcat(2 * w1, w0)
+            self.decode0 = DeferredSequential(
+                nn.Conv2d(2 * w0, 2 * w0, 1),
+                nn.ReLU(inplace=True),
+                DeferredInputConvNormAct(2 * w0, 2 * w0, w0 // 16),
             )
             norm = nn.GroupNorm(w0 // 16, 2 * w0)
-            self.seg_head = nn.Sequential(
-                UpsampleConv2d(2 * w0, 2 * w0), Recomputed(norm, nn.ReLU(inplace=True), nn.Conv2d(2 * w0, 1, 1))
+            self.seg_head = PerImage(
+                UpsampleConv2d(2 * w0, 2 * w0), Checkpointed(norm, nn.ReLU(inplace=True), nn.Conv2d(2 * w0, 1, 1))
             )
         if "classification" in self.tasks:
             self.cls_head = MultiScaleAttentionHead(w3, w4, 2 * w3, num_classes)
@@ -117,15 +128,8 @@ class ACSNet(MultiTaskModel):
             return MultiTaskOutput(None, label)
         d2 = self.decode2(self.join2(d3, gated[2]))  # (B, 2*w2, H/8, W/8)
         d1 = self.decode1(self.join1(d2, gated[1]))  # (B, 2*w1, H/4, W/4)
-        d0 = self._decode_finest(d1, gated[0])  # (B, 2*w0, H/2, W/2)
-        return MultiTaskOutput(one_at_a_time(self.seg_head, d0), label)
-
-    def _decode_finest(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
-        """``decode0(join0(x, skip))``; of its maps, the largest of the network, those cheap to compute are not kept."""
-        mix, activate, merge = self.decode0
-        convolve, normalize, activate_again = merge.children()
-        y = recompute(lambda x, skip: convolve(activate(mix(self.join0(x, skip)))), x, skip)
-        return activate_again(normalize(y))
+        d0 = self.decode0(self.join0(d1, gated[0]))  # (B, 2*w0, H/2, W/2)
+        return MultiTaskOutput(self.seg_head(d0), label)
 
 
 def _are_widths(widths: object) -> bool:

@@ -390,6 +390,15 @@ def test_network_input_by_hand(channels: int, mean: list[float], std: list[float
     np.testing.assert_allclose(given.numpy(), expected, rtol=0, atol=2e-6)
 
 
+def test_network_input_of_training_after_inference() -> None:
+    images, mean = torch.full((1, 2, 2, 1), 255, dtype=torch.uint8), [0.123]
+    with torch.inference_mode():
+        to_network_input(images, mean, [0.5])
+    scale = torch.ones(1, requires_grad=True)
+    (to_network_input(images, mean, [0.5]) * scale).sum().backward()
+    torch.testing.assert_close(scale.grad, torch.tensor([4 * (1 - 0.123) / 0.5]))
+
+
 @pytest.mark.parametrize(("what", "mean", "std"), [("mean", [0.1, 0.2, 0.3], [1.0]), ("std", [0.1], [1.0, 2.0])])
 def test_network_input_needs_a_value_a_channel(what: str, mean: list[float], std: list[float]) -> None:
     # One channel and three means would else become three channels.

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from torchvision.models.feature_extraction import create_feature_extractor
 
 from acsnet import MultiTaskOutput, create_model
 from acsnet.errors import InputError, UnknownNameError
@@ -210,6 +211,16 @@ def test_exported() -> None:
     other = torch.randn(1, 3, 32, 64)
     with torch.inference_mode():
         assert_same(exported(other), network(other))
+
+
+def test_features_are_extracted_by_torch_fx() -> None:
+    network = build(encoder=SHALLOW).eval()
+    images = torch.randn(1, 3, 32, 64)
+    extractor = create_feature_extractor(network, ["decode0", "seg_head"])
+    with torch.inference_mode():
+        found = extractor(images)
+        torch.testing.assert_close(found["seg_head"], network(images).mask, rtol=1e-4, atol=1e-4)
+    assert found["decode0"].shape == (1, 32, 16, 32)
 
 
 def test_bfloat16_autocast_is_near_float32() -> None:

@@ -83,7 +83,7 @@ def test_a_run_of_an_earlier_version_goes_on(started: RunFolder) -> None:
     del content["evaluation"]["test_time_augmentation"], content["evaluation"]["postprocessing"]
     started.config.write_text(yaml.safe_dump(content))
     started.check_resume(config("optimizer.learning_rate=1e-5"))
-    with pytest.raises(RunError, match=r"evaluation\.test_time_augmentation\.vertical_flip \(False -> True\); resume it"):
+    with pytest.raises(RunError, match=r"evaluation\.test_time_augmentation\.vertical_flip \(False -> True\); resume"):
         started.check_resume(config("evaluation.test_time_augmentation.vertical_flip=true"))
 
 
