@@ -55,36 +55,38 @@ class ModelConfig(Section):
     """The model, as in ``acsnet.create_model``; the number of classes comes from the data."""
 
     name: str = Field(description="Name of the model; acsnet.list_models() lists all.")
-    in_channels: Literal[1, 3] = Field(3, description="Channels of the input: 3 for RGB, 1 for luminance.")
+    in_channels: Literal[1, 3] = Field(default=3, description="Channels of the input: 3 for RGB, 1 for luminance.")
     encoder_weights: str | None = Field(
-        None, description="Pretrained weights of the encoder: imagenet, a file, or null for random weights."
+        default=None, description="Pretrained weights of the encoder: imagenet, a file, or null for random weights."
     )
     initial_weights: UserPath | None = Field(
-        None,
+        default=None,
         description="A safetensors file or released checkpoint from which every tensor with a matching name and shape "
         "is loaded before training.",
     )
-    tasks: tuple[Task, ...] = Field(("segmentation", "classification"), description="Tasks of the model.")
-    arguments: dict[str, Any] = Field({}, description="Further arguments of the model, such as encoder or width.")
+    tasks: tuple[Task, ...] = Field(default=("segmentation", "classification"), description="Tasks of the model.")
+    arguments: dict[str, Any] = Field(
+        default={}, description="Further arguments of the model, such as encoder or width."
+    )
 
 
 class FoldsConfig(Section):
     """The random split: fold ``index`` of ``count`` is tested, or the fraction ``test`` in a single split."""
 
-    count: Annotated[Whole, Field(ge=2)] = Field(5, description="Number of folds.")
-    index: Annotated[Whole, Field(ge=0)] = Field(0, description="The tested fold, 0 to count - 1.")
+    count: Annotated[Whole, Field(ge=2)] = Field(default=5, description="Number of folds.")
+    index: Annotated[Whole, Field(ge=0)] = Field(default=0, description="The tested fold, 0 to count - 1.")
     test: Annotated[Real, Field(gt=0, le=0.5)] | None = Field(
-        None, description="Fraction of the images that is tested in a single split, instead of count and index."
+        default=None, description="Fraction of the images that is tested in a single split, instead of count and index."
     )
     validation: Annotated[Real, Field(gt=0, le=0.5)] = Field(
-        0.125, description="Fraction of the remaining images that is the validation subset."
+        default=0.125, description="Fraction of the remaining images that is the validation subset."
     )
     grouped: Flag = Field(
-        True,
+        default=True,
         description="Keep copies and all images of a patient in one subset, and balance classes and lesion sizes "
         "between subsets; false splits at random.",
     )
-    seed: Whole = Field(0, description="Seed of the split.")
+    seed: Whole = Field(default=0, description="Seed of the split.")
 
     @model_validator(mode="before")
     @classmethod
@@ -118,41 +120,46 @@ WAYS_TO_NAME_DATA = ("root", "records")
 class DataConfig(Section):
     """The images, their classes and their split; exactly one of ``root`` and ``records`` is needed to read data."""
 
-    root: UserPath | None = Field(None, description="Folder of the images in the published layout of dataset.")
-    dataset: str = Field("busi", description="Dataset whose layout root has; acsnet.data.list_datasets() lists all.")
-    records: UserPaths | None = Field(None, description="A CSV table of records, or a list of them, instead of root.")
+    root: UserPath | None = Field(default=None, description="Folder of the images in the published layout of dataset.")
+    dataset: str = Field(
+        default="busi", description="Dataset whose layout root has; acsnet.data.list_datasets() lists all."
+    )
+    records: UserPaths | None = Field(
+        default=None, description="A CSV table of records, or a list of them, instead of root."
+    )
     class_map: ClassMap = Field(
-        {}, description="Class of each label of the data, as in {cyst: benign}; null removes an inherited map."
+        default={}, description="Class of each label of the data, as in {cyst: benign}; null removes an inherited map."
     )
     classes: tuple[str, ...] = Field(
-        ("benign", "malignant", "normal"), description="Class names in the order of the outputs of the model."
+        default=("benign", "malignant", "normal"), description="Class names in the order of the outputs of the model."
     )
     image_size: tuple[PositiveInt, PositiveInt] = Field(
-        (256, 256), description="Height and width that images are resized to."
+        default=(256, 256), description="Height and width that images are resized to."
     )
     mean: tuple[Real, ...] = Field(
-        (0.330,), description="Mean of the normalization (pixel / 255 - mean) / std, one value or one per channel."
+        default=(0.330,),
+        description="Mean of the normalization (pixel / 255 - mean) / std, one value or one per channel.",
     )
     std: tuple[Annotated[Real, Field(gt=0)], ...] = Field(
-        (0.204,), description="Standard deviation of the normalization, one value or one per channel."
+        default=(0.204,), description="Standard deviation of the normalization, one value or one per channel."
     )
-    folds: FoldsConfig = Field(FoldsConfig(), description="The random split.")
+    folds: FoldsConfig = Field(default=FoldsConfig(), description="The random split.")
     split_file: UserPath | None = Field(
-        None,
+        default=None,
         description="Subset of each image, instead of folds: a CSV table such as split.csv of a run, or the name of a "
         "released split.",
     )
-    split: Subset = Field("test", description="Subset that tools/test.py tests.")
+    split: Subset = Field(default="test", description="Subset that tools/test.py tests.")
     oversample: bool = Field(
-        False,
+        default=False,
         description="Repeat the training images of small classes, without randomness, until classes are about equally "
         "frequent.",
     )
     cache: UserPath | None = Field(
-        None,
+        default=None,
         description="Folder of decoded images; null is the environment variable ACSNET_CACHE, or ~/.cache/acsnet.",
     )
-    workers: Annotated[Whole, Field(ge=0)] = Field(0, description="Worker processes that load training images.")
+    workers: Annotated[Whole, Field(ge=0)] = Field(default=0, description="Worker processes that load training images.")
 
     @model_validator(mode="after")
     def _consistent(self) -> "DataConfig":
@@ -182,9 +189,9 @@ class LossTerm(Section):
     """One term of the loss of a task."""
 
     name: str = Field(description="Name of the loss.")
-    weight: Annotated[Real, Field(gt=0)] = Field(1.0, description="Weight of the term in the sum.")
+    weight: Annotated[Real, Field(gt=0)] = Field(default=1.0, description="Weight of the term in the sum.")
     arguments: dict[str, Any] = Field(
-        {},
+        default={},
         description="Arguments of the loss; class_weights and alpha of classification losses may be balanced, which "
         "computes them from the class frequencies of the training subset.",
     )
@@ -200,10 +207,10 @@ class DistillationConfig(Section):
     teacher: UserPaths = Field(
         description="A checkpoint or released name, or a list of them whose probabilities are averaged."
     )
-    weight: Annotated[Real, Field(gt=0, le=1)] = Field(0.5, description="Weight of the teacher in the loss.")
-    temperature: PositiveReal = Field(2.0, description="Temperature of the class probabilities.")
+    weight: Annotated[Real, Field(gt=0, le=1)] = Field(default=0.5, description="Weight of the teacher in the loss.")
+    temperature: PositiveReal = Field(default=2.0, description="Temperature of the class probabilities.")
     allow_other_split: Flag = Field(
-        False,
+        default=False,
         description="Allow a teacher of another split, which may have been trained on the test images of this run.",
     )
 
@@ -212,31 +219,32 @@ class LossConfig(Section):
     """The loss of each task, and their weighting."""
 
     segmentation: Annotated[tuple[LossTerm, ...], Field(min_length=1)] = Field(
-        (LossTerm(name="dice"),), description="Terms of the segmentation loss."
+        default=(LossTerm(name="dice"),), description="Terms of the segmentation loss."
     )
     classification: Annotated[tuple[LossTerm, ...], Field(min_length=1)] = Field(
-        (LossTerm(name="cross_entropy"),), description="Terms of the classification loss."
+        default=(LossTerm(name="cross_entropy"),), description="Terms of the classification loss."
     )
     weighting: Literal["fixed", "uncertainty"] = Field(
-        "fixed", description="How the two losses are added: by segmentation_weight, or by learned uncertainties."
+        default="fixed",
+        description="How the two losses are added: by segmentation_weight, or by learned uncertainties.",
     )
     segmentation_weight: Fraction = Field(
-        0.5, description="Weight of the segmentation loss; classification has 1 - segmentation_weight."
+        default=0.5, description="Weight of the segmentation loss; classification has 1 - segmentation_weight."
     )
     deep_supervision: Literal["harmonic", "geometric", "none"] = Field(
-        "harmonic", description="Weight of the n-th further mask: 1/(n+1), 1/2^n, or 0."
+        default="harmonic", description="Weight of the n-th further mask: 1/(n+1), 1/2^n, or 0."
     )
-    distillation: DistillationConfig | None = Field(None, description="Learning from a teacher, or null.")
+    distillation: DistillationConfig | None = Field(default=None, description="Learning from a teacher, or null.")
 
 
 class OptimizerConfig(Section):
     """The optimizer."""
 
-    name: Literal["adam", "adamw", "sgd"] = Field("adam", description="Name of the optimizer.")
-    learning_rate: Annotated[Real, Field(gt=0)] = Field(1e-4, description="Learning rate after warm-up.")
-    weight_decay: Annotated[Real, Field(ge=0)] = Field(1e-4, description="Weight decay of the model.")
+    name: Literal["adam", "adamw", "sgd"] = Field(default="adam", description="Name of the optimizer.")
+    learning_rate: Annotated[Real, Field(gt=0)] = Field(default=1e-4, description="Learning rate after warm-up.")
+    weight_decay: Annotated[Real, Field(ge=0)] = Field(default=1e-4, description="Weight decay of the model.")
     momentum: Annotated[Real, Field(ge=0, lt=1)] = Field(
-        0.9, description="Momentum of SGD, with Nesterov's method if it is above 0."
+        default=0.9, description="Momentum of SGD, with Nesterov's method if it is above 0."
     )
 
 
@@ -244,16 +252,17 @@ class ScheduleConfig(Section):
     """The learning rate of each epoch."""
 
     name: Literal["cosine", "poly", "plateau", "constant"] = Field(
-        "cosine", description="Curve after warm-up; plateau lowers the rate if the selection score does not improve."
+        default="cosine",
+        description="Curve after warm-up; plateau lowers the rate if the selection score does not improve.",
     )
-    warmup_epochs: Annotated[Whole, Field(ge=0)] = Field(0, description="Epochs of linear warm-up.")
+    warmup_epochs: Annotated[Whole, Field(ge=0)] = Field(default=0, description="Epochs of linear warm-up.")
     final_fraction: Fraction = Field(
-        0.1, description="Rate of the last epoch, and lowest rate of plateau, as a fraction of learning_rate."
+        default=0.1, description="Rate of the last epoch, and lowest rate of plateau, as a fraction of learning_rate."
     )
-    power: Annotated[Real, Field(gt=0)] = Field(0.9, description="Exponent of poly.")
-    factor: Annotated[Real, Field(gt=0, lt=1)] = Field(0.5, description="Factor of the rate at a plateau.")
+    power: Annotated[Real, Field(gt=0)] = Field(default=0.9, description="Exponent of poly.")
+    factor: Annotated[Real, Field(gt=0, lt=1)] = Field(default=0.5, description="Factor of the rate at a plateau.")
     patience: PositiveInt = Field(
-        10, description="Epochs without a better score after which the next one lowers the rate of plateau."
+        default=10, description="Epochs without a better score after which the next one lowers the rate of plateau."
     )
 
 
@@ -279,33 +288,36 @@ Selection = Annotated[dict[str, Real], BeforeValidator(_metric_weights)]
 class TrainingConfig(Section):
     """The training loop."""
 
-    epochs: PositiveInt = Field(90, description="Number of epochs.")
-    batch_size: PositiveInt = Field(8, description="Images per step, over all processes.")
+    epochs: PositiveInt = Field(default=90, description="Number of epochs.")
+    batch_size: PositiveInt = Field(default=8, description="Images per step, over all processes.")
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="Number format; auto is bfloat16 if the device multiplies it faster than float32."
+        default="auto", description="Number format; auto is bfloat16 if the device multiplies it faster than float32."
     )
-    channels_last: bool = Field(True, description="Store feature maps with the channels last.")
+    channels_last: bool = Field(default=True, description="Store feature maps with the channels last.")
     compile: Flag = Field(
-        False, description="Speed up training steps by torch.compile, which takes a minute or more in the first step."
+        default=False,
+        description="Speed up training steps by torch.compile, which takes a minute or more in the first step.",
     )
     gradient_clip: Annotated[Real, Field(gt=0)] | None = Field(
-        None, description="Largest norm of the gradient, or null for no limit."
+        default=None, description="Largest norm of the gradient, or null for no limit."
     )
     ema_decay: Annotated[Real, Field(gt=0, lt=1)] | None = Field(
-        None,
+        default=None,
         description="Decay of the exponential moving average of the weights, which is then validated and saved, or "
         "null for none.",
     )
     selection: Selection = Field(
-        {"dice": 0.7, "accuracy": 0.3},
+        default={"dice": 0.7, "accuracy": 0.3},
         description="Weight of each validation metric in the score that selects the best epoch; {epoch: 1} selects the "
         "last one.",
     )
     patience: PositiveInt | None = Field(
-        None, description="Epochs without a better score that end the training, or null to train all epochs."
+        default=None, description="Epochs without a better score that end the training, or null to train all epochs."
     )
-    panel_every: PositiveInt = Field(5, description="Epochs between two panels of validation images in TensorBoard.")
-    seed: Annotated[Whole, Field(ge=0)] = Field(0, description="Seed of weights, order and augmentation.")
+    panel_every: PositiveInt = Field(
+        default=5, description="Epochs between two panels of validation images in TensorBoard."
+    )
+    seed: Annotated[Whole, Field(ge=0)] = Field(default=0, description="Seed of weights, order and augmentation.")
 
     @property
     def selection_formula(self) -> str:
@@ -317,17 +329,19 @@ class TrainingConfig(Section):
 class RefiningConfig(Section):
     """Prediction refining (Aumente-Maestro et al. 2025), off by default."""
 
-    empty_mask_for_normal: bool = Field(False, description="Clear the mask of an image that is classified as normal.")
-    normal_for_empty_mask: bool = Field(False, description="Classify an image with an empty mask as normal.")
+    empty_mask_for_normal: bool = Field(
+        default=False, description="Clear the mask of an image that is classified as normal."
+    )
+    normal_for_empty_mask: bool = Field(default=False, description="Classify an image with an empty mask as normal.")
 
 
 class TestTimeAugmentationConfig(Section):
     """Test-time augmentation: predictions are averaged over all combinations of flips and scales."""
 
-    horizontal_flip: Flag = Field(False, description="Also predict the image flipped left to right.")
-    vertical_flip: Flag = Field(False, description="Also predict the image flipped upside down.")
+    horizontal_flip: Flag = Field(default=False, description="Also predict the image flipped left to right.")
+    vertical_flip: Flag = Field(default=False, description="Also predict the image flipped upside down.")
     scales: Annotated[tuple[PositiveReal, ...], Field(min_length=1)] = Field(
-        (1.0,), description="Factors of the input size."
+        default=(1.0,), description="Factors of the input size."
     )
 
     @field_validator("scales")
@@ -342,10 +356,10 @@ class PostprocessingConfig(Section):
     """Postprocessing of a thresholded mask, in the order of the keys."""
 
     minimum_area: Annotated[Real, Field(ge=0, lt=1)] = Field(
-        0.0, description="Remove components smaller than this fraction of the image."
+        default=0.0, description="Remove components smaller than this fraction of the image."
     )
-    largest_component: Flag = Field(False, description="Keep the largest component only.")
-    fill_holes: Flag = Field(False, description="Fill holes in the mask.")
+    largest_component: Flag = Field(default=False, description="Keep the largest component only.")
+    fill_holes: Flag = Field(default=False, description="Fill holes in the mask.")
 
 
 CHOSEN_ON_VALIDATION = "validation"
@@ -361,30 +375,32 @@ def _number_or_validation(value: Any) -> Any:
 class EvaluationConfig(Section):
     """Testing and predicting, in the order of the keys."""
 
-    batch_size: PositiveInt = Field(8, description="Images per batch.")
+    batch_size: PositiveInt = Field(default=8, description="Images per batch.")
     test_time_augmentation: TestTimeAugmentationConfig = Field(
-        TestTimeAugmentationConfig(), description="Test-time augmentation."
+        default=TestTimeAugmentationConfig(), description="Test-time augmentation."
     )
     threshold: Annotated[float | Literal["validation"], BeforeValidator(_number_or_validation)] = Field(
-        0.5,
+        default=0.5,
         description="Lowest mask probability of the foreground; validation chooses it on the validation subset of a "
         "test.",
     )
-    postprocessing: PostprocessingConfig = Field(PostprocessingConfig(), description="Postprocessing of masks.")
-    refining: RefiningConfig = Field(RefiningConfig(), description="Prediction refining.")
+    postprocessing: PostprocessingConfig = Field(default=PostprocessingConfig(), description="Postprocessing of masks.")
+    refining: RefiningConfig = Field(default=RefiningConfig(), description="Prediction refining.")
 
 
 class Config(Section):
     """The complete configuration of a run."""
 
     model: ModelConfig = Field(description="The model.")
-    data: DataConfig = Field(DataConfig(), description="The images, their classes and their split.")
-    augmentation: tuple[TransformConfig, ...] = Field((), description="Transforms of training images, in order.")
-    loss: LossConfig = Field(LossConfig(), description="The loss of each task, and their weighting.")
-    optimizer: OptimizerConfig = Field(OptimizerConfig(), description="The optimizer.")
-    schedule: ScheduleConfig = Field(ScheduleConfig(), description="The learning rate of each epoch.")
-    training: TrainingConfig = Field(TrainingConfig(), description="The training loop.")
-    evaluation: EvaluationConfig = Field(EvaluationConfig(), description="Testing and predicting.")
+    data: DataConfig = Field(default=DataConfig(), description="The images, their classes and their split.")
+    augmentation: tuple[TransformConfig, ...] = Field(
+        default=(), description="Transforms of training images, in order."
+    )
+    loss: LossConfig = Field(default=LossConfig(), description="The loss of each task, and their weighting.")
+    optimizer: OptimizerConfig = Field(default=OptimizerConfig(), description="The optimizer.")
+    schedule: ScheduleConfig = Field(default=ScheduleConfig(), description="The learning rate of each epoch.")
+    training: TrainingConfig = Field(default=TrainingConfig(), description="The training loop.")
+    evaluation: EvaluationConfig = Field(default=EvaluationConfig(), description="Testing and predicting.")
 
     @field_validator("augmentation", mode="before")
     @classmethod

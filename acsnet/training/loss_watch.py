@@ -22,8 +22,8 @@ class NotFiniteError(Exception):
 class LossWatch:
     """Sums of the losses of an epoch on their device, and a check of each total during the next step.
 
-    Reading a value from a GPU waits for all queued work. Therefore the copy to the host is queued with the step and read
-    one step later, when it has arrived.
+    Reading a value from a GPU waits for all queued work. Therefore the copy to the host is queued with the step and
+    read one step later, when it has arrived.
 
     Args:
         device: device of the losses.

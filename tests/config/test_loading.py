@@ -1,13 +1,14 @@
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 import yaml
+from pydantic import BaseModel
 
-from acsnet.config import Config, build_config, changed_keys, load_config
+from acsnet.config import Config, Section, build_config, changed_keys, load_config
 from acsnet.errors import ConfigError
 from acsnet.models._base import check_size
 from acsnet.training.builders import build_augmentation, build_loss, build_model
@@ -21,7 +22,7 @@ Write = Callable[..., Path]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Write a configuration file and give its path."""
+    """Write a configuration file and return its path."""
 
     def _write(text: str, name: str = "run.yaml") -> Path:
         path = tmp_path / name
@@ -611,3 +612,20 @@ def test_a_tilde_is_the_home_folder(write: Write, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("HOME", "/home/somebody")
     data = load_config(write("model: {name: a}\ndata: {root: ~/busi, cache: ~/cache}")).data
     assert (data.root, data.cache) == (Path("/home/somebody/busi"), Path("/home/somebody/cache"))
+
+
+def sections(kind: type[Section]) -> Iterator[type[Section]]:
+    yield kind
+    for field in kind.model_fields.values():
+        for part in (field.annotation, *get_args(field.annotation)):
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                yield from sections(part)
+
+
+@pytest.mark.parametrize("section", list(dict.fromkeys(sections(Config))), ids=lambda section: section.__name__)
+def test_every_key_has_a_description_of_one_sentence(section: type[Section]) -> None:
+    for name, field in section.model_fields.items():
+        assert field.description, name
+        assert field.description[0].isupper(), name
+        assert field.description.endswith("."), name
+        assert ". " not in field.description.replace("1.0", ""), name

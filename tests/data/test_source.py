@@ -90,7 +90,7 @@ def test_a_table_without_the_classes(make_set: MakeSet, tmp_path: Path) -> None:
         load_records(DataConfig(records=table, classes=("malignant", "normal")), progress=False)
 
 
-def test_missing_masks_and_broken_files_are_told_together(make_set: MakeSet) -> None:
+def test_missing_masks_and_broken_files_are_listed_together(make_set: MakeSet) -> None:
     root = make_set(benign=3, malignant=1)
     (root / "benign" / "benign (1)_mask.png").unlink()
     (root / "benign" / "benign (2).png").unlink()

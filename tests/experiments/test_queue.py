@@ -49,7 +49,7 @@ def test_a_job_is_added_once(queue: JobQueue, url: str) -> None:
     assert attempts(url, "WAITING") == 1
 
 
-def test_nothing_waits_nothing_is_done(queue: JobQueue) -> None:
+def test_without_waiting_jobs_nothing_is_run(queue: JobQueue) -> None:
     queue.run_next(lambda job, _: pytest.fail(f"{job} was never added"))
     assert queue.states() == {}
 
@@ -87,7 +87,7 @@ def test_a_job_that_a_worker_gave_up_is_done_by_the_others(queue: JobQueue) -> N
     with pytest.raises(KeyboardInterrupt):
         queue.run_next(interrupt)
     seen = []
-    # Not at once, as a worker that starts would: one that is at work already.
+    # The next job first, as a worker that is already running does.
     queue.run_next(lambda job, _: float(not seen.append(job)))
     assert not run_worker(queue, lambda _: {"a": {}, "b": {}}, lambda job, _: float(not seen.append(job)))
     assert seen == ["b", "a"]
@@ -111,7 +111,7 @@ def test_fixed_parameters_reach_the_trial(queue: JobQueue) -> None:
 
 
 def test_two_attempts_at_one_job_count_once_and_neither_is_left_waiting(queue: JobQueue, url: str) -> None:
-    # As two workers leave it that queue the job of a third at the same moment.
+    # The state after two workers queued the job of a third one at the same time.
     study = optuna.load_study(study_name="test", storage=url)
     for _ in range(2):
         study.enqueue_trial({}, user_attrs={"job": "a"})
@@ -123,7 +123,7 @@ def test_two_attempts_at_one_job_count_once_and_neither_is_left_waiting(queue: J
 
 
 def silent_worker(url: str) -> Claim:
-    """Claims the first job, gives one sign of life and dies."""
+    """Claim the first job, send one heartbeat and die."""
     storage = open_storage(url, heartbeat=1)
     with pytest.warns(UserWarning, match="Heartbeat of storage is supposed to be used with"):
         trial = optuna.load_study(study_name="test", storage=storage).ask()
@@ -134,13 +134,13 @@ def silent_worker(url: str) -> Claim:
 
 @pytest.fixture
 def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker is taken for dead after a second of silence, and a test in which nobody does so fails."""
+    """Count a worker as dead after a second, and fail a test that waits for longer."""
     polls = 0
 
     def sleep(seconds: float) -> None:
         nonlocal polls
         polls += 1
-        assert polls < 150, "the job of a dead worker was not given up"
+        assert polls < 150, "the job of a dead worker was not queued again"
         time.sleep(seconds)
 
     monkeypatch.setattr("acsnet.experiments.worker.sleep", sleep)
@@ -158,18 +158,18 @@ def test_the_job_of_a_worker_that_died_is_done_by_another(url: str) -> None:
     seen = []
     failures = run_worker(queue, lambda _: {"a": {}, "b": {}}, lambda job, _: float(not seen.append(job)))
     assert not failures
-    assert seen == ["b", "a"], "what waits comes first, what was lost after it"
+    assert seen == ["b", "a"], "waiting jobs come before lost ones"
     with pytest.raises(JobTakenOver):
         dead.check()
 
 
 @pytest.mark.usefixtures("no_patience")
-def test_a_worker_that_died_before_its_first_sign_of_life_holds_nothing(url: str) -> None:
+def test_a_worker_that_died_before_its_first_heartbeat_holds_nothing(url: str) -> None:
     queue = JobQueue(open_storage(url, heartbeat=1), "test")
     queue.add({"a": {}})
     queue.run_next(lambda *_: 0.0)
     queue.add({"b": {}, "c": {}})
-    # Another worker has looked at the queue, claims and dies at once.
+    # Another worker has read the queue, claims a job and dies at once.
     queue.run_next(lambda *_: 0.0)
     with pytest.warns(UserWarning, match="Heartbeat of storage is supposed to be used with"):
         optuna.load_study(study_name="test", storage=open_storage(url, heartbeat=1)).ask()
@@ -180,14 +180,12 @@ def test_a_worker_that_died_before_its_first_sign_of_life_holds_nothing(url: str
 
 
 @pytest.mark.usefixtures("no_patience")
-def test_a_worker_that_was_silent_for_too_long_stops_and_goes_on_with_other_jobs(
-    url: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_worker_without_heartbeats_stops_its_job_and_runs_others(url: str, caplog: pytest.LogCaptureFixture) -> None:
     queue = JobQueue(open_storage(url, heartbeat=1), "test")
     queue.add({"a": {}})
 
     def stall(job: str, claim: Claim) -> float:
-        # The others have closed this attempt; the database knows.
+        # Another worker has closed this attempt in the database.
         optuna.load_study(study_name="test", storage=url).tell(claim.trial.number, state=optuna.trial.TrialState.FAIL)
         claim.check()
         pytest.fail("the check let it pass")
@@ -221,7 +219,7 @@ def test_a_failed_job_is_tried_once_a_call(queue: JobQueue) -> None:
     assert seen == ["a", "b", "a", "b"]
 
 
-def test_waiting_is_said_once(url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_is_logged_once(url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("acsnet.experiments.storage._MISSED_HEARTBEATS", 1)
     monkeypatch.setattr("acsnet.experiments.worker._POLL_SECONDS", 0.2)
     caplog.set_level("INFO", logger="acsnet")

@@ -72,10 +72,10 @@ def test_again_nothing_is_trained(finished: Path, base: Config) -> None:
     assert {path: path.stat().st_mtime_ns for path in times} == times
 
 
-def test_hopeless_trials_are_ended_early(tmp_path: Path, base: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_poor_trials_are_stopped_early(tmp_path: Path, base: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     from acsnet.training import trainer
 
-    # Trials are told apart by their rate: the lower it is, the worse the score.
+    # The score of a trial is its rate.
     def score(config: Config) -> float:
         return config.optimizer.learning_rate
 
@@ -153,8 +153,8 @@ def test_a_folder_with_something_else_is_refused(tmp_path: Path, base: Config) -
         Sweep(tmp_path, base, search(**GRID))
 
 
-def test_trials_that_fail_are_told_of(tmp_path: Path, base: Config) -> None:
-    # It passes every check and shows only in training: a rate at which the loss is no number.
+def test_failed_trials_are_reported(tmp_path: Path, base: Config) -> None:
+    # A rate that passes every check, but gives a loss of NaN in training.
     rates = {"optimizer.learning_rate": {"values": [1e-3, 1e30]}}
     sweep = Sweep(tmp_path, base, search(method="grid", parameters=rates), progress=False)
     failures = sweep.run()

@@ -8,7 +8,7 @@ import torch
 
 import acsnet
 from acsnet.config import Config, DataConfig, FoldsConfig, build_config
-from acsnet.data import Record, Split, describe_split, load_cached_records
+from acsnet.data import Record, Split, describe_split, images, load_cached_records
 from acsnet.errors import ConfigError, RunError
 from acsnet.losses import class_weights_from_counts, focal_alpha_from_counts
 from acsnet.models import _registry
@@ -137,3 +137,22 @@ def test_preparing_and_training_are_two_steps(tiny_settings: dict[str, Any], tmp
     assert trainer.fit() == tmp_path / "run" / "best.safetensors"
     with pytest.raises(RunError, match="exists already and is never overwritten"):
         Trainer(prepared, RunFolder(tmp_path / "run"), progress=False)
+
+
+def test_folds_share_the_decoded_images(
+    tiny_settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the jobs of a cross-validation do: each file is decoded by the first one only."""
+    decoded: Counter[str] = Counter()
+    open_image = images._open
+
+    def count(path: Path, load: bool = True) -> Any:
+        decoded[str(path)] += load
+        return open_image(path, load)
+
+    monkeypatch.setattr(images, "_open", count)
+    for fold in (0, 1):
+        config = make_config(tiny_settings, f"data.cache={tmp_path}", f"data.folds.index={fold}")
+        prepare_training(config, progress=False)
+        assert set(decoded.values()) == {1}
+        assert len(decoded) == len(list(Path(tiny_settings["data"]["root"]).rglob("*.png")))

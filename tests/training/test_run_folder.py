@@ -38,7 +38,7 @@ def test_what_a_started_run_holds(started: RunFolder) -> None:
     assert started.tensorboard == started.path / "tensorboard"
 
 
-def test_history_is_a_row_an_epoch(started: RunFolder) -> None:
+def test_history_has_one_row_per_epoch(started: RunFolder) -> None:
     started.write_history([{"epoch": 1, "dice": 0.5}])
     started.write_history([{"epoch": 1, "dice": 0.5}, {"epoch": 2, "dice": 0.25}])
     assert started.history.read_text() == "epoch,dice\n1,0.5\n2,0.25\n"
@@ -72,13 +72,13 @@ def test_a_run_is_never_overwritten(started: RunFolder, tmp_path: Path) -> None:
 # --- resuming --------------------------------------------------------------------------------------------------------
 
 
-def test_a_run_goes_on_with_its_own_configuration(started: RunFolder) -> None:
+def test_a_run_is_resumed_with_its_own_configuration(started: RunFolder) -> None:
     started.check_resume(config("optimizer.learning_rate=1e-5"))
     started.check_resume(config("optimizer.learning_rate=1e-5", "data.root=elsewhere", "data.workers=3"))
 
 
-def test_a_run_of_an_earlier_version_goes_on(started: RunFolder) -> None:
-    """It had none of the keys that were added since."""
+def test_a_run_of_an_earlier_version_is_resumed(started: RunFolder) -> None:
+    """Its configuration lacks the keys that were added since."""
     content = yaml.safe_load(started.config.read_text())
     del content["evaluation"]["test_time_augmentation"], content["evaluation"]["postprocessing"]
     started.config.write_text(yaml.safe_dump(content))

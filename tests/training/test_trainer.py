@@ -79,12 +79,12 @@ def test_tensorboard_has_scalars_and_panels(trained_run: Path) -> None:
     assert len(events.Images("validation")) == 2
 
 
-def test_validation_never_sees_the_test_part(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
+def test_validation_never_sees_the_test_subset(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
     trainer = Trainer.from_config(make_config(tiny_settings), tmp_path / "run", progress=False)
     split: Split = trainer.data.split
-    parts = [{record.name for record in part} for part in (split.train, split.val, split.test)]
-    assert not parts[0] & parts[1]
-    assert not parts[2] & (parts[0] | parts[1])
+    train, val, test = ({record.name for record in subset} for subset in (split.train, split.val, split.test))
+    assert not train & val
+    assert not test & (train | val)
     assert len(trainer.loaders.train.dataset) == len(split.train)  # type: ignore[arg-type]
     assert len(trainer.loaders.val_dataset) == len(split.val)
 
@@ -100,7 +100,7 @@ def test_same_seed_same_weights_other_seed_others(tiny_settings: dict[str, Any],
 
 
 def test_killed_and_resumed_run_ends_with_the_same_weights(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
-    """SIGKILL in the middle of an epoch, then --resume: bit for bit what an uninterrupted run gives."""
+    """SIGKILL in the middle of an epoch, then --resume: the same result as an uninterrupted run, bit for bit."""
     settings = {**tiny_settings, "loss": {"weighting": "uncertainty"}, "schedule": {"warmup_epochs": 1}}
     settings["training"] = {**tiny_settings["training"], "epochs": 12, "ema_decay": 0.9, "gradient_clip": 1.0}
     config = tmp_path / "tiny.yaml"
@@ -214,7 +214,7 @@ def test_loss_that_becomes_nan_names_epoch_and_step_and_keeps_checkpoints(
     assert load_model(tmp_path / "run" / "best.safetensors") is not None
 
 
-def test_each_epoch_is_told_of_and_may_be_the_last(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
+def test_the_callback_gets_each_epoch_and_may_end_the_training(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
     config = make_config(tiny_settings, "training.epochs=3")
     rows = []
 
@@ -234,7 +234,9 @@ def test_each_epoch_is_told_of_and_may_be_the_last(tiny_settings: dict[str, Any]
     assert rows[1]["loss"] == rows[2]["loss"]
 
 
-def test_a_run_that_was_killed_while_its_folder_was_made_goes_on(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
+def test_a_run_that_was_killed_while_its_folder_was_written_is_resumed(
+    tiny_settings: dict[str, Any], tmp_path: Path
+) -> None:
     config = make_config(tiny_settings, "training.epochs=1")
     write_text(tmp_path / "run" / "config.yaml", config.to_yaml())
     Trainer.from_config(config, tmp_path / "run", resume=True, progress=False).fit()
@@ -261,7 +263,7 @@ def test_compiled_steps_train_as_plain_ones(
     assert [options["mode"] for options in seen] == ["default" if not torch.cuda.is_available() else "reduce-overhead"]
     assert counters["stats"]["unique_graphs"] == 1, "neither validation nor a last batch is compiled"
     plain, compiled = (load_last(tmp_path / name)["network"] for name in ("false", "true"))
-    assert list(plain) == list(compiled), "no key is told of the compiler"
+    assert list(plain) == list(compiled), "compiling does not change the keys"
     for row, other in zip(read_history(tmp_path / "false"), read_history(tmp_path / "true"), strict=True):
         assert float(row["loss"]) == pytest.approx(float(other["loss"]), rel=1e-3)
     assert load_model(tmp_path / "true" / "best.safetensors") is not None
@@ -355,7 +357,7 @@ def test_nothing_is_written_when_the_training_cannot_start(
 
 @pytest.mark.slow
 def test_two_processes_train_as_one(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
-    """torchrun: the batch is shared, the metrics are of all images, and the weights stay near the single process's."""
+    """torchrun: the batch is shared, the metrics are over all images, and the weights are close to those of one process."""
     settings = {**tiny_settings, "augmentation": [], "loss": {"weighting": "uncertainty"}}
     settings["model"] = {**tiny_settings["model"], "arguments": tiny_settings["model"]["arguments"]}
     config = tmp_path / "tiny.yaml"
@@ -367,5 +369,5 @@ def test_two_processes_train_as_one(tiny_settings: dict[str, Any], tmp_path: Pat
     assert json.loads((tmp_path / "two" / "environment.json").read_text())["processes"] == 2
     Trainer.from_config(load_config(config), tmp_path / "one", progress=False).fit()
     for two, one in zip(read_history(tmp_path / "two"), read_history(tmp_path / "one"), strict=True):
-        # Batch normalization sees half a batch a process, so the two are near, not equal.
+        # Batch normalization sees half a batch per process, so the losses are close and not equal.
         assert float(two["loss"]) == pytest.approx(float(one["loss"]), rel=0.1)
