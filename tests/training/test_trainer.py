@@ -234,9 +234,7 @@ def test_the_callback_gets_each_epoch_and_may_end_the_training(tiny_settings: di
     assert rows[1]["loss"] == rows[2]["loss"]
 
 
-def test_a_run_that_was_killed_while_its_folder_was_written_is_resumed(
-    tiny_settings: dict[str, Any], tmp_path: Path
-) -> None:
+def test_a_run_killed_while_its_folder_was_written_is_resumed(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
     config = make_config(tiny_settings, "training.epochs=1")
     write_text(tmp_path / "run" / "config.yaml", config.to_yaml())
     Trainer.from_config(config, tmp_path / "run", resume=True, progress=False).fit()
@@ -357,7 +355,7 @@ def test_nothing_is_written_when_the_training_cannot_start(
 
 @pytest.mark.slow
 def test_two_processes_train_as_one(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
-    """torchrun: the batch is shared, the metrics are over all images, and the weights are close to those of one process."""
+    """torchrun: the batch is shared, the metrics are over all images, the weights are close to those of one process."""
     settings = {**tiny_settings, "augmentation": [], "loss": {"weighting": "uncertainty"}}
     settings["model"] = {**tiny_settings["model"], "arguments": tiny_settings["model"]["arguments"]}
     config = tmp_path / "tiny.yaml"
