@@ -63,10 +63,15 @@ def build_config(content: Mapping[str, Any], overrides: Sequence[str], source: s
 
     Raises:
         ConfigError: see the module.
+
+    Example:
+        >>> config = build_config({"model": {"name": "unet"}}, ["training.epochs=40"], "example")
+        >>> config.training.epochs, config.optimizer.name
+        (40, 'adam')
     """
     merged = dict(content)
-    given = [_parse_override(override) for override in overrides]
-    for override in [*_cleared_alternatives(given), *given]:
+    parsed = [_parse_override(override) for override in overrides]
+    for override in [*_cleared_alternatives(parsed), *parsed]:
         merged = _merge(merged, override)
     try:
         return Config.model_validate(merged)
@@ -76,7 +81,12 @@ def build_config(content: Mapping[str, Any], overrides: Sequence[str], source: s
 
 
 def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """List the dotted keys whose values differ between two resolved configurations, except :data:`MACHINE_KEYS`."""
+    """List the dotted keys whose values differ between two resolved configurations, except :data:`MACHINE_KEYS`.
+
+    Example:
+        >>> changed_keys({"training": {"epochs": 40}}, {"training": {"epochs": 90}})
+        ['training.epochs (40 -> 90)']
+    """
     before, after = dict(_flatten(old)), dict(_flatten(new))
     changed = [key for key in {**before, **after} if before.get(key) != after.get(key) and key not in MACHINE_KEYS]
     return [f"{key} ({before.get(key)!r} -> {after.get(key)!r})" for key in changed]

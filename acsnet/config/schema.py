@@ -321,7 +321,7 @@ class TrainingConfig(Section):
 
     @property
     def selection_formula(self) -> str:
-        """``selection`` as text, such as ``0.7*dice + 0.3*accuracy``."""
+        """The selection score as text, such as ``0.7*dice + 0.3*accuracy``."""
         terms = [f"{_factor(weight)}{name}" for name, weight in self.selection.items()]
         return " + ".join(terms).replace("+ -", "- ")
 

@@ -92,6 +92,11 @@ class SeededSampler(Sampler[tuple[int, int]]):
         length: length of the dataset.
         seed: seed of the run.
         shuffle: draw the images in a new random order each epoch.
+
+    Example:
+        >>> sampler = SeededSampler(3, seed=0, shuffle=False)
+        >>> [index for index, _ in sampler]
+        [0, 1, 2]
     """
 
     def __init__(self, length: int, seed: int, shuffle: bool) -> None:

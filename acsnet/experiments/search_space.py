@@ -90,6 +90,11 @@ class Search(Section):
         seed: seed of the search, which is reproducible with one worker.
         pruning: early stopping of trials, or None.
         parameters: values of each dotted key of the configuration.
+
+    Example:
+        >>> rates = Parameter(values=(1e-4, 1e-3))
+        >>> Search(method="grid", parameters={"optimizer.learning_rate": rates}).jobs()
+        {'trial0000': {'optimizer.learning_rate': 0.0001}, 'trial0001': {'optimizer.learning_rate': 0.001}}
     """
 
     method: Literal["grid", "tpe", "random"]

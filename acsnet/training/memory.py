@@ -32,7 +32,12 @@ def keep_freed_memory() -> bool:
 
 
 def peak_memory_mb(device: torch.device) -> float:
-    """Return the peak memory in MB (10^6 bytes) of the tensors on a GPU, or of this process."""
+    """Return the peak memory in MB (10^6 bytes) of the tensors on a GPU, or of this process.
+
+    Example:
+        >>> peak_memory_mb(torch.device("cpu")) > 0
+        True
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
     status = Path("/proc/self/status")
