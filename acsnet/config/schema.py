@@ -18,7 +18,8 @@ from pydantic import (
     model_validator,
 )
 
-Task = Literal["segmentation", "classification"]
+from acsnet.labels import CLASS_NAMES, NORMAL, TASKS, Task
+
 Subset = Literal["train", "val", "test", "all"]
 # Strict: otherwise pydantic converts true to 1 and "40" to 40.
 Whole = Annotated[int, Strict()]
@@ -64,7 +65,7 @@ class ModelConfig(Section):
         description="A safetensors file or released checkpoint from which every tensor with a matching name and shape "
         "is loaded before training.",
     )
-    tasks: tuple[Task, ...] = Field(default=("segmentation", "classification"), description="Tasks of the model.")
+    tasks: tuple[Task, ...] = Field(default=TASKS, description="Tasks of the model.")
     arguments: dict[str, Any] = Field(
         default={}, description="Further arguments of the model, such as encoder or width."
     )
@@ -131,7 +132,7 @@ class DataConfig(Section):
         default={}, description="Class of each label of the data, as in {cyst: benign}; null removes an inherited map."
     )
     classes: tuple[str, ...] = Field(
-        default=("benign", "malignant", "normal"), description="Class names in the order of the outputs of the model."
+        default=CLASS_NAMES, description="Class names in the order of the outputs of the model."
     )
     image_size: tuple[PositiveInt, PositiveInt] = Field(
         default=(256, 256), description="Height and width that images are resized to."
@@ -410,7 +411,7 @@ class Config(Section):
     @model_validator(mode="after")
     def _check_refining(self) -> "Config":
         refining = self.evaluation.refining
-        both = len(self.model.tasks) == 2 and "normal" in self.data.classes
+        both = len(self.model.tasks) == 2 and NORMAL in self.data.classes
         if (refining.empty_mask_for_normal or refining.normal_for_empty_mask) and not both:
             raise ValueError(
                 "evaluation.refining needs both tasks and a class 'normal' in data.classes: add them, or set both of "

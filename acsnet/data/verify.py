@@ -14,10 +14,9 @@ from acsnet.data.images import BoolArray, UInt8Array, pixel_digest, read_image, 
 from acsnet.data.records import Record
 from acsnet.data.verified import ImageFacts, read_facts, write_facts
 from acsnet.errors import DataError
+from acsnet.labels import NORMAL
 
 logger = logging.getLogger(__name__)
-
-NORMAL = "normal"
 
 
 def verify_records(

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from acsnet.checkpoints.metadata import read_metadata, read_weights, save_checkpoint
+from acsnet.checkpoints import open_checkpoint, read_weights, save_checkpoint
 from acsnet.errors import InputError
 
 
@@ -26,7 +26,7 @@ def save_ensemble(path: Path, checkpoints: Sequence[Path], metrics: Mapping[str,
     """
     if not checkpoints:
         raise InputError("an ensemble has no members: name at least one checkpoint")
-    members = [read_metadata(checkpoint) for checkpoint in checkpoints]
+    members = [open_checkpoint(checkpoint).metadata for checkpoint in checkpoints]
     for checkpoint, metadata in zip(checkpoints, members, strict=True):
         for field in ("model", "members", "arguments", "class_names", "input_size", "mean", "std"):
             value, first = getattr(metadata, field), getattr(members[0], field)

@@ -1,9 +1,10 @@
-"""The zoo as a table: what each network is, how large it is and what a forward pass costs.
+"""The zoo as a table: name, publication, size and cost of each network.
 
-Parameters are those of three classes and three input channels. GFLOPs are those of one image of 256x256 through both
-tasks, a multiplication and its addition counted as two: convolutions, matrix products and attention. Not counted are
-normalizations, activations, pooling, resizing, and the gather of a deformable convolution (an ``embedding_bag``; its
-offset convolutions and its matrix product are counted). Networks are built without memory, on torch's meta device.
+Parameters are counted for three classes and three input channels. GFLOPs are those of a forward pass of one 256x256
+image through both tasks; a multiplication and its addition count as two. They include convolutions, matrix products and
+attention, but not normalizations, activations, pooling, resizing, and the gather of a deformable convolution (an
+``embedding_bag``; its offset convolutions and its matrix product are included). Networks are built on torch's meta
+device, without memory for their weights.
 """
 
 from collections.abc import Sequence
@@ -25,12 +26,14 @@ _SIZE = (256, 256)
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """A row of the table.
+    """One row of the table.
 
-    Args:
-        name, publication, adds: see :class:`acsnet.models._registry.ModelEntry`.
-        parameters: their number.
-        flops: floating-point operations of a forward pass; see the module for what is counted.
+    Attributes:
+        name: see :class:`~acsnet.models.ModelEntry`.
+        publication: see :class:`~acsnet.models.ModelEntry`.
+        adds: see :class:`~acsnet.models.ModelEntry`.
+        parameters: number of parameters.
+        flops: floating-point operations of a forward pass, as described in the module.
     """
 
     name: str
@@ -45,10 +48,10 @@ class ModelSummary:
 
 
 def select_models(patterns: Sequence[str]) -> list[str]:
-    """Return the sorted names that fit at least one wildcard pattern; without patterns, all.
+    """Return the sorted names that match at least one wildcard pattern, or all names without patterns.
 
     Raises:
-        UnknownNameError: for a pattern that fits no name, with near matches.
+        UnknownNameError: if a pattern matches no name, with near matches.
     """
     chosen: set[str] = set()
     for pattern in patterns or ["*"]:
@@ -101,19 +104,19 @@ def update_readme(path: Path) -> None:
     """Rewrite the table between the markers of a Markdown file.
 
     Raises:
-        InputError: for a file that is missing or has no markers.
+        InputError: if the file is missing or has no markers.
     """
     write_text(path, _with_table(path))
 
 
 def check_readme(path: Path) -> None:
-    """Check that the table between the markers of a Markdown file is what :func:`update_readme` would write.
+    """Check that the table between the markers of a Markdown file is up to date.
 
     Raises:
-        InputError: where it is not, saying how to regenerate it, and for a file that is missing or has no markers.
+        InputError: if it is not, with the command to regenerate it, or if the file is missing or has no markers.
     """
     if _with_table(path) != path.read_text(encoding="utf-8"):
-        raise InputError(f"the zoo table of {path} is stale: regenerate it by python tools/models.py --readme {path}")
+        raise InputError(f"the zoo table of {path} is stale: regenerate it with python tools/models.py --readme {path}")
 
 
 def _with_table(path: Path) -> str:

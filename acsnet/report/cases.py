@@ -11,9 +11,9 @@ from acsnet._utils.html import Picture, to_picture
 from acsnet._utils.overlay import PREDICTION_COLOR, TRUTH_COLOR, draw_contours
 from acsnet.data import Record
 from acsnet.data.images import BoolArray, read_image, read_mask, read_merged_mask, resize_image, resize_mask
-from acsnet.data.verify import NORMAL
 from acsnet.errors import DataError
 from acsnet.inference.saved_predictions import mask_path
+from acsnet.labels import NORMAL
 from acsnet.report.images import Image
 from acsnet.report.networks import Network
 from acsnet.statistics.results import FloatArray
@@ -105,7 +105,7 @@ def draw_cases(network: Network, records: Mapping[Image, Record]) -> NetworkPict
     gives_masks = "dice" in network.result.measures
     problem = ""
     if gives_masks and not kept:
-        problem = "No predictions were kept: test again with tools/test.py --keep-predictions."
+        problem = "No predictions were saved: test again with tools/test.py --save-predictions."
     elif not any(view.picture for view in views):
         problem = "The images are not where the configuration says they are (data.root or data.records)."
     if problem:

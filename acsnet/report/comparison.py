@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from acsnet.data.verify import NORMAL
+from acsnet.labels import NORMAL
 from acsnet.report.cells import add_folds, digits_of, interval_cell
 from acsnet.report.networks import Network
 from acsnet.report.published import PIXEL_F1, Published

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from acsnet._utils.plots import FAINT, INK, PALETTE, WIDTH, assign_colors, despine
-from acsnet.metrics.classification import POSITIVE_CLASS
+from acsnet.labels import POSITIVE_CLASS
 from acsnet.report.networks import Network
 from acsnet.statistics.results import FloatArray
 

@@ -80,7 +80,9 @@ def _heats(
 
 def _heats_of_image(predictor: Predictor, image: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.float32]]:
     uncertainty = predictor(image).mask_uncertainty
-    activation = explain_images(predictor.model, predictor.metadata, [image])[0] if predictor.has_classes else None
+    activation = (
+        explain_images(predictor.model, predictor.metadata, [image])[0] if predictor.supports_classification else None
+    )
     return [heat for heat in (activation, uncertainty) if heat is not None]
 
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from acsnet.data.verify import NORMAL
-from acsnet.metrics.classification import POSITIVE_CLASS
+from acsnet.labels import NORMAL, POSITIVE_CLASS
 from acsnet.metrics.overall import overall_score
 from acsnet.statistics.delong import delong_test
 from acsnet.statistics.paired import mcnemar_test, wilcoxon_test

@@ -1,6 +1,5 @@
 """Builders of model, loss and augmentation, each from its section of the configuration."""
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,8 +9,8 @@ from torch import nn
 from acsnet import losses
 from acsnet.config import LossConfig, ModelConfig, TransformConfig
 from acsnet.data import Augmentation
-from acsnet.data.verify import NORMAL
 from acsnet.errors import ConfigError
+from acsnet.labels import NORMAL
 from acsnet.models import create_model, model_entry
 
 
@@ -28,13 +27,13 @@ def build_model(config: ModelConfig, classes: Sequence[str]) -> nn.Module:
 def model_arguments(config: ModelConfig, classes: Sequence[str]) -> dict[str, Any]:
     """Return the arguments of the model except name, classes and pretrained weights, as checkpoints store them.
 
-    A model that joins the tasks by the normal class (it takes ``normal_index``) gets the index of that class.
+    A model that joins the tasks by the normal class gets the index of that class.
 
     Raises:
         ConfigError: if such a model is trained without a class "normal".
     """
     arguments = {"in_channels": config.in_channels, "tasks": list(config.tasks), **config.arguments}
-    if len(config.tasks) == 2 and "normal_index" in inspect.signature(model_entry(config.name).builder).parameters:
+    if len(config.tasks) == 2 and model_entry(config.name).needs_normal_class:
         if NORMAL not in classes:
             raise ConfigError(
                 f"model {config.name} needs a class {NORMAL!r}, data.classes has {', '.join(classes)}: add it, or "

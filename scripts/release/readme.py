@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from acsnet._utils.files import replace_section, write_json, write_text
-from acsnet.checkpoints import Figure, ReleasedCheckpoint, ReleasedTest, ReleaseIndex
+from acsnet.checkpoints import Estimate, ReleasedCheckpoint, ReleasedTest, ReleaseIndex
 from acsnet.checkpoints.index import INDEX_NAME
 from acsnet.statistics import MEASURES
 
@@ -149,7 +149,7 @@ def _setting(override: str) -> str:
     return f"{key}: {value}"
 
 
-def _interval(figure: Figure) -> str:
+def _interval(figure: Estimate) -> str:
     if figure.estimate is None:
         return "-"
     if figure.low is None or figure.high is None:

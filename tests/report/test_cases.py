@@ -83,7 +83,7 @@ def test_what_is_missing_is_said(network: Network, networks: list[Network], tmp_
     nothing = draw_cases(networks[0], {})
     assert (nothing.rows, nothing.problem) == (
         (),
-        "No predictions were kept: test again with tools/test.py --keep-predictions.",
+        "No predictions were saved: test again with tools/test.py --save-predictions.",
     )
     assert draw_cases(network, {}).problem.startswith("The images are not where the configuration says they are")
 

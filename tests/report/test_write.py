@@ -80,7 +80,7 @@ def test_sections_say_what_they_lack_and_how_to_get_it(report: Path) -> None:
     assert "No two networks have the same weights and other settings of evaluation." in text
     assert "No training is known: a run folder has a history.csv" in text
     assert "The true masks are not where the configurations say they are (data.root or data.records)." in text
-    assert text.count("No predictions were kept: test again with tools/test.py --keep-predictions.") == 3
+    assert text.count("No predictions were saved: test again with tools/test.py --save-predictions.") == 3
 
 
 def read_figures(folder: Path) -> list[dict[str, str]]:

@@ -18,7 +18,7 @@ from torch._dynamo.utils import counters
 
 from acsnet import load_model
 from acsnet._utils.files import write_text
-from acsnet.checkpoints.metadata import read_metadata
+from acsnet.checkpoints import read_metadata
 from acsnet.config import Config, EvaluationConfig, build_config, load_config
 from acsnet.data import Split, read_busi
 from acsnet.errors import AcsnetError, ConfigError, DataError, InputError, RunError, UnknownNameError

@@ -5,7 +5,7 @@ import numpy as np
 
 from acsnet.curation.findings import Box, CurationFlag
 from acsnet.data.images import BoolArray
-from acsnet.data.verify import NORMAL
+from acsnet.labels import NORMAL
 
 # A component is a speck if its area is at most _MAX_SPECK_SHARE_OF_LARGEST of the area of the largest component, and at
 # most _MAX_SPECK_SHARE_OF_IMAGE of the image or _MAX_SPECK_PIXELS, whichever is more. A lesion of 3 mm takes about

@@ -1,4 +1,4 @@
-"""The phantom generator: its physics, its lesions, its files and its errors."""
+"""The phantom generator: physics, lesions, files and errors."""
 
 import re
 from pathlib import Path
@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from acsnet.errors import DataError, InputError
-from acsnet.phantom import phantom as phantom_module
-from acsnet.phantom.lesion import AREA_LIMITS, Lesion, add_lesion, draw_lesion
+from acsnet.labels import CLASS_NAMES
+from acsnet.phantom import generation
+from acsnet.phantom.generation import Phantom, make_phantom, write_phantoms
+from acsnet.phantom.lesion import MAX_AREA, MIN_AREA, Lesion, add_lesion, draw_lesion
 from acsnet.phantom.overlay import draw_calipers, draw_caption
-from acsnet.phantom.phantom import LABELS, Phantom, make_phantom, write_phantoms
 from acsnet.phantom.speckle import PointSpread, log_compress, speckle_envelope
 from acsnet.phantom.tissue import Medium, shadow_db
 
@@ -21,7 +22,7 @@ SHAPE = (256, 256)
 
 @pytest.fixture(scope="module")
 def phantoms() -> dict[str, list[Phantom]]:
-    return {label: [make_phantom(label, seed) for seed in range(24)] for label in LABELS}
+    return {label: [make_phantom(label, seed) for seed in range(24)] for label in CLASS_NAMES}
 
 
 def homogeneous_envelope(looks: int) -> np.ndarray:
@@ -75,7 +76,7 @@ def test_compounding_raises_the_signal_to_noise_ratio_by_the_root_of_the_looks()
     assert envelope.mean() / envelope.std() == pytest.approx(2 * RAYLEIGH_SNR, rel=0.05)
 
 
-def test_widening_of_the_beam_leaves_the_brightness_alone() -> None:
+def test_widening_of_the_beam_does_not_change_the_brightness() -> None:
     power = homogeneous_envelope(looks=1) ** 2
     for band in np.array_split(power, 4):
         assert band.mean() == pytest.approx(1.0, abs=0.06)
@@ -99,10 +100,10 @@ def test_log_compression_maps_the_dynamic_range_to_gray() -> None:
     assert log_compress(envelope, -25.0, 50.0)[0, 0] == 128
 
 
-# Pictures
+# Images
 
 
-@pytest.mark.parametrize("label", LABELS)
+@pytest.mark.parametrize("label", CLASS_NAMES)
 def test_same_seed_same_bytes(label: str) -> None:
     first, again, other = make_phantom(label, 3), make_phantom(label, 3), make_phantom(label, 4)
     assert first.image.tobytes() == again.image.tobytes()
@@ -111,7 +112,7 @@ def test_same_seed_same_bytes(label: str) -> None:
 
 
 @pytest.mark.parametrize("size", [(64, 64), (64, 640), (301, 77), (200, 333)])
-@pytest.mark.parametrize("label", LABELS)
+@pytest.mark.parametrize("label", CLASS_NAMES)
 def test_any_size(label: str, size: tuple[int, int]) -> None:
     for seed in range(3):
         made = make_phantom(label, seed, size)
@@ -124,7 +125,7 @@ def test_normal_has_an_empty_mask(phantoms: dict[str, list[Phantom]]) -> None:
     assert all(made.lesion_masks.shape == (0, *SHAPE) and not made.mask.any() for made in phantoms["normal"])
 
 
-def test_benign_lies_wider_than_tall_and_malignant_taller_than_wide() -> None:
+def test_benign_is_wider_than_tall_and_malignant_taller_than_wide() -> None:
     benign = [height_over_width(a_lesion(False, seed).mask) for seed in range(40)]
     malignant = [height_over_width(a_lesion(True, seed).mask) for seed in range(40)]
     assert max(benign) < 0.9
@@ -143,7 +144,7 @@ def test_malignant_outline_is_less_convex_than_benign() -> None:
 def test_areas_are_in_the_range_of_busi() -> None:
     for malignant, low, high in ((False, 0.03, 0.09), (True, 0.07, 0.16)):
         areas = [a_lesion(malignant, seed).mask.mean() for seed in range(40)]
-        assert 0.8 * AREA_LIMITS[0] < min(areas) <= max(areas) < 1.1 * AREA_LIMITS[1]
+        assert 0.8 * MIN_AREA < min(areas) <= max(areas) < 1.1 * MAX_AREA
         assert low < np.median(areas) < high
 
 
@@ -163,20 +164,20 @@ def test_beam_behind_the_lesion_is_enhanced_or_shadowed(malignant: bool, low: fl
         assert low < shadow_db(medium.loss_db, 2.0)[-1, middle] < high
 
 
-def test_picture_behind_the_lesion_is_brighter_if_benign_and_darker_if_malignant() -> None:
-    def behind_minus_beside(malignant: bool, seed: int) -> float:
+def test_image_behind_the_lesion_is_brighter_if_benign_and_darker_if_malignant() -> None:
+    def behind_minus_lateral(malignant: bool, seed: int) -> float:
         lesion, medium = a_lesion(malignant, seed), homogeneous_medium()
         add_lesion(medium, lesion, np.random.default_rng(seed))
-        image = phantom_module._scan(medium, np.random.default_rng(seed)).astype(float)
+        image = generation._scan(medium, np.random.default_rng(seed)).astype(float)
         rows, columns = np.nonzero(lesion.mask)
         band = image[rows.max() + 5 : rows.max() + 20]
         middle = slice(int(np.quantile(columns, 0.3)), int(np.quantile(columns, 0.7)) + 1)
-        beside = np.ones(SHAPE[1], bool)
-        beside[max(columns.min() - 8, 0) : columns.max() + 8] = False
-        return float(band[:, middle].mean() - band[:, beside].mean())
+        lateral = np.ones(SHAPE[1], bool)
+        lateral[max(columns.min() - 8, 0) : columns.max() + 8] = False
+        return float(band[:, middle].mean() - band[:, lateral].mean())
 
-    assert np.mean([behind_minus_beside(False, seed) for seed in range(10)]) > 10
-    assert np.mean([behind_minus_beside(True, seed) for seed in range(10)]) < -15
+    assert np.mean([behind_minus_lateral(False, seed) for seed in range(10)]) > 10
+    assert np.mean([behind_minus_lateral(True, seed) for seed in range(10)]) < -15
 
 
 def test_malignant_has_an_echogenic_rim_and_benign_has_none() -> None:
@@ -192,15 +193,15 @@ def test_malignant_has_an_echogenic_rim_and_benign_has_none() -> None:
 def test_second_lesion_stays_clear_of_the_first() -> None:
     for seed in range(20):
         first = a_lesion(False, seed)
-        second = draw_lesion(SHAPE, False, np.random.default_rng(seed + 100), taken=first.mask)
+        second = draw_lesion(SHAPE, False, np.random.default_rng(seed + 100), occupied=first.mask)
         assert second is None or not (second.mask & first.mask).any()
 
 
-def test_no_second_lesion_where_there_is_no_room() -> None:
-    assert draw_lesion(SHAPE, False, np.random.default_rng(0), taken=np.ones(SHAPE, bool)) is None
+def test_no_second_lesion_without_space() -> None:
+    assert draw_lesion(SHAPE, False, np.random.default_rng(0), occupied=np.ones(SHAPE, bool)) is None
 
 
-def test_pictures_are_neither_black_nor_burned_out(phantoms: dict[str, list[Phantom]]) -> None:
+def test_images_are_neither_black_nor_burned_out(phantoms: dict[str, list[Phantom]]) -> None:
     for made in (made for group in phantoms.values() for made in group):
         assert 40 < made.image.mean() < 140
         assert (made.image == 255).mean() < 0.02
@@ -220,7 +221,7 @@ def test_captions_stay_clear_of_lesions() -> None:
     assert written > 30
 
 
-def test_caption_goes_to_the_one_corner_that_is_free() -> None:
+def test_caption_is_in_the_only_free_corner() -> None:
     mask = np.ones(SHAPE, bool)
     mask[200:, 80:] = False
     for seed in range(20):
@@ -230,13 +231,13 @@ def test_caption_goes_to_the_one_corner_that_is_free() -> None:
         assert not image[mask].any()
 
 
-def test_no_caption_where_lesions_take_every_corner() -> None:
+def test_no_caption_if_lesions_cover_every_corner() -> None:
     image = np.zeros(SHAPE, np.uint8)
     assert not draw_caption(image, np.ones(SHAPE, bool), np.random.default_rng(0))
     assert not image.any()
 
 
-def test_calipers_lie_on_the_lesion_and_leave_the_mask_alone() -> None:
+def test_calipers_are_on_the_lesion_and_do_not_change_the_mask() -> None:
     for seed in range(10):
         mask = a_lesion(True, seed).mask
         before, image = mask.copy(), np.zeros(SHAPE, np.uint8)
@@ -246,7 +247,7 @@ def test_calipers_lie_on_the_lesion_and_leave_the_mask_alone() -> None:
         assert (mask == before).all()
 
 
-def test_overlay_is_on_some_pictures_only(phantoms: dict[str, list[Phantom]]) -> None:
+def test_only_some_images_have_an_overlay(phantoms: dict[str, list[Phantom]]) -> None:
     every = [made for group in phantoms.values() for made in group]
     assert 0.08 < np.mean([made.has_caption for made in every]) < 0.45
     assert 0 < np.mean([made.has_calipers for made in every if made.label != "normal"]) < 0.4
@@ -256,7 +257,7 @@ def test_overlay_is_on_some_pictures_only(phantoms: dict[str, list[Phantom]]) ->
 # Files
 
 
-def test_layout_is_that_of_busi(tmp_path: Path) -> None:
+def test_layout_of_busi(tmp_path: Path) -> None:
     write_phantoms(tmp_path / "set", {"benign": 2, "normal": 1}, size=(80, 96), progress=False)
     files = files_below(tmp_path / "set")
     expected = {"benign/benign (1)", "benign/benign (2)", "normal/normal (1)"}
@@ -272,7 +273,7 @@ def test_layout_is_that_of_busi(tmp_path: Path) -> None:
 
 
 def test_each_lesion_has_its_own_mask_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(phantom_module, "SECOND_LESION_RATE", 1.0)
+    monkeypatch.setattr(generation, "SECOND_LESION_RATE", 1.0)
     write_phantoms(tmp_path, {"benign": 4}, size=(96, 96), progress=False)
     seconds = sorted(tmp_path.glob("benign/*_mask_1.png"))
     assert seconds
@@ -292,7 +293,7 @@ def test_files_do_not_depend_on_the_other_counts(tmp_path: Path) -> None:
     assert first.items().isdisjoint(files_below(tmp_path / "other").items())
 
 
-def test_sizes_vary_only_where_asked(tmp_path: Path) -> None:
+def test_sizes_vary_only_if_requested(tmp_path: Path) -> None:
     for name, vary in (("varied", True), ("fixed", False)):
         write_phantoms(tmp_path / name, {"normal": 4}, size=(100, 120), progress=False, vary_size=vary)
     varied, fixed = (
@@ -304,12 +305,12 @@ def test_sizes_vary_only_where_asked(tmp_path: Path) -> None:
     assert all(80 <= height <= 120 and 96 <= width <= 144 for height, width in varied)
 
 
-def test_failed_write_leaves_no_part_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_write_leaves_no_incomplete_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_space(source: Path, target: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(phantom_module.os, "replace", no_space)
-    message = f"{re.escape(str(tmp_path))}: cannot be written to .No space left on device.: choose another folder"
+    monkeypatch.setattr(generation.os, "replace", no_space)
+    message = f"{re.escape(str(tmp_path))} cannot be written to .No space left on device.: choose another folder"
     with pytest.raises(DataError, match=message):
         write_phantoms(tmp_path, {"normal": 1}, size=(64, 64), progress=False)
     assert files_below(tmp_path) == {}
@@ -319,12 +320,12 @@ def test_failed_write_leaves_no_part_of_a_file(tmp_path: Path, monkeypatch: pyte
 
 
 def test_unknown_label_is_refused() -> None:
-    with pytest.raises(InputError, match="label 'cyst' is not known: use one of benign, malignant, normal"):
+    with pytest.raises(InputError, match="unknown label 'cyst': use one of benign, malignant, normal"):
         make_phantom("cyst", 0)
 
 
 def test_negative_seed_is_refused() -> None:
-    with pytest.raises(InputError, match="seed is -1: give 0 or more"):
+    with pytest.raises(InputError, match="seed is -1: expected 0 or more"):
         make_phantom("benign", -1)
 
 
@@ -336,9 +337,9 @@ def test_small_size_is_refused() -> None:
 @pytest.mark.parametrize(
     ("counts", "options", "message"),
     [
-        ({"cyst": 1}, {}, "label 'cyst' is not known: use one of benign, malignant, normal"),
-        ({"benign": -2}, {}, r"counts\['benign'\] is -2: give 0 or more images"),
-        ({"benign": 1}, {"seed": -1}, "seed is -1: give 0 or more"),
+        ({"cyst": 1}, {}, "unknown label 'cyst': use one of benign, malignant, normal"),
+        ({"benign": -2}, {}, r"counts\['benign'\] is -2: expected 0 or more images"),
+        ({"benign": 1}, {"seed": -1}, "seed is -1: expected 0 or more"),
         ({"benign": 1}, {"size": (256, 32)}, "size 256x32 is too small"),
     ],
 )
