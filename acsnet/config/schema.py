@@ -432,11 +432,11 @@ class Config(Section):
         return self
 
     def to_dict(self) -> dict[str, Any]:
-        """The configuration as plain JSON types, from which it can be built again."""
+        """Return the configuration as plain JSON types, from which it can be built again."""
         return self.model_dump(mode="json")
 
     def for_metadata(self) -> dict[str, Any]:
-        """The configuration for the metadata of a checkpoint: without paths, and with a number as threshold.
+        """Return the configuration for the metadata of a checkpoint: without paths, and with a number as threshold.
 
         Teachers are stored by their file names, and a released split by its name.
         """
@@ -453,5 +453,5 @@ class Config(Section):
         return content
 
     def to_yaml(self) -> str:
-        """The resolved configuration as YAML."""
+        """Return the resolved configuration as YAML."""
         return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)

@@ -30,7 +30,7 @@ class JobTakenOver(Exception):
 
 
 class _NoJob(Exception):
-    """This attempt has nothing to do."""
+    """Nothing is left to do for an attempt."""
 
 
 class Claim:

@@ -15,7 +15,7 @@ from acsnet.training.builders import build_augmentation, build_loss, build_model
 from acsnet.training.data import TrainingData, build_data
 from acsnet.training.initial_weights import InitialWeights, load_initial_weights
 from acsnet.training.selection import SelectionScore
-from acsnet.training.teacher import Teacher, check_teacher, load_teacher
+from acsnet.training.teacher import Teacher, load_teacher, open_teachers
 from acsnet.training.validation import metric_names
 
 logger = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ def prepare_training(
     set_seed(config.training.seed)
     network = build_model(config.model, classes)
     check_size(config.data.image_size, getattr(network, "divisor", 1))
-    check_teacher(config)
+    teachers = open_teachers(config)
     path = None if resuming else config.model.initial_weights
     initial = None if path is None else load_initial_weights(network, path)
     augmentation = build_augmentation(config.augmentation, config.data.image_size, config.model.in_channels)
@@ -79,7 +79,7 @@ def prepare_training(
             "images: lower it"
         )
     loss = build_loss(config.loss, tasks, data.class_counts(classes))
-    teacher = load_teacher(config, data.split.hash)
+    teacher = load_teacher(config, teachers, data.split.hash)
     return PreparedTraining(config, selection, network, data, loss, initial, teacher)
 
 
