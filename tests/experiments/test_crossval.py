@@ -108,7 +108,7 @@ def test_an_ensemble_tested_on_its_own_images_is_pointed_out(
     call = ["test", "--checkpoint", finished / "plain" / "ensemble.safetensors", "--out", tmp_path / "out"]
     status, _, errors = invoke(*call, "--set", f"data.root={phantom_root}", "--set", "data.split=all")
     assert status == 0, errors
-    assert "each image of this dataset was trained on by members of the ensemble" in caplog.text
+    assert "members of the ensemble were trained on every image of this dataset" in caplog.text
 
 
 def test_again_there_is_nothing_to_do(finished: Path, configs: dict[str, Config]) -> None:
