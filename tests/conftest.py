@@ -1,4 +1,4 @@
-"""What every test shares: small images, a phantom set, the real images where they are."""
+"""Fixtures of all tests: a phantom dataset, a tiny training, the real images if available, a web server."""
 
 import hashlib
 import importlib.util
@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-# Tiny networks are fastest on one thread, and one worker a core (pytest -n) shares the machine better than threads do.
+# Tiny networks are fastest on one thread, and one worker per core (pytest -n) uses the machine better than threads.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -31,7 +31,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 
 @pytest.fixture(scope="session")
 def phantom_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small phantom set in BUSI's layout: 14 benign, 12 malignant, 10 normal images of 64x64. Read-only."""
+    """A small phantom dataset in BUSI's layout: 14 benign, 12 malignant, 10 normal images of 64x64. Read-only."""
     from acsnet.phantom import write_phantoms
 
     root = tmp_path_factory.mktemp("phantoms") / "set"
@@ -41,10 +41,10 @@ def phantom_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def busi_root() -> Path:
-    """The real images, from ACSNET_BUSI or ../shared/data; the test is skipped where neither is there."""
+    """The real images, from ACSNET_BUSI or ../shared/data; the test is skipped if there are none."""
     root = Path(os.environ.get("ACSNET_BUSI") or REPOSITORY.parent / "shared" / "data" / "Dataset_BUSI_with_GT")
     if not root.is_dir():
-        pytest.skip(f"the real BUSI images are not here: set ACSNET_BUSI (looked in {root})")
+        pytest.skip(f"the real BUSI images are missing: set ACSNET_BUSI (looked in {root})")
     return root
 
 
@@ -53,7 +53,7 @@ TINY_NETWORK = {"encoder": "mobilenetv3_small_050", "widths": [16, 16, 16, 16, 1
 
 @pytest.fixture(scope="session")
 def tiny_settings(phantom_root: Path) -> dict[str, Any]:
-    """A configuration, as plain values, that trains on the phantoms in about a second an epoch."""
+    """A configuration, as plain values, that trains on the phantoms in about a second per epoch."""
     return {
         "model": {"name": "acsnet", "arguments": TINY_NETWORK},
         "data": {"root": str(phantom_root), "image_size": [64, 64], "folds": {"count": 4, "validation": 0.34}},
@@ -65,7 +65,7 @@ def tiny_settings(phantom_root: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def tiny_config(tmp_path_factory: pytest.TempPathFactory, tiny_settings: dict[str, Any]) -> Path:
-    """The same as a YAML file."""
+    """The tiny configuration as a YAML file."""
     path = tmp_path_factory.mktemp("configs") / "tiny.yaml"
     path.write_text(yaml.safe_dump(tiny_settings), encoding="utf-8")
     return path
@@ -78,7 +78,7 @@ def trained_run(tmp_path_factory: pytest.TempPathFactory, tiny_config: Path) -> 
     from acsnet.training import Trainer
 
     folder = tmp_path_factory.mktemp("runs") / "tiny"
-    Trainer(load_config(tiny_config), folder, progress=False).fit()
+    Trainer.from_config(load_config(tiny_config), folder, progress=False).fit()
     return folder
 
 
@@ -94,7 +94,7 @@ def load_file(path: Path) -> Any:
 
 @pytest.fixture(scope="session")
 def build_tiny() -> Callable[..., Any]:
-    """``build_tiny(name, **arguments)`` builds a network of the zoo, so small that it is tested in a blink."""
+    """``build_tiny(name, **arguments)`` builds a small version of a model of the zoo."""
     return load_file(REPOSITORY / "tests" / "models" / "update_snapshots.py").build_tiny
 
 
@@ -103,9 +103,9 @@ Invoke = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def invoke(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Invoke:
-    """Run a tool in this process: ``invoke("train", "configs/x.yaml")`` gives exit status, output and errors.
+    """Run a tool in this process: ``invoke("train", "configs/x.yaml")`` returns exit status, output and errors.
 
-    ``"benchmarks"`` and ``"scripts.release"`` are what ``python -m`` runs.
+    ``"benchmarks"`` and ``"scripts.release"`` run as by ``python -m``.
     """
 
     def call(tool: str, *arguments: object) -> tuple[int, str, str]:
@@ -129,12 +129,12 @@ def invoke(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 
 
 class Site(ThreadingHTTPServer):
-    """A web server on loopback, for tests of fetching.
+    """A web server on loopback, for tests of downloads.
 
     Attributes:
-        files: what is served, by path; with ETag and ranges, as publishers' servers do.
-        replies: functions that answer in their own way, by path.
-        requests: the path and the ``Range`` of each request so far.
+        files: served content by path, with ETag and ranges, as on the servers of publishers.
+        replies: functions that answer a request, by path.
+        requests: path and ``Range`` of each request so far.
     """
 
     daemon_threads = True
@@ -146,12 +146,12 @@ class Site(ThreadingHTTPServer):
         self.requests: list[tuple[str, str | None]] = []
 
     def url(self, path: str) -> str:
-        """The address of a path."""
+        """Return the address of a path."""
         return f"http://127.0.0.1:{self.server_port}{path}"
 
     @staticmethod
     def send(handler: BaseHTTPRequestHandler, content: bytes, stop_after: int | None = None) -> None:
-        """Answer with a file, or the rest of it that is asked for; ``stop_after`` so many bytes the connection ends."""
+        """Answer with a file or the requested rest of it; the connection ends ``stop_after`` so many bytes."""
         tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
         wanted = re.fullmatch(r"bytes=(\d+)-", handler.headers.get("Range") or "")
         start = int(wanted[1]) if wanted and handler.headers.get("If-Range", tag) == tag else 0
@@ -170,7 +170,7 @@ class Site(ThreadingHTTPServer):
         handler.wfile.write(content[start:] if stop_after is None else content[start : start + stop_after])
 
     def handle_error(self, *_: object) -> None:
-        """Nothing: a client that has gone is part of the tests."""
+        """Do nothing: the tests include clients that disconnect."""
 
 
 class _SiteHandler(BaseHTTPRequestHandler):
@@ -193,7 +193,7 @@ class _SiteHandler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    """A web server on loopback; fetching from it pauses for no time, and through no proxy."""
+    """A web server on loopback; downloads from it have no pauses and no proxy."""
     from acsnet._utils import download
 
     monkeypatch.setattr(download, "_PAUSE_SECONDS", 0)

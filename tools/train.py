@@ -21,7 +21,7 @@ def main() -> None:
 
     config = load_config(arguments.config, arguments.overrides)
     work_dir = arguments.work_dir or Path("runs") / arguments.config.stem
-    trainer = Trainer(config, work_dir, arguments.resume)
+    trainer = Trainer.from_config(config, work_dir, arguments.resume)
     best = trainer.fit()
     if trainer.accelerator.is_main_process:
         print(f"best checkpoint: {best} (score {trainer.best_score:.4f})")

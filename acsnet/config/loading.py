@@ -1,8 +1,8 @@
-"""Loading of configurations: YAML, its parent files and overrides become one :class:`~acsnet.config.Config`.
+"""Loading of a :class:`~acsnet.config.Config` from a YAML file, its parent files and overrides.
 
-A file may name a parent by ``base:`` (a path relative to the file), or a list of parents, of which later ones win; the
-file's own keys win over all parents. ``--set a.b=value`` overrides come last.
-Every mistake is one :class:`~acsnet.errors.ConfigError` with the file, the dotted key, what was expected and the
+A file may name a parent by ``base:`` (a path relative to the file), or a list of parents, of which later ones take
+precedence; the keys of the file itself take precedence over all parents. ``--set a.b=value`` overrides come last.
+Every mistake is one :class:`~acsnet.errors.ConfigError` with the file, the dotted key, the expected value and the
 nearest spelling.
 """
 
@@ -17,7 +17,9 @@ from acsnet._utils.yaml_files import YAML_ERRORS, StrictLoader, explain, read_ya
 from acsnet.config.schema import WAYS_TO_NAME_DATA, Config
 from acsnet.errors import ConfigError
 
-# They say where things are on this machine or how fast they go, not what comes out.
+# Mappings that a file or an override replaces as a whole: their keys are one choice, not settings of their own.
+REPLACED_KEYS = frozenset({"training.selection"})
+# Keys that describe the machine or the speed and do not change the result.
 MACHINE_KEYS = frozenset({"data.root", "data.dataset", "data.records", "data.cache", "data.workers", "data.split"})
 
 
@@ -26,7 +28,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
 
     Args:
         path: the YAML file.
-        overrides: ``a.b=value`` each, the value in YAML.
+        overrides: ``a.b=value`` each, with the value in YAML.
 
     Raises:
         ConfigError: see the module.
@@ -38,7 +40,7 @@ def load_configs(paths: Sequence[Path], overrides: Sequence[str] = ()) -> dict[s
     """Read several configuration files, each named by its file without suffix; see :func:`load_config`.
 
     Raises:
-        ConfigError: see the module; and for two files of one name.
+        ConfigError: see the module; also for two files with the same name.
     """
     configs: dict[str, Config] = {}
     for path in paths:
@@ -49,17 +51,27 @@ def load_configs(paths: Sequence[Path], overrides: Sequence[str] = ()) -> dict[s
 
 
 def build_config(content: Mapping[str, Any], overrides: Sequence[str], source: str) -> Config:
-    """Validate a configuration that is already read; ``source`` names it in messages.
+    """Validate the content of a configuration; ``source`` names it in messages.
 
-    An override of one of ``data.root`` and ``data.records`` takes the place of both, as does one of ``data.folds.test``
-    or of ``data.folds.count`` and ``index`` of each other.
+    An override of ``data.root`` or ``data.records`` replaces both. An override of ``data.folds.test`` replaces
+    ``data.folds.count`` and ``index``, and vice versa.
+
+    Args:
+        content: the content of the file, with its parents.
+        overrides: ``a.b=value`` each, with the value in YAML.
+        source: name of the file in messages.
 
     Raises:
         ConfigError: see the module.
+
+    Example:
+        >>> config = build_config({"model": {"name": "unet"}}, ["training.epochs=40"], "example")
+        >>> config.training.epochs, config.optimizer.name
+        (40, 'adam')
     """
     merged = dict(content)
-    given = [_parse_override(override) for override in overrides]
-    for override in [*_other_ways_off(given), *given]:
+    parsed = [_parse_override(override) for override in overrides]
+    for override in [*_cleared_alternatives(parsed), *parsed]:
         merged = _merge(merged, override)
     try:
         return Config.model_validate(merged)
@@ -69,7 +81,12 @@ def build_config(content: Mapping[str, Any], overrides: Sequence[str], source: s
 
 
 def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Name the dotted keys whose values differ between two resolved configurations, but for :data:`MACHINE_KEYS`."""
+    """List the dotted keys whose values differ between two resolved configurations, except :data:`MACHINE_KEYS`.
+
+    Example:
+        >>> changed_keys({"training": {"epochs": 40}}, {"training": {"epochs": 90}})
+        ['training.epochs (40 -> 90)']
+    """
     before, after = dict(_flatten(old)), dict(_flatten(new))
     changed = [key for key in {**before, **after} if before.get(key) != after.get(key) and key not in MACHINE_KEYS]
     return [f"{key} ({before.get(key)!r} -> {after.get(key)!r})" for key in changed]
@@ -87,13 +104,13 @@ def _read_with_bases(path: Path, children: tuple[Path, ...]) -> dict[str, Any]:
     resolved = path.resolve()
     if resolved in children:
         chain = " -> ".join(child.name for child in (*children, resolved))
-        raise ConfigError(f"{path}: base files form a circle: {chain}")
+        raise ConfigError(f"{path}: base files refer to each other in a circle: {chain}")
     content = read_yaml(path)
     base = content.pop("base", None)
     bases = base if isinstance(base, list) else [] if base is None else [base]
     if not all(isinstance(parent, str) for parent in bases):
         raise ConfigError(
-            f"{path}: base is {base!r}, expected the path of a YAML file beside this one, or a list of them"
+            f"{path}: base is {base!r}, expected the path of a YAML file relative to this one, or a list of them"
         )
     merged: dict[str, Any] = {}
     for parent in bases:
@@ -114,25 +131,27 @@ def _parse_override(override: str) -> dict[str, Any]:
     return dict(value)
 
 
-def _other_ways_off(overrides: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What goes before the overrides so that the data they name, and the way to test, is the only one."""
+def _cleared_alternatives(overrides: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return overrides that clear the alternatives of the data and of the split that the overrides name."""
     sections = [override["data"] for override in overrides if isinstance(override.get("data"), Mapping)]
-    off = [{"data": dict.fromkeys(WAYS_TO_NAME_DATA)}] if _any_given(sections, WAYS_TO_NAME_DATA) else []
+    cleared = [{"data": dict.fromkeys(WAYS_TO_NAME_DATA)}] if _any_given(sections, WAYS_TO_NAME_DATA) else []
     folds = [section["folds"] for section in sections if isinstance(section.get("folds"), Mapping)]
     if _any_given(folds, ("test",)):
-        off.append({"data": {"folds": {"count": None, "index": None}}})
+        cleared.append({"data": {"folds": {"count": None, "index": None}}})
     if _any_given(folds, ("count", "index")):
-        off.append({"data": {"folds": {"test": None}}})
-    return off
+        cleared.append({"data": {"folds": {"test": None}}})
+    return cleared
 
 
 def _any_given(sections: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> bool:
     return any(section.get(key) is not None for section in sections for key in keys)
 
 
-def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     merged = dict(below)
     for key, value in above.items():
         old = merged.get(key)
-        merged[key] = _merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+        if isinstance(old, Mapping) and isinstance(value, Mapping) and prefix + key not in REPLACED_KEYS:
+            value = _merge(old, value, f"{prefix}{key}.")
+        merged[key] = value
     return merged

@@ -21,11 +21,11 @@ from pydantic import (
 from acsnet.labels import CLASS_NAMES, NORMAL, TASKS, Task
 
 Subset = Literal["train", "val", "test", "all"]
-# Strict: pydantic would else take true for 1 and "40" for 40.
+# Strict: otherwise pydantic converts true to 1 and "40" to 40.
 Whole = Annotated[int, Strict()]
 Real = Annotated[float, Strict()]
 Fraction = Annotated[Real, Field(ge=0, le=1)]
-# A path in which ~ stands for the home folder, as in a shell.
+# A path in which ~ is the home folder, as in a shell.
 UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
 PositiveInt = Annotated[Whole, Field(ge=1)]
 PositiveReal = Annotated[Real, Field(gt=0)]
@@ -40,47 +40,54 @@ def _none_is_empty(value: Any) -> Any:
     return {} if value is None else value
 
 
-# Label of the data -> class; null, unlike {}, clears what a parent file or the training's configuration says.
+# Label of the data -> class; null, unlike {}, removes the entries of a parent file or of the training.
 ClassMap = Annotated[dict[str, str], BeforeValidator(_none_is_empty)]
 # One path, or a list of them.
 UserPaths = Annotated[tuple[UserPath, ...], Field(min_length=1), BeforeValidator(_one_or_several)]
 
 
 class Section(BaseModel):
-    """Base of all sections: unknown keys are errors, objects do not change."""
+    """Base of all sections: unknown keys are errors, and objects are immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 
 
 class ModelConfig(Section):
-    """Which network: the arguments of ``acsnet.create_model``, but for the number of classes, which the data gives.
+    """The model, as in ``acsnet.create_model``; the number of classes comes from the data."""
 
-    ``initial_weights`` is a safetensors file or released name that training starts from: every tensor is taken whose
-    name and shape fit.
-    """
-
-    name: str
-    in_channels: Literal[1, 3] = 3
-    encoder_weights: str | None = None
-    initial_weights: UserPath | None = None
-    tasks: tuple[Task, ...] = TASKS
-    arguments: dict[str, Any] = {}
+    name: str = Field(description="Name of the model; acsnet.list_models() lists all.")
+    in_channels: Literal[1, 3] = Field(default=3, description="Channels of the input: 3 for RGB, 1 for luminance.")
+    encoder_weights: str | None = Field(
+        default=None, description="Pretrained weights of the encoder: imagenet, a file, or null for random weights."
+    )
+    initial_weights: UserPath | None = Field(
+        default=None,
+        description="A safetensors file or released checkpoint from which every tensor with a matching name and shape "
+        "is loaded before training.",
+    )
+    tasks: tuple[Task, ...] = Field(default=TASKS, description="Tasks of the model.")
+    arguments: dict[str, Any] = Field(
+        default={}, description="Further arguments of the model, such as encoder or width."
+    )
 
 
 class FoldsConfig(Section):
-    """The split: which part is tested, and which share of the rest is the validation subset.
+    """The random split: fold ``index`` of ``count`` is tested, or the fraction ``test`` in a single split."""
 
-    Tested is fold ``index`` of ``count``, or in one single split the share ``test``; null stands for what is not given.
-    ``grouped`` keeps copies, and all images of a patient, on one side, and gives each side its share of the classes and
-    lesion sizes; false deals images out plainly at random, as publications of this field did.
-    """
-
-    count: Annotated[Whole, Field(ge=2)] = 5
-    index: Annotated[Whole, Field(ge=0)] = 0
-    test: Annotated[Real, Field(gt=0, le=0.5)] | None = None
-    validation: Annotated[Real, Field(gt=0, le=0.5)] = 0.125
-    grouped: Flag = True
-    seed: Whole = 0
+    count: Annotated[Whole, Field(ge=2)] = Field(default=5, description="Number of folds.")
+    index: Annotated[Whole, Field(ge=0)] = Field(default=0, description="The tested fold, 0 to count - 1.")
+    test: Annotated[Real, Field(gt=0, le=0.5)] | None = Field(
+        default=None, description="Fraction of the images that is tested in a single split, instead of count and index."
+    )
+    validation: Annotated[Real, Field(gt=0, le=0.5)] = Field(
+        default=0.125, description="Fraction of the remaining images that is the validation subset."
+    )
+    grouped: Flag = Field(
+        default=True,
+        description="Keep copies and all images of a patient in one subset, and balance classes and lesion sizes "
+        "between subsets; false splits at random.",
+    )
+    seed: Whole = Field(default=0, description="Seed of the split.")
 
     @model_validator(mode="before")
     @classmethod
@@ -94,15 +101,15 @@ class FoldsConfig(Section):
         if self.test is not None and self.model_fields_set & {"count", "index"}:
             both = [f"{key} ({getattr(self, key)})" for key in WAYS_TO_TEST if key in self.model_fields_set]
             raise ValueError(
-                f"{', '.join(both)} are set together: give count and index for folds, or test for one single split, "
+                f"{', '.join(both)} are set together: set count and index for folds, or test for a single split, "
                 "and null for the other"
             )
         if self.index >= self.count:
-            raise ValueError(f"index is {self.index}, with count {self.count} it has to be at most {self.count - 1}")
+            raise ValueError(f"index is {self.index}; with count {self.count} it must be at most {self.count - 1}")
         return self
 
     @model_serializer(mode="wrap")
-    def _what_is_used(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _only_used_keys(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         unused = {"test"} if self.test is None else {"count", "index"}
         return {key: value for key, value in serialize(self).items() if key not in unused}
 
@@ -112,36 +119,53 @@ WAYS_TO_NAME_DATA = ("root", "records")
 
 
 class DataConfig(Section):
-    """Where the images are and how they are brought to the network.
+    """The images, their classes and their split; exactly one of ``root`` and ``records`` is needed to read data."""
 
-    ``root`` is a folder in the published layout of ``dataset`` (a name of ``acsnet.data.list_datasets()``), ``records``
-    a CSV table of records, or a list of them: exactly one of the two is needed by the time data is read. ``class_map``
-    says what labels of the data are called here, as in ``{cyst: benign}``; null is for none. ``split_file`` says
-    which image is in which subset: a CSV table (such as ``split.csv`` of a run) or the name of a released one. It
-    replaces ``folds``. ``split`` is the subset that ``tools/test.py`` tests. ``oversample`` repeats the training images
-    of small classes, with no randomness, until classes are about equally frequent. ``cache`` is the folder of decoded
-    images, by default that of the environment variable ACSNET_CACHE or ~/.cache/acsnet.
-    """
-
-    root: UserPath | None = None
-    dataset: str = "busi"
-    records: UserPaths | None = None
-    class_map: ClassMap = {}
-    classes: tuple[str, ...] = CLASS_NAMES
-    image_size: tuple[PositiveInt, PositiveInt] = (256, 256)
-    mean: tuple[Real, ...] = (0.330,)
-    std: tuple[Annotated[Real, Field(gt=0)], ...] = (0.204,)
-    folds: FoldsConfig = FoldsConfig()
-    split_file: UserPath | None = None
-    split: Subset = "test"
-    oversample: bool = False
-    cache: UserPath | None = None
-    workers: Annotated[Whole, Field(ge=0)] = 0
+    root: UserPath | None = Field(default=None, description="Folder of the images in the published layout of dataset.")
+    dataset: str = Field(
+        default="busi", description="Dataset whose layout root has; acsnet.data.list_datasets() lists all."
+    )
+    records: UserPaths | None = Field(
+        default=None, description="A CSV table of records, or a list of them, instead of root."
+    )
+    class_map: ClassMap = Field(
+        default={}, description="Class of each label of the data, as in {cyst: benign}; null removes an inherited map."
+    )
+    classes: tuple[str, ...] = Field(
+        default=CLASS_NAMES, description="Class names in the order of the outputs of the model."
+    )
+    image_size: tuple[PositiveInt, PositiveInt] = Field(
+        default=(256, 256), description="Height and width that images are resized to."
+    )
+    mean: tuple[Real, ...] = Field(
+        default=(0.330,),
+        description="Mean of the normalization (pixel / 255 - mean) / std, one value or one per channel.",
+    )
+    std: tuple[Annotated[Real, Field(gt=0)], ...] = Field(
+        default=(0.204,), description="Standard deviation of the normalization, one value or one per channel."
+    )
+    folds: FoldsConfig = Field(default=FoldsConfig(), description="The random split.")
+    split_file: UserPath | None = Field(
+        default=None,
+        description="Subset of each image, instead of folds: a CSV table such as split.csv of a run, or the name of a "
+        "released split.",
+    )
+    split: Subset = Field(default="test", description="Subset that tools/test.py tests.")
+    oversample: bool = Field(
+        default=False,
+        description="Repeat the training images of small classes, without randomness, until classes are about equally "
+        "frequent.",
+    )
+    cache: UserPath | None = Field(
+        default=None,
+        description="Folder of decoded images; null is the environment variable ACSNET_CACHE, or ~/.cache/acsnet.",
+    )
+    workers: Annotated[Whole, Field(ge=0)] = Field(default=0, description="Worker processes that load training images.")
 
     @model_validator(mode="after")
     def _consistent(self) -> "DataConfig":
         if self.root is not None and self.records is not None:
-            raise ValueError("root and records are both set: give the folder or the table, and null for the other")
+            raise ValueError("root and records are both set: set the folder or the table, and null for the other")
         if self.records is not None and len(set(self.records)) != len(self.records):
             raise ValueError(f"records is {[str(path) for path in self.records]}: name each table once")
         if not self.classes or len(set(self.classes)) != len(self.classes):
@@ -150,120 +174,176 @@ class DataConfig(Section):
 
 
 class TransformConfig(BaseModel):
-    """A transform of albumentations or :mod:`acsnet.data.ultrasound_transforms`: ``name`` and the arguments."""
+    """A transform of albumentations or :mod:`acsnet.data.ultrasound_transforms`, with its arguments."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    name: str
+    name: str = Field(description="Class name of the transform.")
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """Everything but the name."""
+        """All keys except the name."""
         return dict(self.model_extra or {})
 
 
 class LossTerm(Section):
-    """One term of a task's loss."""
+    """One term of the loss of a task."""
 
-    name: str
-    weight: Annotated[Real, Field(gt=0)] = 1.0
-    arguments: dict[str, Any] = {}
+    name: str = Field(description="Name of the loss.")
+    weight: Annotated[Real, Field(gt=0)] = Field(default=1.0, description="Weight of the term in the sum.")
+    arguments: dict[str, Any] = Field(
+        default={},
+        description="Arguments of the loss; class_weights and alpha of classification losses may be balanced, which "
+        "computes them from the class frequencies of the training subset.",
+    )
 
 
 class DistillationConfig(Section):
-    """Learning from a trained network as well as from the truth (Hinton et al. 2015).
+    """Learning from a trained model in addition to the labels (Hinton et al. 2015).
 
-    The ``teacher``, a checkpoint or released name, or several whose probabilities are averaged, predicts each augmented
-    batch; the loss becomes (1 - ``weight``) * loss + ``weight`` * (divergence of the classes' probabilities at the
-    ``temperature`` + cross entropy of the mask's). A teacher of another split may have been trained on the images that
-    the student is tested on, which has to be allowed.
+    The teacher predicts each augmented batch. The loss becomes (1 - ``weight``) * loss + ``weight`` * (divergence of
+    the class probabilities at the ``temperature`` + cross entropy of the mask probabilities).
     """
 
-    teacher: UserPaths
-    weight: Annotated[Real, Field(gt=0, le=1)] = 0.5
-    temperature: PositiveReal = 2.0
-    allow_other_split: Flag = False
+    teacher: UserPaths = Field(
+        description="A checkpoint or released name, or a list of them whose probabilities are averaged."
+    )
+    weight: Annotated[Real, Field(gt=0, le=1)] = Field(default=0.5, description="Weight of the teacher in the loss.")
+    temperature: PositiveReal = Field(default=2.0, description="Temperature of the class probabilities.")
+    allow_other_split: Flag = Field(
+        default=False,
+        description="Allow a teacher of another split, which may have been trained on the test images of this run.",
+    )
 
 
 class LossConfig(Section):
-    """The loss of each task, and how the two are balanced.
+    """The loss of each task, and their weighting."""
 
-    Where a classification loss takes a weight a class (``class_weights``, ``alpha``), ``balanced`` stands for those
-    from the classes' shares of the training subset.
-
-    ``weighting`` is ``fixed`` (``segmentation_weight`` * segmentation + (1 - ``segmentation_weight``) * classification)
-    or ``uncertainty`` (learned weights). ``deep_supervision`` weighs further masks by rank: ``harmonic`` 1/(n+1),
-    ``geometric`` 1/2^n, ``none``. ``distillation`` adds a teacher.
-    """
-
-    segmentation: Annotated[tuple[LossTerm, ...], Field(min_length=1)] = (LossTerm(name="dice"),)
-    classification: Annotated[tuple[LossTerm, ...], Field(min_length=1)] = (LossTerm(name="cross_entropy"),)
-    weighting: Literal["fixed", "uncertainty"] = "fixed"
-    segmentation_weight: Fraction = 0.5
-    deep_supervision: Literal["harmonic", "geometric", "none"] = "harmonic"
-    distillation: DistillationConfig | None = None
+    segmentation: Annotated[tuple[LossTerm, ...], Field(min_length=1)] = Field(
+        default=(LossTerm(name="dice"),), description="Terms of the segmentation loss."
+    )
+    classification: Annotated[tuple[LossTerm, ...], Field(min_length=1)] = Field(
+        default=(LossTerm(name="cross_entropy"),), description="Terms of the classification loss."
+    )
+    weighting: Literal["fixed", "uncertainty"] = Field(
+        default="fixed",
+        description="How the two losses are added: by segmentation_weight, or by learned uncertainties.",
+    )
+    segmentation_weight: Fraction = Field(
+        default=0.5, description="Weight of the segmentation loss; classification has 1 - segmentation_weight."
+    )
+    deep_supervision: Literal["harmonic", "geometric", "none"] = Field(
+        default="harmonic", description="Weight of the n-th further mask: 1/(n+1), 1/2^n, or 0."
+    )
+    distillation: DistillationConfig | None = Field(default=None, description="Learning from a teacher, or null.")
 
 
 class OptimizerConfig(Section):
-    """The optimizer; ``momentum`` is SGD's (Nesterov's where above 0)."""
+    """The optimizer."""
 
-    name: Literal["adam", "adamw", "sgd"] = "adam"
-    learning_rate: Annotated[Real, Field(gt=0)] = 1e-4
-    weight_decay: Annotated[Real, Field(ge=0)] = 1e-4
-    momentum: Annotated[Real, Field(ge=0, lt=1)] = 0.9
+    name: Literal["adam", "adamw", "sgd"] = Field(default="adam", description="Name of the optimizer.")
+    learning_rate: Annotated[Real, Field(gt=0)] = Field(default=1e-4, description="Learning rate after warm-up.")
+    weight_decay: Annotated[Real, Field(ge=0)] = Field(default=1e-4, description="Weight decay of the model.")
+    momentum: Annotated[Real, Field(ge=0, lt=1)] = Field(
+        default=0.9, description="Momentum of SGD, with Nesterov's method if it is above 0."
+    )
 
 
 class ScheduleConfig(Section):
-    """The learning rate over the epochs.
+    """The learning rate of each epoch."""
 
-    ``cosine`` and ``poly`` end at ``final_fraction`` of the rate; ``plateau`` multiplies it by ``factor`` once more
-    than ``patience`` epochs in a row brought no better selection score (torch's count); each after ``warmup_epochs``
-    of linear warm-up.
-    """
+    name: Literal["cosine", "poly", "plateau", "constant"] = Field(
+        default="cosine",
+        description="Curve after warm-up; plateau lowers the rate if the selection score does not improve.",
+    )
+    warmup_epochs: Annotated[Whole, Field(ge=0)] = Field(default=0, description="Epochs of linear warm-up.")
+    final_fraction: Fraction = Field(
+        default=0.1, description="Rate of the last epoch, and lowest rate of plateau, as a fraction of learning_rate."
+    )
+    power: Annotated[Real, Field(gt=0)] = Field(default=0.9, description="Exponent of poly.")
+    factor: Annotated[Real, Field(gt=0, lt=1)] = Field(default=0.5, description="Factor of the rate at a plateau.")
+    patience: PositiveInt = Field(
+        default=10, description="Epochs without a better score after which the next one lowers the rate of plateau."
+    )
 
-    name: Literal["cosine", "poly", "plateau", "constant"] = "cosine"
-    warmup_epochs: Annotated[Whole, Field(ge=0)] = 0
-    final_fraction: Fraction = 0.1
-    power: Annotated[Real, Field(gt=0)] = 0.9
-    factor: Annotated[Real, Field(gt=0, lt=1)] = 0.5
-    patience: PositiveInt = 10
+
+def _metric_weights(value: Any) -> Any:
+    if not isinstance(value, Mapping) or not value:
+        raise ValueError(
+            f"{value!r} is not a mapping of metric to weight: write one as in {{dice: 0.7, accuracy: 0.3}}"
+        )
+    for name, weight in value.items():
+        if weight == 0 and not isinstance(weight, bool):
+            raise ValueError(f"the weight of {name} is 0: leave the metric out")
+    return value
+
+
+def _factor(weight: float) -> str:
+    return {1.0: "", -1.0: "-"}.get(weight, f"{weight:g}*")
+
+
+# Metric -> weight.
+Selection = Annotated[dict[str, Real], BeforeValidator(_metric_weights)]
 
 
 class TrainingConfig(Section):
-    """The training loop.
+    """The training loop."""
 
-    ``batch_size`` is the total over all processes. ``selection`` is the formula of validation metrics whose best epoch
-    is kept; ``epoch``, its number, keeps the last one. ``patience`` epochs without a better one end the training; null
-    never does. ``ema_decay`` keeps an exponential moving average of the weights, which is then what is validated and
-    saved. ``compile`` has torch.compile make faster training steps, after a minute or more in the first of them.
-    """
+    epochs: PositiveInt = Field(default=90, description="Number of epochs.")
+    batch_size: PositiveInt = Field(default=8, description="Images per step, over all processes.")
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        default="auto", description="Number format; auto is bfloat16 if the device multiplies it faster than float32."
+    )
+    channels_last: bool = Field(default=True, description="Store feature maps with the channels last.")
+    compile: Flag = Field(
+        default=False,
+        description="Speed up training steps by torch.compile, which takes a minute or more in the first step.",
+    )
+    gradient_clip: Annotated[Real, Field(gt=0)] | None = Field(
+        default=None, description="Largest norm of the gradient, or null for no limit."
+    )
+    ema_decay: Annotated[Real, Field(gt=0, lt=1)] | None = Field(
+        default=None,
+        description="Decay of the exponential moving average of the weights, which is then validated and saved, or "
+        "null for none.",
+    )
+    selection: Selection = Field(
+        default={"dice": 0.7, "accuracy": 0.3},
+        description="Weight of each validation metric in the score that selects the best epoch; {epoch: 1} selects the "
+        "last one.",
+    )
+    patience: PositiveInt | None = Field(
+        default=None, description="Epochs without a better score that end the training, or null to train all epochs."
+    )
+    panel_every: PositiveInt = Field(
+        default=5, description="Epochs between two panels of validation images in TensorBoard."
+    )
+    seed: Annotated[Whole, Field(ge=0)] = Field(default=0, description="Seed of weights, order and augmentation.")
 
-    epochs: PositiveInt = 90
-    batch_size: PositiveInt = 8
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    channels_last: bool = True
-    compile: Flag = False
-    gradient_clip: Annotated[Real, Field(gt=0)] | None = None
-    ema_decay: Annotated[Real, Field(gt=0, lt=1)] | None = None
-    selection: str = "0.7*dice + 0.3*accuracy"
-    patience: PositiveInt | None = None
-    panel_every: PositiveInt = 5
-    seed: Annotated[Whole, Field(ge=0)] = 0
+    @property
+    def selection_formula(self) -> str:
+        """The selection score as text, such as ``0.7*dice + 0.3*accuracy``."""
+        terms = [f"{_factor(weight)}{name}" for name, weight in self.selection.items()]
+        return " + ".join(terms).replace("+ -", "- ")
 
 
 class RefiningConfig(Section):
-    """Prediction refining (Aumente-Maestro et al. 2025), each direction by itself; off where both are false."""
+    """Prediction refining (Aumente-Maestro et al. 2025), off by default."""
 
-    empty_mask_for_normal: bool = False
-    normal_for_empty_mask: bool = False
+    empty_mask_for_normal: bool = Field(
+        default=False, description="Clear the mask of an image that is classified as normal."
+    )
+    normal_for_empty_mask: bool = Field(default=False, description="Classify an image with an empty mask as normal.")
 
 
 class TestTimeAugmentationConfig(Section):
-    """Test-time augmentation: the views that are averaged, each combination of flips and ``scales`` of the input."""
+    """Test-time augmentation: predictions are averaged over all combinations of flips and scales."""
 
-    horizontal_flip: Flag = False
-    vertical_flip: Flag = False
-    scales: Annotated[tuple[PositiveReal, ...], Field(min_length=1)] = (1.0,)
+    horizontal_flip: Flag = Field(default=False, description="Also predict the image flipped left to right.")
+    vertical_flip: Flag = Field(default=False, description="Also predict the image flipped upside down.")
+    scales: Annotated[tuple[PositiveReal, ...], Field(min_length=1)] = Field(
+        default=(1.0,), description="Factors of the input size."
+    )
 
     @field_validator("scales")
     @classmethod
@@ -274,21 +354,19 @@ class TestTimeAugmentationConfig(Section):
 
 
 class PostprocessingConfig(Section):
-    """What is done to a mask once it is cut, in this order.
+    """Postprocessing of a thresholded mask, in the order of the keys."""
 
-    Pieces smaller than ``minimum_area``, a share of the image's area, go; of the rest only the largest is kept; holes
-    are filled.
-    """
-
-    minimum_area: Annotated[Real, Field(ge=0, lt=1)] = 0.0
-    largest_component: Flag = False
-    fill_holes: Flag = False
+    minimum_area: Annotated[Real, Field(ge=0, lt=1)] = Field(
+        default=0.0, description="Remove components smaller than this fraction of the image."
+    )
+    largest_component: Flag = Field(default=False, description="Keep the largest component only.")
+    fill_holes: Flag = Field(default=False, description="Fill holes in the mask.")
 
 
 CHOSEN_ON_VALIDATION = "validation"
 
 
-def _number_or_word(value: Any) -> Any:
+def _number_or_validation(value: Any) -> Any:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if value != CHOSEN_ON_VALIDATION and not (is_number and 0 < value < 1):
         raise ValueError(f"{value!r} is neither a number above 0 and below 1 nor the word {CHOSEN_ON_VALIDATION!r}")
@@ -296,30 +374,34 @@ def _number_or_word(value: Any) -> Any:
 
 
 class EvaluationConfig(Section):
-    """Testing and predicting, in the order in which it is done; ``batch_size`` is how many images at once.
+    """Testing and predicting, in the order of the keys."""
 
-    A pixel is foreground from a mask probability of ``threshold`` on; ``validation`` has a test choose it on the
-    validation subset.
-    """
-
-    batch_size: PositiveInt = 8
-    test_time_augmentation: TestTimeAugmentationConfig = TestTimeAugmentationConfig()
-    threshold: Annotated[float | Literal["validation"], BeforeValidator(_number_or_word)] = 0.5
-    postprocessing: PostprocessingConfig = PostprocessingConfig()
-    refining: RefiningConfig = RefiningConfig()
+    batch_size: PositiveInt = Field(default=8, description="Images per batch.")
+    test_time_augmentation: TestTimeAugmentationConfig = Field(
+        default=TestTimeAugmentationConfig(), description="Test-time augmentation."
+    )
+    threshold: Annotated[float | Literal["validation"], BeforeValidator(_number_or_validation)] = Field(
+        default=0.5,
+        description="Lowest mask probability of the foreground; validation chooses it on the validation subset of a "
+        "test.",
+    )
+    postprocessing: PostprocessingConfig = Field(default=PostprocessingConfig(), description="Postprocessing of masks.")
+    refining: RefiningConfig = Field(default=RefiningConfig(), description="Prediction refining.")
 
 
 class Config(Section):
-    """The whole configuration of a run."""
+    """The complete configuration of a run."""
 
-    model: ModelConfig
-    data: DataConfig = DataConfig()
-    augmentation: tuple[TransformConfig, ...] = ()
-    loss: LossConfig = LossConfig()
-    optimizer: OptimizerConfig = OptimizerConfig()
-    schedule: ScheduleConfig = ScheduleConfig()
-    training: TrainingConfig = TrainingConfig()
-    evaluation: EvaluationConfig = EvaluationConfig()
+    model: ModelConfig = Field(description="The model.")
+    data: DataConfig = Field(default=DataConfig(), description="The images, their classes and their split.")
+    augmentation: tuple[TransformConfig, ...] = Field(
+        default=(), description="Transforms of training images, in order."
+    )
+    loss: LossConfig = Field(default=LossConfig(), description="The loss of each task, and their weighting.")
+    optimizer: OptimizerConfig = Field(default=OptimizerConfig(), description="The optimizer.")
+    schedule: ScheduleConfig = Field(default=ScheduleConfig(), description="The learning rate of each epoch.")
+    training: TrainingConfig = Field(default=TrainingConfig(), description="The training loop.")
+    evaluation: EvaluationConfig = Field(default=EvaluationConfig(), description="Testing and predicting.")
 
     @field_validator("augmentation", mode="before")
     @classmethod
@@ -327,18 +409,18 @@ class Config(Section):
         return () if value is None else value
 
     @model_validator(mode="after")
-    def _refining_has_what_it_needs(self) -> "Config":
+    def _check_refining(self) -> "Config":
         refining = self.evaluation.refining
         both = len(self.model.tasks) == 2 and NORMAL in self.data.classes
         if (refining.empty_mask_for_normal or refining.normal_for_empty_mask) and not both:
             raise ValueError(
-                "evaluation.refining needs both tasks and a class 'normal' in data.classes: set both of its directions "
-                "to false, or give it what it needs"
+                "evaluation.refining needs both tasks and a class 'normal' in data.classes: add them, or set both of "
+                "its keys to false"
             )
         return self
 
     @model_validator(mode="after")
-    def _masks_where_they_are_needed(self) -> "Config":
+    def _check_masks(self) -> "Config":
         settings = self.evaluation
         asked = (
             ("postprocessing", settings.postprocessing != PostprocessingConfig()),
@@ -346,17 +428,17 @@ class Config(Section):
         )
         for key, is_on in asked:
             if is_on and "segmentation" not in self.model.tasks:
-                raise ValueError(f"evaluation.{key} needs masks: add segmentation to model.tasks, or leave it out")
+                raise ValueError(f"evaluation.{key} needs masks: add segmentation to model.tasks, or remove it")
         return self
 
     def to_dict(self) -> dict[str, Any]:
-        """The configuration as plain JSON types, from which it can be built again."""
+        """Return the configuration as plain JSON types, from which it can be built again."""
         return self.model_dump(mode="json")
 
     def for_metadata(self) -> dict[str, Any]:
-        """What a checkpoint's card keeps of it: no path (of teachers their files' names), and a number as threshold.
+        """Return the configuration for the metadata of a checkpoint: without paths, and with a number as threshold.
 
-        The name of a released split is none.
+        Teachers are stored by their file names, and a released split by its name.
         """
         content = self.to_dict()
         content["model"]["initial_weights"] = None
@@ -371,5 +453,5 @@ class Config(Section):
         return content
 
     def to_yaml(self) -> str:
-        """The resolved configuration as YAML."""
+        """Return the resolved configuration as YAML."""
         return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)

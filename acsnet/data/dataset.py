@@ -1,5 +1,6 @@
-"""From records to batches."""
+"""Dataset, oversampling, sampler and loader: from cached images to batches."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TypedDict
 
@@ -23,16 +24,16 @@ class Sample(TypedDict):
 
 
 class CachedDataset(Dataset[Sample]):
-    """Some of the images of a cache.
+    """Dataset of selected images of a cache.
 
-    Items are asked for by ``(index, seed)``: the seed decides the augmentation, so that an item is the same whichever
-    worker or process makes it.
+    An item is indexed by ``(index, seed)``. The seed determines the augmentation, so an item does not depend on the
+    worker or process that makes it.
 
     Args:
         cache: decoded images.
         indices: positions in the cache.
-        labels: class index of each of them.
-        augmentation: None leaves the images as they are.
+        labels: class index of each position.
+        augmentation: augmentation of each item, or None.
     """
 
     def __init__(
@@ -59,15 +60,43 @@ class CachedDataset(Dataset[Sample]):
         )
 
 
-class SeededSampler(Sampler[tuple[int, int]]):
-    """Gives ``(index, seed)``, shuffled or in order, as a function of the seed and the epoch alone.
+def oversample(labels: Sequence[str]) -> list[int]:
+    """Repeat the images of small classes until all classes are about equally frequent, without randomness.
 
-    That makes resuming exact: epoch 7 is the same whether epochs 1 to 6 ran in this process or in another.
+    Deterministic oversampling of Aumente-Maestro et al. 2025: each image of a class with ``n`` training images is
+    repeated ``round(largest / n)`` times, where ``largest`` is the size of the largest class.
 
     Args:
-        length: of the dataset.
-        seed: of the run.
-        shuffle: in another order each epoch.
+        labels: class of each image.
+
+    Returns:
+        Positions in ``labels``, in rounds, so that repetitions of an image are far apart.
+
+    Example:
+        >>> oversample(["benign", "benign", "benign", "normal"])
+        [0, 1, 2, 3, 3, 3]
+    """
+    counts = Counter(labels)
+    largest = max(counts.values(), default=0)
+    factors = {label: round(largest / count) for label, count in counts.items()}
+    rounds = range(max(factors.values(), default=0))
+    return [index for turn in rounds for index, label in enumerate(labels) if turn < factors[label]]
+
+
+class SeededSampler(Sampler[tuple[int, int]]):
+    """Sampler of ``(index, seed)``, shuffled or in order, that depends on the seed and the epoch only.
+
+    That makes resuming exact: epoch 7 is the same whether epochs 1 to 6 ran in this process or in another one.
+
+    Args:
+        length: length of the dataset.
+        seed: seed of the run.
+        shuffle: draw the images in a new random order each epoch.
+
+    Example:
+        >>> sampler = SeededSampler(3, seed=0, shuffle=False)
+        >>> [index for index, _ in sampler]
+        [0, 1, 2]
     """
 
     def __init__(self, length: int, seed: int, shuffle: bool) -> None:
@@ -89,7 +118,7 @@ class SeededSampler(Sampler[tuple[int, int]]):
 def build_loader(
     dataset: CachedDataset, sampler: SeededSampler, batch_size: int, workers: int, drop_last: bool
 ) -> DataLoader[Sample]:
-    """A loader of batches of :class:`Sample`."""
+    """Build a loader of batches of :class:`Sample`."""
     return DataLoader(
         dataset,
         batch_size=batch_size,

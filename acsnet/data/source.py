@@ -1,15 +1,19 @@
-"""The records that a configuration asks for, and their split."""
+"""Loading of the records that a configuration names, and their split."""
 
 import logging
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+from acsnet._utils.files import cache_folder
 from acsnet.checkpoints import resolve_split
 from acsnet.config import DataConfig
+from acsnet.data.cache import ImageCache, Store
 from acsnet.data.class_map import check_labels, map_classes, source_labels
 from acsnet.data.datasets import dataset_entry, list_datasets
 from acsnet.data.folds import Split, split_records
+from acsnet.data.frame_paths import file_of
 from acsnet.data.image_files import problem_list
 from acsnet.data.records import Record, read_record_table
 from acsnet.data.split_list import SplitList, read_split_list
@@ -19,16 +23,58 @@ from acsnet.errors import DataError
 logger = logging.getLogger(__name__)
 
 
-def load_records(data: DataConfig, progress: bool = True) -> list[Record]:
-    """Read and verify the records of the configured classes, in any of the forms a configuration can name.
+class CachedRecords(NamedTuple):
+    """Verified records, and the cache of their images in the same order."""
 
-    With ``data.split_file`` they are those that it lists.
+    records: list[Record]
+    cache: ImageCache
+
+
+def load_records(data: DataConfig, progress: bool = True) -> list[Record]:
+    """Read and verify the records of the configured classes, from a folder or from tables.
+
+    With ``data.split_file``, only the records that it lists are returned. Images that were verified before and did not
+    change are not decoded.
 
     Raises:
-        DataError: where neither ``data.root`` nor ``data.records`` is set, and for whatever is wrong with the data.
+        DataError: if neither ``data.root`` nor ``data.records`` is set, and for any problem of the data.
         UnknownNameError: for an unknown ``data.dataset``, unknown names in ``data.class_map``, or an unknown split in
             ``data.split_file``, with near matches.
     """
+    records, problems = _read_records(data)
+    return verify_records(records, progress, problems, data.cache or cache_folder())
+
+
+def load_cached_records(data: DataConfig, channels: int, progress: bool = True) -> CachedRecords:
+    """Read and verify records as :func:`load_records`, and cache their images, decoding each at most once.
+
+    Args:
+        data: the data section of the configuration.
+        channels: 3 for RGB, 1 for luminance.
+        progress: show a progress bar.
+
+    Raises:
+        DataError: as :func:`load_records`.
+        UnknownNameError: as :func:`load_records`.
+        DiskFullError: if the disk is full.
+    """
+    records, problems = _read_records(data)
+    folder = data.cache or cache_folder()
+    verified: list[Record] | None = None
+
+    def fill(store: Store) -> None:
+        nonlocal verified
+        verified = verify_records(records, progress, problems, folder, store)
+
+    if problems or not all(file_of(path).exists() for record in records for path in (record.image, *record.masks)):
+        # A cache needs every file; this raises an error that lists all problems.
+        verify_records(records, progress, problems)
+    cache = ImageCache(records, data.image_size, channels, folder, fill=fill)
+    return CachedRecords(verify_records(records, progress, folder=folder) if verified is None else verified, cache)
+
+
+def _read_records(data: DataConfig) -> tuple[list[Record], list[str]]:
+    """Return the records of the configured classes, not verified, and the problems of their folder."""
     listed = _split_list(data)
     labels = source_labels(data.classes, data.class_map)
     problems: list[str] = []
@@ -43,14 +89,14 @@ def load_records(data: DataConfig, progress: bool = True) -> list[Record]:
         )
     if listed is not None:
         records = listed.keep(records)
-    return verify_records(map_classes(records, data.class_map), progress, problems)
+    return map_classes(records, data.class_map), problems
 
 
 def split_data(records: Sequence[Record], data: DataConfig) -> Split:
     """Split the records of :func:`load_records` as configured: by ``data.split_file``, or by ``data.folds``.
 
     Raises:
-        DataError: as of :func:`split_records` and :meth:`SplitList.split`.
+        DataError: see :func:`split_records` and :meth:`SplitList.split`.
     """
     listed = _split_list(data)
     return split_records(records, data.folds) if listed is None else listed.split(records)
@@ -61,14 +107,14 @@ def _split_list(data: DataConfig) -> SplitList | None:
 
 
 def scan_records(source: Path, dataset: str) -> list[Record]:
-    """List the records of a record table or of a folder without looking into any image.
+    """List the records of a record table or of a folder without decoding any image.
 
     Args:
         source: a CSV table, or a folder in a published layout.
-        dataset: whose layout the folder has.
+        dataset: name of the dataset whose layout the folder has.
 
     Raises:
-        DataError: for a table or folder that is missing or broken.
+        DataError: if the table or folder is missing or broken.
         UnknownNameError: for an unknown dataset, with near matches.
     """
     entry = dataset_entry(dataset)
@@ -76,7 +122,7 @@ def scan_records(source: Path, dataset: str) -> list[Record]:
         return read_record_table(source)
     records, problems = entry.scan(source, entry.classes)
     if problems:
-        logger.warning(problem_list(f"{source} is not whole", problems))
+        logger.warning(problem_list(f"{source} is incomplete", problems))
     return records
 
 
@@ -92,24 +138,24 @@ def _from_tables(data: DataConfig, labels: Sequence[str]) -> list[Record]:
     every = {table: read_record_table(table) for table in tables}
     _check_disjoint(every)
     check_labels(data.class_map, {record.label for records in every.values() for record in records})
-    kept: list[Record] = []
+    selected: list[Record] = []
     for table, records in every.items():
-        kept += [record for record in records if record.label in labels]
-        left_out = Counter(record.label for record in records if record.label not in labels)
-        if left_out:
-            logger.info("left out of %s, not in data.classes: %s", table, dict(left_out))
-    if not kept:
+        selected += [record for record in records if record.label in labels]
+        skipped = Counter(record.label for record in records if record.label not in labels)
+        if skipped:
+            logger.info("skipped in %s, not in data.classes: %s", table, dict(skipped))
+    if not selected:
         counts = Counter(record.label for records in every.values() for record in records)
         found = ", ".join(f"{count} {label}" for label, count in counts.items())
         raise DataError(
             f"{', '.join(map(str, tables))} has no records of the classes {', '.join(labels)}, only {found}: set "
-            "data.classes, or say what they are by data.class_map={label: class}"
+            "data.classes, or map the labels by data.class_map={label: class}"
         )
-    return kept
+    return selected
 
 
 def _check_disjoint(tables: dict[Path, list[Record]]) -> None:
-    """Check that no two tables have an image, or a name of one dataset, in common."""
+    """Check that no two tables share an image, or a name within one dataset."""
     problems: list[str] = []
     names: dict[tuple[str, str], Path] = {}
     images: dict[Path, Path] = {}

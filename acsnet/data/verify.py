@@ -1,89 +1,102 @@
-"""A look at every file before anything long starts, and the groups that a split must not part."""
+"""Verification of every file before training or testing, and the groups that a split keeps together."""
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from pathlib import Path
 
-from tqdm.auto import tqdm
-
-from acsnet.data.dicom import DicomFacts, is_dicom, read_dicom_facts
+from acsnet.data.decoding import decode_record, map_records
+from acsnet.data.dicom import is_dicom, read_dicom_facts
 from acsnet.data.grouping import group_records
 from acsnet.data.image_files import problem_list
-from acsnet.data.images import pixel_digest, read_image, read_mask, read_merged_mask
+from acsnet.data.images import BoolArray, UInt8Array, pixel_digest, read_image, read_mask, read_merged_mask
 from acsnet.data.records import Record
+from acsnet.data.verified import ImageFacts, read_facts, write_facts
 from acsnet.errors import DataError
 from acsnet.labels import NORMAL
 
 logger = logging.getLogger(__name__)
 
 
-def verify_records(records: Sequence[Record], progress: bool = True, problems: Sequence[str] = ()) -> list[Record]:
+def verify_records(
+    records: Sequence[Record],
+    progress: bool = True,
+    problems: Sequence[str] = (),
+    folder: Path | None = None,
+    on_decoded: Callable[[int, UInt8Array, BoolArray], None] | None = None,
+) -> list[Record]:
     """Decode every image and mask once, and group the images that must stay together.
 
-    One group are images with identical pixels (and so identical files), of the same patient, or of the same group in
-    the table they came from. An empty mask of a lesion image, a mask on a normal image, identical images filed under
-    several classes and DICOM files with text burned in are logged: published sets have them.
+    Images are in one group if they have identical pixels (and so identical files), the same patient, or the same group
+    in their table. An empty mask of a lesion image, a mask on a normal image, identical images of different classes and
+    DICOM files with burned-in text are logged, because published datasets contain them.
 
     Args:
-        records: what to verify.
+        records: the records to verify.
         progress: show a progress bar.
-        problems: what is known to be wrong already, to be listed with what is found here.
+        problems: problems found before, which are listed first.
+        folder: the cache folder, in which the results are kept; images that did not change since are not decoded. None
+            decodes every image and keeps nothing.
+        on_decoded: called with index, image (H, W, 3) and mask (H, W) of each record, on several threads; every image
+            is then decoded.
 
     Returns:
-        The records with ``digest``, ``lesion_share`` and ``group`` filled in, and ``spacing`` where only a DICOM
-        file says it.
+        The records with ``digest``, ``lesion_share`` and ``group`` filled in, and ``spacing`` if only a DICOM file
+        has it.
 
     Raises:
-        DataError: listing every file that is missing, truncated or unreadable, and every mask of another size.
+        DataError: listing every file that is missing, truncated or unreadable, and every mask whose size differs from
+            that of its image.
     """
-    with ThreadPoolExecutor() as pool:
-        checks = list(
-            tqdm(
-                pool.map(_check, records),
-                total=len(records),
-                desc="checking images",
-                unit="image",
-                leave=False,
-                disable=None if progress else True,
-            )
-        )
-    every = [*problems, *(problem for check in checks for problem in check.problems)]
-    if every:
-        raise DataError(problem_list("the data cannot be used", every))
-    verified = [_with_what_was_found(record, check) for record, check in zip(records, checks, strict=True)]
-    _log_oddities(verified, checks)
+    known: list[ImageFacts | None] = [None] * len(records)
+    if folder is not None and on_decoded is None:
+        known = read_facts(records, folder)
+    unknown = [index for index, facts in enumerate(known) if facts is None]
+
+    def examine(position: int) -> ImageFacts | list[str]:
+        index = unknown[position]
+        try:
+            image, mask = decode_record(records[index])
+            facts = _facts(records[index], image, mask)
+        except DataError:
+            return _problems(records[index])
+        if on_decoded is not None:
+            on_decoded(index, image, mask)
+        return facts
+
+    results = map_records(examine, len(unknown), progress) if unknown else []
+    found = [problem for result in results if isinstance(result, list) for problem in result]
+    if problems or found:
+        raise DataError(problem_list("the data cannot be used", [*problems, *found]))
+    new = dict(zip(unknown, (result for result in results if isinstance(result, ImageFacts)), strict=True))
+    if folder is not None and new:
+        write_facts([records[index] for index in new], list(new.values()), folder)
+    every = [new[index] if facts is None else facts for index, facts in enumerate(known)]
+    verified = [_with_facts(record, facts) for record, facts in zip(records, every, strict=True)]
+    _log_oddities(verified, every)
     return group_records(verified)
 
 
-class _Check(NamedTuple):
-    problems: list[str]
-    digest: str = ""
-    lesion_share: float = 0.0
-    dicom: DicomFacts | None = None
+def _facts(record: Record, image: UInt8Array, mask: BoolArray) -> ImageFacts:
+    header = read_dicom_facts(record.image) if is_dicom(record.image) else None
+    return ImageFacts(
+        digest=pixel_digest(image),
+        lesion_share=float(mask.mean()),
+        size=image.shape[:2],
+        spacing=header.spacing if header else None,
+        burned_in=bool(header and header.burned_in),
+    )
 
 
-def _check(record: Record) -> _Check:
-    """Look at one record: the hash of its pixels, how much of it is foreground, or everything that is wrong."""
-    try:
-        image = read_image(record.image)
-        mask = read_merged_mask(record.masks, image.shape[:2])
-        facts = read_dicom_facts(record.image) if is_dicom(record.image) else None
-    except DataError:
-        return _Check(_problems(record))
-    return _Check([], pixel_digest(image), float(mask.mean()), facts)
-
-
-def _with_what_was_found(record: Record, check: _Check) -> Record:
-    # A table knows better than a file's header.
-    size = record.spacing or (check.dicom.spacing if check.dicom else None)
-    return replace(record, digest=check.digest, spacing=size, lesion_share=check.lesion_share)
+def _with_facts(record: Record, facts: ImageFacts) -> Record:
+    # The spacing in a table takes precedence over the header of a file.
+    spacing = record.spacing or facts.spacing
+    return replace(record, digest=facts.digest, spacing=spacing, lesion_share=facts.lesion_share)
 
 
 def _problems(record: Record) -> list[str]:
-    """What is wrong with the image and with each of its masks; masks of a broken image have no size to keep to."""
+    """List the problems of the image and of each mask; masks of a broken image are not compared in size."""
     problems: list[str] = []
     size: tuple[int, ...] | None = None
     try:
@@ -100,17 +113,18 @@ def _problems(record: Record) -> list[str]:
     return problems
 
 
-def _log_oddities(records: Sequence[Record], checks: Sequence[_Check]) -> None:
+def _log_oddities(records: Sequence[Record], facts: Sequence[ImageFacts]) -> None:
     labels = defaultdict(set)
     for record in records:
         labels[record.digest].add(record.label)
-    burned_in = [r.name for r, check in zip(records, checks, strict=True) if check.dicom and check.dicom.burned_in]
+    burned_in = [record.name for record, found in zip(records, facts, strict=True) if found.burned_in]
     oddities = (
         ("lesion images with an empty mask", [r.name for r in records if r.label != NORMAL and not r.lesion_share]),
         ("normal images with a lesion in the mask", [r.name for r in records if r.label == NORMAL and r.lesion_share]),
         ("DICOM files with text burned into the image", burned_in),
         ("identical images of different classes", [r.name for r in records if len(labels[r.digest]) > 1]),
     )
-    for what, names in oddities:
+    for description, names in oddities:
         if names:
-            logger.warning("%d %s: %s", len(names), what, ", ".join(names[:5]) + (", ..." if len(names) > 5 else ""))
+            shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+            logger.warning("%d %s: %s", len(names), description, shown)

@@ -1,4 +1,4 @@
-"""Several runs as one experiment: cross-validation and hyperparameter search, shared by any number of workers."""
+"""Experiments of several runs, shared by any number of workers: cross-validation and hyperparameter search."""
 
 from acsnet.experiments.crossval import CrossValidation
 from acsnet.experiments.crossval_plan import Plan, PlannedConfiguration, read_plan

@@ -1,4 +1,4 @@
-"""All folds of all configurations as jobs: a training each, and a test of what it has not seen."""
+"""Cross-validation: one job per fold and configuration, which trains and tests on the images of the fold."""
 
 import logging
 import statistics
@@ -8,7 +8,7 @@ from typing import Any
 
 from acsnet.checkpoints import open_checkpoint
 from acsnet.config import Config, DataConfig
-from acsnet.data import Record, load_records
+from acsnet.data import CachedRecords, load_cached_records
 from acsnet.errors import AcsnetError
 from acsnet.evaluation.protocol import run_test
 from acsnet.experiments.crossval_plan import Plan, extend_plan, read_plan, write_plan
@@ -22,25 +22,25 @@ from acsnet.training import RunFolder, Trainer, prepare_training
 
 logger = logging.getLogger(__name__)
 
-_CARD_METRICS = frozenset(measure.metric for measure in MEASURES.values())
+_METADATA_METRICS = frozenset(measure.metric for measure in MEASURES.values())
 
 
 class CrossValidation:
-    """A cross-validation in a folder; the same in another process is one more worker.
+    """A cross-validation in a folder; a second process with the same arguments is a second worker.
 
-    Below the folder, ``NAME/foldK`` is the run folder of a training with its test in ``test``, where every image is
-    predicted by the training that has not seen it. Configurations that differ in nothing but ``evaluation`` share
-    their trainings. ``NAME/ensemble.safetensors`` holds all folds of a configuration as one model.
+    ``NAME/foldK`` in the folder is the run folder of a training, with its test in ``test``: every image is predicted by
+    the training that has not seen it. Configurations that differ only in ``evaluation`` share their trainings.
+    ``NAME/ensemble.safetensors`` holds all folds of a configuration as one model.
 
     Args:
-        work_dir: the folder, which all workers see.
-        configs: by name; all with the same number of folds.
+        work_dir: the folder, which all workers can access.
+        configs: the configurations by name; all have the same number of folds.
         storage: address of the database of jobs; by default SQLite in the folder, for the workers of one machine.
-        heartbeat: seconds between two signs of life of a worker; see :func:`~acsnet.experiments.open_storage`.
+        heartbeat: seconds between two heartbeats of a worker; see :func:`~acsnet.experiments.storage.open_storage`.
         progress: show progress bars.
 
     Raises:
-        AcsnetError: for anything that would keep a job from starting.
+        AcsnetError: for every problem that would keep a job from starting.
     """
 
     def __init__(
@@ -61,27 +61,27 @@ class CrossValidation:
 
     @property
     def plan(self) -> Plan:
-        """As it is by now: other workers may have added configurations."""
+        """The current plan: other workers may have added configurations."""
         return read_plan(self.work_dir)
 
     def run(self) -> dict[str, str]:
-        """Work until every job is done, then write the ensembles that are not there.
+        """Run jobs until all are done, then write the missing ensembles.
 
         Returns:
-            Why jobs failed, of those that did.
+            The error message of each failed job.
         """
         plan = self.plan
-        failures = run_worker(self._queue, self._ready, self._do)
+        failures = run_worker(self._queue, self._find_ready, self._run_job)
         for name in plan.configurations:
-            folds = [self._run(plan.configurations[name].training, fold).best for fold in range(plan.folds)]
+            folds = [self._run_folder(plan.configurations[name].training, fold).best for fold in range(plan.folds)]
             tests = [self.test_folder(name, fold) for fold in range(plan.folds)]
             ensemble = self.work_dir / name / "ensemble.safetensors"
             if not ensemble.exists() and not any(_job(name, fold) in failures for fold in range(plan.folds)):
-                save_ensemble(ensemble, folds, *_facts(tests, plan.config(name, 0)))
+                save_ensemble(ensemble, folds, *_ensemble_metadata(tests, plan.config(name, 0)))
         return failures
 
     def table(self) -> str:
-        """The configurations side by side (:func:`~acsnet.statistics.compare`), for the terminal."""
+        """Return the comparison of the configurations (:func:`~acsnet.statistics.compare`) as text."""
         plan = self.plan
         runs, problems = [], []
         for name in plan.configurations:
@@ -95,25 +95,26 @@ class CrossValidation:
         return "\n\n".join([*tables, *problems, *incomplete])
 
     def test_folder(self, name: str, fold: int) -> Path:
-        """Where the test of one fold of a configuration is."""
+        """Return the folder of the test of one fold of a configuration."""
         return self.work_dir / name / f"fold{fold}" / "test"
 
-    def _run(self, training: str, fold: int) -> RunFolder:
+    def _run_folder(self, training: str, fold: int) -> RunFolder:
         return RunFolder(self.work_dir / training / f"fold{fold}")
 
     def _check(self, plan: Plan, names: list[str]) -> None:
         """Check that every fold of new configurations can be trained."""
-        records: dict[str, list[Record]] = {}
+        loaded: dict[tuple[str, int], CachedRecords] = {}
         for name in names:
             for fold in range(plan.folds):
                 config = plan.config(name, fold)
-                data = _without_folds(config.data)
-                if data not in records:
-                    records[data] = load_records(config.data, self._progress)
-                prepare_training(config, self._progress, records[data])
+                channels = config.model.in_channels
+                key = _without_folds(config.data), channels
+                if key not in loaded:
+                    loaded[key] = load_cached_records(config.data, channels, self._progress)
+                prepare_training(config, self._progress, loaded[key])
 
-    def _ready(self, done: set[str]) -> dict[str, dict[str, Any]]:
-        """The jobs whose training is theirs, or is done; fold by fold, so that early results can be compared."""
+    def _find_ready(self, done: set[str]) -> dict[str, dict[str, Any]]:
+        """Return the jobs that train or whose training is done, ordered by fold so that early results compare."""
         plan = self.plan
         return {
             _job(name, fold): {}
@@ -122,21 +123,21 @@ class CrossValidation:
             if planned.training == name or _job(planned.training, fold) in done
         }
 
-    def _do(self, job: str, claim: Claim) -> float:
+    def _run_job(self, job: str, claim: Claim) -> float:
         name, fold = _parse(job)
         plan = self.plan
         logger.info("%s (%d of %d jobs are done)", job, len(self._queue.done()), plan.folds * len(plan.configurations))
         config = plan.config(name, fold)
         training = plan.configurations[name].training
-        run = self._run(training, fold)
+        run = self._run_folder(training, fold)
         if training == name:
-            trainer = Trainer(config, run.path, resume=run.config.is_file(), progress=self._progress)
+            trainer = Trainer.from_config(config, run.path, resume=run.config.is_file(), progress=self._progress)
             trainer.fit(on_epoch=lambda _: claim.check())
         folder = self.test_folder(name, fold)
         result, provenance = run_test(open_checkpoint(run.best), config, self._progress, save_predictions_to=folder)
         claim.check()
         result.write(folder, provenance)
-        # The queue wants a score, which only searches have.
+        # The queue needs a score, which only searches have.
         return 0.0
 
 
@@ -153,15 +154,15 @@ def _without_folds(data: DataConfig) -> str:
     return data.model_dump_json(exclude={"folds"})
 
 
-def _facts(tests: Sequence[Path], config: Config) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Figures and configuration for an ensemble's card.
+def _ensemble_metadata(tests: Sequence[Path], config: Config) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return metrics and configuration for the metadata of an ensemble.
 
-    The figures are means over the folds: the ensemble itself has trained on all images, and can be tested on none of
-    them. Its threshold is the mean of those that the folds chose, where they did.
+    The metrics are means over the folds: the ensemble itself was trained on all images and cannot be tested on any of
+    them. Its threshold is the mean of the thresholds of the folds.
     """
     runs = [read_run(test) for test in tests]
     summary = summarize_folds([run.metrics[0] for run in runs])
-    means = {name: fold.mean for name, fold in summary.items() if name in _CARD_METRICS}
+    means = {name: fold.mean for name, fold in summary.items() if name in _METADATA_METRICS}
     protocol = f"mean over {len(tests)} folds, each tested on images it has not seen; not the ensemble"
     content = config.for_metadata()
     content["evaluation"]["threshold"] = statistics.fmean(run.provenance[0]["threshold"] for run in runs)

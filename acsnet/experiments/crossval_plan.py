@@ -1,4 +1,4 @@
-"""What a cross-validation consists of: the file ``crossval.json`` in its folder, the same for all workers."""
+"""The plan of a cross-validation: the file ``crossval.json`` in its folder, which all workers share."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,17 +12,17 @@ from acsnet.errors import ConfigError, RunError
 from acsnet.experiments.job_folder import check_free, new_study
 
 PLAN_FILE = "crossval.json"
-# How a change of the tested fold is told of: each job has its own.
+# Start of the text of a changed fold; each job has its own fold.
 _FOLD = "data.folds.index "
 
 
 class PlannedConfiguration(BaseModel):
-    """One configuration.
+    """One configuration of a plan.
 
     Attributes:
-        training: the configuration whose trainings it is evaluated with: itself, or an earlier one that differs from it
-            in nothing but ``evaluation``.
-        config: resolved; ``data.folds.index`` has no meaning.
+        training: name of the configuration whose trainings are evaluated: its own, or that of an earlier one that
+            differs only in ``evaluation``.
+        config: the resolved configuration; ``data.folds.index`` has no meaning.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,9 +35,9 @@ class Plan(BaseModel):
     """All configurations and folds of a cross-validation.
 
     Attributes:
-        study: the name of its queue in the database.
-        folds: how many.
-        configurations: by name, in the order in which they were given.
+        study: name of the queue in the database.
+        folds: number of folds.
+        configurations: the configurations by name, in the order in which they were added.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -48,23 +48,23 @@ class Plan(BaseModel):
     configurations: dict[str, PlannedConfiguration] = Field(min_length=1)
 
     def config(self, name: str, fold: int) -> Config:
-        """The configuration of one fold, 0 to ``folds`` - 1."""
+        """Return the configuration of one fold, 0 to ``folds`` - 1."""
         return build_config(self.configurations[name].config, [f"data.folds.index={fold}"], f"{PLAN_FILE}, {name}")
 
 
 def extend_plan(work_dir: Path, configs: Mapping[str, Config]) -> tuple[Plan, list[str]]:
-    """Plan a cross-validation in a folder, or add to the one that is planned there; nothing is written.
+    """Plan a cross-validation in a folder, or extend the existing plan; nothing is written.
 
     Args:
         work_dir: the folder, locked (:func:`~acsnet.experiments.lock_folder`).
-        configs: by name.
+        configs: the configurations by name.
 
     Returns:
-        The plan, and the names of the configurations that are new in it.
+        The plan, and the names of the configurations that were added to it.
 
     Raises:
-        ConfigError: for configurations without folds, or with different ones.
-        RunError: where the folder holds something else, or one of the configurations with other values.
+        ConfigError: if a configuration has no folds, or another number of folds.
+        RunError: if the folder has other content, or a configuration of the same name with other values.
     """
     plan = read_plan(work_dir) if (work_dir / PLAN_FILE).is_file() else _new_plan(work_dir)
     added = [name for name in configs if name not in plan.configurations]
@@ -72,13 +72,13 @@ def extend_plan(work_dir: Path, configs: Mapping[str, Config]) -> tuple[Plan, li
         if name in added:
             plan = _add(plan, name, config)
         else:
-            # Read anew: keys that came into the package since then have had their defaults.
+            # Validated again: keys that were added to the package since then had their default values.
             _check_unchanged(work_dir, name, plan.config(name, 0).to_dict(), config)
     return plan, added
 
 
 def write_plan(work_dir: Path, plan: Plan) -> None:
-    """Write ``crossval.json``, whole or not at all."""
+    """Write ``crossval.json`` atomically."""
     write_text(work_dir / PLAN_FILE, plan.model_dump_json(indent=2) + "\n")
 
 
@@ -86,7 +86,7 @@ def read_plan(work_dir: Path) -> Plan:
     """Read the plan of a folder.
 
     Raises:
-        RunError: where there is none, or it is broken.
+        RunError: if there is no plan, or it is broken.
     """
     path = work_dir / PLAN_FILE
     try:
@@ -107,24 +107,27 @@ def _check_unchanged(work_dir: Path, name: str, old: Mapping[str, Any], config: 
     changed = [key for key in changed_keys(old, config.to_dict()) if not key.startswith(_FOLD)]
     if changed:
         raise RunError(
-            f"{work_dir} has the configuration {name} with other values: {', '.join(changed)}; go on with the old "
-            "ones, or choose another folder by --work-dir"
+            f"{work_dir} has the configuration {name} with other values: {', '.join(changed)}; resume it with the "
+            "old ones, or choose another folder by --work-dir"
         )
 
 
 def _add(plan: Plan, name: str, config: Config) -> Plan:
     folds = config.data.folds
     if config.data.split_file is not None:
-        raise ConfigError(f"{name}: data.split_file is one single split: set it to null for a cross-validation")
+        raise ConfigError(f"{name}: data.split_file is a single split: set it to null for a cross-validation")
     if folds.test is not None:
-        raise ConfigError(f"{name}: data.folds.test is one single split: set data.folds.count for a cross-validation")
+        raise ConfigError(f"{name}: data.folds.test is a single split: set data.folds.count for a cross-validation")
     if plan.configurations and folds.count != plan.folds:
-        raise ConfigError(f"{name}: data.folds.count is {folds.count}, the other configurations' is {plan.folds}")
+        raise ConfigError(
+            f"{name}: data.folds.count is {folds.count}, but {plan.folds} in the other configurations: set the same "
+            "number"
+        )
     owner = next((other for other in plan.configurations if _trains_alike(plan.config(other, 0), config)), name)
     planned = PlannedConfiguration(training=owner, config=config.to_dict())
     return plan.model_copy(update={"folds": folds.count, "configurations": {**plan.configurations, name: planned}})
 
 
 def _trains_alike(first: Config, second: Config) -> bool:
-    """Whether two configurations differ in nothing but their evaluation."""
+    """Return whether two configurations differ only in their evaluation."""
     return all(key.startswith(("evaluation.", _FOLD)) for key in changed_keys(first.to_dict(), second.to_dict()))

@@ -1,4 +1,4 @@
-"""The folds of a cross-validation as one model."""
+"""Ensembles of the folds of a cross-validation."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,28 +11,28 @@ from acsnet.errors import InputError
 
 
 def save_ensemble(path: Path, checkpoints: Sequence[Path], metrics: Mapping[str, Any], config: dict[str, Any]) -> None:
-    """Write the networks of several checkpoints into one, which ``acsnet.load_model`` reads as an ensemble.
+    """Write the models of several checkpoints into one checkpoint, which ``acsnet.load_model`` loads as an ensemble.
 
     Args:
-        path: of the new checkpoint.
-        checkpoints: of networks that differ in their weights only; at least one.
-        metrics: what is known of it, and under ``protocol`` how.
-        config: the resolved configuration of its trainings.
+        path: path of the new checkpoint.
+        checkpoints: at least one checkpoint; their models differ in the weights only.
+        metrics: metrics for the metadata, with their ``protocol``.
+        config: the resolved configuration of the trainings.
 
     Raises:
-        InputError: for no checkpoint, or networks, classes or inputs that differ.
-        CheckpointError: for a file that cannot be read.
-        DiskFullError: where there is no space left.
+        InputError: if there is no checkpoint, or models, classes or inputs differ.
+        CheckpointError: if a file cannot be read.
+        DiskFullError: if the disk is full.
     """
     if not checkpoints:
-        raise InputError("an ensemble has no members: give one checkpoint at least")
+        raise InputError("an ensemble has no members: name at least one checkpoint")
     members = [open_checkpoint(checkpoint).metadata for checkpoint in checkpoints]
     for checkpoint, metadata in zip(checkpoints, members, strict=True):
         for field in ("model", "members", "arguments", "class_names", "input_size", "mean", "std"):
-            mine, first = getattr(metadata, field), getattr(members[0], field)
-            if mine != first:
+            value, first = getattr(metadata, field), getattr(members[0], field)
+            if value != first:
                 raise InputError(
-                    f"{checkpoint} and {checkpoints[0]} cannot be one ensemble: {field} is {mine} and {first}"
+                    f"{checkpoint} and {checkpoints[0]} cannot be one ensemble: {field} is {value} and {first}"
                 )
     weights: dict[str, torch.Tensor] = {}
     for index, checkpoint in enumerate(checkpoints):

@@ -1,4 +1,4 @@
-"""The folder that the workers of one set of jobs share."""
+"""The folder that the workers of an experiment share."""
 
 import uuid
 from pathlib import Path
@@ -12,10 +12,10 @@ _DATABASE = "queue.sqlite3"
 
 
 def lock_folder(work_dir: Path) -> FileLock:
-    """The lock of a folder, made where it is missing: workers that start at the same time plan one after the other.
+    """Create a folder if it is missing and return its lock, so that workers plan one after the other.
 
     Raises:
-        RunError: where there is a file of that name.
+        RunError: if a file has that name.
     """
     if work_dir.exists() and not work_dir.is_dir():
         raise RunError(f"{work_dir} is a file: choose a folder by --work-dir")
@@ -24,21 +24,23 @@ def lock_folder(work_dir: Path) -> FileLock:
 
 
 def check_free(work_dir: Path, purpose: str) -> None:
-    """Check that nothing is in a folder in which something is to be started.
+    """Check that a folder is empty before an experiment is started in it.
 
     Raises:
-        RunError: where there is.
+        RunError: if it is not.
     """
     if any(not path.name.startswith(".") for path in work_dir.iterdir()):
-        raise RunError(f"{work_dir} exists already and holds no {purpose}: choose another folder by --work-dir")
+        raise RunError(
+            f"{work_dir} exists already and does not contain a {purpose}: choose another folder by --work-dir"
+        )
 
 
 def own_storage(work_dir: Path) -> str:
-    """The address of the SQLite database in a folder."""
-    # From the root: SQLite would take it from wherever the process is.
+    """Return the address of the SQLite database in a folder."""
+    # Absolute: SQLite resolves a relative path from the current folder of the process.
     return f"sqlite:///{work_dir.resolve() / _DATABASE}"
 
 
 def new_study(purpose: str) -> str:
-    """A name for a queue that no other has, whatever the folders are called on the machines of its workers."""
+    """Return a unique name for a queue, independent of the names of folders on the machines of its workers."""
     return f"{purpose}-{uuid.uuid4().hex}"

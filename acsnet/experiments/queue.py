@@ -1,7 +1,7 @@
-"""The queue of jobs: a study of Optuna, of which each trial is an attempt at a job.
+"""The queue of jobs: a study of Optuna whose trials are attempts at jobs.
 
-Optuna hands a waiting trial to one worker, keeps a sign of life of it while it runs, and queues it again where that
-ends. What is added here is that a trial has the name of a job, and that of a job one trial counts.
+Optuna assigns a waiting trial to one worker, records heartbeats while it runs, and queues it again if they stop. This
+module adds that a trial has the name of a job, and that one trial per job counts.
 """
 
 import logging
@@ -26,32 +26,31 @@ _DONE = frozenset({"COMPLETE", "PRUNED"})
 
 
 class JobTakenOver(Exception):
-    """Another worker has taken this job over: this one was silent for too long."""
+    """Another worker has taken over this job, because this worker sent no heartbeat for too long."""
 
 
 class _NoJob(Exception):
-    """Nothing to do for this attempt."""
+    """Nothing is left to do for an attempt."""
 
 
 class Claim:
-    """A worker's hold on a job.
+    """The claim of a worker on a job.
 
     Args:
-        storage: the database.
-        trial: the attempt, of which a search asks its parameters.
+        trial: the attempt, which suggests the parameters of a search.
     """
 
-    def __init__(self, storage: "RDBStorage", trial: "Trial") -> None:
-        self._storage = storage
+    def __init__(self, trial: "Trial") -> None:
         self.trial = trial
 
     def check(self) -> None:
-        """Check that the job is still this worker's: called before anything is written.
+        """Check that this worker still has the job; called before anything is written.
 
         Raises:
-            JobTakenOver: where it is not.
+            JobTakenOver: if it does not.
         """
-        if self._storage.get_trial(self.trial._trial_id).state.is_finished():
+        trials = self.trial.study.get_trials(deepcopy=False)
+        if trials[self.trial.number].state.is_finished():
             raise JobTakenOver
 
 
@@ -59,9 +58,9 @@ class JobQueue:
     """Named jobs in a database.
 
     Args:
-        storage: see :func:`~acsnet.experiments.storage.open_storage`.
-        study: name of the queue in it; created where there is none.
-        pruner: Optuna's, for jobs of a search.
+        storage: the database, see :func:`~acsnet.experiments.storage.open_storage`.
+        study: name of the queue in the database; created if it does not exist.
+        pruner: pruner of Optuna, for the jobs of a search.
     """
 
     def __init__(
@@ -82,29 +81,29 @@ class JobQueue:
         )
 
     def states(self) -> dict[str, JobState]:
-        """The state of every job that was ever added.
+        """Return the state of every job that was ever added.
 
-        ``failed`` where its last attempt ended in an error that would come again, ``lost`` where the worker gave it up
-        (Ctrl-C, say).
+        A job is ``failed`` if its last attempt ended with an error that would occur again, ``lost`` if the worker gave
+        it up (for example by Ctrl-C).
         """
         return {job: _state(trials) for job, trials in self._attempts().items()}
 
     def is_waiting(self) -> bool:
-        """Whether an attempt waits; at a job that is done too, where two workers queued that of a third that died."""
+        """Return whether any attempt is waiting, including duplicates of finished jobs that two workers queued."""
         return any(trial.state.name == "WAITING" for trial in self._trials())
 
     def done(self) -> set[str]:
-        """The jobs that are done."""
+        """Return the names of the finished jobs."""
         return {job for job, state in self.states().items() if state == "done"}
 
     def errors(self) -> dict[str, str]:
-        """Why jobs failed, of those that did."""
+        """Return the error message of each failed job."""
         return {
             job: trials[-1].user_attrs[_ERROR] for job, trials in self._attempts().items() if _state(trials) == "failed"
         }
 
     def results(self) -> dict[str, "FrozenTrial"]:
-        """The attempt that counts of each job that is done."""
+        """Return the attempt that counts for each finished job."""
         return {
             job: next(trial for trial in trials if trial.state.name in _DONE)
             for job, trials in self._attempts().items()
@@ -112,11 +111,10 @@ class JobQueue:
         }
 
     def add(self, jobs: Mapping[str, Mapping[str, Any]]) -> None:
-        """Have jobs wait in line; those that wait, run or are done already stay as they are.
+        """Queue jobs; those that are waiting, running or done are skipped.
 
         Args:
-            jobs: by name, in order; with the parameters that are fixed for an attempt, where the job is one of a
-                search.
+            jobs: the fixed parameters of each job by its name, in order; empty if the job is not part of a search.
         """
         states = self.states()
         for job, parameters in jobs.items():
@@ -124,36 +122,39 @@ class JobQueue:
                 self._study.enqueue_trial(dict(parameters), user_attrs={_JOB: job})
 
     def requeue_lost(self) -> None:
-        """Have the jobs wait again whose workers died."""
+        """Queue the jobs again whose workers died."""
         import optuna
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             optuna.storages.fail_stale_trials(self._study)
 
-    def take(self, do: Callable[[str, Claim], float]) -> None:
-        """Take the first job that waits, if there is one, and do it.
+    def run_next(self, run_job: Callable[[str, Claim], float]) -> None:
+        """Run the first waiting job, if there is one.
 
         Args:
-            do: is given the job's name and the claim on it, and returns the job's score, which is no NaN. An
-                :class:`AcsnetError` is kept as the reason why the job failed; Optuna's ``TrialPruned`` ends it as
-                done; anything else that it raises is raised here too.
+            run_job: called with the name of the job and the claim on it; returns the score of the job, which is not
+                NaN. An :class:`AcsnetError` is stored as the reason of the failure; ``TrialPruned`` of Optuna ends the
+                job as done; any other exception is raised here.
         """
-        # A worker may die between its claim and its first sign of life: one given before keeps the job from being held
-        # for ever by a worker that never was.
+        # A worker may die between its claim and its first heartbeat. A heartbeat before the claim makes sure that the
+        # job does not stay claimed by a dead worker forever.
+        study_id = self._storage.get_study_id_from_name(self._study.study_name)
         for trial in self._trials():
             if trial.state.name == "WAITING":
-                self._storage.record_heartbeat(trial._trial_id)
+                self._storage.record_heartbeat(
+                    self._storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
+                )
         taken_over = False
 
         def objective(trial: "Trial") -> float:
             nonlocal taken_over
             job = trial.user_attrs.get(_JOB)
             if job is None or not self._counts(job, trial.number):
-                # Others were quicker, or two workers queued the job of a third that died.
+                # No job was waiting, or two workers queued the job of a third one that died.
                 raise _NoJob
             try:
-                return do(job, Claim(self._storage, trial))
+                return run_job(job, Claim(trial))
             except AcsnetError as error:
                 trial.set_user_attr(_ERROR, str(error))
                 raise
@@ -164,17 +165,17 @@ class JobQueue:
         try:
             self._study.optimize(objective, n_trials=1, catch=(AcsnetError, _NoJob))
         except Exception:
-            # Optuna cannot close an attempt that others have closed, and says so in one way or another.
+            # Optuna raises various errors for an attempt that another worker has closed.
             if not taken_over:
                 raise
-            logger.warning("another worker has taken the job over: this one was silent for too long")
+            logger.warning("another worker has taken over the job: this worker sent no heartbeat for too long")
 
     def _counts(self, job: str, number: int) -> bool:
-        """Whether an attempt is the first of its job that has not failed."""
+        """Return whether an attempt is the first of its job that has not failed."""
         return number == min(trial.number for trial in self._attempts()[job] if trial.state.name != "FAIL")
 
     def _attempts(self) -> dict[str, list["FrozenTrial"]]:
-        """The attempts at each job, in order."""
+        """Return the attempts at each job, in order."""
         attempts: dict[str, list[FrozenTrial]] = {}
         for trial in self._trials():
             if _JOB in trial.user_attrs:

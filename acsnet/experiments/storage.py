@@ -1,4 +1,4 @@
-"""The database that workers share: Optuna's, on SQLite or PostgreSQL."""
+"""The database of Optuna that workers share, on SQLite or PostgreSQL."""
 
 import warnings
 from typing import TYPE_CHECKING
@@ -8,29 +8,29 @@ from acsnet.errors import InputError, RunError
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
 
-# Seconds between two signs of life of a worker.
+# Seconds between two heartbeats of a worker.
 DEFAULT_HEARTBEAT = 15
-# A worker that gave none for so many times as long is taken for dead.
+# A worker counts as dead after so many missed heartbeats.
 _MISSED_HEARTBEATS = 6
 _SQLITE_TIMEOUT_SECONDS = 120
 
 
 def open_storage(url: str, heartbeat: int = DEFAULT_HEARTBEAT) -> "RDBStorage":
-    """Open, or create, the database of jobs.
+    """Open the database of jobs, or create it.
 
-    A worker gives a sign of life every ``heartbeat`` seconds; of one that was silent for six times as long, the job is
-    waiting again. The clock is the database's, so those of the machines need not agree.
+    A worker records a heartbeat every ``heartbeat`` seconds. If it misses six of them, its job is queued again. Times
+    are those of the database, so the clocks of the machines may differ.
 
     Args:
-        url: ``sqlite:///PATH`` for the workers of one machine, ``postgresql+psycopg://USER@HOST/DATABASE`` for several.
-        heartbeat: seconds, the same for all workers.
+        url: ``sqlite:///PATH`` for workers on one machine, ``postgresql+psycopg://USER@HOST/DATABASE`` for several.
+        heartbeat: seconds between two heartbeats, the same for all workers.
 
     Raises:
-        InputError: for a heartbeat below 1.
-        RunError: for an address that cannot be understood, a missing driver, or a database that does not answer.
+        InputError: if the heartbeat is below 1.
+        RunError: if the address is invalid, its driver is not installed, or the database does not respond.
     """
     if heartbeat < 1:
-        raise InputError(f"the heartbeat is {heartbeat} seconds: it has to be a whole number of at least 1")
+        raise InputError(f"the heartbeat is {heartbeat} seconds: it must be an integer of at least 1")
     import optuna
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
@@ -38,7 +38,7 @@ def open_storage(url: str, heartbeat: int = DEFAULT_HEARTBEAT) -> "RDBStorage":
     is_sqlite = url.startswith("sqlite")
     try:
         with warnings.catch_warnings():
-            # Heartbeats are called experimental, as they have been since Optuna 2.9.
+            # Heartbeats have been marked as experimental since Optuna 2.9.
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             storage = optuna.storages.RDBStorage(
                 url,
@@ -55,17 +55,17 @@ def open_storage(url: str, heartbeat: int = DEFAULT_HEARTBEAT) -> "RDBStorage":
             "postgresql+psycopg://USER@HOST/DATABASE (pip install 'psycopg[binary]')"
         ) from error
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError, RuntimeError) as error:
-        raise RunError(f"the storage {url} does not answer: {_first_line(error)}") from error
+        raise RunError(f"the storage {url} does not respond: {_first_line(error)}") from error
     if is_sqlite:
         _serialize(storage)
     return storage
 
 
 def _serialize(storage: "RDBStorage") -> None:
-    """Have every transaction take SQLite's one lock at its beginning.
+    """Make every transaction take the lock of SQLite when it begins.
 
-    Optuna claims a job by reading that it waits and then writing that it runs, with the row locked in between. SQLite
-    has no locks of rows, and by default locks nothing for reading: two workers could claim one job.
+    Optuna claims a job by reading that it is waiting and then writing that it is running, with a lock on the row.
+    SQLite has no row locks, and by default takes no lock for reading: two workers could claim the same job.
     """
     from sqlalchemy import event
 
@@ -77,7 +77,7 @@ def _serialize(storage: "RDBStorage") -> None:
     def _begin_immediate(connection):  # type: ignore[no-untyped-def]
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
-    # Connections that are open already know nothing of this.
+    # Open connections do not use these settings.
     storage.engine.dispose()
 
 

@@ -1,4 +1,4 @@
-"""A search over configurations by any number of workers."""
+"""Hyperparameter search by any number of workers."""
 
 import logging
 from collections.abc import Mapping
@@ -34,14 +34,14 @@ class _Plan(BaseModel):
 
 @dataclass(frozen=True)
 class TrialResult:
-    """One trial of a search.
+    """Result of one trial of a search.
 
     Attributes:
-        name: also that of its run folder.
-        values: of the searched keys.
-        score: of the best epoch by ``training.selection`` on the validation subset; of a pruned trial, of its last.
-        pruned: whether it was ended early.
-        curve: the score of each epoch.
+        name: name of the trial and of its run folder.
+        values: value of each searched key.
+        score: ``training.selection`` on the validation subset in the best epoch; in the last epoch if pruned.
+        pruned: whether the trial was stopped early.
+        curve: score of each epoch.
     """
 
     name: str
@@ -52,20 +52,21 @@ class TrialResult:
 
 
 class Sweep:
-    """A search in a folder; the same in another process is one more worker.
+    """A hyperparameter search in a folder; a second process with the same arguments is a second worker.
 
-    Every trial is a run folder, judged by the score of its best epoch on the validation subset: the test subset is not
-    looked at. Trials whose worker died go on from their last epoch.
+    Every trial has a run folder and is scored by its best epoch on the validation subset; the test subset is not used.
+    Trials whose worker died are resumed after their last epoch.
 
     Args:
-        work_dir: the folder, which all workers see.
-        config: what the search starts from.
-        search: what it tries.
-        storage, heartbeat: see :func:`~acsnet.experiments.open_storage`; by default SQLite in the folder.
+        work_dir: the folder, which all workers can access.
+        config: the configuration whose keys are searched.
+        search: method, searched keys and their values.
+        storage: address of the database of jobs; by default SQLite in the folder, for the workers of one machine.
+        heartbeat: seconds between two heartbeats of a worker; see :func:`~acsnet.experiments.storage.open_storage`.
         progress: show progress bars.
 
     Raises:
-        AcsnetError: for anything that would keep a trial from starting, with any of the values searched.
+        AcsnetError: for every problem that would keep a trial from starting, with any of the searched values.
     """
 
     def __init__(
@@ -92,16 +93,16 @@ class Sweep:
             write_text(work_dir / PLAN_FILE, plan.model_dump_json(indent=2) + "\n")
 
     def run(self) -> dict[str, str]:
-        """Work until every trial is done.
+        """Run trials until all are done.
 
         Returns:
-            Why trials failed, of those that did.
+            The error message of each failed trial.
         """
         jobs = self.search.jobs()
-        return run_worker(self._queue, lambda _: jobs, self._do)
+        return run_worker(self._queue, lambda _: jobs, self._run_trial)
 
     def results(self) -> list[TrialResult]:
-        """The trials that are done, the best first; pruned ones last."""
+        """Return the finished trials, the best first and pruned ones last."""
         results = [
             TrialResult(
                 name=name,
@@ -116,14 +117,14 @@ class Sweep:
 
     @property
     def selection(self) -> str:
-        """The formula of the score."""
-        return self._config.training.selection
+        """The formula of the score, such as ``0.7*dice + 0.3*accuracy``."""
+        return self._config.training.selection_formula
 
     def config(self, values: Mapping[str, Scalar]) -> Config:
-        """The configuration with some values.
+        """Return the configuration with the given values of searched keys.
 
         Raises:
-            ConfigError: where it cannot have them.
+            ConfigError: if they are not valid.
         """
         return build_config(self._config.to_dict(), as_overrides(values), "the search")
 
@@ -143,19 +144,19 @@ class Sweep:
         ]
         if changed:
             raise RunError(
-                f"{self.work_dir} holds another search: {', '.join(changed)}; go on with that one, or choose another "
+                f"{self.work_dir} holds another search: {', '.join(changed)}; resume that one, or choose another "
                 "folder by --work-dir"
             )
         return plan
 
     def _check(self) -> None:
-        """Check the configuration with every value, or both ends of every range, and what training needs with it."""
+        """Check the training, and the configuration with every value or both ends of every range."""
         prepare_training(self._config, self._progress)
         for key, parameter in self.search.parameters.items():
             for value in parameter.examples:
                 self.config({key: value})
 
-    def _do(self, job: str, claim: Claim) -> float:
+    def _run_trial(self, job: str, claim: Claim) -> float:
         from optuna import TrialPruned
 
         trial = claim.trial
@@ -170,7 +171,7 @@ class Sweep:
             if trial.should_prune():
                 raise TrialPruned
 
-        trainer = Trainer(self.config(values), folder.path, folder.config.is_file(), self._progress)
+        trainer = Trainer.from_config(self.config(values), folder.path, folder.config.is_file(), self._progress)
         trainer.fit(on_epoch)
-        assert trainer.best_score is not None  # a training has one epoch at least
+        assert trainer.best_score is not None  # a training has at least one epoch
         return trainer.best_score

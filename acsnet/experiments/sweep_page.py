@@ -1,4 +1,4 @@
-"""What a search leaves: a table, a page to look at, and the best configuration."""
+"""Results of a search: a table, a page, and the best configuration."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,14 +11,14 @@ from acsnet.experiments.sweep_plots import draw_curves, draw_scores, draw_values
 
 
 def write_sweep(sweep: Sweep, failures: Mapping[str, str]) -> Path | None:
-    """Write ``sweep.csv``, ``sweep.html`` and ``best.yaml`` into the folder of a search, each whole or not at all.
+    """Write ``sweep.csv``, ``sweep.html`` and ``best.yaml`` into the folder of a search, each atomically.
 
     Args:
         sweep: the search.
-        failures: why trials failed, by their names.
+        failures: error message of each failed trial by its name.
 
     Returns:
-        The path of the page; None where no trial is done, and nothing is written.
+        The path of the page, or None if no trial is done and nothing was written.
     """
     results = sweep.results()
     if not results:
@@ -45,7 +45,7 @@ def write_sweep(sweep: Sweep, failures: Mapping[str, str]) -> Path | None:
 
 
 def result_table(results: list[TrialResult], count: int = 10) -> str:
-    """The best trials for the terminal."""
+    """Return the best trials as a text table."""
     if not results:
         return "no trial is done"
     keys = list(results[0].values)
@@ -56,7 +56,7 @@ def _tiles(results: list[TrialResult], failures: Mapping[str, str]) -> list[tupl
     pruned = sum(result.pruned for result in results)
     return [
         (decimal(results[0].score), "best score", results[0].name, "good"),
-        (str(len(results)), "trials", f"{pruned} of them ended early", ""),
+        (str(len(results)), "trials", f"{pruned} of them stopped early", ""),
         (str(len(failures)), "failed", "", "bad" if failures else ""),
     ]
 
@@ -72,6 +72,6 @@ def _row(result: TrialResult) -> dict[str, object]:
 
 
 def _cells(result: TrialResult, keys: list[str]) -> list[str]:
-    mark = " (ended early)" if result.pruned else ""
+    mark = " (stopped early)" if result.pruned else ""
     values = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in map(result.values.get, keys)]
     return [result.name, *values, f"{decimal(result.score)}{mark}", str(len(result.curve))]

@@ -1,4 +1,4 @@
-"""Drawings of a search."""
+"""Plots of a search."""
 
 import math
 from collections.abc import Sequence
@@ -11,19 +11,21 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_FULL, _PRUNED, _BEST = "#0072b2", "#b0b0b0", "#d55e00"
-_COLUMNS = 3
-_WIDTH = 10.0
+_COMPLETE_COLOR = "#0072b2"
+_PRUNED_COLOR = "#b0b0b0"
+_BEST_COLOR = "#d55e00"
+_MAX_COLUMNS = 3
+_WIDTH_INCHES = 10.0
 
 
 def draw_scores(results: Sequence[TrialResult]) -> "Figure":
-    """The score of each trial in the order of their names, and the best so far."""
+    """Plot the score of each trial in the order of their names, and the best score so far."""
     figure, (axes,) = _figure(1, 3.2)
     in_order = sorted(results, key=lambda result: result.name)
     numbers = [int(result.name.removeprefix("trial")) for result in in_order]
-    full = [-math.inf if result.pruned else result.score for result in in_order]
+    scores = [-math.inf if result.pruned else result.score for result in in_order]
     _dots(axes, list(zip(numbers, in_order, strict=True)))
-    axes.step(numbers, list(accumulate(full, max)), where="post", color=_BEST, label="best so far")
+    axes.step(numbers, list(accumulate(scores, max)), where="post", color=_BEST_COLOR, label="best so far")
     axes.set(xlabel="trial", ylabel="score")
     _whole_numbers(axes)
     axes.legend(frameon=False)
@@ -31,7 +33,7 @@ def draw_scores(results: Sequence[TrialResult]) -> "Figure":
 
 
 def draw_values(results: Sequence[TrialResult], keys: Sequence[str]) -> "Figure":
-    """The score against each searched value, a panel a key."""
+    """Plot the score over each searched value, one panel per key."""
     figure, panels = _figure(len(keys), 3.0)
     for axes, key in zip(panels, keys, strict=True):
         values = [result.values[key] for result in results]
@@ -49,14 +51,14 @@ def draw_values(results: Sequence[TrialResult], keys: Sequence[str]) -> "Figure"
 
 
 def draw_curves(results: Sequence[TrialResult]) -> "Figure":
-    """The score of each epoch, a line a trial, the best one strong."""
+    """Plot the score of each epoch, one line per trial, the best one thick."""
     figure, (axes,) = _figure(1, 3.2)
     for result in reversed(results):
         is_best = result is results[0]
         axes.plot(
             list(result.curve),
             list(result.curve.values()),
-            color=_BEST if is_best else _PRUNED if result.pruned else _FULL,
+            color=_BEST_COLOR if is_best else _PRUNED_COLOR if result.pruned else _COMPLETE_COLOR,
             linewidth=2.2 if is_best else 0.8,
             alpha=1 if is_best else 0.6,
             label=f"{result.name} (best)" if is_best else None,
@@ -68,10 +70,10 @@ def draw_curves(results: Sequence[TrialResult]) -> "Figure":
 
 
 def _dots(axes: "Axes", placed: Sequence[tuple[float, TrialResult]]) -> None:
-    for pruned, color, label in ((False, _FULL, "whole"), (True, _PRUNED, "ended early")):
-        some = [(place, result.score) for place, result in placed if result.pruned == pruned]
-        if some:
-            places, scores = zip(*some, strict=True)
+    for pruned, color, label in ((False, _COMPLETE_COLOR, "complete"), (True, _PRUNED_COLOR, "stopped early")):
+        shown = [(place, result.score) for place, result in placed if result.pruned == pruned]
+        if shown:
+            places, scores = zip(*shown, strict=True)
             axes.scatter(places, scores, s=22, color=color, label=label)
 
 
@@ -84,9 +86,9 @@ def _whole_numbers(axes: "Axes") -> None:
 def _figure(panels: int, height: float) -> tuple["Figure", list["Axes"]]:
     from matplotlib.figure import Figure
 
-    columns = min(panels, _COLUMNS)
+    columns = min(panels, _MAX_COLUMNS)
     rows = math.ceil(panels / columns)
-    figure = Figure(figsize=(_WIDTH, height * rows), layout="constrained")
+    figure = Figure(figsize=(_WIDTH_INCHES, height * rows), layout="constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for empty in axes[panels:]:
         empty.remove()

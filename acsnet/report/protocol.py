@@ -156,7 +156,7 @@ def protocol_rows(networks: Sequence[Network]) -> list[tuple[str, str]]:
         drawn = f"{ways}; groups {'kept together' if folds.grouped else 'parted'}; seed {folds.seed}"
         listed = config.data.split_file
         rows.append(("split", drawn if listed is None else f"one single split, as listed in {listed.name}"))
-        formula = config.training.selection
+        formula = config.training.selection_formula
         best = "the last epoch" if formula == "epoch" else f"best epoch by {formula}, on the validation subset"
         rows.append(("model selection", best))
     sizes = dict.fromkeys(

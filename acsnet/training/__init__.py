@@ -1,9 +1,17 @@
 """Training: loop, optimizer and schedule, run folder."""
 
-from acsnet.training.builders import prepare_training
 from acsnet.training.environment import describe_environment
 from acsnet.training.memory import keep_freed_memory, peak_memory_mb
+from acsnet.training.preparation import PreparedTraining, prepare_training
 from acsnet.training.run_folder import RunFolder
 from acsnet.training.trainer import Trainer
 
-__all__ = ["RunFolder", "Trainer", "describe_environment", "keep_freed_memory", "peak_memory_mb", "prepare_training"]
+__all__ = [
+    "PreparedTraining",
+    "RunFolder",
+    "Trainer",
+    "describe_environment",
+    "keep_freed_memory",
+    "peak_memory_mb",
+    "prepare_training",
+]

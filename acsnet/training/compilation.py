@@ -1,4 +1,4 @@
-"""Compiling a network for its training steps."""
+"""Compilation of a network for its training steps."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from acsnet.models._base import MultiTaskOutput
 
 
 def compile_for_training(network: nn.Module, device: torch.device) -> None:
-    """Have a network compiled while it is in training mode, whose batches all have one size; changes the network.
+    """Replace the forward pass of a network in training mode, where all batches have the same size, by a compiled one.
 
-    In evaluation mode, where the last batch is smaller and would be compiled anew, it runs as it is. The names of its
-    weights stay.
+    In evaluation mode the network runs uncompiled, because the smaller last batch would be compiled again. The names of
+    its weights do not change.
     """
     plain: Any = network.forward_tasks
     compiled = torch.compile(plain, dynamic=False, mode=compile_mode(device))
@@ -20,10 +20,10 @@ def compile_for_training(network: nn.Module, device: torch.device) -> None:
     def forward_tasks(images: torch.Tensor) -> MultiTaskOutput:
         return compiled(images) if network.training else plain(images)
 
-    attributes: dict[str, Any] = network.__dict__  # a method is replaced for this network alone
+    attributes: dict[str, Any] = network.__dict__  # the method is replaced for this network only
     attributes["forward_tasks"] = forward_tasks
 
 
 def compile_mode(device: torch.device) -> str:
-    """Mode of torch.compile: with CUDA graphs on a GPU, so that launches from the host do not take the time."""
+    """Return the mode of torch.compile: with CUDA graphs on a GPU, which avoid the time of launches from the host."""
     return "reduce-overhead" if device.type == "cuda" else "default"

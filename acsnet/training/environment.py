@@ -1,4 +1,4 @@
-"""What a run was made with."""
+"""The environment of a run: versions, device and command line."""
 
 import os
 import platform
@@ -16,7 +16,7 @@ _PACKAGES = ("torch", "torchvision", "timm", "monai", "accelerate", "albumentati
 
 
 def describe_environment(device: torch.device, precision: str, processes: int) -> dict[str, Any]:
-    """Versions, device, precision, threads, command line and the commit of the code, for ``environment.json``."""
+    """Return versions, device, precision, threads, command line and commit of the code for ``environment.json``."""
     return {
         "acsnet": __version__,
         "commit": _commit(),
@@ -41,8 +41,8 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """The commit of the code where it runs from a git checkout, with "+changes" where files differ from it."""
-    # An installed package may lie inside another project's repository (in its .venv): that one's commit says nothing.
+    """Return the commit if the code runs from a git checkout, with "+changes" if files differ from it."""
+    # An installed package may be inside the repository of another project (in its .venv), whose commit is irrelevant.
     if not _git("ls-files", Path(__file__).name):
         return None
     return _git("describe", "--always", "--abbrev=40", "--dirty=+changes", "--exclude=*")

@@ -1,4 +1,4 @@
-"""The losses of an epoch, read so that the host never waits for the step that the device is at."""
+"""The losses of an epoch, read without waiting for the current step of the device."""
 
 import math
 
@@ -6,10 +6,10 @@ import torch
 
 
 class NotFiniteError(Exception):
-    """A step's loss is not finite.
+    """The loss of a step is not finite.
 
     Args:
-        step: of the epoch, counted from 1.
+        step: step of the epoch, counted from 1.
         value: the loss.
     """
 
@@ -20,14 +20,17 @@ class NotFiniteError(Exception):
 
 
 class LossWatch:
-    """Sums the losses of an epoch on their device, and reads the total of each step once the next is under way.
+    """Sums of the losses of an epoch on their device, and a check of each total during the next step.
 
-    Reading a value from a GPU waits for all that was queued before it. So the copy to the host is queued with the step,
-    and looked at one step later, when it has long arrived.
+    Reading a value from a GPU waits for all queued work. Therefore the copy to the host is queued with the step and
+    read one step later, when it has arrived.
+
+    Args:
+        device: device of the losses.
+        values: number of losses per step, including the total.
 
     Attributes:
-        sums: on the device, of the watched values, in float64 where the device has it.
-        mean: of the totals that were read so far, None before the first.
+        sums: sum of each loss on the device, in float64 if the device supports it.
     """
 
     def __init__(self, device: torch.device, values: int) -> None:
@@ -39,14 +42,18 @@ class LossWatch:
 
     @property
     def mean(self) -> float | None:
-        """Average of the totals that were read so far."""
+        """Mean of the totals that were read so far, or None before the first."""
         return self._read_sum / self._read if self._read else None
 
     def add(self, total: torch.Tensor, *parts: torch.Tensor | None) -> None:
-        """Add a step's losses, scalars, of which None counts 0; read the total of the step before.
+        """Add the losses of a step, and read the total of the previous step.
+
+        Args:
+            total: the total loss, a scalar.
+            parts: further losses, scalars; None counts as 0.
 
         Raises:
-            NotFiniteError: the total of the step before is not finite.
+            NotFiniteError: if the total of the previous step is not finite.
         """
         self.finish()
         self._steps += 1
@@ -64,7 +71,7 @@ class LossWatch:
         """Read the last total that was added.
 
         Raises:
-            NotFiniteError: it is not finite.
+            NotFiniteError: if it is not finite.
         """
         if self._pending is None:
             return

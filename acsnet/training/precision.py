@@ -1,4 +1,4 @@
-"""In which number format a device computes fastest without losing accuracy."""
+"""Choice of the number format: the fastest one of a device without loss of accuracy."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ _FAST_CPU_FLAGS = ("avx512_bf16", "amx_bf16")
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:
-    """Resolve ``auto``: bfloat16 where the device multiplies it faster than float32, CPUs included; else float32."""
+    """Resolve ``auto`` to bfloat16 if the device multiplies it faster than float32, otherwise to float32."""
     if precision != "auto":
         return precision
     fast = _cuda_is_fast() if device.type == "cuda" else device.type == "cpu" and _cpu_is_fast()
@@ -18,7 +18,7 @@ def resolve_precision(precision: str, device: torch.device) -> str:
 
 
 def _cuda_is_fast() -> bool:
-    # From Ampere (8.0) on there are tensor cores for bfloat16; older devices emulate it.
+    # Devices from Ampere (8.0) on have tensor cores for bfloat16; older ones emulate it.
     return torch.cuda.get_device_capability() >= (8, 0)
 
 
@@ -28,6 +28,6 @@ def _cpu_is_fast() -> bool:
 
 
 def accelerate_name(training: TrainingConfig, device: torch.device) -> str:
-    """The name accelerate has for the configured precision."""
+    """Return the name of the configured precision in accelerate."""
     names = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
     return names[resolve_precision(training.precision, device)]

@@ -1,4 +1,4 @@
-"""What people see of a training: a bar an epoch, a line an epoch, TensorBoard."""
+"""Progress of a training: one bar and one log line per epoch, and TensorBoard."""
 
 import logging
 import time
@@ -17,13 +17,14 @@ logger = logging.getLogger(__name__)
 
 
 class Reporter:
-    """Progress of one run; on all but the main process everything is silent.
+    """Progress of one run, shown by the main process only.
 
     Args:
-        folder: of the run.
-        first_epoch, epochs: from which epoch (counted from 0) to how many in all.
+        folder: the run folder.
+        first_epoch: first epoch of this process, counted from 0.
+        epochs: epochs of the whole training.
         enabled: whether this is the main process.
-        bar: whether to show progress bars.
+        bar: show progress bars.
     """
 
     def __init__(self, folder: RunFolder, first_epoch: int, epochs: int, enabled: bool, bar: bool = True) -> None:
@@ -32,23 +33,23 @@ class Reporter:
         self._enabled = enabled
         self._bar = bar
         self._started = time.monotonic()
-        # Events after the last finished epoch are of epochs that will now be run again.
+        # Events after the last finished epoch belong to epochs that are now run again.
         self._writer = SummaryWriter(str(folder.tensorboard), purge_step=first_epoch + 1) if enabled else None
 
     def bar(self, batches: Any, epoch: int, length: int) -> "tqdm[Any]":
-        """A progress bar over the batches of an epoch."""
+        """Return a progress bar over the batches of an epoch."""
         return tqdm(
             batches,
             total=length,
             desc=f"epoch {epoch + 1}/{self._epochs}",
             unit="batch",
             leave=False,
-            # None: shown on a terminal only, so that log files hold the line an epoch alone.
+            # None: the bar is shown on a terminal only, so that log files contain one line per epoch.
             disable=None if self._enabled and self._bar else True,
         )
 
     def epoch(self, row: Mapping[str, Any], improved: bool) -> None:
-        """Show the row of a finished epoch."""
+        """Log the metrics of a finished epoch."""
         if self._writer is None:
             return
         epoch = int(row["epoch"])
@@ -80,17 +81,17 @@ class Reporter:
         return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
 
     def panel(self, pictures: Sequence[npt.NDArray[np.uint8]], epoch: int) -> None:
-        """Show pictures (all of one size) side by side as one panel."""
+        """Write pictures of the same size side by side as one panel."""
         if self._writer is not None:
             self._writer.add_image("validation", np.concatenate(pictures, axis=1), epoch, dataformats="HWC")
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write the remaining events."""
         if self._writer is not None:
             self._writer.close()
 
 
-# Neither of the training subset nor measured by validation.
+# Values that belong neither to the training nor to the validation subset.
 _SCALARS = {"score": "val/score", "seconds": "epoch/seconds", "peak_memory_mb": "epoch/peak_memory_mb"}
 
 
@@ -104,13 +105,16 @@ def case_picture(
     prediction: npt.NDArray[np.bool_] | None,
     caption: str,
 ) -> npt.NDArray[np.uint8]:
-    """Image, truth and prediction of one case below each other, captioned.
+    """Draw image, truth and prediction of one case below each other, with a caption.
 
     Args:
         image: (H, W, 1 or 3).
         truth: (H, W).
-        prediction: (H, W), or None for a network that gives none.
-        caption: stands below.
+        prediction: (H, W), or None if the model has no masks.
+        caption: text at the bottom.
+
+    Returns:
+        (height, W, 3) RGB picture.
     """
     rgb = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
     rows = [rgb, draw_contours(rgb, truth, TRUTH_COLOR)]

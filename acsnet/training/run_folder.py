@@ -1,4 +1,4 @@
-"""The folder of a run, and what in it resuming needs."""
+"""The run folder: its files, and the checks for starting and resuming."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -14,57 +14,77 @@ from acsnet.data import Split, write_split_list
 from acsnet.errors import RunError
 
 
-def _is_seen(path: Path) -> bool:
-    # A process killed while it wrote a file leaves a hidden one.
+def _is_visible(path: Path) -> bool:
+    # A process that was killed while it wrote a file leaves a hidden file.
     return not path.name.startswith(".")
 
 
 class RunFolder:
-    """``config.yaml``, ``environment.json``, ``split.csv``, ``history.csv``, ``tensorboard/``, ``last.pt`` and
-    ``best.safetensors``.
+    """Paths of the files of a run, and their reading and writing.
 
     Args:
         path: the folder.
+
+    Attributes:
+        config: ``config.yaml``, the resolved configuration.
+        environment: ``environment.json``, versions and device.
+        split_list: ``split.csv``, the subset of each image.
+        history: ``history.csv``, one row per epoch.
+        tensorboard: ``tensorboard/``, the events.
+        last: ``last.pt``, the state that resuming needs.
+        best: ``best.safetensors``, the checkpoint of the best epoch.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.config = path / "config.yaml"
         self.environment = path / "environment.json"
-        self.parts = path / "split.csv"
+        self.split_list = path / "split.csv"
         self.history = path / "history.csv"
         self.tensorboard = path / "tensorboard"
         self.last = path / "last.pt"
         self.best = path / "best.safetensors"
 
-    def check_new(self) -> None:
-        """Check that a new run may be started here.
+    def check(self, config: Config, resume: bool) -> None:
+        """Check that a run can be started here, or resumed; see :meth:`check_new` and :meth:`check_resume`.
 
         Raises:
-            RunError: where the folder exists and is not empty.
+            RunError: if it cannot.
+            ConfigError: if the configuration of the run to resume cannot be read.
         """
-        if self.path.exists() and (not self.path.is_dir() or any(map(_is_seen, self.path.iterdir()))):
+        if resume:
+            self.check_resume(config)
+        else:
+            self.check_new()
+
+    def check_new(self) -> None:
+        """Check that a new run can be started here.
+
+        Raises:
+            RunError: if the folder exists and is not empty.
+        """
+        if self.path.exists() and (not self.path.is_dir() or any(map(_is_visible, self.path.iterdir()))):
             raise RunError(
-                f"{self.path} exists already and is never overwritten: go on with it by --resume, or choose another "
-                "folder by --work-dir"
+                f"{self.path} exists already and is never overwritten: resume it by --resume, or choose another folder "
+                "by --work-dir"
             )
 
     def check_resume(self, config: Config) -> None:
-        """Check that the run that is here can go on with a configuration.
+        """Check that the run in the folder can be resumed with a configuration.
 
         Raises:
-            RunError: where there is no run, its configuration is broken, or it differs; the keys are named.
-            ConfigError: where this version of the package cannot read its configuration.
+            RunError: if there is no run, or its configuration is broken or differs; the changed keys are listed.
+            ConfigError: if this version of the package cannot read its configuration.
         """
         if not self.config.is_file():
             raise RunError(f"there is no run to resume in {self.path}: start it without --resume")
-        # Keys that came into the package since the run was started have had their defaults.
+        # Keys that were added to the package after the run was started had their default values.
         started = build_config(self._read_config(), (), str(self.config))
         changed = changed_keys(started.to_dict(), config.to_dict())
         if changed:
             raise RunError(
-                f"{self.path} was started with another configuration: {', '.join(changed)}; go on with the old one, or "
-                "start a new run by --work-dir"
+                f"{self.path} was started with another configuration: {', '.join(changed)}; resume it with the old "
+                "one, or start a new run by --work-dir"
             )
 
     def _read_config(self) -> dict[str, Any]:
@@ -73,39 +93,40 @@ class RunFolder:
         except (yaml.YAMLError, ValueError):
             content = None
         if not isinstance(content, dict):
-            raise RunError(f"{self.config} is broken: mend it, or start a new run by --work-dir")
+            raise RunError(f"{self.config} is broken: fix it, or start a new run by --work-dir")
         return content
 
     def start(self, config: Config, split: Split, environment: Mapping[str, Any]) -> None:
         """Write the resolved configuration, the split and, last, the environment."""
         write_text(self.config, config.to_yaml())
-        write_split_list(self.parts, split)
+        write_split_list(self.split_list, split)
         write_json(self.environment, dict(environment))
 
     def write_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write ``history.csv``, a row an epoch."""
+        """Write ``history.csv``, one row per epoch."""
         write_csv(self.history, rows)
 
     def save_state(self, state: Mapping[str, Any]) -> None:
-        """Write ``last.pt``: tensors and plain values only, so that it is read without unpickling objects."""
+        """Write ``last.pt`` with tensors and plain values only, so that it is read without unpickling objects."""
         buffer = io.BytesIO()
         torch.save(dict(state), buffer)
         with whole_file(self.last) as temporary:
             temporary.write_bytes(buffer.getbuffer())
 
     def load_state(self) -> dict[str, Any] | None:
-        """Read ``last.pt``; None where no epoch was finished.
+        """Read ``last.pt``, or return None if no epoch was finished.
 
         Raises:
-            RunError: where the file is broken or holds more than tensors and plain values.
+            RunError: if the file is broken or contains other objects than tensors and plain values.
         """
         if not self.last.exists():
             return None
         with self.last.open("rb") as file:
             try:
                 return torch.load(file, map_location="cpu", weights_only=True)
-            # torch raises a dozen kinds, depending on which byte is broken, and its words advise to unpickle after all.
+            # torch raises a dozen types, depending on the broken byte, and recommends unpickling in its messages.
             except Exception as error:
                 raise RunError(
-                    f"{self.last} is broken or holds more than tensors and plain values: start a new run by --work-dir"
+                    f"{self.last} is broken or contains other objects than tensors and plain values: start a new run "
+                    "by --work-dir"
                 ) from error

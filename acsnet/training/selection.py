@@ -1,59 +1,42 @@
-"""The formula that says which epoch is the best."""
+"""The score whose highest value selects the best epoch."""
 
-import ast
 import math
-import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from acsnet._utils.naming import look_up
-from acsnet.errors import ConfigError
 
-_OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: lambda dividend, divisor: dividend / divisor if divisor else math.nan,
-}
-_EXAMPLE = "write numbers, metrics, + - * / and brackets, as in 0.7*dice + 0.3*accuracy"
+EPOCH = "epoch"
 
 
-class SelectionFormula:
-    """Arithmetic over validation metrics and the number of the epoch, read without evaluating code.
+class SelectionScore:
+    """Weighted sum of validation metrics.
 
     Args:
-        text: such as ``0.7*dice + 0.3*accuracy``.
-        metrics: the names that may stand in it, beside ``epoch``.
+        weights: weight of each metric, as in ``{"dice": 0.7, "accuracy": 0.3}``. ``epoch`` is the number of the epoch:
+            ``{"epoch": 1}`` selects the last one.
+        metrics: names of the metrics that validation computes for the tasks of the model.
 
     Raises:
-        ConfigError: for anything but arithmetic.
-        UnknownNameError: for a metric that validation does not give, with those that it does.
+        UnknownNameError: for a metric that validation does not compute, with near matches.
+
+    Example:
+        >>> score = SelectionScore({"dice": 0.75, "loss": -1}, ["dice", "loss"])
+        >>> score({"dice": 0.5, "loss": 0.25})
+        0.125
     """
 
-    def __init__(self, text: str, metrics: Sequence[str]) -> None:
-        self.text = text
-        try:
-            self._tree = ast.parse(text.strip(), mode="eval").body
-        except (SyntaxError, ValueError):  # ValueError: null bytes, in older Pythons
-            raise ConfigError(f"training.selection is {text!r}: it cannot be read; {_EXAMPLE}") from None
-        self._value(self._tree, dict.fromkeys(("epoch", *metrics), 1.0))
+    def __init__(self, weights: Mapping[str, float], metrics: Sequence[str]) -> None:
+        known = dict.fromkeys((EPOCH, *metrics))
+        for name in weights:
+            look_up("metric in training.selection", name, known, "")
+        self.weights = dict(weights)
 
     def __call__(self, metrics: Mapping[str, float]) -> float:
-        """The score; higher is better, and what is undefined (a metric that is NaN, a division by 0) is the lowest.
+        """Compute the score; higher is better. An undefined metric (NaN) gives the lowest score.
 
         Args:
-            metrics: those of the epoch, and ``epoch``, its number.
+            metrics: the validation metrics, and ``epoch``.
         """
-        score = self._value(self._tree, metrics)
-        # NaN would be neither better nor worse than any other, and the best for ever once it came first.
-        return -math.inf if math.isnan(score) else score
-
-    def _value(self, node: ast.expr, metrics: Mapping[str, float]) -> float:
-        if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-            return float(node.value)  # type: ignore[arg-type]
-        if isinstance(node, ast.Name):
-            return look_up("metric in training.selection", node.id, metrics, "")
-        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-            return -self._value(node.operand, metrics)
-        if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
-            return _OPERATORS[type(node.op)](self._value(node.left, metrics), self._value(node.right, metrics))
-        raise ConfigError(f"training.selection is {self.text!r}: {ast.unparse(node)!r} is not arithmetic; {_EXAMPLE}")
+        score = sum(weight * metrics[name] for name, weight in self.weights.items())
+        # No score compares greater than NaN: an undefined first epoch would be the best one forever.
+        return -math.inf if math.isnan(score) else float(score)

@@ -16,18 +16,20 @@ from torch import nn
 from torch.nn import functional
 
 from acsnet.checkpoints import CheckpointMetadata, save_checkpoint
-from acsnet.config import Config
+from acsnet.config import Config, TrainingConfig
 from acsnet.data import Sample
 from acsnet.data.images import to_network_input
 from acsnet.errors import ConfigError, RunError
 from acsnet.models import MultiTaskOutput
-from acsnet.training.builders import build_loaders, log_initial_weights, log_split, network_arguments, prepare_training
+from acsnet.training.builders import model_arguments
 from acsnet.training.compilation import compile_for_training
+from acsnet.training.data import build_loaders, log_split
 from acsnet.training.environment import describe_environment
 from acsnet.training.loss_watch import LossWatch, NotFiniteError
 from acsnet.training.memory import keep_freed_memory, peak_memory_mb
 from acsnet.training.optimization import Schedule, build_optimizer
 from acsnet.training.precision import accelerate_name, resolve_precision
+from acsnet.training.preparation import PreparedTraining, log_initial_weights, prepare_training
 from acsnet.training.progress import Reporter, case_picture
 from acsnet.training.run_folder import RunFolder
 from acsnet.training.validation import classification_summary, overlap, segmentation_summary
@@ -38,38 +40,46 @@ _PANEL_CASES = 6
 
 
 class Trainer:
-    """Trains the configured network and keeps its run folder.
+    """Training loop of a prepared training; it writes the run folder.
 
-    Everything that can be wrong with the configuration, the data and the folder is found here, before anything is
-    written. Each epoch is a function of the seed, its number and the state after the one before, so a run that was
-    killed and resumed ends, on the CPU, with the same weights bit for bit.
+    Nothing is written before :meth:`fit`. Each epoch depends on the seed, its number and the state after the previous
+    epoch only, so on the CPU a run that was killed and resumed ends with the same weights, bit for bit.
 
     Args:
-        config: the configuration.
-        work_dir: the run folder.
-        resume: go on with the run that is there.
+        prepared: the checked parts, see :func:`~acsnet.training.prepare_training`.
+        folder: the run folder.
+        resume: resume the run in the folder.
         progress: show progress bars.
+        accelerator: built from the configuration by default.
 
     Raises:
-        AcsnetError: for anything that keeps the training from starting.
+        RunError: if the folder holds a run and ``resume`` is false, or the run in it cannot be resumed.
+        ConfigError: if this machine cannot train as configured.
+
+    Example:
+        ::
+
+            trainer = Trainer.from_config(load_config(Path("configs/acsnet_busi.yaml")), Path("runs/acsnet_busi"))
+            best = trainer.fit()
     """
 
-    def __init__(self, config: Config, work_dir: Path, resume: bool = False, progress: bool = True) -> None:
-        self.config = config
-        self.folder = RunFolder(work_dir)
-        self._resume = resume
-        if resume:
-            self.folder.check_resume(config)
-        else:
-            self.folder.check_new()
-        self.accelerator = _build_accelerator(config)
+    def __init__(
+        self,
+        prepared: PreparedTraining,
+        folder: RunFolder,
+        resume: bool = False,
+        progress: bool = True,
+        accelerator: Accelerator | None = None,
+    ) -> None:
+        folder.check(prepared.config, resume)
+        self.config = prepared.config
+        self.folder = folder
+        self.accelerator = accelerator or build_accelerator(self.config.training)
         self._progress = progress and self.accelerator.is_main_process
-        prepared = prepare_training(config, self._progress, begun=resume and self.folder.last.exists())
-        self.formula, self.data = prepared.formula, prepared.data
+        self.selection, self.data = prepared.selection, prepared.data
         self.initial, self.teacher = prepared.initial, prepared.teacher
         self.loss = prepared.loss.to(self.accelerator.device)
-        with self.accelerator.main_process_first():
-            self.loaders = build_loaders(config, self.data, self._progress)
+        self.loaders = build_loaders(self.data, self.config.data, self.config.training)
         self._prepare(prepared.network)
         self.epoch = 0
         self.steps = 0
@@ -78,6 +88,29 @@ class Trainer:
         self.history: list[dict[str, Any]] = []
         if resume:
             self._restore()
+
+    @classmethod
+    def from_config(cls, config: Config, work_dir: Path, resume: bool = False, progress: bool = True) -> "Trainer":
+        """Check the run folder and the machine, prepare the training, and build its trainer.
+
+        Args:
+            config: the configuration.
+            work_dir: the run folder.
+            resume: resume the run in the folder.
+            progress: show progress bars.
+
+        Raises:
+            AcsnetError: for every problem that keeps the training from starting.
+        """
+        folder = RunFolder(work_dir)
+        # Checked here too, because preparing may take minutes.
+        folder.check(config, resume)
+        accelerator = build_accelerator(config.training)
+        # The main process decodes the images; the others read its cache.
+        with accelerator.main_process_first():
+            is_shown = progress and accelerator.is_main_process
+            prepared = prepare_training(config, is_shown, resuming=resume and folder.last.exists())
+        return cls(prepared, folder, resume, progress, accelerator)
 
     def _prepare(self, network: nn.Module) -> None:
         settings = self.config.training
@@ -90,33 +123,33 @@ class Trainer:
         if settings.compile:
             compile_for_training(network, self.accelerator.device)
         optimizer = build_optimizer(network, self.loss, self.config.optimizer)
-        self.schedule = Schedule(optimizer, self.config.schedule, self.config.optimizer.learning_rate, settings.epochs)
+        self.schedule = Schedule(optimizer, self.config.schedule, settings.epochs)
         self.model, self.optimizer, self.train_batches, self.val_batches = self.accelerator.prepare(
             network, optimizer, self.loaders.train, self.loaders.val
         )
 
     @property
     def network(self) -> nn.Module:
-        """The network without what accelerate wraps around it."""
+        """The network without the wrappers of accelerate."""
         return self.accelerator.unwrap_model(self.model)
 
     @property
     def judged_network(self) -> nn.Module:
-        """The network that is validated and saved: the moving average where there is one."""
+        """The network that is validated and saved: the moving average if there is one."""
         return self.network if self.ema is None else self.ema.module
 
     def fit(self, on_epoch: Callable[[Mapping[str, Any]], None] | None = None) -> Path:
-        """Train to the last epoch, or until no better one comes; return the best checkpoint.
+        """Train until the last epoch, or until patience runs out, and return the path of the best checkpoint.
 
         Args:
-            on_epoch: is given the row of each epoch, as in ``history.csv``, in every process before it is saved. What
-                it raises ends the training as it was after the epoch before.
+            on_epoch: called with the row of each epoch, as in ``history.csv``, in every process before the epoch is
+                saved. An exception that it raises ends the training in the state after the previous epoch.
 
         Raises:
-            RunError: where the loss is not finite any more.
-            DiskFullError: where there is no space left.
+            RunError: if the loss is no longer finite.
+            DiskFullError: if the disk is full.
         """
-        # A run that was killed while its folder was made has its configuration and no more.
+        # A run that was killed while its folder was written has a configuration only.
         if not self.folder.environment.is_file():
             self._start_folder()
         epochs = self.config.training.epochs
@@ -146,7 +179,9 @@ class Trainer:
         patience = self.config.training.patience
         stalled = patience is not None and self.epochs_without_better >= patience
         if stalled and self.accelerator.is_main_process:
-            logger.info("stopped after epoch %d: no better one for %d epochs", self.epoch, self.epochs_without_better)
+            logger.info(
+                "stopped after epoch %d: no better epoch in the last %d", self.epoch, self.epochs_without_better
+            )
         return stalled
 
     def _run_epoch(self, reporter: Reporter, on_epoch: Callable[[Mapping[str, Any]], None] | None) -> None:
@@ -155,7 +190,7 @@ class Trainer:
         row |= self._train(reporter)
         validated = self._validate()
         row |= {f"val_{name}": value for name, value in validated.items()}
-        row["score"] = self.formula({"epoch": float(self.epoch + 1), **validated})
+        row["score"] = self.selection({"epoch": float(self.epoch + 1), **validated})
         row |= {"seconds": time.monotonic() - started, "peak_memory_mb": peak_memory_mb(self.accelerator.device)}
         if on_epoch is not None:
             on_epoch(row)
@@ -232,7 +267,7 @@ class Trainer:
 
     @torch.no_grad()
     def _teach(self, batch: Sample) -> MultiTaskOutput | None:
-        """What the teacher says of a batch, if there is one."""
+        """Return the predictions of the teacher for a batch, or None without a teacher."""
         if self.teacher is None:
             return None
         with self.accelerator.autocast():
@@ -242,14 +277,14 @@ class Trainer:
     def _validate(self) -> dict[str, float]:
         network = self.judged_network.eval()
         if self.accelerator.num_processes > 1:
-            # Running statistics differ between processes until the next training step brings them together.
+            # Running statistics differ between processes until the next training step synchronizes them.
             for buffer in network.buffers():
                 buffer.copy_(broadcast(buffer))
         gathered = []
         for batch in self.val_batches:
             with self.accelerator.autocast():
                 output = self._forward(network, batch)
-            # Deep supervision belongs to training: the validation loss is that of the mask itself.
+            # The validation loss has no deep supervision: it is the loss of the mask alone.
             output = MultiTaskOutput(_float(output.mask), _float(output.label))
             loss = self.loss(output, batch["mask"].float(), batch["label"]).total
             gathered.append(self.accelerator.gather_for_metrics(_case_values(output, batch, loss)))
@@ -312,7 +347,7 @@ class Trainer:
             protocol += f"; {self.teacher.protocol}"
         return CheckpointMetadata(
             model=self.config.model.name,
-            arguments=network_arguments(self.config),
+            arguments=model_arguments(self.config.model, self.config.data.classes),
             class_names=self.config.data.classes,
             input_size=self.config.data.image_size,
             mean=self.config.data.mean,
@@ -341,24 +376,29 @@ class Trainer:
         return case_picture(sample["image"].numpy(), sample["mask"][0].numpy(), mask, caption)
 
 
-def _build_accelerator(config: Config) -> Accelerator:
-    # The precision is global state in accelerate, and a process may train more than one configuration.
+def build_accelerator(training: TrainingConfig) -> Accelerator:
+    """Build the accelerator: devices, precision and processes.
+
+    Raises:
+        ConfigError: if the device cannot compute with the precision, or the processes cannot share a batch equally.
+    """
+    # The precision is global state of accelerate, and a process may train several configurations.
     AcceleratorState._reset_state()
-    # Told so explicitly: without a GPU, accelerate otherwise takes the processes of torchrun for single ones.
+    # Set explicitly: without a GPU, accelerate otherwise treats the processes of torchrun as independent.
     state = PartialState(cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available()))
-    if config.training.precision == "float16" and state.device.type == "cpu":
+    if training.precision == "float16" and state.device.type == "cpu":
         raise ConfigError(
             "training.precision is float16, which needs a GPU: choose auto, bfloat16 or float32 on this machine"
         )
     accelerator = Accelerator(
-        mixed_precision=accelerate_name(config.training, state.device),
-        # A batch is divided among the processes, so that more of them give the same training.
+        mixed_precision=accelerate_name(training, state.device),
+        # A batch is divided among the processes, so that the training does not depend on their number.
         dataloader_config=DataLoaderConfiguration(split_batches=True, non_blocking=True),
         step_scheduler_with_optimizer=False,
     )
-    if config.training.batch_size % accelerator.num_processes:
+    if training.batch_size % accelerator.num_processes:
         raise ConfigError(
-            f"training.batch_size is {config.training.batch_size}, which {accelerator.num_processes} processes cannot "
+            f"training.batch_size is {training.batch_size}, which {accelerator.num_processes} processes cannot "
             "share equally: choose a multiple"
         )
     torch.backends.cudnn.benchmark = True
@@ -368,7 +408,7 @@ def _build_accelerator(config: Config) -> Accelerator:
 
 
 def _case_values(output: MultiTaskOutput, batch: Sample, loss: torch.Tensor) -> dict[str, torch.Tensor]:
-    """What validation keeps of each image; each has the loss of its batch."""
+    """Return the values of each image that validation needs; the loss is that of the batch."""
     values = {"labels": batch["label"], "loss": loss.expand(len(batch["label"]))}
     if output.mask is not None:
         dice, iou = overlap(output.mask, batch["mask"])

@@ -1,4 +1,4 @@
-"""Metrics of the validation subset while training: quick, at the network's input size."""
+"""Fast validation metrics during training, at the input size of the model."""
 
 from collections.abc import Sequence
 
@@ -13,20 +13,20 @@ CLASSIFICATION_METRICS = ("accuracy", "balanced_accuracy", "f1_macro")
 
 
 def metric_names(tasks: Sequence[str]) -> tuple[str, ...]:
-    """The metrics that validation gives for some tasks."""
+    """Return the names of the metrics that validation computes for the given tasks."""
     segmentation = SEGMENTATION_METRICS if "segmentation" in tasks else ()
     return ("loss", *segmentation, *(CLASSIFICATION_METRICS if "classification" in tasks else ()))
 
 
 def overlap(mask_logits: torch.Tensor, truth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Dice and IoU an image at a mask probability of 0.5; both empty gives 1.
+    """Compute Dice and IoU per image at a mask probability of 0.5; two empty masks give 1.
 
     Args:
         mask_logits: (B, 1, H, W).
         truth: (B, 1, H, W) bool.
 
     Returns:
-        Two float tensors (B,).
+        Dice and IoU, two float tensors (B,).
     """
     prediction = mask_logits > 0
     both = (prediction & truth).sum(dim=(1, 2, 3)).float()
@@ -40,7 +40,7 @@ def overlap(mask_logits: torch.Tensor, truth: torch.Tensor) -> tuple[torch.Tenso
 def segmentation_summary(
     dice: npt.NDArray[np.float64], iou: npt.NDArray[np.float64], has_lesion: npt.NDArray[np.bool_]
 ) -> dict[str, float]:
-    """Means over images; ``lesion_dice`` over those with a lesion (all of them where none has one)."""
+    """Compute means over images; ``lesion_dice`` over images with a lesion, or over all if there are none."""
     lesions = dice[has_lesion] if has_lesion.any() else dice
     return {"dice": float(dice.mean()), "lesion_dice": float(lesions.mean()), "iou": float(iou.mean())}
 
@@ -48,6 +48,6 @@ def segmentation_summary(
 def classification_summary(
     labels: npt.NDArray[np.int64], probabilities: npt.NDArray[np.float64], class_names: Sequence[str]
 ) -> dict[str, float]:
-    """The metrics of :data:`CLASSIFICATION_METRICS`."""
+    """Compute the metrics of :data:`CLASSIFICATION_METRICS`."""
     metrics = classification_metrics(labels, probabilities, class_names)
     return {name: float(metrics[name]) for name in CLASSIFICATION_METRICS}

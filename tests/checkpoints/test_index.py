@@ -24,7 +24,7 @@ def change(path: Path, **changes: Any) -> None:
 def test_names_are_listed_by_wildcards(released: Path) -> None:
     content = json.loads((released.parent / "index.json").read_text())
     entry = content["checkpoints"]["unet_tiny"]
-    change(released.parent / "index.json", checkpoints={name: entry for name in ("unet_b", "acsnet_a", "unet_a")})
+    change(released.parent / "index.json", checkpoints=dict.fromkeys(("unet_b", "acsnet_a", "unet_a"), entry))
     assert acsnet.list_checkpoints() == ["acsnet_a", "unet_a", "unet_b"]
     assert acsnet.list_checkpoints("unet_*") == ["unet_a", "unet_b"]
     assert acsnet.list_checkpoints("nothing*") == []

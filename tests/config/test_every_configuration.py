@@ -1,4 +1,4 @@
-"""Every configuration trains and tests by the same two commands; minutes, so it is run by `make test-slow`."""
+"""Every configuration trains and tests by the same two commands; it takes minutes and is run by `make test-slow`."""
 
 import json
 from collections.abc import Callable

@@ -1,18 +1,18 @@
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 import yaml
+from pydantic import BaseModel
 
-from acsnet.config import Config, build_config, changed_keys, load_config
-from acsnet.data import Augmentation
+from acsnet.config import Config, Section, build_config, changed_keys, load_config
 from acsnet.errors import ConfigError
 from acsnet.models._base import check_size
-from acsnet.training.builders import build_multi_task_loss, build_network
-from acsnet.training.selection import SelectionFormula
+from acsnet.training.builders import build_augmentation, build_loss, build_model
+from acsnet.training.selection import SelectionScore
 from acsnet.training.validation import metric_names
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -22,7 +22,7 @@ Write = Callable[..., Path]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Write a configuration file and give its path."""
+    """Write a configuration file and return its path."""
 
     def _write(text: str, name: str = "run.yaml") -> Path:
         path = tmp_path / name
@@ -70,23 +70,23 @@ def test_the_resolved_configuration_loads_to_the_same(write: Write) -> None:
     assert changed_keys(yaml.safe_load(config.to_yaml()), config.to_dict()) == []
 
 
-def test_a_card_has_no_path_and_a_number_as_threshold(write: Write) -> None:
+def test_metadata_have_no_path_and_a_number_as_threshold(write: Write) -> None:
     given = """
         model: {name: acsnet, initial_weights: /secret/a.safetensors}
-        data: {records: [/secret/a.csv], cache: /secret, parts: /secret/split.csv}
+        data: {records: [/secret/a.csv], cache: /secret, split_file: /secret/split.csv}
         loss: {distillation: {teacher: /secret/best.safetensors, weight: 0.3}}
         evaluation: {threshold: validation}
         """
     config = load_config(write(given))
-    kept = config.for_metadata()
-    assert "secret" not in json.dumps(kept)
-    assert kept["loss"]["distillation"]["teacher"] == ["best.safetensors"]
-    assert kept["data"]["parts"] is None
-    assert (kept["model"]["initial_weights"], kept["evaluation"]["threshold"]) == (None, 0.5)
-    assert build_config(kept, [], "card").loss.distillation.weight == 0.3
+    content = config.for_metadata()
+    assert "secret" not in json.dumps(content)
+    assert content["loss"]["distillation"]["teacher"] == ["best.safetensors"]
+    assert content["data"]["split_file"] is None
+    assert (content["model"]["initial_weights"], content["evaluation"]["threshold"]) == (None, 0.5)
+    assert build_config(content, [], "metadata").loss.distillation.weight == 0.3
     assert config.to_dict()["evaluation"]["threshold"] == "validation"
-    named = load_config(write(MODEL + "data: {parts: busi_curated}"))
-    assert named.for_metadata()["data"]["parts"] == "busi_curated", "a released split"
+    named = load_config(write(MODEL + "data: {split_file: busi_curated}"))
+    assert named.for_metadata()["data"]["split_file"] == "busi_curated", "a released split"
     plain = load_config(write(MODEL))
     assert plain.for_metadata() == plain.to_dict()
 
@@ -114,9 +114,11 @@ def test_parents_in_a_circle(write: Write) -> None:
     write("base: b.yaml\n", "a.yaml")
     write("base: c.yaml\n", "b.yaml")
     path = write("base: a.yaml\n", "c.yaml")
-    with pytest.raises(ConfigError, match=r"base files form a circle: c\.yaml -> a\.yaml -> b\.yaml -> c\.yaml"):
+    with pytest.raises(
+        ConfigError, match=r"base files refer to each other in a circle: c\.yaml -> a\.yaml -> b\.yaml -> c\.yaml"
+    ):
         load_config(path)
-    with pytest.raises(ConfigError, match=r"base files form a circle: self\.yaml -> self\.yaml"):
+    with pytest.raises(ConfigError, match=r"base files refer to each other in a circle: self\.yaml -> self\.yaml"):
         load_config(write("base: self.yaml\n", "self.yaml"))
 
 
@@ -150,13 +152,13 @@ def test_two_parents_of_one_grandparent_are_no_circle(write: Write) -> None:
     write(MODEL, "top.yaml")
     write("base: top.yaml\n", "a.yaml")
     assert load_config(write("base: [a.yaml, top.yaml]\n")).model.name == "acsnet"
-    with pytest.raises(ConfigError, match=r"base files form a circle: self\.yaml -> self\.yaml"):
+    with pytest.raises(ConfigError, match=r"base files refer to each other in a circle: self\.yaml -> self\.yaml"):
         load_config(write("base: [top.yaml, self.yaml]\n", "self.yaml"))
 
 
 @pytest.mark.parametrize("base", ["3", "[a.yaml, 3]", "{a: b}"])
 def test_a_parent_that_is_no_path(write: Write, base: str) -> None:
-    message = r"run\.yaml: base is .*, expected the path of a YAML file beside this one, or a list of them"
+    message = r"run\.yaml: base is .*, expected the path of a YAML file relative to this one, or a list of them"
     with pytest.raises(ConfigError, match=message):
         load_config(write(f"base: {base}\n"))
 
@@ -257,16 +259,16 @@ def test_a_parent_that_is_no_path(write: Write, base: str) -> None:
         (MODEL + "data: {split: xyz}", "data.split is 'xyz': expected 'train', 'val', 'test' or 'all'"),
         (
             MODEL + "data: {folds: {count: 3, index: 3}}",
-            "data.folds: index is 3, with count 3 it has to be at most 2",
+            "data.folds: index is 3; with count 3 it must be at most 2",
         ),
         (
             MODEL + "data: {folds: {count: 4, test: 0.2}}",
-            "data.folds: count (4), test (0.2) are set together: give count and index for folds, or test for one "
+            "data.folds: count (4), test (0.2) are set together: set count and index for folds, or test for a "
             "single split, and null for the other",
         ),
         (
             MODEL + "data: {folds: {count: 5, index: 0, test: 0.2}}",
-            "data.folds: count (5), index (0), test (0.2) are set together: give count and index for folds, or",
+            "data.folds: count (5), index (0), test (0.2) are set together: set count and index for folds, or",
         ),
         (MODEL + "data: {folds: {test: 0.6}}", "data.folds.test is 0.6: expected less than or equal to 0.5"),
         (MODEL + "data: {folds: {test: 0}}", "data.folds.test is 0: expected greater than 0"),
@@ -275,7 +277,7 @@ def test_a_parent_that_is_no_path(write: Write, base: str) -> None:
         (MODEL + "data: {folds: 3}", "data.folds is 3: expected a section of keys and values"),
         (
             MODEL + "data: {root: a, records: b.csv}",
-            "data: root and records are both set: give the folder or the table, and null for the other",
+            "data: root and records are both set: set the folder or the table, and null for the other",
         ),
         (MODEL + "data: {records: 3}", "data.records is 3: expected a list, as in [1, 2]"),
         (MODEL + "data: {records: [a.csv, 3]}", "data.records.1 is 3: expected a path"),
@@ -477,7 +479,7 @@ def test_overrides_of_every_form(write: Write) -> None:
             "data.records=a=b.csv",
             "optimizer={name: sgd, learning_rate: 1e-2}",
             "model.arguments.widths=[16]",
-            "training.selection=0.7*dice + 0.3*accuracy",
+            "training.selection={dice: 0.7, accuracy: 0.3}",
         ],
     )
     assert (config.training.epochs, config.training.gradient_clip) == (41, None)
@@ -487,7 +489,7 @@ def test_overrides_of_every_form(write: Write) -> None:
     assert config.data.records == (Path("a=b.csv"),)
     assert (config.optimizer.name, config.optimizer.learning_rate) == ("sgd", 0.01)
     assert config.model.arguments == {"widths": [16]}
-    assert config.training.selection == "0.7*dice + 0.3*accuracy"
+    assert config.training.selection == {"dice": 0.7, "accuracy": 0.3}
 
 
 @pytest.mark.parametrize("override", ["training.epochs", "", "=3", "training..epochs=3", ".epochs=3", "training.=3"])
@@ -553,7 +555,7 @@ CONFIGS = sorted(
 def test_every_configuration_is_built_and_run_once(path: Path) -> None:
     config = load_config(path, ["model.encoder_weights=null"])
     with torch.device("meta"):  # without the time that random weights take
-        network = build_network(config)
+        network = build_model(config.model, config.data.classes)
     network = network.to_empty(device="cpu").eval()
     for tensor in network.state_dict().values():
         tensor.zero_()
@@ -565,9 +567,9 @@ def test_every_configuration_is_built_and_run_once(path: Path) -> None:
     assert (None if output.mask is None else output.mask.shape) == (shape if "segmentation" in tasks else None)
     classes = (1, len(config.data.classes))
     assert (None if output.label is None else output.label.shape) == (classes if "classification" in tasks else None)
-    build_multi_task_loss(config.loss, tasks, class_counts=[1] * len(config.data.classes))
-    SelectionFormula(config.training.selection, metric_names(tasks))
-    Augmentation(config.augmentation, config.data.image_size)
+    build_loss(config.loss, tasks, class_counts=[1] * len(config.data.classes))
+    SelectionScore(config.training.selection, metric_names(tasks))
+    build_augmentation(config.augmentation, config.data.image_size, config.model.in_channels)
 
 
 def test_there_are_configurations() -> None:
@@ -592,7 +594,7 @@ def test_refining_needs_both_tasks_and_a_normal_class(write: Write) -> None:
 )
 def test_what_is_done_to_masks_needs_masks(write: Write, evaluation: str, named: str) -> None:
     text = f"model: {{name: a, tasks: [classification]}}\nevaluation: {evaluation}"
-    with pytest.raises(ConfigError, match=rf"yaml: {named}: add segmentation to model\.tasks, or leave it out"):
+    with pytest.raises(ConfigError, match=rf"yaml: {named}: add segmentation to model\.tasks, or remove it"):
         load_config(write(text))
     assert load_config(write(f"model: {{name: a}}\nevaluation: {evaluation}"))
     assert load_config(write("model: {name: a, tasks: [classification]}\nevaluation: {threshold: 0.4}"))
@@ -610,3 +612,20 @@ def test_a_tilde_is_the_home_folder(write: Write, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("HOME", "/home/somebody")
     data = load_config(write("model: {name: a}\ndata: {root: ~/busi, cache: ~/cache}")).data
     assert (data.root, data.cache) == (Path("/home/somebody/busi"), Path("/home/somebody/cache"))
+
+
+def sections(kind: type[Section]) -> Iterator[type[Section]]:
+    yield kind
+    for field in kind.model_fields.values():
+        for part in (field.annotation, *get_args(field.annotation)):
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                yield from sections(part)
+
+
+@pytest.mark.parametrize("section", list(dict.fromkeys(sections(Config))), ids=lambda section: section.__name__)
+def test_every_key_has_a_description_of_one_sentence(section: type[Section]) -> None:
+    for name, field in section.model_fields.items():
+        assert field.description, name
+        assert field.description[0].isupper(), name
+        assert field.description.endswith("."), name
+        assert ". " not in field.description.replace("1.0", ""), name

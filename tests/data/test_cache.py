@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from acsnet._utils.files import DiskFullError, cache_folder
-from acsnet.data import ImageCache, Record, cache, read_busi
+from acsnet.data import ImageCache, Record, cache, decoding, read_busi
 from acsnet.data.images import read_image, read_merged_mask, resize_image, resize_mask, to_channels
 from acsnet.errors import DataError
 
@@ -81,7 +81,7 @@ def test_the_second_time_nothing_is_decoded(
     def fail(*_: object) -> None:
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr(cache, "read_image", fail)
+    monkeypatch.setattr(decoding, "read_image", fail)
     again = build(records, folder)
     assert again.path == first.path
     assert_right(again, records)
@@ -220,7 +220,7 @@ def test_a_cache_that_may_only_be_read(records: list[Record], folder: Path, monk
 
 
 @pytest.mark.parametrize("lost", ["images.npy", "masks.npy"])
-def test_half_a_cache_is_built_anew(lost: str, records: list[Record], folder: Path) -> None:
+def test_an_incomplete_cache_is_rebuilt(lost: str, records: list[Record], folder: Path) -> None:
     built = build(records, folder)
     (built.path / lost).unlink()
     assert_right(build(records, folder), records)
@@ -242,7 +242,7 @@ def test_a_pickled_cache_is_its_path(
 def test_the_least_recently_used_are_removed(
     records: list[Record], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cache, "_KEPT", 3)
+    monkeypatch.setattr(cache, "_MAX_CACHES", 3)
     caches = [build(records, folder, (8, 8 + i)) for i in range(3)]
     for i, one in enumerate(caches):
         os.utime(one.path, (1000 + i, 1000 + i))
@@ -263,7 +263,7 @@ def test_a_dozen_is_kept(records: list[Record], folder: Path) -> None:
 def test_nothing_else_in_the_folder_is_removed(
     records: list[Record], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cache, "_KEPT", 1)
+    monkeypatch.setattr(cache, "_MAX_CACHES", 1)
     names = ["my data", "0123456789abcdeg", "0123456789abcde", "0123456789abcdef0"]
     for name in names:
         (folder / name).mkdir(parents=True)
@@ -284,7 +284,7 @@ for name, path in (("acsnet", {str(PACKAGE)!r}), ("acsnet.data", {str(PACKAGE / 
     sys.modules[name].__path__ = [path]
 from pathlib import Path
 import numpy as np
-from acsnet.data import cache
+from acsnet.data import cache, decoding
 from acsnet.data.datasets.busi import read_busi
 """
 
@@ -329,12 +329,12 @@ print(built.path.name)
 def test_a_killed_builder_leaves_nothing_that_is_read(make_set: MakeSet, folder: Path) -> None:
     root = make_set(benign=3, normal=1)
     code = f"""
-read = cache.read_image
+read = decoding.read_image
 def die(path):
     if path.name.startswith("benign (3)"):
         os.kill(os.getpid(), {signal.SIGKILL})
     return read(path)
-cache.read_image = die
+decoding.read_image = die
 cache.ImageCache(read_busi(Path({str(root)!r})), (16, 12), 3, Path({str(folder)!r}), progress=False)
 """
     process = start(code)

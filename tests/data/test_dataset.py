@@ -1,3 +1,4 @@
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -6,7 +7,7 @@ import pytest
 import torch
 
 from acsnet.config import TransformConfig
-from acsnet.data import Augmentation, CachedDataset, ImageCache, SeededSampler, build_loader, read_busi
+from acsnet.data import Augmentation, CachedDataset, ImageCache, SeededSampler, build_loader, oversample, read_busi
 
 MakeSet = Callable[..., Path]
 SIZE = (16, 12)
@@ -150,3 +151,29 @@ def test_batches(cache: ImageCache) -> None:
     assert whole[0]["image"].dtype == torch.uint8
     assert whole[0]["mask"].dtype == torch.bool
     assert [len(batch["label"]) for batch in build_loader(dataset, sampler, 4, workers=0, drop_last=True)] == [4]
+
+
+# --- oversampling ----------------------------------------------------------------------------------------------------
+
+
+def test_oversampling_factors_by_hand() -> None:
+    labels = ["benign"] * 10 + ["malignant"] * 4 + ["normal"] * 3
+    chosen = Counter(labels[index] for index in oversample(labels))
+    # 10 / 4 rounds to 2, 10 / 3 to 3.
+    assert chosen == {"benign": 10, "malignant": 8, "normal": 9}
+
+
+def test_every_image_of_a_class_is_repeated_equally_often() -> None:
+    labels = ["a"] * 7 + ["b"] * 2
+    times = Counter(oversample(labels))
+    assert {times[index] for index in range(7)} == {1}
+    # 3.5 rounds to the even 4.
+    assert {times[index] for index in (7, 8)} == {4}
+
+
+def test_balanced_classes_are_not_oversampled() -> None:
+    assert oversample(["a", "b", "b", "a"]) == [0, 1, 2, 3]
+
+
+def test_oversampling_without_images() -> None:
+    assert oversample([]) == []

@@ -67,7 +67,7 @@ def test_what_a_table_has_of_other_classes_is_logged(
         load_records(DataConfig(records=table), progress=False)
         assert caplog.messages == []
         load_records(DataConfig(records=table, classes=("benign",)), progress=False)
-    assert caplog.messages == [f"left out of {table}, not in data.classes: {{'malignant': 3, 'normal': 1}}"]
+    assert caplog.messages == [f"skipped in {table}, not in data.classes: {{'malignant': 3, 'normal': 1}}"]
 
 
 def test_a_broken_image_of_another_class_is_not_looked_at(make_set: MakeSet, tmp_path: Path) -> None:
@@ -83,14 +83,14 @@ def test_a_broken_image_of_another_class_is_not_looked_at(make_set: MakeSet, tmp
 def test_a_table_without_the_classes(make_set: MakeSet, tmp_path: Path) -> None:
     table = table_of(make_set(benign=2), tmp_path / "records.csv")
     message = (
-        r"records\.csv has no records of the classes malignant, normal, only 2 benign: set data\.classes, or say what "
-        r"they are by data\.class_map=\{label: class\}"
+        r"records\.csv has no records of the classes malignant, normal, only 2 benign: set data\.classes, or map "
+        r"the labels by data\.class_map=\{label: class\}"
     )
     with pytest.raises(DataError, match=message):
         load_records(DataConfig(records=table, classes=("malignant", "normal")), progress=False)
 
 
-def test_missing_masks_and_broken_files_are_told_together(make_set: MakeSet) -> None:
+def test_missing_masks_and_broken_files_are_listed_together(make_set: MakeSet) -> None:
     root = make_set(benign=3, malignant=1)
     (root / "benign" / "benign (1)_mask.png").unlink()
     (root / "benign" / "benign (2).png").unlink()
@@ -143,7 +143,7 @@ def test_every_table_says_what_is_left_out(make_set: MakeSet, tmp_path: Path, ca
     two = table_of(make_set("two", first_id=10, benign=1, normal=3), tmp_path / "two.csv", "two")
     with caplog.at_level(logging.INFO, "acsnet"):
         load(one, two, classes=["benign"])
-    assert caplog.messages == [f"left out of {two}, not in data.classes: {{'normal': 3}}"]
+    assert caplog.messages == [f"skipped in {two}, not in data.classes: {{'normal': 3}}"]
 
 
 def test_a_root_of_another_set(tmp_path: Path) -> None:

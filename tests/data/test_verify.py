@@ -132,7 +132,7 @@ def test_no_records() -> None:
 
 
 def broken_set(root: Path) -> dict[str, str]:
-    """Break files of a set; give what is said of each."""
+    """Break files of a dataset, and return the expected message of each."""
     image = root / "benign" / "benign (1).png"
     image.write_bytes(image.read_bytes()[:100])
     (root / "benign" / "benign (2).png").write_bytes(b"")
@@ -161,7 +161,7 @@ def test_all_broken_files_are_listed_at_once(make_set: MakeSet) -> None:
     assert f"there is no image {root}/malignant/malignant (1).png" in lines[3]
 
 
-def test_all_that_is_wrong_with_one_record(make_set: MakeSet) -> None:
+def test_all_problems_of_one_record_are_listed(make_set: MakeSet) -> None:
     root = make_set(benign=1)
     folder = root / "benign"
     shutil.copy(folder / "benign (1)_mask.png", folder / "benign (1)_mask_1.png")
@@ -182,7 +182,7 @@ def test_one_problem_is_one_line(make_set: MakeSet) -> None:
         verify(records)
 
 
-def test_what_is_known_already_is_listed_first(make_set: MakeSet) -> None:
+def test_known_problems_are_listed_first(make_set: MakeSet) -> None:
     records = read_busi(make_set(benign=2))
     records[1].image.write_bytes(b"")
     message = r"2 problems:\n  x\.png has no mask\n  .*benign \(2\)\.png cannot be read"
@@ -192,7 +192,7 @@ def test_what_is_known_already_is_listed_first(make_set: MakeSet) -> None:
         verify_records(records[:1], progress=False, problems=["x.png has no mask"])
 
 
-def test_a_sound_set_is_verified_without_a_word(make_set: MakeSet, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_valid_dataset_is_verified_without_messages(make_set: MakeSet, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG, "acsnet"):
         verify(read_busi(make_set(benign=3, malignant=2, normal=2)))
     assert caplog.messages == []

@@ -1,7 +1,7 @@
-"""A worker for tests, run in a process of its own: each job counts to ten in a file, resuming where it was.
+"""A worker for tests in its own process: each job counts to ten in a file, and can be resumed.
 
-Called with the names ``url``, ``study``, ``jobs`` and ``folder`` given. Each attempt adds a letter to ``JOB.started``
-and, where it comes to its end, to ``JOB.finished``.
+It is run with the names ``url``, ``study``, ``jobs`` and ``folder``. Each attempt adds a letter to ``JOB.started`` and,
+if it ends, to ``JOB.finished``.
 """
 
 import time
@@ -37,12 +37,12 @@ def main(values: dict[str, Any]) -> None:
     with lock_folder(folder):
         queue = JobQueue(open_storage(values["url"], heartbeat=1), values["study"])
 
-    def do(job: str, claim: Claim) -> float:
+    def run_job(job: str, claim: Claim) -> float:
         score = count(folder, job, claim)
         append(folder / f"{job}.finished")
         return score
 
-    failures = run_worker(queue, lambda _: {job: {} for job in values["jobs"]}, do)
+    failures = run_worker(queue, lambda _: {job: {} for job in values["jobs"]}, run_job)
     assert not failures
 
 

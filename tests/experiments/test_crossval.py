@@ -139,7 +139,7 @@ def test_a_file_in_place_of_the_folder_is_an_error(tmp_path: Path, configs: dict
         CrossValidation(tmp_path / "file", configs)
 
 
-def test_a_fold_that_fails_is_told_of_and_the_rest_is_done(
+def test_a_failed_fold_is_reported_and_the_rest_is_done(
     tmp_path: Path, configs: dict[str, Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from acsnet.training import Trainer
@@ -158,7 +158,7 @@ def test_a_fold_that_fails_is_told_of_and_the_rest_is_done(
     assert not (tmp_path / "run" / "plain" / "ensemble.safetensors").exists()
     monkeypatch.undo()
     again = CrossValidation(tmp_path / "run", {"plain": configs["plain"]}, progress=False)
-    assert again.run() == {}, "both configurations, although one was named: the plan is the folder's"
+    assert again.run() == {}, "both configurations, although one was named: the plan belongs to the folder"
     assert (tmp_path / "run" / "alone" / "ensemble.safetensors").is_file()
 
 
@@ -166,7 +166,7 @@ def test_a_fold_that_fails_is_told_of_and_the_rest_is_done(
 def test_trainings_killed_at_random_end_as_if_undisturbed(
     tmp_path: Path, configs: dict[str, Config], small: dict[str, Any]
 ) -> None:
-    """Real workers are killed and replaced: the weights are those of a quiet run, bit for bit."""
+    """Real workers are killed and replaced: the weights are those of an undisturbed run, bit for bit."""
     epochs = ["training.epochs=12"]
     quiet = {name: build_config(config.to_dict(), epochs, name) for name, config in configs.items()}
     assert CrossValidation(tmp_path / "quiet", quiet, progress=False).run() == {}
@@ -188,9 +188,9 @@ def test_trainings_killed_at_random_end_as_if_undisturbed(
 
     workers = [start(), start()]
     for _ in range(5):
-        begun = time.monotonic()
-        # A worker takes a while to begin; then at any moment.
-        while not list((tmp_path / "run").rglob("history.csv")) or time.monotonic() - begun < 4:
+        started_at = time.monotonic()
+        # A worker takes a while to start; then it is killed at a random time.
+        while not list((tmp_path / "run").rglob("history.csv")) or time.monotonic() - started_at < 4:
             time.sleep(0.1)
         time.sleep(chance.uniform(0, 5))
         victim = workers.pop(chance.randrange(len(workers)))

@@ -52,32 +52,32 @@ def test_other_values_under_a_planned_name_are_refused(
     write_plan(tmp_path, extend_plan(tmp_path, {"plain": configs["plain"]})[0])
     other = build_config(small, ["training.epochs=3"], "plain")
     with pytest.raises(
-        RunError, match=r"has the configuration plain with other values: training.epochs \(2 -> 3\); go"
+        RunError, match=r"has the configuration plain with other values: training.epochs \(2 -> 3\); resume"
     ):
         extend_plan(tmp_path, {"plain": other})
 
 
 def test_a_single_split_is_refused(tmp_path: Path, small: dict[str, Any]) -> None:
     single = build_config(small, ["data.folds={test: 0.2, count: null, index: null}"], "single")
-    with pytest.raises(ConfigError, match=r"single: data.folds.test is one single split: set data.folds.count for a c"):
+    with pytest.raises(ConfigError, match=r"single: data.folds.test is a single split: set data.folds.count for a c"):
         extend_plan(tmp_path, {"single": single})
     listed = build_config(small, ["data.split_file=split.csv"], "listed")
     with pytest.raises(
-        ConfigError, match=r"listed: data.split_file is one single split: set it to null for a cross-valid"
+        ConfigError, match=r"listed: data.split_file is a single split: set it to null for a cross-valid"
     ):
         extend_plan(tmp_path, {"listed": listed})
 
 
 def test_other_numbers_of_folds_are_refused(tmp_path: Path, configs: dict[str, Config], small: dict[str, Any]) -> None:
     three = build_config(small, ["data.folds.count=3"], "three")
-    with pytest.raises(ConfigError, match=r"three: data.folds.count is 3, the other configurations' is 2"):
+    with pytest.raises(ConfigError, match=r"three: data.folds.count is 3, but 2 in the other configurations"):
         extend_plan(tmp_path, {"plain": configs["plain"], "three": three})
 
 
 def test_a_folder_with_something_else_is_refused(tmp_path: Path, configs: dict[str, Config]) -> None:
     (tmp_path / "thesis.docx").write_text("")
     with pytest.raises(
-        RunError, match=r"exists already and holds no cross-validation: choose another folder by --work"
+        RunError, match=r"exists already and does not contain a cross-validation: choose another folder by --work"
     ):
         extend_plan(tmp_path, configs)
 

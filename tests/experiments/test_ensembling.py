@@ -49,7 +49,7 @@ def test_the_folds_become_one_model(tmp_path: Path) -> None:
 
 
 def test_no_member_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"an ensemble has no members: give one checkpoint at least"):
+    with pytest.raises(InputError, match=r"an ensemble has no members: name at least one checkpoint"):
         save_ensemble(tmp_path / "x.safetensors", [], {}, {})
 
 

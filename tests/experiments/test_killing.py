@@ -1,4 +1,4 @@
-"""Workers killed at random: no job is lost, and none that is done is done again."""
+"""Workers killed at random: no job is lost, and no finished job is repeated."""
 
 import multiprocessing
 import os
@@ -34,12 +34,12 @@ POSTGRES = next(
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
-    """The address of a PostgreSQL server of its own."""
+    """Start a PostgreSQL server and return its address."""
     if POSTGRES is None:
         pytest.skip("PostgreSQL is not installed: no initdb on the path")
     pytest.importorskip("psycopg")
     folder, data = Path(POSTGRES).resolve().parent, tmp_path / "postgres"
-    # It refuses to run as root.
+    # PostgreSQL refuses to run as root.
     user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
     if user and "postgres" not in {entry.pw_name for entry in pwd.getpwall()}:
         pytest.skip("PostgreSQL does not run as root, and there is no user postgres")
@@ -64,9 +64,9 @@ def server(tmp_path: Path) -> Iterator[str]:
 
 
 def kill_workers_at_random(url: str, folder: Path) -> int:
-    """Run workers, kill some, replace them, and wait for the rest; gives how many were killed."""
+    """Run workers, kill some, replace them, wait for the rest, and return the number of killed workers."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["acsnet.evaluation.jobs", "optuna", "sqlalchemy"])
+    context.set_forkserver_preload(["acsnet.experiments", "optuna", "sqlalchemy"])
     names = {"url": url, "study": "test", "jobs": JOBS, "folder": str(folder)}
     chance = random.Random(0)
 
@@ -79,7 +79,7 @@ def kill_workers_at_random(url: str, folder: Path) -> int:
     killed = 0
     deadline = time.monotonic() + 120
     while any(worker.is_alive() for worker in workers):
-        assert time.monotonic() < deadline, "the workers did not come to an end"
+        assert time.monotonic() < deadline, "the workers did not end"
         time.sleep(chance.uniform(0.1, 0.6))
         victim = chance.choice(workers)
         if killed < KILLS and any(folder.glob("*.started")) and victim.is_alive():
@@ -101,12 +101,12 @@ def check(url: str, folder: Path) -> None:
     assert not [trial for trial in trials if trial.state.name in ("RUNNING", "WAITING")]
     for job in JOBS:
         assert (folder / f"{job}.state").read_text() == "10"
-        # A worker may be killed when its job is finished and the database does not know yet.
+        # A worker may be killed after its job is finished and before the database is updated.
         finished = len((folder / f"{job}.finished").read_text())
         attempts = len((folder / f"{job}.started").read_text())
         assert 1 <= finished <= attempts
     started = sum(len((folder / f"{job}.started").read_text()) for job in JOBS)
-    assert started <= len(JOBS) + killed, "only what a killed worker held was begun again"
+    assert started <= len(JOBS) + killed, "only jobs of killed workers were started again"
 
 
 @pytest.fixture(autouse=True)

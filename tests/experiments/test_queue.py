@@ -36,21 +36,21 @@ def test_jobs_are_done_in_order(queue: JobQueue) -> None:
     queue.add({"b": {}, "a": {}, "c": {}})
     seen = []
     while "waiting" in queue.states().values():
-        queue.take(lambda job, _: float(not seen.append(job)))
+        queue.run_next(lambda job, _: float(not seen.append(job)))
     assert seen == ["b", "a", "c"]
     assert queue.done() == {"a", "b", "c"}
 
 
 def test_a_job_is_added_once(queue: JobQueue, url: str) -> None:
     queue.add({"a": {}, "b": {}})
-    queue.take(nothing)
+    queue.run_next(nothing)
     queue.add({"a": {}, "b": {}})
     assert queue.states() == {"a": "done", "b": "waiting"}
     assert attempts(url, "WAITING") == 1
 
 
-def test_nothing_waits_nothing_is_done(queue: JobQueue) -> None:
-    queue.take(lambda job, _: pytest.fail(f"{job} was never added"))
+def test_without_waiting_jobs_nothing_is_run(queue: JobQueue) -> None:
+    queue.run_next(lambda job, _: pytest.fail(f"{job} was never added"))
     assert queue.states() == {}
 
 
@@ -59,11 +59,11 @@ def test_an_error_of_the_job_is_kept_and_the_job_can_be_tried_again(queue: JobQu
         raise RunError("the loss became nan")
 
     queue.add({"a": {}})
-    queue.take(fail)
+    queue.run_next(fail)
     assert queue.states() == {"a": "failed"}
     assert queue.errors() == {"a": "the loss became nan"}
     queue.add({"a": {}})
-    queue.take(nothing)
+    queue.run_next(nothing)
     assert queue.states() == {"a": "done"}
     assert queue.errors() == {}
 
@@ -74,7 +74,7 @@ def test_an_error_of_the_program_is_raised(queue: JobQueue) -> None:
 
     queue.add({"a": {}})
     with pytest.raises(ZeroDivisionError, match="a fault"):
-        queue.take(fail)
+        queue.run_next(fail)
     assert queue.states() == {"a": "lost"}
     assert queue.errors() == {}
 
@@ -85,10 +85,10 @@ def test_a_job_that_a_worker_gave_up_is_done_by_the_others(queue: JobQueue) -> N
 
     queue.add({"a": {}, "b": {}})
     with pytest.raises(KeyboardInterrupt):
-        queue.take(interrupt)
+        queue.run_next(interrupt)
     seen = []
-    # Not at once, as a worker that starts would: one that is at work already.
-    queue.take(lambda job, _: float(not seen.append(job)))
+    # The next job first, as a worker that is already running does.
+    queue.run_next(lambda job, _: float(not seen.append(job)))
     assert not run_worker(queue, lambda _: {"a": {}, "b": {}}, lambda job, _: float(not seen.append(job)))
     assert seen == ["b", "a"]
 
@@ -99,19 +99,19 @@ def test_a_trial_that_is_pruned_is_done(queue: JobQueue) -> None:
         raise optuna.TrialPruned
 
     queue.add({"a": {}})
-    queue.take(prune)
+    queue.run_next(prune)
     assert queue.states() == {"a": "done"}
     assert queue.results()["a"].intermediate_values == {1: 0.25}
 
 
 def test_fixed_parameters_reach_the_trial(queue: JobQueue) -> None:
     queue.add({"a": {"rate": 0.5}})
-    queue.take(lambda _, claim: claim.trial.suggest_float("rate", 0.0, 1.0))
+    queue.run_next(lambda _, claim: claim.trial.suggest_float("rate", 0.0, 1.0))
     assert queue.results()["a"].value == 0.5
 
 
 def test_two_attempts_at_one_job_count_once_and_neither_is_left_waiting(queue: JobQueue, url: str) -> None:
-    # As two workers leave it that queue the job of a third at the same moment.
+    # The state after two workers queued the job of a third one at the same time.
     study = optuna.load_study(study_name="test", storage=url)
     for _ in range(2):
         study.enqueue_trial({}, user_attrs={"job": "a"})
@@ -123,23 +123,24 @@ def test_two_attempts_at_one_job_count_once_and_neither_is_left_waiting(queue: J
 
 
 def silent_worker(url: str) -> Claim:
-    """Claims the first job, gives one sign of life and dies."""
+    """Claim the first job, send one heartbeat and die."""
     storage = open_storage(url, heartbeat=1)
     with pytest.warns(UserWarning, match="Heartbeat of storage is supposed to be used with"):
         trial = optuna.load_study(study_name="test", storage=storage).ask()
-    storage.record_heartbeat(trial._trial_id)
-    return Claim(storage, trial)
+    study_id = storage.get_study_id_from_name("test")
+    storage.record_heartbeat(storage.get_trial_id_from_study_id_trial_number(study_id, trial.number))
+    return Claim(trial)
 
 
 @pytest.fixture
 def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker is taken for dead after a second of silence, and a test in which nobody does so fails."""
+    """Count a worker as dead after a second, and fail a test that waits for longer."""
     polls = 0
 
     def sleep(seconds: float) -> None:
         nonlocal polls
         polls += 1
-        assert polls < 150, "the job of a dead worker was not given up"
+        assert polls < 150, "the job of a dead worker was not queued again"
         time.sleep(seconds)
 
     monkeypatch.setattr("acsnet.experiments.worker.sleep", sleep)
@@ -157,19 +158,19 @@ def test_the_job_of_a_worker_that_died_is_done_by_another(url: str) -> None:
     seen = []
     failures = run_worker(queue, lambda _: {"a": {}, "b": {}}, lambda job, _: float(not seen.append(job)))
     assert not failures
-    assert seen == ["b", "a"], "what waits comes first, what was lost after it"
+    assert seen == ["b", "a"], "waiting jobs come before lost ones"
     with pytest.raises(JobTakenOver):
         dead.check()
 
 
 @pytest.mark.usefixtures("no_patience")
-def test_a_worker_that_died_before_its_first_sign_of_life_holds_nothing(url: str) -> None:
+def test_a_worker_that_died_before_its_first_heartbeat_holds_nothing(url: str) -> None:
     queue = JobQueue(open_storage(url, heartbeat=1), "test")
     queue.add({"a": {}})
-    queue.take(lambda *_: 0.0)
+    queue.run_next(lambda *_: 0.0)
     queue.add({"b": {}, "c": {}})
-    # Another worker has looked at the queue, claims and dies at once.
-    queue.take(lambda *_: 0.0)
+    # Another worker has read the queue, claims a job and dies at once.
+    queue.run_next(lambda *_: 0.0)
     with pytest.warns(UserWarning, match="Heartbeat of storage is supposed to be used with"):
         optuna.load_study(study_name="test", storage=open_storage(url, heartbeat=1)).ask()
     assert queue.states()["c"] == "running"
@@ -179,23 +180,20 @@ def test_a_worker_that_died_before_its_first_sign_of_life_holds_nothing(url: str
 
 
 @pytest.mark.usefixtures("no_patience")
-def test_a_worker_that_was_silent_for_too_long_stops_and_goes_on_with_other_jobs(
-    url: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_worker_without_heartbeats_stops_its_job_and_runs_others(url: str, caplog: pytest.LogCaptureFixture) -> None:
     queue = JobQueue(open_storage(url, heartbeat=1), "test")
     queue.add({"a": {}})
 
     def stall(job: str, claim: Claim) -> float:
-        # The others have closed this attempt; the database knows.
-        study = optuna.load_study(study_name="test", storage=url)
-        study._storage.set_trial_state_values(claim.trial._trial_id, optuna.trial.TrialState.FAIL)
+        # Another worker has closed this attempt in the database.
+        optuna.load_study(study_name="test", storage=url).tell(claim.trial.number, state=optuna.trial.TrialState.FAIL)
         claim.check()
         pytest.fail("the check let it pass")
 
-    queue.take(stall)
-    assert "another worker has taken the job over" in caplog.text
+    queue.run_next(stall)
+    assert "another worker has taken over the job" in caplog.text
     queue.add({"a": {}})
-    queue.take(nothing)
+    queue.run_next(nothing)
     assert queue.states() == {"a": "done"}
 
 
@@ -221,7 +219,7 @@ def test_a_failed_job_is_tried_once_a_call(queue: JobQueue) -> None:
     assert seen == ["a", "b", "a", "b"]
 
 
-def test_waiting_is_said_once(url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_is_logged_once(url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("acsnet.experiments.storage._MISSED_HEARTBEATS", 1)
     monkeypatch.setattr("acsnet.experiments.worker._POLL_SECONDS", 0.2)
     caplog.set_level("INFO", logger="acsnet")
@@ -231,4 +229,4 @@ def test_waiting_is_said_once(url: str, caplog: pytest.LogCaptureFixture, monkey
     started = time.monotonic()
     assert not run_worker(queue, lambda _: {"a": {}}, nothing)
     assert time.monotonic() - started > 0.5
-    assert caplog.text.count("waiting for other workers at a") == 1
+    assert caplog.text.count("waiting for other workers, which run a") == 1

@@ -11,7 +11,7 @@ from acsnet.experiments.storage import open_storage
 
 
 def test_a_heartbeat_below_a_second_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"the heartbeat is 0 seconds: it has to be a whole number of at least 1"):
+    with pytest.raises(InputError, match=r"the heartbeat is 0 seconds: it must be an integer of at least 1"):
         open_storage(f"sqlite:///{tmp_path}/queue.sqlite3", heartbeat=0)
 
 
@@ -22,13 +22,13 @@ def test_an_address_of_no_database_is_one_clear_line(url: str) -> None:
 
 
 def test_a_folder_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"the storage sqlite:.*missing.* does not answer: .*unable to open database"):
+    with pytest.raises(RunError, match=r"the storage sqlite:.*missing.* does not respond: .*unable to open database"):
         open_storage(f"sqlite:///{tmp_path}/missing/queue.sqlite3")
 
 
 @pytest.mark.skipif(importlib.util.find_spec("psycopg") is None, reason="psycopg is not installed")
 def test_a_server_that_is_not_there_is_one_clear_line() -> None:
-    with pytest.raises(RunError, match=r"the storage postgresql.* does not answer: .*connection"):
+    with pytest.raises(RunError, match=r"the storage postgresql.* does not respond: .*connection"):
         open_storage("postgresql+psycopg://nobody@127.0.0.1:1/nothing")
 
 
@@ -43,7 +43,7 @@ def test_a_job_is_claimed_once_by_workers_of_one_machine(tmp_path: Path) -> None
         done: list[str] = []
         barrier.wait()
         while "waiting" in queue.states().values():
-            queue.take(lambda job, _: float(not done.append(job)))
+            queue.run_next(lambda job, _: float(not done.append(job)))
         return done
 
     with ThreadPoolExecutor(6) as pool:

@@ -72,10 +72,10 @@ def test_again_nothing_is_trained(finished: Path, base: Config) -> None:
     assert {path: path.stat().st_mtime_ns for path in times} == times
 
 
-def test_hopeless_trials_are_ended_early(tmp_path: Path, base: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_poor_trials_are_stopped_early(tmp_path: Path, base: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     from acsnet.training import trainer
 
-    # Trials are told apart by their rate: the lower it is, the worse the score.
+    # The score of a trial is its rate.
     def score(config: Config) -> float:
         return config.optimizer.learning_rate
 
@@ -83,7 +83,7 @@ def test_hopeless_trials_are_ended_early(tmp_path: Path, base: Config, monkeypat
 
     def rated(self: Any, *arguments: Any, **more: Any) -> None:
         original(self, *arguments, **more)
-        self.formula = lambda _: score(self.config)
+        self.selection = lambda _: score(self.config)
 
     monkeypatch.setattr(trainer.Trainer, "__init__", rated)
     grid = {"optimizer.learning_rate": {"values": [0.3, 0.2, 0.1, 0.4]}}
@@ -98,7 +98,7 @@ def test_hopeless_trials_are_ended_early(tmp_path: Path, base: Config, monkeypat
         (0.1, True, 2),
     ]
     write_sweep(sweep, {})
-    assert "0.100 (ended early)" in (tmp_path / "sweep.html").read_text()
+    assert "0.100 (stopped early)" in (tmp_path / "sweep.html").read_text()
 
 
 def test_chosen_values_are_tried_so_many_times(tmp_path: Path, base: Config) -> None:
@@ -131,7 +131,7 @@ def test_data_that_cannot_be_trained_on_is_found_first(tmp_path: Path, base: Con
 
 def test_another_search_in_the_folder_is_refused(finished: Path, base: Config) -> None:
     other = search(method="grid", parameters={"optimizer.learning_rate": {"values": [1e-3]}})
-    with pytest.raises(RunError, match=r"rates holds another search: parameters.*learning_rate.*; go on with that one"):
+    with pytest.raises(RunError, match=r"rates holds another search: parameters.*learning_rate.*; resume that one"):
         Sweep(finished, base, other)
     changed = build_config(base.to_dict(), ["training.epochs=9"], "changed")
     with pytest.raises(RunError, match=r"rates holds another search: training.epochs \(3 -> 9\)"):
@@ -147,12 +147,14 @@ def test_a_broken_plan_is_one_clear_line(tmp_path: Path, base: Config, content: 
 
 def test_a_folder_with_something_else_is_refused(tmp_path: Path, base: Config) -> None:
     (tmp_path / "config.yaml").write_text("")
-    with pytest.raises(RunError, match=r"exists already and holds no search: choose another folder by --work-dir"):
+    with pytest.raises(
+        RunError, match=r"exists already and does not contain a search: choose another folder by --work-dir"
+    ):
         Sweep(tmp_path, base, search(**GRID))
 
 
-def test_trials_that_fail_are_told_of(tmp_path: Path, base: Config) -> None:
-    # It passes every check and shows only in training: a rate at which the loss is no number.
+def test_failed_trials_are_reported(tmp_path: Path, base: Config) -> None:
+    # A rate that passes every check, but gives a loss of NaN in training.
     rates = {"optimizer.learning_rate": {"values": [1e-3, 1e30]}}
     sweep = Sweep(tmp_path, base, search(method="grid", parameters=rates), progress=False)
     failures = sweep.run()

@@ -47,7 +47,7 @@ def test_the_protocol_in_words(trained: list[Network]) -> None:
 def test_a_listed_split_and_the_last_epoch_in_words(trained: list[Network]) -> None:
     assert trained[0].config is not None
     config = build_config(
-        trained[0].config.to_dict(), ["data.split_file=listed.csv", "training.selection=epoch"], "test"
+        trained[0].config.to_dict(), ["data.split_file=listed.csv", "training.selection={epoch: 1}"], "test"
     )
     network = replace(trained[0], trainings=(replace(trained[0].trainings[0], config=config),))
     rows = dict(protocol_rows([network]))

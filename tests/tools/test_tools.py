@@ -288,7 +288,7 @@ def test_curate_continues_with_broken_images(
     (root / "benign" / "benign (2)_mask.png").unlink()
     status, output, errors = invoke("curate", root, "--out", tmp_path / "out", "--policy", "drop-all")
     assert status == 0, errors
-    assert "is not whole" in caplog.text
+    assert "is incomplete" in caplog.text
     assert "benign (2).png has no mask" in caplog.text
     assert "1 with unreadable: image or mask that cannot be read" in output
     assert "curated (drop-all): 35 of 36 images" in output

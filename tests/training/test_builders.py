@@ -8,20 +8,13 @@ import torch
 
 import acsnet
 from acsnet.config import Config, DataConfig, FoldsConfig, build_config
-from acsnet.data import Record, Split, describe_split, load_records
-from acsnet.errors import ConfigError
+from acsnet.data import Record, Split, describe_split, images, load_cached_records
+from acsnet.errors import ConfigError, RunError
 from acsnet.losses import class_weights_from_counts, focal_alpha_from_counts
 from acsnet.models import _registry
-from acsnet.training.builders import (
-    TrainingData,
-    build_loaders,
-    build_multi_task_loss,
-    build_network,
-    load_training_data,
-    log_split,
-    network_arguments,
-    prepare_training,
-)
+from acsnet.training import RunFolder, Trainer, prepare_training
+from acsnet.training.builders import build_augmentation, build_loss, build_model, model_arguments
+from acsnet.training.data import TrainingData, build_data, build_loaders, log_split
 
 
 def make_config(settings: dict[str, Any], *overrides: str) -> Config:
@@ -29,7 +22,9 @@ def make_config(settings: dict[str, Any], *overrides: str) -> Config:
 
 
 def load(config: Config) -> TrainingData:
-    return load_training_data(config, load_records(config.data, progress=False))
+    channels = config.model.in_channels
+    augmentation = build_augmentation(config.augmentation, config.data.image_size, channels)
+    return build_data(config.data, load_cached_records(config.data, channels, progress=False), augmentation)
 
 
 def test_oversampled_epoch_is_balanced_and_validation_is_not(tiny_settings: dict[str, Any]) -> None:
@@ -39,7 +34,7 @@ def test_oversampled_epoch_is_balanced_and_validation_is_not(tiny_settings: dict
     trained = Counter(record.label for record in data.split.train)
     factors = {label: round(max(trained.values()) / count) for label, count in trained.items()}
     assert data.class_counts(config.data.classes) == [trained[c] * factors[c] for c in config.data.classes]
-    loaders = build_loaders(config, data, progress=False)
+    loaders = build_loaders(data, config.data, config.training)
     assert len(loaders.sampler) == len(data.drawn)
     assert len(loaders.val_dataset) == len(data.split.val)
 
@@ -64,7 +59,7 @@ def test_balanced_weights_come_from_the_class_counts(
     name = config.loss.classification[0].name
     key = next(iter(config.loss.classification[0].arguments))
     by_hand = acsnet.losses.build_loss("classification", [(name, 1.0, {key: expected.tolist()})])
-    built = build_multi_task_loss(config.loss, ("classification",), [6, 3, 1])
+    built = build_loss(config.loss, ("classification",), [6, 3, 1])
     logits, labels = torch.randn(8, 3), torch.tensor([0, 1, 2, 0, 1, 2, 2, 2])
     result = built(acsnet.MultiTaskOutput(None, logits), None, labels)
     torch.testing.assert_close(result.total, by_hand(logits, labels))
@@ -88,16 +83,16 @@ def _needs_normal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_needs_normal")
-def test_network_is_told_which_class_is_normal(tiny_settings: dict[str, Any]) -> None:
+def test_a_model_that_needs_it_gets_the_index_of_the_normal_class(tiny_settings: dict[str, Any]) -> None:
     settings = {**tiny_settings, "model": {"name": "needs_normal"}}
     config = make_config(settings, "data.classes=[normal, benign, malignant]")
-    assert network_arguments(config)["normal_index"] == 0
-    assert build_network(config).normal_index == 0
+    assert model_arguments(config.model, config.data.classes)["normal_index"] == 0
+    assert build_model(config.model, config.data.classes).normal_index == 0
     without = make_config(settings, "data.classes=[benign, malignant]")
     with pytest.raises(
         ConfigError, match=r"model needs_normal needs a class 'normal', data\.classes has benign, malig"
     ):
-        build_network(without)
+        build_model(without.model, without.data.classes)
 
 
 def test_batch_larger_than_the_epoch(tiny_settings: dict[str, Any]) -> None:
@@ -129,3 +124,33 @@ def test_what_is_logged_of_the_split(grouped: bool, group: str, caplog: pytest.L
     expected = [("INFO", describe_split(split, ["benign"]))]
     expected += [("WARNING", warning)] if group and not grouped else []
     assert [(log.levelname, log.getMessage()) for log in caplog.records] == expected
+
+
+def test_preparing_and_training_are_two_steps(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
+    prepared = prepare_training(make_config(tiny_settings, "training.epochs=1"), progress=False)
+    assert not list(tmp_path.iterdir()), "preparing writes no run folder"
+    trainer = Trainer(prepared, RunFolder(tmp_path / "run"), progress=False)
+    assert trainer.data is prepared.data
+    assert not (tmp_path / "run").exists()
+    assert trainer.fit() == tmp_path / "run" / "best.safetensors"
+    with pytest.raises(RunError, match="exists already and is never overwritten"):
+        Trainer(prepared, RunFolder(tmp_path / "run"), progress=False)
+
+
+def test_folds_share_the_decoded_images(
+    tiny_settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the jobs of a cross-validation do: each file is decoded by the first one only."""
+    decoded: Counter[str] = Counter()
+    open_image = images._open
+
+    def count(path: Path, load: bool = True) -> Any:
+        decoded[str(path)] += load
+        return open_image(path, load)
+
+    monkeypatch.setattr(images, "_open", count)
+    for fold in (0, 1):
+        config = make_config(tiny_settings, f"data.cache={tmp_path}", f"data.folds.index={fold}")
+        prepare_training(config, progress=False)
+        assert set(decoded.values()) == {1}
+        assert len(decoded) == len(list(Path(tiny_settings["data"]["root"]).rglob("*.png")))

@@ -91,7 +91,7 @@ def test_the_commit_of_a_checkout(module: Path) -> None:
     git(module.parent, "add", ".")
     git(module.parent, "commit", "--quiet", "--message", "second")
     git(module.parent, "tag", "v2")
-    assert commit_of() == git(module.parent, "rev-parse", "HEAD"), "the whole hash, whatever tags there are"
+    assert commit_of() == git(module.parent, "rev-parse", "HEAD"), "the full hash, regardless of tags"
     module.write_text("other code")
     assert commit_of() == git(module.parent, "rev-parse", "HEAD") + "+changes"
 

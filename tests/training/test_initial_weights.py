@@ -76,7 +76,7 @@ def test_a_training_starts_from_them(
     config = build_config(tiny_settings, overrides, "test")
     run = tmp_path / "run"
     with caplog.at_level(logging.INFO, "acsnet"):
-        trainer = Trainer(config, run, progress=False)
+        trainer = Trainer.from_config(config, run, progress=False)
         weights = read_weights(best)
         assert all(torch.equal(value, weights[key]) for key, value in trainer.network.state_dict().items())
         trainer.fit()
@@ -90,7 +90,7 @@ def test_a_training_starts_from_them(
     assert read_metadata(run / "best.safetensors").config["model"]["initial_weights"] is None
     # A resumed run does not need them.
     best.unlink()
-    again = Trainer(load_config(run / "config.yaml"), run, resume=True, progress=False)
+    again = Trainer.from_config(load_config(run / "config.yaml"), run, resume=True, progress=False)
     assert again.epoch == 1
 
 
@@ -98,4 +98,4 @@ def test_a_missing_file_matters_until_the_training_has_begun(tiny_settings: dict
     config = build_config(tiny_settings, [f"model.initial_weights={tmp_path / 'none.safetensors'}"], "test")
     with pytest.raises(CheckpointError, match=r"there is no checkpoint .*none\.safetensors"):
         prepare_training(config, progress=False)
-    prepare_training(config, progress=False, begun=True)
+    prepare_training(config, progress=False, resuming=True)

@@ -34,7 +34,7 @@ def test_the_mean_is_of_the_steps_that_are_read() -> None:
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_a_loss_that_is_not_finite_is_told_of_in_the_next_step(value: float) -> None:
+def test_a_loss_that_is_not_finite_is_reported_in_the_next_step(value: float) -> None:
     watch = LossWatch(CPU, values=1)
     watch.add(torch.tensor(1.0))
     watch.add(torch.tensor(value))
@@ -44,7 +44,7 @@ def test_a_loss_that_is_not_finite_is_told_of_in_the_next_step(value: float) -> 
     assert str(caught.value.value) == str(value)
 
 
-def test_the_last_step_is_told_of_at_the_end() -> None:
+def test_the_last_step_is_reported_at_the_end() -> None:
     watch = LossWatch(CPU, values=1)
     watch.add(torch.tensor(math.nan))
     with pytest.raises(NotFiniteError, match="the loss of step 1 is nan"):

@@ -12,7 +12,7 @@ from acsnet.training.optimization import Schedule, build_optimizer
 RATE = 0.1
 
 
-class Balance(nn.Module):
+class LearnedScales(nn.Module):
     """A loss that learns two scales."""
 
     def __init__(self) -> None:
@@ -21,8 +21,9 @@ class Balance(nn.Module):
 
 
 def make_schedule(epochs: int, **settings: Any) -> tuple[Schedule, torch.optim.Optimizer]:
-    optimizer = torch.optim.SGD([{"params": [nn.Parameter(torch.ones(1))]}, {"params": [nn.Parameter(torch.ones(1))]}])
-    return Schedule(optimizer, ScheduleConfig(**settings), RATE, epochs), optimizer
+    groups = [{"params": [nn.Parameter(torch.ones(1))]} for _ in range(2)]
+    optimizer = torch.optim.SGD(groups, lr=RATE)
+    return Schedule(optimizer, ScheduleConfig(**settings), epochs), optimizer
 
 
 def rate_of(optimizer: torch.optim.Optimizer) -> float:
@@ -32,7 +33,7 @@ def rate_of(optimizer: torch.optim.Optimizer) -> float:
 
 
 def rates(epochs: int, scores: list[float] | None = None, **settings: Any) -> list[float]:
-    """The rate of each epoch as a fraction of the full one; ``scores`` are those of the epochs in their order."""
+    """Return the rate of each epoch as a fraction of the full one; ``scores`` are those of the epochs in order."""
     schedule, optimizer = make_schedule(epochs, **settings)
     found = []
     for epoch in range(epochs):
@@ -58,7 +59,7 @@ def test_the_published_cosine_ends_at_a_tenth() -> None:
 
 
 def test_poly_by_hand() -> None:
-    """What is left of the way, 1, 3/4, 1/2, 1/4, 0, to the power of 2, between 1 and 0.2."""
+    """The remaining fraction, 1, 3/4, 1/2, 1/4, 0, to the power of 2, scaled to 1 to 0.2."""
     expected = [1.0, 0.2 + 0.8 * 0.5625, 0.2 + 0.8 * 0.25, 0.2 + 0.8 * 0.0625, 0.2]
     assert rates(5, name="poly", power=2.0, final_fraction=0.2) == pytest.approx(expected, rel=1e-12)
 
@@ -93,8 +94,8 @@ def test_plateau_by_hand() -> None:
 
 
 @pytest.mark.parametrize("score", [0.5, 0.0, -2.0, -math.inf, math.nan])
-def test_a_plateau_is_one_whatever_the_sign_of_the_score(score: float) -> None:
-    """A selection of -loss that stands still is no progress."""
+def test_a_plateau_is_detected_for_any_sign_of_the_score(score: float) -> None:
+    """A constant score of -loss is a plateau."""
     found = rates(4, [score] * 4, name="plateau", factor=0.5, patience=1, final_fraction=0.1)
     first = 1 if score == -math.inf or math.isnan(score) else 0
     assert found == ([1.0, 1.0, 0.5, 0.5] if first else [1.0, 1.0, 1.0, 0.5])
@@ -112,7 +113,7 @@ def test_a_plateau_begins_after_the_warm_up() -> None:
 
 
 @pytest.mark.parametrize("name", ["cosine", "plateau"])
-def test_a_resumed_schedule_goes_on_where_it_was(name: str) -> None:
+def test_a_resumed_schedule_continues(name: str) -> None:
     scores = [0.5, 0.4, 0.3, 0.2, 0.1, 0.0]
     settings = {"name": name, "factor": 0.5, "patience": 2, "warmup_epochs": 1}
     whole = rates(6, scores, **settings)
@@ -131,7 +132,7 @@ def test_a_resumed_schedule_goes_on_where_it_was(name: str) -> None:
 
 
 def test_the_state_is_of_plain_values() -> None:
-    """So that last.pt is read without unpickling objects."""
+    """last.pt is read without unpickling objects."""
     schedule, _ = make_schedule(3, name="plateau")
     schedule.step(1, 0.5)
     plain = (int, float, str, bool, type(None))
@@ -166,7 +167,7 @@ def test_sgd_without_momentum_is_plain() -> None:
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
 def test_scales_that_the_loss_learns_do_not_decay(name: Any) -> None:
-    network, loss = nn.Linear(2, 2), Balance()
+    network, loss = nn.Linear(2, 2), LearnedScales()
     optimizer = build_optimizer(network, loss, OptimizerConfig(name=name, weight_decay=0.5))
     decays = [(group["weight_decay"], group["params"]) for group in optimizer.param_groups]
     assert [decay for decay, _ in decays] == [0.5, 0.0]

@@ -11,7 +11,7 @@ from acsnet.data import Record, Split, read_split_list
 from acsnet.errors import RunError
 from acsnet.training import RunFolder
 
-# One image a part.
+# One image per subset.
 SPLIT = Split(*((Record(Path(f"{part}.png"), (), "normal", part),) for part in ("train", "val", "test")))
 
 
@@ -30,7 +30,7 @@ def started(tmp_path: Path) -> RunFolder:
 
 def test_what_a_started_run_holds(started: RunFolder) -> None:
     assert sorted(path.name for path in started.path.iterdir()) == ["config.yaml", "environment.json", "split.csv"]
-    assert read_split_list(started.parts).hash == SPLIT.hash
+    assert read_split_list(started.split_list).hash == SPLIT.hash
     assert load_config(started.config) == config("optimizer.learning_rate=1e-5")
     assert json.loads(started.environment.read_text()) == {"torch": "2.4", "gpu": None}
     assert started.last == started.path / "last.pt"
@@ -38,7 +38,7 @@ def test_what_a_started_run_holds(started: RunFolder) -> None:
     assert started.tensorboard == started.path / "tensorboard"
 
 
-def test_history_is_a_row_an_epoch(started: RunFolder) -> None:
+def test_history_has_one_row_per_epoch(started: RunFolder) -> None:
     started.write_history([{"epoch": 1, "dice": 0.5}])
     started.write_history([{"epoch": 1, "dice": 0.5}, {"epoch": 2, "dice": 0.25}])
     assert started.history.read_text() == "epoch,dice\n1,0.5\n2,0.25\n"
@@ -64,26 +64,26 @@ def test_a_run_is_never_overwritten(started: RunFolder, tmp_path: Path) -> None:
         with pytest.raises(RunError) as caught:
             RunFolder(path).check_new()
         assert str(caught.value) == (
-            f"{path} exists already and is never overwritten: go on with it by --resume, or choose another folder by "
-            "--work-dir"
+            f"{path} exists already and is never overwritten: resume it by --resume, or choose another folder "
+            "by --work-dir"
         )
 
 
 # --- resuming --------------------------------------------------------------------------------------------------------
 
 
-def test_a_run_goes_on_with_its_own_configuration(started: RunFolder) -> None:
+def test_a_run_is_resumed_with_its_own_configuration(started: RunFolder) -> None:
     started.check_resume(config("optimizer.learning_rate=1e-5"))
     started.check_resume(config("optimizer.learning_rate=1e-5", "data.root=elsewhere", "data.workers=3"))
 
 
-def test_a_run_of_an_earlier_version_goes_on(started: RunFolder) -> None:
-    """It had none of the keys that were added since."""
+def test_a_run_of_an_earlier_version_is_resumed(started: RunFolder) -> None:
+    """Its configuration lacks the keys that were added since."""
     content = yaml.safe_load(started.config.read_text())
     del content["evaluation"]["test_time_augmentation"], content["evaluation"]["postprocessing"]
     started.config.write_text(yaml.safe_dump(content))
     started.check_resume(config("optimizer.learning_rate=1e-5"))
-    with pytest.raises(RunError, match=r"evaluation\.test_time_augmentation\.vertical_flip \(False -> True\); go on"):
+    with pytest.raises(RunError, match=r"evaluation\.test_time_augmentation\.vertical_flip \(False -> True\); resume"):
         started.check_resume(config("evaluation.test_time_augmentation.vertical_flip=true"))
 
 
@@ -98,7 +98,7 @@ def test_another_configuration_is_refused_and_its_keys_named(started: RunFolder)
         started.check_resume(config("optimizer.learning_rate=1e-4", "training.epochs=3"))
     assert str(caught.value) == (
         f"{started.path} was started with another configuration: optimizer.learning_rate (1e-05 -> 0.0001), "
-        "training.epochs (90 -> 3); go on with the old one, or start a new run by --work-dir"
+        "training.epochs (90 -> 3); resume it with the old one, or start a new run by --work-dir"
     )
 
 
@@ -107,7 +107,7 @@ def test_a_broken_configuration(started: RunFolder, content: bytes) -> None:
     started.config.write_bytes(content)
     with pytest.raises(RunError) as caught:
         started.check_resume(config())
-    assert str(caught.value) == f"{started.config} is broken: mend it, or start a new run by --work-dir"
+    assert str(caught.value) == f"{started.config} is broken: fix it, or start a new run by --work-dir"
 
 
 # --- the state -------------------------------------------------------------------------------------------------------
@@ -174,7 +174,8 @@ def assert_refused(folder: RunFolder) -> None:
     with pytest.raises(RunError) as caught:
         folder.load_state()
     assert str(caught.value) == (
-        f"{folder.last} is broken or holds more than tensors and plain values: start a new run by --work-dir"
+        f"{folder.last} is broken or contains other objects than tensors and plain values: start a new run by "
+        "--work-dir"
     )
 
 
@@ -213,5 +214,5 @@ def test_broken_bytes_are_refused_or_harmless(started: RunFolder) -> None:
             started.load_state()
         except RunError as error:
             refused += 1
-            assert "is broken or holds more than" in str(error)  # noqa: PT017 (some of them load)
+            assert "is broken or contains other objects" in str(error)  # noqa: PT017 (some of them load)
     assert refused > 20

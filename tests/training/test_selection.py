@@ -2,75 +2,81 @@ import math
 
 import pytest
 
+from acsnet.config import Config, TrainingConfig, build_config
 from acsnet.errors import ConfigError, UnknownNameError
-from acsnet.training.selection import SelectionFormula
+from acsnet.training.selection import SelectionScore
 
-METRICS = {"dice": 0.75, "accuracy": 0.5, "loss": 2.0, "zero": 0.0, "undefined": math.nan}
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("dice", 0.75),
-        ("0.7*dice + 0.3*accuracy", 0.7 * 0.75 + 0.3 * 0.5),
-        ("-loss", -2.0),
-        ("--loss", 2.0),
-        ("dice - accuracy - 1", -0.75),
-        ("dice / loss / 2", 0.1875),
-        ("2 * (dice + accuracy)", 2.5),
-        ("dice + accuracy * loss", 1.75),
-        (" dice\n", 0.75),
-        ("1", 1.0),
-        ("1e-1*loss", 0.2),
-    ],
-)
-def test_arithmetic(text: str, expected: float) -> None:
-    assert SelectionFormula(text, list(METRICS))(METRICS) == pytest.approx(expected, rel=1e-12)
-
-
-@pytest.mark.parametrize("text", ["undefined", "dice + undefined", "0 * undefined", "dice / zero", "-dice / zero"])
-def test_an_undefined_score_is_the_lowest(text: str) -> None:
-    """NaN would be the best for ever once it came first: nothing is greater than it."""
-    assert SelectionFormula(text, list(METRICS))(METRICS) == -math.inf
-
-
-def test_a_division_that_is_undefined_at_ones_is_a_formula_all_the_same() -> None:
-    formula = SelectionFormula("dice / (1 - accuracy)", list(METRICS))
-    assert formula(METRICS) == pytest.approx(1.5)
+METRICS = {"epoch": 3.0, "dice": 0.75, "accuracy": 0.5, "loss": 2.0, "undefined": math.nan}
+NAMES = [name for name in METRICS if name != "epoch"]
 
 
 @pytest.mark.parametrize(
-    ("text", "subset"),
+    ("weights", "expected"),
     [
-        ("__import__('os').getcwd()", "__import__('os').getcwd()"),
-        ("dice.real", "dice.real"),
-        ("dice**2", "dice ** 2"),
-        ("dice // 2", "dice // 2"),
-        ("max(dice, accuracy)", "max(dice, accuracy)"),
-        ("dice if accuracy else 0", "dice if accuracy else 0"),
-        ("dice > 1", "dice > 1"),
-        ("True", "True"),
-        ("'dice'", "'dice'"),
-        ("1j", "1j"),
-        ("0.7*dice + [accuracy]", "[accuracy]"),
-        ("(lambda: dice)()", "(lambda: dice)()"),
-        ("+dice", "+dice"),
+        ({"dice": 1}, 0.75),
+        ({"dice": 0.7, "accuracy": 0.3}, 0.7 * 0.75 + 0.3 * 0.5),
+        ({"loss": -1}, -2.0),
+        ({"epoch": 1}, 3.0),
     ],
 )
-def test_anything_but_arithmetic_is_refused(text: str, part: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        SelectionFormula(text, list(METRICS))
-    example = "write numbers, metrics, + - * / and brackets, as in 0.7*dice + 0.3*accuracy"
-    assert str(caught.value) == f"training.selection is {text!r}: {part!r} is not arithmetic; {example}"
+def test_weighted_sum(weights: dict[str, float], expected: float) -> None:
+    assert SelectionScore(weights, NAMES)(METRICS) == pytest.approx(expected, rel=1e-12)
 
 
-@pytest.mark.parametrize("text", ["", "0.7*", "dice accuracy", "(dice", "dice = 1", "dice; accuracy", "dice\0"])
-def test_text_that_cannot_be_read(text: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        SelectionFormula(text, list(METRICS))
-    assert str(caught.value).startswith(f"training.selection is {text!r}: it cannot be read; write numbers, metrics")
+@pytest.mark.parametrize("weights", [{"undefined": 1}, {"dice": 1, "undefined": 0.5}])
+def test_an_undefined_score_is_the_lowest(weights: dict[str, float]) -> None:
+    """No score is greater than NaN: it would stay the best one if it came first."""
+    assert SelectionScore(weights, NAMES)(METRICS) == -math.inf
 
 
 def test_an_unknown_metric_has_near_matches() -> None:
     with pytest.raises(UnknownNameError, match=r"unknown metric in training\.selection 'dcie': did you mean 'dice'"):
-        SelectionFormula("0.7*dcie + 0.3*accuracy", list(METRICS))
+        SelectionScore({"dcie": 0.7, "accuracy": 0.3}, NAMES)
+
+
+# --- the configuration -----------------------------------------------------------------------------------------------
+
+
+def configure(selection: str) -> Config:
+    return build_config({"model": {"name": "a"}}, [f"training.selection={selection}"], "test")
+
+
+@pytest.mark.parametrize(
+    ("selection", "formula"),
+    [
+        ("{dice: 0.7, accuracy: 0.3}", "0.7*dice + 0.3*accuracy"),
+        ("{accuracy: 1}", "accuracy"),
+        ("{epoch: 1}", "epoch"),
+        ("{dice: 1, loss: -1}", "dice - loss"),
+        ("{loss: -0.5, dice: 2}", "-0.5*loss + 2*dice"),
+    ],
+)
+def test_the_selection_as_a_formula(selection: str, formula: str) -> None:
+    assert configure(selection).training.selection_formula == formula
+
+
+def test_the_selection_of_a_parent_is_replaced_as_a_whole() -> None:
+    assert TrainingConfig().selection == {"dice": 0.7, "accuracy": 0.3}
+    content = {"model": {"name": "a"}, "training": {"selection": {"dice": 0.5, "iou": 0.5}}}
+    assert build_config(content, [], "test").training.selection == {"dice": 0.5, "iou": 0.5}
+    assert build_config(content, ["training.selection={epoch: 1}"], "test").training.selection == {"epoch": 1}
+    assert build_config(content, ["training.selection.loss=-1"], "test").training.selection == {"loss": -1}
+
+
+@pytest.mark.parametrize(
+    ("selection", "message"),
+    [
+        ("dice", "'dice' is not a mapping of metric to weight: write one as in {dice: 0.7, accuracy: 0.3}"),
+        ("0.7*dice + 0.3*accuracy", "is not a mapping of metric to weight"),
+        ("{}", "is not a mapping of metric to weight"),
+        ("null", "is not a mapping of metric to weight"),
+        ("{dice: 0}", "the weight of dice is 0: leave the metric out"),
+        ("{dice: high}", "training.selection.dice"),
+        ("{dice: true}", "training.selection.dice"),
+    ],
+)
+def test_anything_but_metrics_and_weights_is_refused(selection: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        configure(selection)
+    assert "training.selection" in str(caught.value)
+    assert message in str(caught.value)

@@ -13,7 +13,7 @@ from acsnet import create_model, load_model
 from acsnet._utils.download import file_sha256
 from acsnet.checkpoints import open_checkpoint, read_metadata, read_weights, save_checkpoint
 from acsnet.config import Config, build_config
-from acsnet.data import load_records
+from acsnet.data import CachedRecords
 from acsnet.data.images import to_channels, to_network_input
 from acsnet.errors import AcsnetError, CheckpointError, ConfigError, InputError, UnknownNameError
 from acsnet.evaluation.protocol import resolve_test_config, run_test
@@ -59,7 +59,7 @@ def test_a_student_of_the_teacher_alone_approaches_it(
     teacher: Path, tiny_settings: dict[str, Any], tmp_path: Path
 ) -> None:
     config = student(tiny_settings, teacher, "loss.distillation.weight=1.0", "training.epochs=6", "augmentation=[]")
-    trainer = Trainer(config, tmp_path / "run", progress=False)
+    trainer = Trainer.from_config(config, tmp_path / "run", progress=False)
     before = distance(trainer)
     trainer.fit()
     assert distance(trainer) < 0.5 * before
@@ -89,7 +89,7 @@ def test_the_teacher_does_not_change_and_sees_the_batch(
     teacher: Path, tiny_settings: dict[str, Any], tmp_path: Path
 ) -> None:
     config = student(tiny_settings, teacher, "training.epochs=1")
-    trainer = Trainer(config, tmp_path / "run", progress=False)
+    trainer = Trainer.from_config(config, tmp_path / "run", progress=False)
     assert trainer.teacher is not None
     seen: list[torch.Tensor] = []
     both: list[torch.Tensor] = []
@@ -129,7 +129,7 @@ def test_an_ensemble_is_refused_unless_it_is_allowed(
     with pytest.raises(ConfigError, match=rf"is an ensemble of several splits, .*{OTHER_SPLIT}"):
         prepare_training(student(tiny_settings, ensemble), progress=False)
     allowed = "loss.distillation.allow_other_split=true"
-    best = Trainer(
+    best = Trainer.from_config(
         student(tiny_settings, ensemble, allowed, "training.epochs=1"), tmp_path / "run", progress=False
     ).fit()
     metadata = read_metadata(best)
@@ -174,10 +174,10 @@ def test_an_ensemble_is_refused_unless_it_is_allowed(
 def test_a_teacher_that_does_not_fit(
     override: str, error: type[AcsnetError], message: str, teacher: Path, tiny_settings: dict[str, Any]
 ) -> None:
-    config = student(tiny_settings, teacher, override, "training.selection=loss")
+    config = student(tiny_settings, teacher, override, "training.selection={loss: 1}")
     # Checked before any record is read.
     with pytest.raises(error, match=message) as caught:
-        prepare_training(config, progress=False, records=())
+        prepare_training(config, progress=False, images=CachedRecords([], None))
     assert "\n" not in str(caught.value)
 
 
@@ -227,6 +227,5 @@ def test_a_size_that_the_teacher_cannot_take(tiny_settings: dict[str, Any], teac
     )
     settings = {**tiny_settings, "model": {"name": "nnunet", "arguments": {"width": 4}}}
     config = student(settings, path, "data.image_size=[48, 48]")
-    records = load_records(config.data, progress=False)
     with pytest.raises(InputError, match=r"images are 48x48 .* multiples of 32"):
-        prepare_training(config, progress=False, records=records)
+        prepare_training(config, progress=False)

@@ -79,12 +79,12 @@ def test_tensorboard_has_scalars_and_panels(trained_run: Path) -> None:
     assert len(events.Images("validation")) == 2
 
 
-def test_validation_never_sees_the_test_part(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
-    trainer = Trainer(make_config(tiny_settings), tmp_path / "run", progress=False)
+def test_validation_never_sees_the_test_subset(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
+    trainer = Trainer.from_config(make_config(tiny_settings), tmp_path / "run", progress=False)
     split: Split = trainer.data.split
-    parts = [{record.name for record in part} for part in (split.train, split.val, split.test)]
-    assert not parts[0] & parts[1]
-    assert not parts[2] & (parts[0] | parts[1])
+    train, val, test = ({record.name for record in subset} for subset in (split.train, split.val, split.test))
+    assert not train & val
+    assert not test & (train | val)
     assert len(trainer.loaders.train.dataset) == len(split.train)  # type: ignore[arg-type]
     assert len(trainer.loaders.val_dataset) == len(split.val)
 
@@ -93,19 +93,19 @@ def test_same_seed_same_weights_other_seed_others(tiny_settings: dict[str, Any],
     states = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         config = make_config(tiny_settings, "training.epochs=1", f"training.seed={seed}")
-        Trainer(config, tmp_path / name, progress=False).fit()
+        Trainer.from_config(config, tmp_path / name, progress=False).fit()
         states.append(load_last(tmp_path / name)["network"])
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
     assert not all(torch.equal(states[0][key], states[2][key]) for key in states[0])
 
 
 def test_killed_and_resumed_run_ends_with_the_same_weights(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
-    """SIGKILL in the middle of an epoch, then --resume: bit for bit what an uninterrupted run gives."""
-    settings = {**tiny_settings, "loss": {"balance": "uncertainty"}, "schedule": {"warmup_epochs": 1}}
+    """SIGKILL in the middle of an epoch, then --resume: the same result as an uninterrupted run, bit for bit."""
+    settings = {**tiny_settings, "loss": {"weighting": "uncertainty"}, "schedule": {"warmup_epochs": 1}}
     settings["training"] = {**tiny_settings["training"], "epochs": 12, "ema_decay": 0.9, "gradient_clip": 1.0}
     config = tmp_path / "tiny.yaml"
     config.write_text(yaml.safe_dump(settings))
-    Trainer(load_config(config), tmp_path / "whole", progress=False).fit()
+    Trainer.from_config(load_config(config), tmp_path / "whole", progress=False).fit()
 
     command = [
         sys.executable,
@@ -123,7 +123,7 @@ def test_killed_and_resumed_run_ends_with_the_same_weights(tiny_settings: dict[s
     assert process.returncode == -signal.SIGKILL
     assert 1 <= finished < 12
 
-    Trainer(load_config(config), tmp_path / "killed", resume=True, progress=False).fit()
+    Trainer.from_config(load_config(config), tmp_path / "killed", resume=True, progress=False).fit()
     whole, killed = load_last(tmp_path / "whole"), load_last(tmp_path / "killed")
     for part in ("network", "ema", "loss"):
         assert whole[part].keys() == killed[part].keys()
@@ -154,26 +154,26 @@ def wait_for(path: Path, process: "subprocess.Popen[str]", seconds: float = 120)
 
 def test_resuming_a_finished_run_changes_nothing(trained_run: Path, tiny_config: Path) -> None:
     before = (trained_run / "last.pt").read_bytes()
-    trainer = Trainer(load_config(tiny_config), trained_run, resume=True, progress=False)
+    trainer = Trainer.from_config(load_config(tiny_config), trained_run, resume=True, progress=False)
     assert trainer.epoch == 2
     trainer.fit()
     assert (trained_run / "last.pt").read_bytes() == before
 
 
 def test_existing_run_is_not_overwritten(trained_run: Path, tiny_config: Path) -> None:
-    with pytest.raises(RunError, match=r"exists already and is never overwritten: go on with it by --resume"):
-        Trainer(load_config(tiny_config), trained_run, progress=False)
+    with pytest.raises(RunError, match=r"exists already and is never overwritten: resume it by --resume"):
+        Trainer.from_config(load_config(tiny_config), trained_run, progress=False)
 
 
 def test_resume_names_changed_keys(trained_run: Path, tiny_config: Path) -> None:
     changed = load_config(tiny_config, ["training.epochs=3", "optimizer.learning_rate=0.5"])
     with pytest.raises(RunError, match=r"optimizer.learning_rate \(0.001 -> 0.5\), training.epochs \(2 -> 3\)"):
-        Trainer(changed, trained_run, resume=True, progress=False)
+        Trainer.from_config(changed, trained_run, resume=True, progress=False)
 
 
 def test_resume_of_nothing(tiny_config: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"there is no run to resume in .*: start it without --resume"):
-        Trainer(load_config(tiny_config), tmp_path / "none", resume=True, progress=False)
+        Trainer.from_config(load_config(tiny_config), tmp_path / "none", resume=True, progress=False)
 
 
 def test_resume_on_other_data(trained_run: Path, tiny_config: Path, tmp_path: Path) -> None:
@@ -183,14 +183,14 @@ def test_resume_on_other_data(trained_run: Path, tiny_config: Path, tmp_path: Pa
     write_phantoms(tmp_path / "other", counts, size=(64, 64), vary_size=False, progress=False)
     config = load_config(tiny_config, [f"data.root={tmp_path / 'other'}"])
     with pytest.raises(RunError, match="was started on other data"):
-        Trainer(config, trained_run, resume=True, progress=False)
+        Trainer.from_config(config, trained_run, resume=True, progress=False)
 
 
 @pytest.mark.parametrize("step", [2, 4], ids=["in the middle", "last of the epoch"])
 def test_loss_that_becomes_nan_names_epoch_and_step_and_keeps_checkpoints(
     step: int, tiny_settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainer = Trainer(make_config(tiny_settings, "training.epochs=3"), tmp_path / "run", progress=False)
+    trainer = Trainer.from_config(make_config(tiny_settings, "training.epochs=3"), tmp_path / "run", progress=False)
     forward = trainer.loss.forward
     calls = 0
 
@@ -214,7 +214,7 @@ def test_loss_that_becomes_nan_names_epoch_and_step_and_keeps_checkpoints(
     assert load_model(tmp_path / "run" / "best.safetensors") is not None
 
 
-def test_each_epoch_is_told_of_and_may_be_the_last(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
+def test_the_callback_gets_each_epoch_and_may_end_the_training(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
     config = make_config(tiny_settings, "training.epochs=3")
     rows = []
 
@@ -223,21 +223,21 @@ def test_each_epoch_is_told_of_and_may_be_the_last(tiny_settings: dict[str, Any]
         if row["epoch"] == 2:
             raise InterruptedError
 
-    trainer = Trainer(config, tmp_path / "run", progress=False)
+    trainer = Trainer.from_config(config, tmp_path / "run", progress=False)
     with pytest.raises(InterruptedError):
         trainer.fit(stop_at_two)
     assert [row["epoch"] for row in rows] == [1, 2]
     assert [row["epoch"] for row in read_history(tmp_path / "run")] == ["1"], "the second is not saved"
-    resumed = Trainer(config, tmp_path / "run", resume=True, progress=False)
+    resumed = Trainer.from_config(config, tmp_path / "run", resume=True, progress=False)
     resumed.fit(lambda row: rows.append(dict(row)))
     assert [row["epoch"] for row in rows] == [1, 2, 2, 3]
     assert rows[1]["loss"] == rows[2]["loss"]
 
 
-def test_a_run_that_was_killed_while_its_folder_was_made_goes_on(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
+def test_a_run_killed_while_its_folder_was_written_is_resumed(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
     config = make_config(tiny_settings, "training.epochs=1")
     write_text(tmp_path / "run" / "config.yaml", config.to_yaml())
-    Trainer(config, tmp_path / "run", resume=True, progress=False).fit()
+    Trainer.from_config(config, tmp_path / "run", resume=True, progress=False).fit()
     assert json.loads((tmp_path / "run" / "environment.json").read_text())["split_hash"]
 
 
@@ -257,26 +257,30 @@ def test_compiled_steps_train_as_plain_ones(
         config = make_config(tiny_settings, *overrides, f"training.compile={name}")
         torch.compiler.reset()
         counters.clear()
-        Trainer(config, tmp_path / name, progress=False).fit()
+        Trainer.from_config(config, tmp_path / name, progress=False).fit()
     assert [options["mode"] for options in seen] == ["default" if not torch.cuda.is_available() else "reduce-overhead"]
     assert counters["stats"]["unique_graphs"] == 1, "neither validation nor a last batch is compiled"
     plain, compiled = (load_last(tmp_path / name)["network"] for name in ("false", "true"))
-    assert list(plain) == list(compiled), "no key is told of the compiler"
+    assert list(plain) == list(compiled), "compiling does not change the keys"
     for row, other in zip(read_history(tmp_path / "false"), read_history(tmp_path / "true"), strict=True):
         assert float(row["loss"]) == pytest.approx(float(other["loss"]), rel=1e-3)
     assert load_model(tmp_path / "true" / "best.safetensors") is not None
 
 
 def test_early_stopping(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
+    config = make_config(tiny_settings, "training.epochs=9", "training.patience=2")
+    trainer = Trainer.from_config(config, tmp_path / "run", progress=False)
     # The score is constant, so no epoch is better than the first.
-    config = make_config(tiny_settings, "training.epochs=9", "training.patience=2", "training.selection=0*dice")
-    Trainer(config, tmp_path / "run", progress=False).fit()
+    trainer.selection = lambda _: 0.5
+    trainer.fit()
     assert len(read_history(tmp_path / "run")) == 3
 
 
 def test_selection_by_the_number_of_the_epoch_keeps_the_last(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
-    config = make_config(tiny_settings, "training.epochs=3", "training.selection=epoch", "optimizer.learning_rate=1e-9")
-    best = Trainer(config, tmp_path / "run", progress=False).fit()
+    config = make_config(
+        tiny_settings, "training.epochs=3", "training.selection={epoch: 1}", "optimizer.learning_rate=1e-9"
+    )
+    best = Trainer.from_config(config, tmp_path / "run", progress=False).fit()
     assert [float(row["score"]) for row in read_history(tmp_path / "run")] == [1, 2, 3]
     assert read_metadata(best).metrics["protocol"].endswith("epoch 3")
 
@@ -285,9 +289,13 @@ def test_selection_by_the_number_of_the_epoch_keeps_the_last(tiny_settings: dict
 def test_single_task(task: str, tiny_settings: dict[str, Any], tmp_path: Path) -> None:
     metric = {"segmentation": "dice", "classification": "accuracy"}[task]
     config = make_config(
-        tiny_settings, f"model.tasks=[{task}]", f"training.selection={metric}", "training.epochs=1", "data.mean=[0.3]"
+        tiny_settings,
+        f"model.tasks=[{task}]",
+        f"training.selection={{{metric}: 1}}",
+        "training.epochs=1",
+        "data.mean=[0.3]",
     )
-    Trainer(config, tmp_path / "run", progress=False).fit()
+    Trainer.from_config(config, tmp_path / "run", progress=False).fit()
     (row,) = read_history(tmp_path / "run")
     assert f"val_{metric}" in row
     assert ("val_accuracy" in row) == (task == "classification")
@@ -306,7 +314,7 @@ def test_one_channel_and_float32_and_sgd(tiny_settings: dict[str, Any], tmp_path
         "evaluation.threshold=validation",
         "evaluation.postprocessing.fill_holes=true",
     )
-    Trainer(config, tmp_path / "run", progress=False).fit()
+    Trainer.from_config(config, tmp_path / "run", progress=False).fit()
     metadata = read_metadata(tmp_path / "run" / "best.safetensors")
     assert metadata.arguments["in_channels"] == 1
     assert metadata.evaluation == EvaluationConfig(postprocessing={"fill_holes": True}), "its threshold is a number"
@@ -318,7 +326,7 @@ def test_one_channel_and_float32_and_sgd(tiny_settings: dict[str, Any], tmp_path
     ("override", "error", "message"),
     [
         (
-            "training.selection=0.7*dise",
+            "training.selection={dise: 0.7}",
             UnknownNameError,
             "unknown metric in training.selection 'dise': did you mean 'dice'",
         ),
@@ -341,14 +349,14 @@ def test_nothing_is_written_when_the_training_cannot_start(
     override: str, error: type[AcsnetError], message: str, tiny_settings: dict[str, Any], tmp_path: Path
 ) -> None:
     with pytest.raises(error, match=message):
-        Trainer(make_config(tiny_settings, override), tmp_path / "run", progress=False)
+        Trainer.from_config(make_config(tiny_settings, override), tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow
 def test_two_processes_train_as_one(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
-    """torchrun: the batch is shared, the metrics are of all images, and the weights stay near the single process's."""
-    settings = {**tiny_settings, "augmentation": [], "loss": {"balance": "uncertainty"}}
+    """torchrun: the batch is shared, the metrics are over all images, the weights are close to those of one process."""
+    settings = {**tiny_settings, "augmentation": [], "loss": {"weighting": "uncertainty"}}
     settings["model"] = {**tiny_settings["model"], "arguments": tiny_settings["model"]["arguments"]}
     config = tmp_path / "tiny.yaml"
     config.write_text(yaml.safe_dump(settings))
@@ -357,7 +365,7 @@ def test_two_processes_train_as_one(tiny_settings: dict[str, Any], tmp_path: Pat
     result = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
     assert result.returncode == 0, result.stderr
     assert json.loads((tmp_path / "two" / "environment.json").read_text())["processes"] == 2
-    Trainer(load_config(config), tmp_path / "one", progress=False).fit()
+    Trainer.from_config(load_config(config), tmp_path / "one", progress=False).fit()
     for two, one in zip(read_history(tmp_path / "two"), read_history(tmp_path / "one"), strict=True):
-        # Batch normalization sees half a batch a process, so the two are near, not equal.
+        # Batch normalization sees half a batch per process, so the losses are close and not equal.
         assert float(two["loss"]) == pytest.approx(float(one["loss"]), rel=0.1)

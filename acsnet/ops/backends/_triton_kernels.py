@@ -22,8 +22,7 @@ import triton.language as tl
 def _tile_mask(rows: tl.tensor, columns: tl.tensor, TILED: tl.constexpr) -> tl.tensor:
     if TILED:
         return rows[:, None]
-    else:
-        return rows[:, None] & columns[None, :]
+    return rows[:, None] & columns[None, :]
 
 
 @triton.jit
@@ -287,8 +286,7 @@ def _backward_corner(
         tl.atomic_add(grad_input + base + at, gradient * factor[:, None], mask=tile_mask, sem="relaxed")
     if NEEDS_SAMPLING:
         return tl.sum(_corner(input + base, at, exists, is_channel, TILED_IN) * gradient, axis=1)
-    else:
-        return factor
+    return factor
 
 
 @triton.jit
