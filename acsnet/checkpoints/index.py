@@ -72,7 +72,7 @@ class ReleasedTest(Section):
         threshold: of the mask's probability.
         overrides: what ``tools/test.py`` needs by ``--set`` to do the same test, but for where the data lies.
         level: of confidence of the intervals.
-        metrics: by the names of ``acsnet.statistics.MEASURES``.
+        metrics: by the names of ``acsnet.statistics.METRICS``.
         worst_cases: the images with the lowest Dice, and the misclassified ones of which the network was surest.
     """
 

@@ -16,12 +16,13 @@ from acsnet.experiments.job_folder import lock_folder, own_storage
 from acsnet.experiments.queue import Claim, JobQueue
 from acsnet.experiments.storage import DEFAULT_HEARTBEAT, open_storage
 from acsnet.experiments.worker import run_worker
-from acsnet.statistics import MEASURES, compare, comparison_table, leave_out_incomplete, read_run, summarize_folds
+from acsnet.statistics import METRICS, compare, comparison_table, read_run, summarize_folds
+from acsnet.statistics.pooling import leave_out_incomplete
 from acsnet.training import RunFolder, Trainer, prepare_training
 
 logger = logging.getLogger(__name__)
 
-_CARD_METRICS = frozenset(measure.metric for measure in MEASURES.values())
+_CARD_METRICS = frozenset(measure.metric for measure in METRICS.values())
 
 
 class CrossValidation:

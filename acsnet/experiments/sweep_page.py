@@ -1,24 +1,24 @@
-"""What a search leaves: a table, a page to look at, and the best configuration."""
+"""The results of a search: a table, an HTML page, and the best configuration."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 from acsnet._utils.files import write_csv, write_text
 from acsnet._utils.html import decimal, inline_plot, render
-from acsnet._utils.tables import format_table
+from acsnet._utils.tables import Table
 from acsnet.experiments.sweep import Sweep, TrialResult
 from acsnet.experiments.sweep_plots import draw_curves, draw_scores, draw_values
 
 
 def write_sweep(sweep: Sweep, failures: Mapping[str, str]) -> Path | None:
-    """Write ``sweep.csv``, ``sweep.html`` and ``best.yaml`` into the folder of a search, each whole or not at all.
+    """Write ``sweep.csv``, ``sweep.html`` and ``best.yaml`` into the folder of a search, each atomically.
 
     Args:
         sweep: the search.
-        failures: why trials failed, by their names.
+        failures: the errors of failed trials, by the names of the trials.
 
     Returns:
-        The path of the page; None where no trial is done, and nothing is written.
+        The path of the page, or None if no trial is done; then nothing is written.
     """
     results = sweep.results()
     if not results:
@@ -45,18 +45,24 @@ def write_sweep(sweep: Sweep, failures: Mapping[str, str]) -> Path | None:
 
 
 def result_table(results: list[TrialResult], count: int = 10) -> str:
-    """The best trials for the terminal."""
+    """Return the best trials as text.
+
+    Args:
+        results: the trials, best first.
+        count: the largest number of trials to show.
+    """
     if not results:
         return "no trial is done"
     keys = list(results[0].values)
-    return format_table([["trial", *keys, "score", "epochs"], *(_cells(result, keys) for result in results[:count])])
+    rows = [["trial", *keys, "score", "epochs"], *(_cells(result, keys) for result in results[:count])]
+    return Table.from_rows(rows).to_text()
 
 
 def _tiles(results: list[TrialResult], failures: Mapping[str, str]) -> list[tuple[str, str, str, str]]:
     pruned = sum(result.pruned for result in results)
     return [
         (decimal(results[0].score), "best score", results[0].name, "good"),
-        (str(len(results)), "trials", f"{pruned} of them ended early", ""),
+        (str(len(results)), "trials", f"{pruned} of them stopped early", ""),
         (str(len(failures)), "failed", "", "bad" if failures else ""),
     ]
 
@@ -72,6 +78,6 @@ def _row(result: TrialResult) -> dict[str, object]:
 
 
 def _cells(result: TrialResult, keys: list[str]) -> list[str]:
-    mark = " (ended early)" if result.pruned else ""
+    mark = " (stopped early)" if result.pruned else ""
     values = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in map(result.values.get, keys)]
     return [result.name, *values, f"{decimal(result.score)}{mark}", str(len(result.curve))]

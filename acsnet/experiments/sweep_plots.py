@@ -1,4 +1,4 @@
-"""Drawings of a search."""
+"""Plots of a search."""
 
 import math
 from collections.abc import Sequence
@@ -17,39 +17,39 @@ _WIDTH = 10.0
 
 
 def draw_scores(results: Sequence[TrialResult]) -> "Figure":
-    """The score of each trial in the order of their names, and the best so far."""
+    """Draw the score of each trial, in the order of their names, and the best score so far."""
     figure, (axes,) = _figure(1, 3.2)
     in_order = sorted(results, key=lambda result: result.name)
     numbers = [int(result.name.removeprefix("trial")) for result in in_order]
     full = [-math.inf if result.pruned else result.score for result in in_order]
-    _dots(axes, list(zip(numbers, in_order, strict=True)))
+    _draw_points(axes, list(zip(numbers, in_order, strict=True)))
     axes.step(numbers, list(accumulate(full, max)), where="post", color=_BEST, label="best so far")
     axes.set(xlabel="trial", ylabel="score")
-    _whole_numbers(axes)
+    _use_integer_ticks(axes)
     axes.legend(frameon=False)
     return figure
 
 
 def draw_values(results: Sequence[TrialResult], keys: Sequence[str]) -> "Figure":
-    """The score against each searched value, a panel a key."""
+    """Draw the score against each searched value, one panel per key."""
     figure, panels = _figure(len(keys), 3.0)
     for axes, key in zip(panels, keys, strict=True):
         values = [result.values[key] for result in results]
         if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
-            places = [float(value) for value in values]
-            if min(places) > 0 and max(places) > 50 * min(places):
+            positions = [float(value) for value in values]
+            if min(positions) > 0 and max(positions) > 50 * min(positions):
                 axes.set_xscale("log")
         else:
             names = sorted({str(value) for value in values})
-            places = [float(names.index(str(value))) for value in values]
+            positions = [float(names.index(str(value))) for value in values]
             axes.set_xticks(range(len(names)), names)
-        _dots(axes, list(zip(places, results, strict=True)))
+        _draw_points(axes, list(zip(positions, results, strict=True)))
         axes.set(xlabel=key, ylabel="score")
     return figure
 
 
 def draw_curves(results: Sequence[TrialResult]) -> "Figure":
-    """The score of each epoch, a line a trial, the best one strong."""
+    """Draw the score of each epoch, one line per trial, with the best one highlighted."""
     figure, (axes,) = _figure(1, 3.2)
     for result in reversed(results):
         is_best = result is results[0]
@@ -62,20 +62,20 @@ def draw_curves(results: Sequence[TrialResult]) -> "Figure":
             label=f"{result.name} (best)" if is_best else None,
         )
     axes.set(xlabel="epoch", ylabel="score")
-    _whole_numbers(axes)
+    _use_integer_ticks(axes)
     axes.legend(frameon=False)
     return figure
 
 
-def _dots(axes: "Axes", placed: Sequence[tuple[float, TrialResult]]) -> None:
-    for pruned, color, label in ((False, _FULL, "whole"), (True, _PRUNED, "ended early")):
-        some = [(place, result.score) for place, result in placed if result.pruned == pruned]
-        if some:
-            places, scores = zip(*some, strict=True)
-            axes.scatter(places, scores, s=22, color=color, label=label)
+def _draw_points(axes: "Axes", placed: Sequence[tuple[float, TrialResult]]) -> None:
+    for pruned, color, label in ((False, _FULL, "completed"), (True, _PRUNED, "stopped early")):
+        points = [(position, result.score) for position, result in placed if result.pruned == pruned]
+        if points:
+            positions, scores = zip(*points, strict=True)
+            axes.scatter(positions, scores, s=22, color=color, label=label)
 
 
-def _whole_numbers(axes: "Axes") -> None:
+def _use_integer_ticks(axes: "Axes") -> None:
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

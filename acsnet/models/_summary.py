@@ -1,9 +1,9 @@
-"""The zoo as a table: what each network is, how large it is and what a forward pass costs.
+"""The table of the zoo: publication, parameters and GFLOPs of each network.
 
-Parameters are those of three classes and three input channels. GFLOPs are those of one image of 256x256 through both
-tasks, a multiplication and its addition counted as two: convolutions, matrix products and attention. Not counted are
-normalizations, activations, pooling, resizing, and the gather of a deformable convolution (an ``embedding_bag``; its
-offset convolutions and its matrix product are counted). Networks are built without memory, on torch's meta device.
+Parameters are counted for three classes and three input channels. GFLOPs are counted for one image of 256x256 and both
+tasks, with a multiplication and its addition as two operations: convolutions, matrix products and attention, but
+neither normalization, activation, pooling, resizing nor the gather of a deformable convolution (an ``embedding_bag``;
+its offset convolutions and its matrix product are counted). Networks are built on torch's meta device, without memory.
 """
 
 from collections.abc import Sequence
@@ -15,10 +15,17 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from acsnet._utils.files import replace_section, write_text
 from acsnet._utils.naming import look_up
+from acsnet._utils.tables import Align, Cell, Column, Row, Table
 from acsnet.errors import InputError
 from acsnet.models._registry import create_model, list_models, model_entry
 
-COLUMNS = ("name", "publication", "parameters (M, K=3)", "GFLOPs at 256x256", "what it adds")
+# The columns after the name, with their alignment.
+COLUMNS: dict[str, Align] = {
+    "publication": "left",
+    "parameters (M, K=3)": "right",
+    "GFLOPs at 256x256": "right",
+    "what it adds": "left",
+}
 SECTION = "zoo"
 _SIZE = (256, 256)
 
@@ -27,10 +34,10 @@ _SIZE = (256, 256)
 class ModelSummary:
     """A row of the table.
 
-    Args:
+    Attributes:
         name, publication, adds: see :class:`acsnet.models._registry.ModelEntry`.
-        parameters: their number.
-        flops: floating-point operations of a forward pass; see the module for what is counted.
+        parameters: the number of parameters.
+        flops: the number of floating-point operations of a forward pass, as counted by this module.
     """
 
     name: str
@@ -40,15 +47,15 @@ class ModelSummary:
     flops: int
 
     def cells(self) -> tuple[str, ...]:
-        """Return the row in the order of ``COLUMNS``."""
+        """Return the name and the cells in the order of ``COLUMNS``."""
         return self.name, self.publication, f"{self.parameters / 1e6:.2f}", f"{self.flops / 1e9:.1f}", self.adds
 
 
 def select_models(patterns: Sequence[str]) -> list[str]:
-    """Return the sorted names that fit at least one wildcard pattern; without patterns, all.
+    """Return the sorted names that match at least one wildcard pattern, or all names without patterns.
 
     Raises:
-        UnknownNameError: for a pattern that fits no name, with near matches.
+        UnknownNameError: if a pattern matches no name; the message has near matches.
     """
     chosen: set[str] = set()
     for pattern in patterns or ["*"]:
@@ -63,7 +70,7 @@ def summarize(name: str) -> ModelSummary:
     """Build a network on the meta device and count its parameters and operations.
 
     Raises:
-        UnknownNameError: for an unknown name, with near matches.
+        UnknownNameError: if the name is unknown; the message has near matches.
     """
     entry = model_entry(name)
     with torch.device("meta"):
@@ -76,45 +83,42 @@ def summarize(name: str) -> ModelSummary:
 
 
 def plain_table(summaries: Sequence[ModelSummary]) -> str:
-    """Return the table with aligned columns, for a terminal."""
-    rows = [COLUMNS, *(summary.cells() for summary in summaries)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
-    return "\n".join(_aligned(row, widths) for row in rows)
-
-
-def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
-    name, publication, parameters, flops, adds = row
-    left = f"{name:<{widths[0]}}  {publication:<{widths[1]}}"
-    return f"{left}  {parameters:>{widths[2]}}  {flops:>{widths[3]}}  {adds}"
+    """Return the table as aligned text, for a terminal."""
+    return _table(summaries).to_text(underline=False)
 
 
 def markdown_table(summaries: Sequence[ModelSummary]) -> str:
     """Return the table in Markdown."""
-    rows: list[tuple[str, ...]] = [COLUMNS, ("---", "---", "---:", "---:", "---")]
+    return _table(summaries).to_markdown()
+
+
+def _table(summaries: Sequence[ModelSummary]) -> Table:
+    rows = []
     for summary in summaries:
-        name, *others = summary.cells()
-        rows.append((f"`{name}`", *others))
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        name, *cells = summary.cells()
+        rows.append(Row(name, [*map(Cell, cells)], is_code=True))
+    columns = [Column(title, align=align) for title, align in COLUMNS.items()]
+    return Table("name", columns, rows)
 
 
 def update_readme(path: Path) -> None:
     """Rewrite the table between the markers of a Markdown file.
 
     Raises:
-        InputError: for a file that is missing or has no markers.
+        InputError: if the file is missing or has no markers.
     """
-    write_text(path, _with_table(path))
+    write_text(path, _replace_table(path))
 
 
 def check_readme(path: Path) -> None:
-    """Check that the table between the markers of a Markdown file is what :func:`update_readme` would write.
+    """Check that the table between the markers of a Markdown file is up to date.
 
     Raises:
-        InputError: where it is not, saying how to regenerate it, and for a file that is missing or has no markers.
+        InputError: if it is not, if the file is missing, or if it has no markers.
     """
-    if _with_table(path) != path.read_text(encoding="utf-8"):
+    if _replace_table(path) != path.read_text(encoding="utf-8"):
         raise InputError(f"the zoo table of {path} is stale: regenerate it by python tools/models.py --readme {path}")
 
 
-def _with_table(path: Path) -> str:
+def _replace_table(path: Path) -> str:
     return replace_section(path, SECTION, lambda: markdown_table([summarize(name) for name in list_models()]))

@@ -16,7 +16,7 @@ from acsnet.errors import DataError
 from acsnet.inference.saved_predictions import mask_path
 from acsnet.report.images import Image
 from acsnet.report.networks import Network
-from acsnet.statistics.results import FloatArray
+from acsnet._utils.typing import Float64Array
 
 # Pixels of the longer side, and how many cases at either end are shown.
 SIDE = 300
@@ -71,18 +71,18 @@ def rank_cases(network: Network) -> tuple[list[int], list[int]]:
     """
     result = network.result
     certainty = _certainty(network)
-    score = result.measures.get("dice", certainty)
+    score = result.per_image.get("dice", certainty)
     candidates = [
         index
         for index, label in enumerate(result.labels)
-        if not np.isnan(score[index]) and ("dice" not in result.measures or label != NORMAL)
+        if not np.isnan(score[index]) and ("dice" not in result.per_image or label != NORMAL)
     ]
     order = sorted(candidates, key=lambda index: (-score[index], -certainty[index], index))
     shown = min(CASES, len(order) // 2)
     return order[:shown], order[::-1][:shown]
 
 
-def _certainty(network: Network) -> FloatArray:
+def _certainty(network: Network) -> Float64Array:
     """The probability of the true class of each image (N,); 0 of a network without classes."""
     result = network.result
     if result.probabilities is None:
@@ -102,7 +102,7 @@ def draw_cases(network: Network, records: Mapping[Image, Record]) -> NetworkPict
     best, worst = rank_cases(network)
     with ThreadPoolExecutor() as pool:
         views = [*pool.map(lambda index: _draw(network, index, records, kept), [*best, *worst])]
-    gives_masks = "dice" in network.result.measures
+    gives_masks = "dice" in network.result.per_image
     problem = ""
     if gives_masks and not kept:
         problem = "No predictions were kept: test again with tools/test.py --keep-predictions."
@@ -125,7 +125,7 @@ def kept_masks(network: Network) -> dict[Image, Path]:
 
 
 def _draw(network: Network, index: int, records: Mapping[Image, Record], kept: Mapping[Image, Path]) -> CaseView:
-    needs_mask = "dice" in network.result.measures
+    needs_mask = "dice" in network.result.per_image
     try:
         picture = _overlay(network.result.images[index], records, kept, needs_mask)
     except DataError as error:
@@ -143,7 +143,7 @@ def view_case(network: Network, index: int, picture: Picture | None, problem: st
         problem: why there is none, or "".
     """
     result = network.result
-    predicted, dice = result.predicted, result.measures.get("dice")
+    predicted, dice = result.predicted, result.per_image.get("dice")
     probability = None
     if predicted is not None and result.probabilities is not None:
         probability = float(result.probabilities[index, result.class_names.index(predicted[index])])

@@ -4,8 +4,9 @@ import math
 from dataclasses import replace
 
 from acsnet.report.tables import Cell
-from acsnet.statistics import FoldSummary, Interval
-from acsnet.statistics.texts import figure_text
+from acsnet.statistics.folds import FoldSummary
+from acsnet.statistics.results import Interval
+from acsnet.statistics.formatting import format_value
 
 # Distances are in pixels: no thousandths of them.
 _DIGITS = {"hd95_lesion": 1}
@@ -18,14 +19,14 @@ def digits_of(measure: str) -> int:
 
 def interval_cell(interval: Interval, digits: int = 3, marks: str = "", best: bool = False) -> Cell:
     """An estimate with its interval; an undefined one is a dash."""
-    cell = Cell(figure_text(interval.estimate, digits), marks=marks, best=best)
+    cell = Cell(format_value(interval.estimate, digits), marks=marks, best=best)
     if math.isnan(interval.low):
         return cell
-    return replace(cell, low=figure_text(interval.low, digits), high=figure_text(interval.high, digits))
+    return replace(cell, low=format_value(interval.low, digits), high=format_value(interval.high, digits))
 
 
 def add_folds(cell: Cell, summary: FoldSummary | None, digits: int) -> Cell:
     """The same with mean and standard deviation over folds, where several have the figure."""
     if summary is None or summary.deviation is None:
         return cell
-    return replace(cell, mean=figure_text(summary.mean, digits), deviation=figure_text(summary.deviation, digits))
+    return replace(cell, mean=format_value(summary.mean, digits), deviation=format_value(summary.deviation, digits))

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from acsnet.data.verify import NORMAL
-from acsnet.report.cells import add_folds, digits_of, interval_cell
+from acsnet.statistics.formatting import add_folds, digits_of, interval_cell
 from acsnet.report.networks import Network
 from acsnet.report.published import PIXEL_F1, Published
 from acsnet.report.significance import explain_marks, network_letters, significance_marks
 from acsnet.report.tables import Cell, Column, Row, Table
-from acsnet.statistics import MEASURES, Comparison, NetworkEstimates
-from acsnet.statistics.texts import figure_text
+from acsnet.statistics import METRICS
+from acsnet.statistics.compare import Comparison, NetworkEstimates
+from acsnet.statistics.formatting import format_value
 
 # Each table fits a page: its caption, its measures, and the published figures that belong beside them.
 _BLOCKS = {
@@ -33,7 +34,7 @@ _BLOCKS = {
         ("f1_benign", "f1_malignant", "f1_normal"),
     ),
 }
-_TITLES = {measure: about.title for measure, about in MEASURES.items()} | {PIXEL_F1: "F1 (pixels)"}
+_TITLES = {measure: about.title for measure, about in METRICS.items()} | {PIXEL_F1: "F1 (pixels)"}
 
 
 def comparison_tables(
@@ -71,7 +72,7 @@ def _rows(
             _measured(network, measure, marks.get((network.name, measure), ""), measure in best) for measure in measures
         ]
         figures = published[network.name].figures if network.name in published else {}
-        cells += [Cell(figure_text(figures.get(column))) for column in columns]
+        cells += [Cell(format_value(figures.get(column))) for column in columns]
         rows.append(Row(network.name, cells, letters.get(network.name, "")))
     return rows
 
@@ -83,12 +84,12 @@ def _is_known(network: NetworkEstimates, measure: str) -> bool:
 def _measured(network: NetworkEstimates, measure: str, marks: str, best: bool) -> Cell:
     digits = digits_of(measure)
     cell = interval_cell(network.estimates[measure], digits, marks, best)
-    return add_folds(cell, network.folds.get(MEASURES[measure].metric), digits)
+    return add_folds(cell, network.folds.get(METRICS[measure].metric), digits)
 
 
 def _is_best(comparison: Comparison, network: NetworkEstimates, measure: str) -> bool:
     values = [own.estimates[measure].estimate for own in comparison.networks if _is_known(own, measure)]
-    best = min if MEASURES[measure].lower_is_better else max
+    best = min if METRICS[measure].lower_is_better else max
     return len(values) > 1 and network.estimates[measure].estimate == best(values)
 
 
@@ -97,10 +98,10 @@ def _reasons(comparison: Comparison, measures: Sequence[str]) -> Iterator[str]:
     titles: dict[tuple[str, str], list[str]] = {}
     for network in comparison.networks:
         for measure in measures:
-            summary = network.folds.get(MEASURES[measure].metric)
+            summary = network.folds.get(METRICS[measure].metric)
             of_folds = summary.reason if summary and summary.undefined and summary.folds else ""
             for reason in filter(None, (network.estimates[measure].reason, of_folds)):
-                titles.setdefault((network.name, reason), []).append(MEASURES[measure].title)
+                titles.setdefault((network.name, reason), []).append(METRICS[measure].title)
     for (name, reason), about in titles.items():
         yield f"{name}, {', '.join(about)}: {reason}."
 
@@ -110,9 +111,9 @@ def _left_out(networks: Sequence[Network], measures: Sequence[str]) -> Iterator[
         return
     lesion = np.array(networks[0].result.labels) != NORMAL
     missing = {
-        network.name: np.count_nonzero(np.isnan(network.result.measures["hd95"][lesion]))
+        network.name: np.count_nonzero(np.isnan(network.result.per_image["hd95"][lesion]))
         for network in networks
-        if "hd95" in network.result.measures
+        if "hd95" in network.result.per_image
     }
     left_out = ", ".join(f"{name} {number}" for name, number in missing.items() if number)
     yield (

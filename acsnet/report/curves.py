@@ -9,7 +9,7 @@ import numpy as np
 from acsnet._utils.plots import FAINT, INK, PALETTE, WIDTH, assign_colors, despine
 from acsnet.metrics.classification import POSITIVE_CLASS
 from acsnet.report.networks import Network
-from acsnet.statistics.results import FloatArray
+from acsnet._utils.typing import Float64Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -136,7 +136,7 @@ def draw_rankings(networks: Sequence[Network], styles: Mapping[str, Style]) -> "
     return figure
 
 
-def malignant_scores(network: Network) -> tuple[FloatArray, FloatArray]:
+def malignant_scores(network: Network) -> tuple[Float64Array, Float64Array]:
     """Which images are malignant, and the probability of it: (N,) each."""
     result = network.result
     assert result.probabilities is not None  # of networks that rank_malignant lets through

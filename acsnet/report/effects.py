@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from acsnet.config import EvaluationConfig, changed_keys
-from acsnet.report.cells import interval_cell
+from acsnet.statistics.formatting import interval_cell
 from acsnet.report.networks import Network
 from acsnet.report.tables import Cell, Column, Row, Table
-from acsnet.statistics import MEASURES, BootstrapInterval, paired_differences
+from acsnet.statistics import METRICS
+from acsnet.statistics.bootstrap import BootstrapInterval
+from acsnet.statistics.compare import paired_differences
 
-EFFECT_MEASURES = ("dice", "dice_lesion", "dice_normal", "accuracy")
+EFFECT_METRICS = ("dice", "dice_lesion", "dice_normal", "accuracy")
 # It says how fast a test goes, not what comes out.
 _OF_SPEED = "batch_size "
 
@@ -23,7 +25,7 @@ class Effect:
         network: the one evaluated so.
         base: the one of the same weights that it is set against.
         settings: those that differ, each with the value of the base and its own.
-        differences: network less base, with intervals, by the names of :data:`EFFECT_MEASURES`.
+        differences: network less base, with intervals, by the names of :data:`EFFECT_METRICS`.
     """
 
     network: str
@@ -44,7 +46,7 @@ def find_effects(networks: Sequence[Network]) -> list[Effect]:
         for network in shared:
             settings = tuple(_changed(base.evaluation, network))
             if network is not base and settings:
-                differences = paired_differences(network.result, base.result, EFFECT_MEASURES)
+                differences = paired_differences(network.result, base.result, EFFECT_METRICS)
                 effects.append(Effect(network.name, base.name, settings, differences))
     return effects
 
@@ -66,14 +68,14 @@ def effect_table(effects: Sequence[Effect]) -> Table | None:
     """A row an effect; None where no two networks share their weights."""
     if not effects:
         return None
-    titles = [MEASURES[measure].title for measure in EFFECT_MEASURES]
+    titles = [METRICS[measure].title for measure in EFFECT_METRICS]
     columns = [Column("settings that differ", words=True), *(Column(title) for title in titles)]
     rows = [
         Row(
             f"{effect.network} - {effect.base}",
             [
                 Cell("; ".join(effect.settings)),
-                *(interval_cell(effect.differences[measure]) for measure in EFFECT_MEASURES),
+                *(interval_cell(effect.differences[measure]) for measure in EFFECT_METRICS),
             ],
         )
         for effect in effects

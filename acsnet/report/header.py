@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from acsnet._utils.html import NO_VALUE, Tile, count
 from acsnet.report.networks import Network
-from acsnet.statistics import Comparison
+from acsnet.statistics.compare import Comparison
 
 _HASH_DIGITS = 8
 

@@ -8,7 +8,8 @@ from acsnet.config import Config, changed_keys
 from acsnet.errors import AcsnetError, RunError
 from acsnet.report.run_folders import Source, find_sources
 from acsnet.report.training import Training, read_training
-from acsnet.statistics import RunResult, leave_out_incomplete, pool_folds, read_run
+from acsnet.statistics import RunResult, read_run
+from acsnet.statistics.pooling import leave_out_incomplete, pool_folds
 
 # In what folds of one network may differ, beside which fold they are.
 _OF_A_FOLD = ("data.folds.index ", "training.seed ")

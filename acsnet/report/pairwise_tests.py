@@ -4,11 +4,12 @@ import math
 from collections.abc import Sequence
 
 from acsnet._utils.html import percent
-from acsnet.report.cells import digits_of
+from acsnet.statistics.formatting import digits_of
 from acsnet.report.significance import SIGNIFICANT
 from acsnet.report.tables import Cell, Column, Row, Table
-from acsnet.statistics import MEASURES, Comparison, NetworkPair
-from acsnet.statistics.texts import bounds_text, figure_text, p_value_text
+from acsnet.statistics import METRICS
+from acsnet.statistics.compare import Comparison, NetworkPair
+from acsnet.statistics.formatting import format_bounds, format_value, format_p_value
 
 
 def paired_test_tables(comparison: Comparison) -> list[Table]:
@@ -17,8 +18,8 @@ def paired_test_tables(comparison: Comparison) -> list[Table]:
     Pairs of which one network does not give the measure are left out, with a note.
     """
     tables = []
-    for measure in dict.fromkeys(pair.measure for pair in comparison.pairs):
-        pairs = [pair for pair in comparison.pairs if pair.measure == measure]
+    for measure in dict.fromkeys(pair.metric for pair in comparison.pairs):
+        pairs = [pair for pair in comparison.pairs if pair.metric == measure]
         tested = [pair for pair in pairs if not math.isnan(pair.difference.estimate)]
         if tested:
             tables.append(_table(comparison, measure, tested, [pair for pair in pairs if pair not in tested]))
@@ -28,7 +29,7 @@ def paired_test_tables(comparison: Comparison) -> list[Table]:
 def _table(
     comparison: Comparison, measure: str, tested: Sequence[NetworkPair], left_out: Sequence[NetworkPair]
 ) -> Table:
-    about, first = MEASURES[measure], tested[0].test
+    about, first = METRICS[measure], tested[0].test
     by_group = ", by group" if any(pair.test.by_group for pair in tested) else ""
     against = "every pair of networks" if comparison.reference is None else f"against {comparison.reference}"
     interval = f"{percent(comparison.level, 0)} interval"
@@ -50,12 +51,12 @@ def _table(
 
 
 def _row(pair: NetworkPair) -> Row:
-    digits = digits_of(pair.measure)
+    digits = digits_of(pair.metric)
     cells = [
-        Cell(figure_text(pair.difference.estimate, digits)),
-        Cell(bounds_text(pair.difference, digits)),
-        Cell(p_value_text(pair.test.p_value)),
-        Cell(p_value_text(pair.adjusted_p), best=pair.adjusted_p < SIGNIFICANT),
+        Cell(format_value(pair.difference.estimate, digits)),
+        Cell(format_bounds(pair.difference, digits)),
+        Cell(format_p_value(pair.test.p_value)),
+        Cell(format_p_value(pair.adjusted_p), best=pair.adjusted_p < SIGNIFICANT),
     ]
     return Row(_name(pair), cells)
 

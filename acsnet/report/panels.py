@@ -9,7 +9,7 @@ from acsnet._utils.plots import FAINT, INK, WIDTH, despine
 from acsnet.metrics import expected_calibration_error, reliability_bins
 from acsnet.report.curves import Style
 from acsnet.report.networks import Network
-from acsnet.statistics.results import FloatArray
+from acsnet._utils.typing import Float64Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -133,7 +133,7 @@ def draw_sizes(
     def draw(axes: "Axes", network: Network) -> None:
         result = network.result
         size = np.array([shares.get(image, 0.0) for image in result.images])
-        dice, labels = result.measures["dice"], np.array(result.labels)
+        dice, labels = result.per_image["dice"], np.array(result.labels)
         for label, color in colors.items():
             chosen = (labels == label) & (size > 0)
             # Dots in pixels: thousands of them as shapes would weigh more than the rest of the page.
@@ -149,7 +149,7 @@ def draw_sizes(
     return _grid(networks, 2.8, draw)
 
 
-def running_median(sizes: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:
+def running_median(sizes: Float64Array, values: Float64Array) -> tuple[Float64Array, Float64Array]:
     """The median of values (N,) among neighbors in size (N,), and the median size of these neighbors: (M,) each.
 
     The window is of 9 images, or 12 % of them where that is more; with fewer images than that there is one point.
@@ -180,7 +180,7 @@ def draw_violins(networks: Sequence[Network], styles: Mapping[str, Style]) -> "F
     for axes, label in zip(panels, present, strict=True):
         chosen = labels == label
         for place, network in enumerate(networks):
-            _draw_violin(axes, network.result.measures["dice"][chosen], place, styles[network.name].color)
+            _draw_violin(axes, network.result.per_image["dice"][chosen], place, styles[network.name].color)
         title = f"{label} ({np.count_nonzero(chosen)})"
         axes.set_title(title, fontsize=10, color=INK, loc="left", parse_math=False)
         axes.set(xlim=(-0.02, 1.02), xlabel="Dice", ylim=(len(networks) - 0.4, -0.6))
@@ -191,7 +191,7 @@ def draw_violins(networks: Sequence[Network], styles: Mapping[str, Style]) -> "F
     return figure
 
 
-def _draw_violin(axes: "Axes", values: FloatArray, place: int, color: str) -> None:
+def _draw_violin(axes: "Axes", values: Float64Array, place: int, color: str) -> None:
     from scipy.stats import gaussian_kde
 
     values = values[~np.isnan(values)]

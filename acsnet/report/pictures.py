@@ -112,7 +112,7 @@ def _giving_classes(networks: Sequence[Network]) -> list[Network]:
 
 
 def _giving_masks(networks: Sequence[Network]) -> list[Network]:
-    return [network for network in networks if "dice" in network.result.measures]
+    return [network for network in networks if "dice" in network.result.per_image]
 
 
 def _calibration(networks: Sequence[Network]) -> PlotView:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from acsnet.config import EvaluationConfig
 from acsnet.report.networks import Network
-from acsnet.statistics import MEASURES
+from acsnet.statistics import METRICS
 
 _BOTH = frozenset({"segmentation", "classification"})
 
@@ -31,7 +31,7 @@ class Publication:
         citation: in full.
         setting: on what the figures were measured.
         columns: title of each figure, in the publication's order, by the name of the measure it is to be read beside:
-            one of :data:`~acsnet.statistics.MEASURES`, or :data:`PIXEL_F1`.
+            one of :data:`~acsnet.statistics.METRICS`, or :data:`PIXEL_F1`.
     """
 
     key: str
@@ -171,4 +171,4 @@ def find_published(network: Network) -> Published | None:
 
 def measured_beside(column: str) -> str:
     """The measure of ours that a published column is read beside."""
-    return column if column in MEASURES else "dice"
+    return column if column in METRICS else "dice"

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 
-from acsnet.report.cells import digits_of, interval_cell
+from acsnet.statistics.formatting import digits_of, interval_cell
 from acsnet.report.published import PIXEL_F1, Publication, Published, measured_beside
 from acsnet.report.tables import Cell, Column, Row, Table
-from acsnet.statistics import Comparison, NetworkEstimates
-from acsnet.statistics.texts import figure_text
+from acsnet.statistics.compare import Comparison, NetworkEstimates
+from acsnet.statistics.formatting import format_value
 
 
 def published_tables(comparison: Comparison, published: Mapping[str, Published]) -> list[Table]:
@@ -31,7 +31,7 @@ def _rows(network: NetworkEstimates, published: Published) -> Iterator[Row]:
     measured = [measured_beside(column) for column in columns]
     cells = [interval_cell(network.estimates[measure], digits_of(measure)) for measure in measured]
     yield Row(network.name, cells, remark="measured")
-    cells = [Cell(figure_text(published.figures.get(column))) for column in columns]
+    cells = [Cell(format_value(published.figures.get(column))) for column in columns]
     method = "" if published.method == network.name else f" ({published.method})"
     yield Row(network.name, cells, remark=f"published{method}", published=True)
 

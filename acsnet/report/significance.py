@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from string import ascii_lowercase
 
 from acsnet._utils.html import percent
-from acsnet.statistics import MEASURES, Comparison
+from acsnet.statistics import METRICS
+from acsnet.statistics.compare import Comparison
 
 # From which p-value down, after Holm's correction, a difference is marked.
 SIGNIFICANT = 0.05
@@ -31,11 +32,11 @@ def significance_marks(comparison: Comparison) -> dict[tuple[str, str], str]:
         if not pair.adjusted_p < SIGNIFICANT:
             continue
         if comparison.reference is not None:
-            marks.setdefault((pair.first, pair.measure), []).append("*")
+            marks.setdefault((pair.first, pair.metric), []).append("*")
             continue
-        first_is_better = (pair.difference.estimate > 0) != MEASURES[pair.measure].lower_is_better
+        first_is_better = (pair.difference.estimate > 0) != METRICS[pair.metric].lower_is_better
         better, worse = (pair.first, pair.second) if first_is_better else (pair.second, pair.first)
-        marks.setdefault((better, pair.measure), []).append(letters[worse])
+        marks.setdefault((better, pair.metric), []).append(letters[worse])
     return {key: ("" if comparison.reference else " ").join(sorted(found)) for key, found in marks.items()}
 
 
@@ -44,7 +45,7 @@ def explain_marks(comparison: Comparison) -> Iterator[str]:
     several = any(network.runs > 1 for network in comparison.networks)
     folds = ", and mean ± standard deviation over folds" if several else ""
     yield f"Below each figure: its {percent(comparison.level, 0)} interval by the bootstrap of groups{folds}."
-    tested = ", ".join(measure.title for measure in MEASURES.values() if measure.test)
+    tested = ", ".join(measure.title for measure in METRICS.values() if measure.test)
     if comparison.pairs and comparison.reference is None:
         yield (
             f"Raised letters: the networks that it has a better figure than and differs from, p below {SIGNIFICANT} "

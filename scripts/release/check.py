@@ -11,7 +11,7 @@ from acsnet.checkpoints.metadata import read_metadata
 from acsnet.data import read_split_list
 from acsnet.errors import AcsnetError, CheckpointError
 from acsnet.evaluation.protocol import resolve_test_config, run_test
-from acsnet.statistics import MEASURES
+from acsnet.statistics import METRICS
 from scripts.release.conversion import MAX_FILE_BYTES, MAX_TOTAL_BYTES
 from scripts.release.readme import readmes
 from scripts.release.test_results import read_test
@@ -96,5 +96,5 @@ def _differing(released: ReleasedTest, again: ReleasedTest) -> list[str]:
             then, now = getattr(figure, part), getattr(again.metrics[key], part)
             same = then is now if then is None or now is None else math.isclose(then, now, abs_tol=FIGURE_TOLERANCE)
             if not same:
-                lines.append(f"{MEASURES[key].title} ({part}) is released as {then}, and now {now}")
+                lines.append(f"{METRICS[key].title} ({part}) is released as {then}, and now {now}")
     return lines

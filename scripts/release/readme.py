@@ -8,7 +8,7 @@ from pathlib import Path
 from acsnet._utils.files import replace_section, write_json, write_text
 from acsnet.checkpoints import Figure, ReleasedCheckpoint, ReleasedTest, ReleaseIndex
 from acsnet.checkpoints.index import INDEX_NAME
-from acsnet.statistics import MEASURES
+from acsnet.statistics import METRICS
 
 README_NAME = "README.md"
 SECTION = "released"
@@ -62,7 +62,7 @@ def _table(index: ReleaseIndex, page: str = "") -> str:
 
 
 def _overview(index: ReleaseIndex, page: str) -> Iterator[str]:
-    yield from _rows(["name", "network", "trained on", "MB", "tested on", *(MEASURES[key].title for key in _OVERVIEW)])
+    yield from _rows(["name", "network", "trained on", "MB", "tested on", *(METRICS[key].title for key in _OVERVIEW)])
     for name, entry in index.checkpoints.items():
         for test in entry.tests or (None,):
             figures = ["-"] * (1 + len(_OVERVIEW))
@@ -113,7 +113,7 @@ def _test(name: str, test: ReleasedTest) -> Iterator[str]:
     yield ""
     yield from _rows(["measure", f"estimate [{test.level:.0%} interval]", "note"])
     for key, figure in test.metrics.items():
-        yield _row([MEASURES[key].title, _interval(figure), figure.reason])
+        yield _row([METRICS[key].title, _interval(figure), figure.reason])
     yield from ("", "Where it fails:", "")
     yield from _rows(["image", "class", "predicted", "probability of its class", "Dice"])
     for case in test.worst_cases:

@@ -11,7 +11,8 @@ from acsnet.checkpoints import Figure, ReleasedCheckpoint, ReleasedTest, WorstCa
 from acsnet.checkpoints.metadata import CheckpointMetadata, read_metadata
 from acsnet.config import build_config
 from acsnet.errors import RunError
-from acsnet.statistics import Interval, RunResult, compare, read_run
+from acsnet.statistics import RunResult, compare, read_run
+from acsnet.statistics.results import Interval
 from scripts.release.anonymization import check_public
 from scripts.release.readme import write_index
 
@@ -143,7 +144,7 @@ def _worst_cases(run: RunResult) -> list[WorstCase]:
 def _case(run: RunResult, i: int) -> WorstCase:
     dataset, name = run.images[i]
     several = len({other for other, _ in run.images}) > 1
-    dice = _number(run.measures["dice"][i]) if "dice" in run.measures else None
+    dice = _number(run.per_image["dice"][i]) if "dice" in run.per_image else None
     probability = None
     if run.probabilities is not None:
         probability = float(run.probabilities[i, run.class_names.index(run.labels[i])])

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 import benchmarks
-from benchmarks import Report, Row, check_readme
+from benchmarks import Report, Measurement, check_readme
 
 Invoke = Callable[..., tuple[int, str, str]]
 REPOSITORY = Path(__file__).resolve().parents[2]
-ROW = Row("infer", "batch 1, 256x256", "acsnet", 0.1, 1.0, "acsnet")
+ROW = Measurement("infer", "batch 1, 256x256", "acsnet", 0.1, 1.0, "acsnet")
 
 
 def test_figures_are_printed_and_kept(monkeypatch: pytest.MonkeyPatch, invoke: Invoke, tmp_path: Path) -> None:
@@ -53,4 +53,4 @@ def test_bad_arguments_are_one_line(monkeypatch: pytest.MonkeyPatch, invoke: Inv
     path = tmp_path / "other.json"
     path.write_text("{}")
     status, _, errors = invoke("benchmarks", "infer", "--device", "cpu", "--json", path)
-    assert (status, "has no figures of python -m benchmarks" in errors) == (2, True)
+    assert (status, "has no measurements of python -m benchmarks" in errors) == (2, True)

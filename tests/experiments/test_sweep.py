@@ -98,7 +98,7 @@ def test_hopeless_trials_are_ended_early(tmp_path: Path, base: Config, monkeypat
         (0.1, True, 2),
     ]
     write_sweep(sweep, {})
-    assert "0.100 (ended early)" in (tmp_path / "sweep.html").read_text()
+    assert "0.100 (stopped early)" in (tmp_path / "sweep.html").read_text()
 
 
 def test_chosen_values_are_tried_so_many_times(tmp_path: Path, base: Config) -> None:

@@ -9,7 +9,8 @@ import cv2
 import pytest
 
 from acsnet.report import Network, read_networks
-from acsnet.statistics import Comparison, compare
+from acsnet.statistics import compare
+from acsnet.statistics.compare import Comparison
 
 NetworkMaker = Callable[..., list[Network]]
 SKILLS = {"unet": 0.5, "acsnet": 3.0, "unetpp": 0.6}

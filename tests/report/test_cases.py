@@ -22,7 +22,7 @@ def network(cross_validation: Path) -> Network:
 def test_cases_are_ranked_by_dice_of_the_lesion(networks: list[Network]) -> None:
     result = networks[0].result
     best, worst = rank_cases(networks[0])
-    dice = result.measures["dice"]
+    dice = result.per_image["dice"]
     assert (len(best), len(worst)) == (12, 12)
     assert not {*best} & {*worst}
     assert all(result.labels[index] != "normal" for index in best + worst)
@@ -34,7 +34,7 @@ def test_cases_are_ranked_by_dice_of_the_lesion(networks: list[Network]) -> None
 def test_ties_go_by_the_probability_of_the_true_class(networks: list[Network]) -> None:
     run = networks[0].result
     assert run.probabilities is not None
-    same = replace(run, measures={**run.measures, "dice": np.full(60, 0.5)})
+    same = replace(run, per_image={**run.per_image, "dice": np.full(60, 0.5)})
     best, worst = rank_cases(replace(networks[0], result=same))
     certainty = [run.probabilities[index, run.class_names.index(run.labels[index])] for index in best + worst]
     assert certainty[:12] == sorted(certainty[:12], reverse=True)
@@ -43,7 +43,7 @@ def test_ties_go_by_the_probability_of_the_true_class(networks: list[Network]) -
 
 
 def test_without_masks_all_cases_are_ranked_by_certainty(networks: list[Network]) -> None:
-    result = replace(networks[1].result, measures={})
+    result = replace(networks[1].result, per_image={})
     best, worst = rank_cases(replace(networks[1], result=result))
     assert {result.labels[index] for index in best + worst} == {"benign", "malignant", "normal"}
 
@@ -71,7 +71,7 @@ def test_pictures_show_truth_and_prediction(network: Network) -> None:
     pixels = np.asarray(Image.open(io.BytesIO(content))).astype(int)
     assert (pixels[..., 0] - pixels[..., 2]).max() > 100
     place = network.result.images.index(("busi", case.name))
-    assert case.dice == network.result.measures["dice"][place]
+    assert case.dice == network.result.per_image["dice"][place]
     assert network.result.predicted is not None
     assert case.predicted == network.result.predicted[place]
     assert network.result.probabilities is not None

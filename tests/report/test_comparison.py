@@ -9,7 +9,8 @@ from acsnet.report.comparison import comparison_tables
 from acsnet.report.published import _PUBLISHED, AUMENTE, CHUNG
 from acsnet.report.published_comparison import published_tables
 from acsnet.report.tables import Cell, Table
-from acsnet.statistics import Comparison, compare
+from acsnet.statistics import compare
+from acsnet.statistics.compare import Comparison
 
 NetworkMaker = Callable[[dict[str, dict[str, Any]]], list[Network]]
 BY_METHOD = {own.method: own for own in _PUBLISHED.values()}
@@ -41,7 +42,7 @@ def test_figures_intervals_and_folds(networks: list[Network], comparison: Compar
     found = cell(table, "unet", "Dice (lesions)")
     folds = [run.metrics[0]["segmentation"]["lesion"]["dice"] for run in networks[0].runs]
     lesions = np.array(networks[0].result.labels) != "normal"
-    assert found.text == f"{networks[0].result.measures['dice'][lesions].mean():.3f}"
+    assert found.text == f"{networks[0].result.per_image['dice'][lesions].mean():.3f}"
     assert found.spread == f"{np.mean(folds):.3f} ± {np.std(folds, ddof=1):.3f}"
     assert float(found.low) < float(found.text) < float(found.high)
     assert cell(table, "unet", "HD95 (lesions)").text.count(".") == 1
@@ -61,7 +62,7 @@ def test_letters_name_the_networks_that_one_is_better_than(networks: list[Networ
     table = tables_of(networks, comparison)["classification"]
     assert [(row.name, row.letter) for row in table.rows] == [("unet", "a"), ("acsnet", "b"), ("unetpp", "c")]
     # What the tests found: the skilled network is better than both, which do not differ.
-    pairs = {(pair.first, pair.second): pair for pair in comparison.pairs if pair.measure == "accuracy"}
+    pairs = {(pair.first, pair.second): pair for pair in comparison.pairs if pair.metric == "accuracy"}
     assert pairs["unet", "acsnet"].adjusted_p < 0.05
     assert pairs["acsnet", "unetpp"].adjusted_p < 0.05
     assert pairs["unet", "unetpp"].adjusted_p > 0.05

@@ -5,7 +5,7 @@ import pytest
 
 from acsnet.report import Network, read_networks
 from acsnet.report.effects import effect_table, find_effects
-from acsnet.statistics import paired_differences
+from acsnet.statistics.compare import paired_differences
 
 
 def settings(refining: bool, **more: Any) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def test_networks_of_the_same_weights_are_set_against_the_plainest(of_two_traini
     refined, plain = of_two_trainings[0].result, of_two_trainings[1].result
     assert [*effect.differences] == ["dice", "dice_lesion", "dice_normal", "accuracy"]
     dice = effect.differences["dice"]
-    assert dice.estimate == pytest.approx(refined.measures["dice"].mean() - plain.measures["dice"].mean())
+    assert dice.estimate == pytest.approx(refined.per_image["dice"].mean() - plain.per_image["dice"].mean())
     assert dice == paired_differences(refined, plain, ["dice"])["dice"]
     assert dice.low < dice.estimate < dice.high
 

@@ -3,8 +3,9 @@ from dataclasses import replace
 
 from acsnet.report import Network
 from acsnet.report.pairwise_tests import paired_test_tables
-from acsnet.statistics import Comparison, RunResult, compare
-from acsnet.statistics.texts import p_value_text
+from acsnet.statistics import RunResult, compare
+from acsnet.statistics.compare import Comparison
+from acsnet.statistics.formatting import format_p_value
 
 
 def of(runs: Sequence[RunResult], reference: str | None = None) -> Comparison:
@@ -25,7 +26,7 @@ def test_a_table_a_measure_with_every_pair(comparison: Comparison) -> None:
         assert row.name == f"{pair.first} - {pair.second}"
         assert difference.text == f"{pair.difference.estimate:.3f}"
         assert interval.text == f"{pair.difference.low:.3f}, {pair.difference.high:.3f}"
-        assert (p_value.text, adjusted.text) == (p_value_text(pair.test.p_value), p_value_text(pair.adjusted_p))
+        assert (p_value.text, adjusted.text) == (format_p_value(pair.test.p_value), format_p_value(pair.adjusted_p))
         assert adjusted.best == (pair.adjusted_p < 0.05)
 
 

@@ -10,7 +10,7 @@ from acsnet.config import build_config
 from acsnet.report import Network, find_published
 from acsnet.report.published import _PUBLISHED, AUMENTE, CHUNG, PIXEL_F1
 from acsnet.report.training import Training
-from acsnet.statistics import MEASURES
+from acsnet.statistics import METRICS
 
 OF_CHUNG = [own for own in _PUBLISHED.values() if own.publication is CHUNG]
 OF_AUMENTE = [own for own in _PUBLISHED.values() if own.publication is AUMENTE]
@@ -48,7 +48,7 @@ def test_rows_of_one_task_have_the_figures_of_that_task() -> None:
 
 
 def test_every_column_has_a_measure_beside_it() -> None:
-    assert {*CHUNG.columns, *AUMENTE.columns} - {PIXEL_F1} <= {*MEASURES}
+    assert {*CHUNG.columns, *AUMENTE.columns} - {PIXEL_F1} <= {*METRICS}
 
 
 BOTH = ["segmentation", "classification"]

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from acsnet.report.significance import explain_marks, network_letters, significance_marks
-from acsnet.statistics import Comparison
+from acsnet.statistics.compare import Comparison
 
 
 @pytest.mark.parametrize(("count", "letters"), [(1, ""), (2, "ab"), (30, "abcdefghijklmnopqrstuvwxyzaabbccdd")])
@@ -13,7 +13,7 @@ def test_any_number_of_networks_has_letters(comparison: Comparison, count: int, 
 
 
 def test_who_has_the_better_figure_is_marked_where_the_test_finds_a_difference(comparison: Comparison) -> None:
-    (pair, *_) = [pair for pair in comparison.pairs if pair.measure == "dice_lesion"]
+    (pair, *_) = [pair for pair in comparison.pairs if pair.metric == "dice_lesion"]
     higher, lower = ("b", "a") if pair.difference.estimate < 0 else ("a", "b")
     better = pair.second if higher == "b" else pair.first
     for p_value, marks in ((0.049, {(better, "dice_lesion"): lower}), (0.05, {}), (float("nan"), {})):

@@ -147,7 +147,7 @@ def test_one_network_alone_and_one_task(networks: list[Network], tmp_path: Path)
     assert "There is one network: nothing to test." in text
     assert text.count("No network gives classes.") == 2
     assert "No network scores 'malignant'" in text
-    run = replace(networks[0].runs[0], measures={})
+    run = replace(networks[0].runs[0], per_image={})
     write_report(tmp_path / "classes", [replace(alone, result=run, runs=(run,))])
     assert Page(tmp_path / "classes" / "report.html").text.count("No network gives masks.") == 2
 

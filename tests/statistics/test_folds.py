@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from acsnet.errors import InputError
-from acsnet.statistics import FoldSummary, summarize_folds
+from acsnet.statistics import summarize_folds
+from acsnet.statistics.folds import FoldSummary
 
 
 def test_mean_and_deviation_of_every_number() -> None:
@@ -45,5 +46,5 @@ def test_only_numbers_are_averaged() -> None:
 
 
 def test_no_fold_is_refused() -> None:
-    with pytest.raises(InputError, match="there is no fold to average"):
+    with pytest.raises(InputError, match="there are no folds to average"):
         summarize_folds([])

@@ -11,7 +11,7 @@ from acsnet.checkpoints import read_index
 from acsnet.checkpoints.metadata import read_metadata
 from acsnet.errors import CheckpointError, InputError, RunError, UnknownNameError
 from acsnet.evaluation import resolve_test_config, run_test
-from acsnet.statistics import MEASURES, compare, read_run
+from acsnet.statistics import METRICS, compare, read_run
 from scripts.release import add_test
 
 
@@ -30,7 +30,7 @@ def test_figures_are_those_of_the_test(tested: Path) -> None:
     assert test.metrics["accuracy"].estimate == pytest.approx(facts["classification"]["accuracy"])
     assert test.metrics["auroc_malignant"].estimate == pytest.approx(facts["classification"]["auroc_malignant"])
     estimates = compare([read_run(results)]).networks[0].estimates
-    assert test.metrics.keys() == MEASURES.keys()
+    assert test.metrics.keys() == METRICS.keys()
     for key, figure in test.metrics.items():
         np.testing.assert_equal(figure.low, None if np.isnan(estimates[key].low) else estimates[key].low)
         np.testing.assert_equal(figure.high, None if np.isnan(estimates[key].high) else estimates[key].high)
