@@ -7,8 +7,8 @@ from benchmarks.pipeline import benchmark_pipeline
 from benchmarks.report import Report, check_readme, render_text, update_readme
 
 __all__ = [
-    "Report",
     "Measurement",
+    "Report",
     "benchmark_growth",
     "benchmark_inference",
     "benchmark_operator",

@@ -22,7 +22,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="add the results to this file")
     parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda if available")
     parser.add_argument(
-        "--rounds", type=int, choices=range(1, 1000), metavar="N", default=7, help="number of timings of each contender, interleaved"
+        "--rounds",
+        type=int,
+        choices=range(1, 1000),
+        metavar="N",
+        default=7,
+        help="number of timings of each contender, interleaved",
     )
     parser.add_argument("--root", type=Path, help="data: images in BUSI's layout; default: generated phantoms")
     arguments = parser.parse_args()

@@ -77,7 +77,9 @@ def benchmark_inference(device: torch.device, rounds: int, cases: Sequence[Case]
 GROWTH = ((1, 128), (1, 256), (1, 512), (1, 1024), (1, 256), (2, 256), (4, 256), (8, 256))
 
 
-def benchmark_growth(device: torch.device, rounds: int, points: Sequence[tuple[int, int]] = GROWTH) -> list[Measurement]:
+def benchmark_growth(
+    device: torch.device, rounds: int, points: Sequence[tuple[int, int]] = GROWTH
+) -> list[Measurement]:
     """Measure a training step of ACSNet at several batch and image sizes, each in its own process."""
     rows = []
     for batch, size in points:

@@ -1,6 +1,6 @@
 """One table type, written as plain text, Markdown, LaTeX and CSV.
 
-The HTML form is the macro ``data_table`` in ``templates/report.html``, which takes a :class:`Table` and escapes its
+The HTML form is the macro ``data_table`` of ``templates/parts.html``, which takes a :class:`Table` and escapes its
 values.
 """
 
@@ -65,6 +65,10 @@ class MarkdownStyle:
     left: str = "---"
     right: str = "---:"
     escaped: str = "|"
+
+    def escape(self, text: str) -> str:
+        """Return any text on one line, with a backslash before the characters to escape."""
+        return re.sub(f"([{re.escape(self.escaped)}])", r"\\\1", _one_line(text))
 
 
 # For tables that people also read as source, whose cells may contain Markdown.
@@ -223,9 +227,7 @@ class Table:
 
     def to_markdown(self, style: MarkdownStyle = README_STYLE) -> str:
         """Return the table in GitHub's Markdown, without caption and notes."""
-
-        def escape(text: str) -> str:
-            return re.sub(f"([{re.escape(style.escaped)}])", r"\\\1", _one_line(text))
+        escape = style.escape
 
         def mark(text: str, marks: str) -> str:
             return text + (f"<sup>{escape(marks)}</sup>" if marks else "")

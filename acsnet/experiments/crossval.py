@@ -22,7 +22,7 @@ from acsnet.training import RunFolder, Trainer, prepare_training
 
 logger = logging.getLogger(__name__)
 
-_CARD_METRICS = frozenset(measure.metric for measure in METRICS.values())
+_CARD_METRICS = frozenset(metric.json_name for metric in METRICS.values())
 
 
 class CrossValidation:

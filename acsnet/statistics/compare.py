@@ -13,8 +13,8 @@ from acsnet.errors import InputError
 from acsnet.statistics.bootstrap import BootstrapInterval, ClusterBootstrap, Resampled
 from acsnet.statistics.estimators import mean_of
 from acsnet.statistics.folds import FoldSummary, summarize_folds
-from acsnet.statistics.paired import holm
 from acsnet.statistics.metrics import METRICS, Metric
+from acsnet.statistics.paired import holm
 from acsnet.statistics.pooling import check_comparable, pool_networks
 from acsnet.statistics.results import PairedTest
 from acsnet.statistics.runs import RunResult

@@ -93,9 +93,11 @@ def test_a_page_may_fetch_nothing() -> None:
 def test_the_templates_belong_to_the_package() -> None:
     package = REPOSITORY / "acsnet"
     files = [path for path in package.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")]
-    assert {path.relative_to(package).parent.as_posix() for path in files} == {"_utils/templates"}
+    others = {path.relative_to(package).as_posix() for path in files if path.parent.name != "templates"}
+    assert others == {"report/published.yaml"}
     declared = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
-    assert '[tool.setuptools.package-data]\n"acsnet._utils" = ["templates/*"]\n' in declared
+    assert '"acsnet._utils" = ["templates/*"]\n' in declared
+    assert '"acsnet.report" = ["published.yaml"]\n' in declared
 
 
 def test_values_are_escaped_and_missing_ones_are_errors() -> None:

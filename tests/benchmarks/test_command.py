@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import benchmarks
-from benchmarks import Report, Measurement, check_readme
+from benchmarks import Measurement, Report, check_readme
 
 Invoke = Callable[..., tuple[int, str, str]]
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -37,7 +37,7 @@ def test_data_on_a_folder(invoke: Invoke, phantom_root: Path) -> None:
 def test_readme_needs_figures(invoke: Invoke) -> None:
     status, _, errors = invoke("benchmarks", "readme")
     assert status == 2
-    assert "readme needs --json FILE, the figures to show" in errors
+    assert "readme needs --json FILE, the results to write" in errors
 
 
 def test_the_readme_shows_the_figures_that_are_kept() -> None:
@@ -47,7 +47,7 @@ def test_the_readme_shows_the_figures_that_are_kept() -> None:
 def test_bad_arguments_are_one_line(monkeypatch: pytest.MonkeyPatch, invoke: Invoke, tmp_path: Path) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     status, _, errors = invoke("benchmarks", "infer", "--device", "cuda")
-    assert (status, errors) == (2, "error: there is no CUDA device here: leave --device out, or give --device cpu\n")
+    assert (status, errors) == (2, "error: there is no CUDA device: omit --device, or pass --device cpu\n")
     status, _, errors = invoke("benchmarks", "infer", "--rounds", "0")
     assert (status, "argument --rounds: invalid choice: 0" in errors) == (2, True)
     path = tmp_path / "other.json"

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from acsnet.inference.saved_predictions import mask_path
 from acsnet.report import Network, read_networks
-from acsnet.report.cases import draw_cases, kept_masks, rank_cases
+from acsnet.report.cases import draw_cases, find_saved_masks, rank_cases
 from acsnet.report.images import find_records
 
 
@@ -98,7 +97,7 @@ def test_what_is_missing_is_said(network: Network, networks: list[Network], tmp_
     moved = replace(network, runs=tuple(runs))
     lacking, odd = (network.result.images[index] for index in best[:2])
     for image in (lacking, odd):
-        assert image in kept_masks(moved)
+        assert image in find_saved_masks(moved)
         for fold in (0, 1):
             mask_path(folder / str(fold), *image).unlink(missing_ok=True)
     path = mask_path(folder / "0", *odd)

@@ -4,15 +4,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
-from PIL import Image
 
 from acsnet._utils.overlay import TRUTH_COLOR, draw_contours, draw_heat
 from acsnet.data.images import read_image, read_merged_mask, resize_image
 from acsnet.inference import Predictor, explain_images
 from acsnet.report import Network, read_networks
-from acsnet.report.cases import SIDE, CaseView, rank_cases
+from acsnet.report.cases import SIDE, CasePicture, rank_cases
 from acsnet.report.explanations import draw_explanations
 from acsnet.report.images import find_records
 
@@ -23,7 +21,7 @@ def pair(cross_validation: Path) -> list[Network]:
     return read_networks([str(cross_validation)])[0]
 
 
-def read_picture(case: CaseView) -> npt.NDArray[np.uint8]:
+def read_picture(case: CasePicture) -> Uint8Image:
     assert case.picture is not None
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(case.picture.address.partition(",")[2]))))
 

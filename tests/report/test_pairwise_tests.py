@@ -12,7 +12,7 @@ def of(runs: Sequence[RunResult], reference: str | None = None) -> Comparison:
     return compare(runs, reference, resamples=50)
 
 
-def test_a_table_a_measure_with_every_pair(comparison: Comparison) -> None:
+def test_one_table_per_metric_with_every_pair(comparison: Comparison) -> None:
     tables = paired_test_tables(comparison)
     assert [table.caption for table in tables] == [
         "Dice (lesions): Wilcoxon's test, 40 images, every pair of networks",
@@ -41,7 +41,7 @@ def test_what_cannot_be_tested_is_said_once(networks: list[Network]) -> None:
     masks_only = replace(third, predicted=None, probabilities=None)
     tables = paired_test_tables(of([first, second, masks_only]))
     assert [len(table.rows) for table in tables] == [3, 1, 1]
-    assert tables[1].notes == ["Not tested: unetpp gives no classes."]
+    assert tables[1].notes == ["Not tested: unetpp predicts no classes."]
     # Of two networks without classes there is no table of classes.
     other = replace(second, predicted=None, probabilities=None)
     assert [table.key for table in paired_test_tables(of([other, masks_only]))] == ["tests_dice_lesion"]
@@ -52,7 +52,7 @@ def test_tests_by_group_and_of_equals_say_so(networks: list[Network]) -> None:
     grouped = replace(run, groups=("one", "one", *run.groups[2:]))
     tables = paired_test_tables(of([grouped, replace(grouped, name="copy")]))
     assert tables[0].caption.startswith("Dice (lesions): Wilcoxon's test, ")
-    assert "unet - copy: both are equal on every image." in tables[0].notes
+    assert "unet - copy: the values are equal on every image." in tables[0].notes
 
 
 def test_one_network_has_no_tests(networks: list[Network]) -> None:

@@ -132,7 +132,7 @@ def test_broken_class_names(write_run: FolderMaker, names: list) -> None:
     ("old", "new", "match"),
     [
         (",group\n", ",family\n", "has no column group: test the checkpoint again"),
-        ("probability_normal", "probability_cyst", "has the classes benign, malignant, normal: the files are of different"),
+        ("probability_normal", "probability_cyst", "the classes benign, malignant, normal: the files are of different"),
         (",busi,\n", ",busi,,,\n", "has lines with too few or too many cells: 2; test"),
         ("fold 0 (1).png", "fold 0 (0).png", r"more than one line for busi/fold 0 \(0\).png: test"),
         (

@@ -63,7 +63,7 @@ def test_its_command_gives_its_figures(tested: Path, invoke: Invoke) -> None:
 def test_the_table_stands_in_the_readme_of_the_clone(tested: Path) -> None:
     front = tested.parent / "README.md"
     front.write_text("# Title\n<!-- released:begin -->\n<!-- released:end -->\nThe rest.\n")
-    stale = f"{front} is stale: write it anew by python -m scripts.release --readme"
+    stale = f"{front} is stale: rewrite it by python -m scripts.release readme"
     assert check_release(tested) == [stale]
     write_index(tested, read_index())
     table = next(part for part in (tested / "README.md").read_text().split("\n\n") if part.startswith("| name |"))

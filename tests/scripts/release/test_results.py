@@ -62,7 +62,7 @@ def test_a_test_of_another_file_is_refused(folder: Path, trained_run: Path, phan
     result, provenance = run_test(original, resolve_test_config(original, None, []), progress=False)
     results = folder.parent / "original"
     result.write(results, provenance)
-    message = r"original is a test of another file \(best\.safetensors, SHA-256 \w{64}\): figures are those of the rel"
+    message = r"original is a test of another file \(best\.safetensors, SHA-256 \w{64}\): test the released file"
     with pytest.raises(RunError, match=message):
         add_test("tiny", results, [], folder)
     assert not read_index().checkpoints["tiny"].tests
@@ -71,11 +71,11 @@ def test_a_test_of_another_file_is_refused(folder: Path, trained_run: Path, phan
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"subset": "train"}, r"is a test of the part train, which training has seen: test another$"),
-        ({"subset": "val"}, r"is a test of the part val, which training has seen"),
+        ({"subset": "train"}, r"is a test of the subset train, which was used in training: test another one$"),
+        ({"subset": "val"}, r"is a test of the subset val, which was used in training"),
         (
             {"split_hash": "other"},
-            r"is a test on the split other, the checkpoint was trained on \w+: tested images may",
+            r"is a test on the split other, but the checkpoint was trained on the split \w+: tested images may",
         ),
     ],
 )
@@ -87,10 +87,8 @@ def test_images_that_may_have_been_trained_on(tested: Path, results: Path, chang
 
 def test_all_images_of_the_training(tested: Path, results: Path) -> None:
     metadata = read_metadata(tested / "tiny.safetensors")
-    change_facts(results, part="all", split_hash=None, folds=None, dataset_hash=metadata.dataset["hash"])
-    with pytest.raises(
-        RunError, match=r"is a test of all images of the training's data: test its test subset, or other"
-    ):
+    change_facts(results, subset="all", split_hash=None, folds=None, dataset_hash=metadata.dataset["hash"])
+    with pytest.raises(RunError, match=r"is a test of all images of the training data: test its test subset, or other"):
         add_test("tiny", results, [], tested)
 
 
@@ -113,11 +111,11 @@ def test_a_file_that_was_changed(tested: Path, results: Path) -> None:
 
 def test_only_data_is_told_by_hand(tested: Path, results: Path) -> None:
     with pytest.raises(
-        RunError, match=r"^--set data\.split=all is not of data\.root, data\.records, data\.dataset: all"
+        RunError, match=r"^--set data\.split=all: expected only data\.root, data\.records, data\.dataset; every"
     ):
         add_test("tiny", results, ["data.split=all"], tested)
     with pytest.raises(
-        InputError, match=r"names paths of this machine, which are not released: overrides\.0 \(data\.root"
+        InputError, match=r"contains local paths, which must not be released: overrides\.0 \(data\.root"
     ):
         add_test("tiny", results, ["data.root=/data/BUSI"], tested)
     assert add_test("tiny", results, ["data.root=data/mine"], tested).overrides == ("data.root=data/mine",)
@@ -127,7 +125,7 @@ def test_only_data_is_told_by_hand(tested: Path, results: Path) -> None:
     change_facts(results, evaluation={**evaluation, **flipped})
     test = add_test("tiny", results, [], tested)
     assert test.settings == ("evaluation.test_time_augmentation=" + json.dumps(flipped["test_time_augmentation"]),)
-    assert len(read_index().checkpoints["tiny"].tests) == 2, "the same images by other settings"
+    assert len(read_index().checkpoints["tiny"].tests) == 2, "the same images with other settings"
     shown = f"n = {test.n}), test_time_augmentation: horizontal_flip, scales [1.0] |"
     assert shown in (tested / "README.md").read_text()
 
@@ -136,7 +134,7 @@ def test_image_names_that_are_paths(tested: Path, results: Path) -> None:
     with (results / "cases.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     write_csv(results / "cases.csv", [{**row, "image": f"/home/me/{row['image']}"} for row in rows])
-    with pytest.raises(InputError, match=r"names paths of this machine, .*worst_cases\.0\.image \(/home/me/"):
+    with pytest.raises(InputError, match=r"contains local paths, .*worst_cases\.0\.image \(/home/me/"):
         add_test("tiny", results, [], tested)
 
 

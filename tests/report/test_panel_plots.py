@@ -5,8 +5,8 @@ import pytest
 
 from acsnet._utils.html import inline_plot
 from acsnet.report import Network
-from acsnet.report.curves import assign_styles
-from acsnet.report.panels import draw_calibration, draw_confusion, draw_sizes, draw_violins, running_median
+from acsnet.report.curve_plots import assign_styles
+from acsnet.report.panel_plots import draw_calibration, draw_confusion, draw_sizes, draw_violins, running_median
 
 STYLES = assign_styles(["unet", "acsnet", "unetpp"])
 

@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from acsnet._utils.html import inline_plot
 from acsnet.report import Network, read_networks
-from acsnet.report.curves import (
+from acsnet.report.curve_plots import (
     assign_styles,
     draw_rankings,
     draw_training,
