@@ -36,7 +36,7 @@ def main() -> None:
     result, provenance = run_test(arguments.checkpoint, config, keep=folder if arguments.keep_predictions else None)
     result.write(folder, provenance)
     print(metric_table(result.metrics, provenance["class_names"]))
-    print(f"\n{result.metrics['n']} images ({provenance['part']}); {folder}/metrics.json, {folder}/cases.csv")
+    print(f"\n{result.metrics['n']} images ({provenance['subset']}); {folder}/metrics.json, {folder}/cases.csv")
 
 
 if __name__ == "__main__":

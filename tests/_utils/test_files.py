@@ -190,7 +190,7 @@ def test_a_section_is_replaced_and_the_rest_stays(tmp_path: Path) -> None:
 
     changed = replace_section(path, "x", lambda: "new\nlines")
     assert changed == "before\n<!-- x:begin -->\nnew\nlines\n<!-- x:end -->\nafter\n"
-    with pytest.raises(InputError, match=r"a\.md has no place for the y section: put the lines <!-- y:begin --> and"):
+    with pytest.raises(InputError, match=r"a\.md has no y section: add the lines <!-- y:begin --> and"):
         replace_section(path, "y", never)
     with pytest.raises(InputError, match=r"there is no file .*b\.md"):
         replace_section(tmp_path / "b.md", "x", never)

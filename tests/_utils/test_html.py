@@ -46,8 +46,8 @@ def test_less_quality_is_fewer_bytes() -> None:
         np.zeros((0, 4, 3), np.uint8),
     ],
 )
-def test_what_is_no_picture_is_refused(image: npt.NDArray[np.uint8]) -> None:
-    with pytest.raises(InputError, match=r"\(H, W, 3\) of uint8 with pixels, not \("):
+def test_other_arrays_are_refused(image: npt.NDArray[np.uint8]) -> None:
+    with pytest.raises(InputError, match=r"\(H, W, 3\) of uint8 with pixels, got \("):
         inline_jpeg(image)
 
 
@@ -85,7 +85,7 @@ def test_the_base_is_a_page_that_says_what_wrote_it() -> None:
     assert f"Written by acsnet {__version__}." in page
 
 
-def test_a_page_may_fetch_nothing() -> None:
+def test_a_page_fetches_nothing() -> None:
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline';"
     assert f'<meta http-equiv="Content-Security-Policy" content="{policy}' in render("base.html")
 

@@ -106,7 +106,7 @@ def test_figures_of_two_machines_are_not_mixed(tmp_path: Path) -> None:
     Report(MACHINE, tuple(TRAIN)).write(path)
     other = Report(MACHINE | {"threads": 64}, tuple(OPERATOR))
     message = (
-        r"figures\.json has measurements of cpu \(A Processor\), 2 threads, .*, but this is cpu .*, 64 threads.*: pass"
+        r"figures\.json has measurements of cpu \(A Processor\), 2 threads, .*, but this is .*, 64 threads.*: pass"
     )
     for function in (other.check_file, other.write):
         with pytest.raises(InputError, match=message):

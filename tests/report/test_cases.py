@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from acsnet.inference.saved_predictions import mask_path
 from acsnet.report import Network, read_networks
@@ -82,9 +83,9 @@ def test_what_is_missing_is_said(network: Network, networks: list[Network], tmp_
     nothing = draw_cases(networks[0], {})
     assert (nothing.rows, nothing.problem) == (
         (),
-        "No predictions were kept: test again with tools/test.py --keep-predictions.",
+        "No predictions were saved: test again with tools/test.py --keep-predictions.",
     )
-    assert draw_cases(network, {}).problem.startswith("The images are not where the configuration says they are")
+    assert draw_cases(network, {}).problem.startswith("The images were not found in the data of the configuration")
 
     # One prediction lacks, another is of another size.
     best, _ = rank_cases(network)
@@ -104,8 +105,8 @@ def test_what_is_missing_is_said(network: Network, networks: list[Network], tmp_
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.zeros((5, 5), np.uint8)).save(path)
     cases = draw_cases(moved, records).rows[0].cases
-    assert cases[0].problem == "its prediction was not kept"
-    assert cases[1].problem == f"{path} is of another size than its image"
+    assert cases[0].problem == "its prediction was not saved"
+    assert cases[1].problem == f"{path} differs in size from its image"
     assert cases[0].picture is cases[1].picture is None
     assert all(case.picture for case in cases[2:])
     del records[network.result.images[best[2]]]

@@ -60,7 +60,7 @@ def write_description(folder: Path, content: dict[str, Any]) -> Path:
     return folder
 
 
-def test_a_cross_validation_is_a_network_a_configuration(tmp_path: Path) -> None:
+def test_a_cross_validation_is_one_network_per_configuration(tmp_path: Path) -> None:
     about = {"a": {"training": "a", "config": {"x": 1}}, "b": {"training": "a", "config": {"x": 2}}}
     folder = write_description(tmp_path / "cv", {"folds": 2, "configurations": about})
     sources, problems = find_tests([str(folder)])
@@ -74,7 +74,7 @@ def test_a_cross_validation_is_a_network_a_configuration(tmp_path: Path) -> None
     sources, problems = find_tests([f"both={folder}"])
     assert sources == []
     assert problems == [
-        f"{folder / 'crossval.json'} has the configurations a, b, which cannot all be named both: leave the name "
+        f"{folder / 'crossval.json'} has the configurations a, b, which cannot all be named both: omit the name "
         "away, or name run folders"
     ]
 
@@ -115,11 +115,11 @@ def test_a_broken_cross_validation_is_told_of(tmp_path: Path, content: dict[str,
     assert re.search(rf"crossval.json is broken \({message} for Plan\): start a new cross-validation", problem)
 
 
-def test_what_is_no_run_is_told_of_and_the_rest_found(tmp_path: Path) -> None:
+def test_invalid_folders_are_reported_and_the_others_found(tmp_path: Path) -> None:
     run, empty = make_run(tmp_path / "run"), tmp_path / "empty"
     empty.mkdir()
     sources, problems = find_tests([str(tmp_path / "nowhere"), str(empty), f"={run}", str(run)])
     assert [source.training for source in sources] == [run]
-    assert problems[0].startswith(f"there is no folder {tmp_path / 'nowhere'}: name a run folder (with test/ in it)")
-    assert problems[1].startswith(f"{empty} is none of these: a run folder")
+    assert problems[0].startswith(f"there is no folder {tmp_path / 'nowhere'}: pass a run folder (with test/ in it)")
+    assert problems[1].startswith(f"{empty} is not a folder of results: pass a run folder")
     assert problems[2] == f"={run}: expected NAME=FOLDER"

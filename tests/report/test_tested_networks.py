@@ -61,7 +61,7 @@ def test_two_tests_of_the_same_images_have_to_be_named(write_run: FolderMaker) -
     with pytest.raises(RunError) as caught:
         read_networks([str(one), str(other)])
     assert str(caught.value) == (
-        f"{one} and {other} are both of the network unet and no folds of each other (they were tested on the same "
+        f"{one} and {other} are both of the network unet, but not its folds (they were tested on the same "
         f"images): name them, as in NAME={other}"
     )
 
@@ -78,7 +78,7 @@ def test_folds_of_different_configurations_have_to_be_named(
     ((network,), _) = read_networks([*map(str, runs)])
     assert len(network.runs) == 2
     (runs[1] / "config.yaml").write_text(text.replace("learning_rate: 0.001", "learning_rate: 0.002"))
-    with pytest.raises(RunError, match=r"no folds of each other \(optimizer.learning_rate \(0.001 -> 0.002\)\)"):
+    with pytest.raises(RunError, match=r"but not its folds \(optimizer.learning_rate \(0.001 -> 0.002\)\)"):
         read_networks([*map(str, runs)])
 
 
@@ -102,8 +102,8 @@ def test_networks_without_a_common_split_are_all_kept_for_the_comparison_to_refu
     assert problems == []
 
 
-def test_no_usable_run_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"no run can be used: there is no folder .*nowhere: name a run folder"):
+def test_without_usable_runs_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"no run can be used: there is no folder .*nowhere: pass a run folder"):
         read_networks([str(tmp_path / "nowhere")])
-    with pytest.raises(RunError, match="no run can be used: none is named"):
+    with pytest.raises(RunError, match="no run can be used: no folder was passed"):
         read_networks([])

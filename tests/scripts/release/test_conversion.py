@@ -141,7 +141,7 @@ def test_what_it_started_from_has_to_be_told(clone: Path, trained_run: Path) -> 
 
 def test_a_readme_without_a_place_for_the_table(clone: Path, trained_run: Path) -> None:
     (clone / "README.md").write_text("# Title\n")
-    with pytest.raises(InputError, match=r"README\.md has no place for the released section"):
+    with pytest.raises(InputError, match=r"README\.md has no released section"):
         release(trained_run / "best.safetensors", clone)
     assert [path.name for path in (clone / "checkpoints").iterdir()] == ["index.json"]
 

@@ -73,5 +73,5 @@ def test_the_table_stands_in_the_readme_of_the_clone(tested: Path) -> None:
     assert "(checkpoints/README.md#tiny)" in linked
     assert check_release(tested) == []
     front.write_text("# Title\n")
-    with pytest.raises(InputError, match=r"README\.md has no place for the released section: put the lines"):
+    with pytest.raises(InputError, match=r"README\.md has no released section: add the lines"):
         write_index(tested, read_index())
