@@ -1,9 +1,9 @@
 """Generated documentation of released checkpoints: ``checkpoints/README.md`` and the table of the main README."""
 
 import json
-import math
 import shlex
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from acsnet._utils.files import replace_section, write_json, write_text
@@ -11,8 +11,7 @@ from acsnet._utils.tables import Cell, Column, Row, Table
 from acsnet.checkpoints import Figure, ReleasedCheckpoint, ReleasedTest, ReleaseIndex
 from acsnet.checkpoints.index import INDEX_NAME
 from acsnet.statistics import METRICS
-from acsnet.statistics.formatting import UNDEFINED, format_value, interval_cell
-from acsnet.statistics.results import Interval
+from acsnet.statistics.formatting import UNDEFINED, format_value
 
 README_NAME = "README.md"
 SECTION = "released"
@@ -157,8 +156,10 @@ def _setting(override: str) -> str:
 def _cell(figure: Figure | None) -> Cell:
     if figure is None or figure.estimate is None:
         return Cell(UNDEFINED)
-    low, high = figure.low, figure.high
-    return interval_cell(Interval(figure.estimate, *(math.nan if b is None else b for b in (low, high)), 0.95, ""))
+    cell = Cell(format_value(figure.estimate))
+    if figure.low is None or figure.high is None:
+        return cell
+    return replace(cell, low=format_value(figure.low), high=format_value(figure.high))
 
 
 def _write_table(row_header: str, titles: Sequence[str], rows: Sequence[Row]) -> str:

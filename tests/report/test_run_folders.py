@@ -74,8 +74,8 @@ def test_a_cross_validation_is_one_network_per_configuration(tmp_path: Path) -> 
     sources, problems = find_tests([f"both={folder}"])
     assert sources == []
     assert problems == [
-        f"{folder / 'crossval.json'} has the configurations a, b, which cannot all be named both: omit the name "
-        "away, or name run folders"
+        f"{folder / 'crossval.json'} has the configurations a, b, which cannot all be named both: omit the name, "
+        "or pass run folders"
     ]
 
 
