@@ -56,7 +56,8 @@ def measure(
     Each is called once before measuring. Calls shorter than 20 ms are repeated within their turn.
 
     Args:
-        benchmark, case: see :class:`Measurement`.
+        benchmark: the name of the benchmark.
+        case: the task.
         contenders: the callables by name.
         rounds: the number of timings of each callable.
         memory: the peak memory of each in MB, if it was measured.

@@ -315,11 +315,11 @@ def tables_to_csv(tables: Iterable[Table]) -> str:
 
 
 def escape_latex(text: str) -> str:
-    """Escape any text for LaTeX; a hyphen before a number becomes a minus sign.
+    r"""Escape any text for LaTeX; a hyphen before a number becomes a minus sign.
 
     Example:
         >>> print(escape_latex("unet_resnet50: -0.012"))
-        unet\\_resnet50: $-$0.012
+        unet\_resnet50: $-$0.012
     """
     escaped = re.sub("|".join(map(re.escape, _LATEX_ESCAPES)), lambda found: _LATEX_ESCAPES[found[0]], _one_line(text))
     return re.sub(r"(?<![\w.])-(?=\d)", "$-$", escaped)

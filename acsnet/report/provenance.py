@@ -125,7 +125,8 @@ def split_shared(
     """Separate the facts that all networks share from those that differ.
 
     Args:
-        key, caption: the key and caption of the table of differences.
+        key: the key of the table of differences.
+        caption: its caption.
         networks: the networks, in the order of its rows.
         facts: the facts of each network.
 

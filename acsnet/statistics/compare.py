@@ -110,9 +110,23 @@ def compare(
         RunError: if the networks cannot be compared (:func:`check_comparable`), or the folds of one cannot be pooled.
 
     Example:
-        >>> from acsnet.statistics import comparison_table, read_runs
-        >>> runs, problems = read_runs([Path("runs/unet/test"), Path("runs/acsnet/test")])  # doctest: +SKIP
-        >>> print(comparison_table(compare(runs)))  # doctest: +SKIP
+        Usually ``runs, problems = read_runs([Path("runs/unet/test"), Path("runs/acsnet/test")])``. Here the results of
+        two networks without classes are given directly:
+
+        >>> def make_result(name: str, dice: list[float]) -> RunResult:
+        ...     images = tuple(("busi", f"benign ({index}).png") for index in range(len(dice)))
+        ...     values = {"dice": np.array(dice), "iou": np.array(dice), "hd95": np.ones(len(dice))}
+        ...     return RunResult(
+        ...         name=name, folders=(), class_names=("benign",), subset="test", split_hashes=("1b36",),
+        ...         dataset_hashes=("0777",), metrics=({},), provenance=({},), images=images,
+        ...         labels=("benign",) * len(dice), groups=tuple(image for _, image in images), predicted=None,
+        ...         probabilities=None, per_image=values,
+        ...     )
+        >>> unet = make_result("unet", [0.9, 0.8, 0.7, 0.9, 0.6, 0.8])
+        >>> fpn = make_result("fpn", [0.7, 0.7, 0.6, 0.5, 0.5, 0.5])
+        >>> pair = compare([unet, fpn]).pairs[0]
+        >>> f"{pair.metric}: {pair.difference.estimate:.3f}, p = {pair.test.p_value:.3f}"
+        'dice_lesion: 0.200, p = 0.031'
     """
     if not runs:
         raise InputError("there are no runs to compare: pass at least one result")
@@ -161,7 +175,8 @@ def paired_differences(
     """Compute the differences, first minus second, in some of :data:`METRICS`, with intervals but without tests.
 
     Args:
-        first, second: results of two networks, or of one network evaluated in two ways, each pooled over its folds.
+        first: the results of a network, pooled over its folds.
+        second: those of another network, or of the same one evaluated in another way.
         metrics: names of :data:`METRICS`.
         level: the confidence level of the intervals, between 0 and 1.
         resamples: the number of bootstrap resamples.

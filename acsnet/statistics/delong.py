@@ -114,7 +114,8 @@ def delong_test(
 
     Args:
         positive: whether each image belongs to the class (N,).
-        first, second: finite scores of the two networks (N,); higher means more likely of the class.
+        first: finite scores of the first network (N,); higher means more likely of the class.
+        second: finite scores of the second network (N,).
         groups: the group of each image (N,); by default each image is its own group.
 
     Returns:

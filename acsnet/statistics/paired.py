@@ -60,7 +60,8 @@ def wilcoxon_test(first: npt.ArrayLike, second: npt.ArrayLike, groups: Sequence[
     original test, hides how often the networks agree. If all values are equal, the p-value is 1.
 
     Args:
-        first, second: the values of the two networks (N,); images with a NaN are left out.
+        first: the values of the first network (N,); images with a NaN are left out.
+        second: the values of the second network (N,).
         groups: the group of each image (N,); by default each image is its own group.
 
     Returns:
@@ -98,7 +99,8 @@ def mcnemar_test(first: npt.ArrayLike, second: npt.ArrayLike, groups: Sequence[s
     """Test which images are classified correctly, by McNemar's exact (binomial) test.
 
     Args:
-        first, second: whether each of the two networks is correct (N,).
+        first: whether the first network is correct on each image (N,).
+        second: whether the second network is correct on each image (N,).
         groups: the group of each image (N,); by default each image is its own group.
 
     Returns:
