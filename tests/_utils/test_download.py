@@ -119,7 +119,7 @@ def test_a_file_that_changed_meanwhile_is_begun_anew(site: Any, path: Path) -> N
     assert path.read_bytes() == CONTENT
 
 
-def test_a_part_of_another_address_is_begun_anew(site: Any, path: Path) -> None:
+def test_a_partial_file_of_another_address_is_restarted(site: Any, path: Path) -> None:
     path.parent.mkdir()
     (path.parent / ".x.zip.part").write_bytes(b"something else")
     (path.parent / ".x.zip.part.json").write_text('{"url": "http://elsewhere/x.zip", "validator": "1"}')
@@ -129,7 +129,7 @@ def test_a_part_of_another_address_is_begun_anew(site: Any, path: Path) -> None:
 
 
 @pytest.mark.parametrize("notes", ["", "no json", "[]", "{}"])
-def test_a_part_whose_notes_are_broken_is_begun_anew(notes: str, site: Any, path: Path) -> None:
+def test_a_partial_file_with_a_broken_validator_is_restarted(notes: str, site: Any, path: Path) -> None:
     path.parent.mkdir()
     (path.parent / ".x.zip.part").write_bytes(CONTENT[:500])
     (path.parent / ".x.zip.part.json").write_text(notes)
@@ -138,7 +138,7 @@ def test_a_part_whose_notes_are_broken_is_begun_anew(notes: str, site: Any, path
     assert site.requests == [("/x.zip", None)]
 
 
-def test_with_a_checksum_any_part_is_gone_on_with(site: Any, path: Path) -> None:
+def test_with_a_checksum_any_partial_file_is_resumed(site: Any, path: Path) -> None:
     path.parent.mkdir()
     (path.parent / ".x.zip.part").write_bytes(CONTENT[:500])
     site.files["/x.zip"] = CONTENT
@@ -147,7 +147,7 @@ def test_with_a_checksum_any_part_is_gone_on_with(site: Any, path: Path) -> None
 
 
 @pytest.mark.parametrize("size", [len(CONTENT), len(CONTENT) + 7])
-def test_a_part_that_is_whole_or_too_long_already(size: int, site: Any, path: Path) -> None:
+def test_a_partial_file_that_is_complete_or_too_long(size: int, site: Any, path: Path) -> None:
     path.parent.mkdir()
     (path.parent / ".x.zip.part").write_bytes((CONTENT + b"7 bytes")[:size])
     site.files["/x.zip"] = CONTENT
@@ -166,7 +166,7 @@ def test_a_server_without_ranges(site: Any, path: Path) -> None:
     assert path.read_bytes() == CONTENT
 
 
-def test_a_server_that_says_nothing_to_go_on_by(site: Any, path: Path) -> None:
+def test_a_server_without_validators(site: Any, path: Path) -> None:
     def whole(handler: Handler) -> None:
         answer(200, {"Content-Length": str(len(CONTENT))})(handler)
         handler.wfile.write(CONTENT[:300_000] if len(site.requests) == 1 else CONTENT)
@@ -176,7 +176,7 @@ def test_a_server_that_says_nothing_to_go_on_by(site: Any, path: Path) -> None:
     assert [requested for _, requested in site.requests] == [None, None]
 
 
-def test_a_server_that_goes_on_elsewhere(site: Any, path: Path) -> None:
+def test_a_server_that_resumes_at_a_wrong_position(site: Any, path: Path) -> None:
     def shifted(handler: Handler) -> None:
         if handler.headers.get("Range"):
             headers = {"Content-Range": f"bytes 0-{len(CONTENT) - 1}/{len(CONTENT)}", "Content-Length": "1000000"}
@@ -296,7 +296,7 @@ def test_redirects_are_followed_and_the_range_goes_with_them(site: Any, path: Pa
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        # The standard library refuses this one by itself.
+        # The standard library rejects this one itself.
         ("file:///etc/passwd", r"Redirection to url 'file:///etc/passwd' is not allowed"),
         (
             "ftp://127.0.0.1/x.zip",

@@ -51,7 +51,7 @@ def test_other_arrays_are_refused(image: npt.NDArray[np.uint8]) -> None:
         inline_jpeg(image)
 
 
-def test_a_figure_is_a_drawing_without_font_or_address_to_load() -> None:
+def test_a_plot_needs_neither_fonts_nor_addresses() -> None:
     figure = Figure(figsize=(2, 1))
     figure.subplots().set_title("width")
     drawing = content(inline_plot(figure), "image/svg+xml").decode()
@@ -79,7 +79,7 @@ def test_numbers_are_written_for_people(written: str, expected: str) -> None:
     assert written == expected
 
 
-def test_the_base_is_a_page_that_says_what_wrote_it() -> None:
+def test_the_base_page_names_its_version() -> None:
     page = render("base.html")
     assert page.startswith("<!DOCTYPE html>")
     assert f"Written by acsnet {__version__}." in page

@@ -12,7 +12,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 ROW = Measurement("infer", "batch 1, 256x256", "acsnet", 0.1, 1.0, "acsnet")
 
 
-def test_figures_are_printed_and_kept(monkeypatch: pytest.MonkeyPatch, invoke: Invoke, tmp_path: Path) -> None:
+def test_results_are_printed_and_saved(monkeypatch: pytest.MonkeyPatch, invoke: Invoke, tmp_path: Path) -> None:
     asked = []
     monkeypatch.setattr(
         benchmarks, "benchmark_inference", lambda device, rounds: asked.append((device, rounds)) or [ROW]
@@ -34,13 +34,13 @@ def test_data_on_a_folder(invoke: Invoke, phantom_root: Path) -> None:
     assert "images a second" in output
 
 
-def test_readme_needs_figures(invoke: Invoke) -> None:
+def test_readme_needs_results(invoke: Invoke) -> None:
     status, _, errors = invoke("benchmarks", "readme")
     assert status == 2
     assert "readme needs --json FILE, the results to write" in errors
 
 
-def test_the_readme_shows_the_figures_that_are_kept() -> None:
+def test_the_readme_shows_the_saved_results() -> None:
     check_readme(REPOSITORY / "README.md", Report.read(REPOSITORY / "benchmarks" / "cpu.json"))
 
 

@@ -32,7 +32,7 @@ class Worker:
 
 def test_contenders_take_turns_and_ratios_are_those_of_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch)
-    # The machine becomes ten times slower in the second round: the ratio of each round is still 3.
+    # The machine is ten times slower in the second round; the ratio of each round is still 3.
     runs = {"reference": clock.worker("r", 5, 1, 10, 1), "other": clock.worker("o", 9, 3, 30, 3)}
     rows = measure("train", "a case", runs, rounds=3, memory={"other": 7.0}, progress=False)
     assert clock.calls == ["r", "o"] * 4

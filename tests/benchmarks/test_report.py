@@ -53,7 +53,7 @@ def test_text() -> None:
     ]
 
 
-def test_figures_are_kept_benchmark_by_benchmark(tmp_path: Path) -> None:
+def test_results_are_saved_per_benchmark(tmp_path: Path) -> None:
     path = tmp_path / "figures.json"
     Report(MACHINE, tuple(TRAIN)).write(path)
     Report(MACHINE, tuple(OPERATOR)).write(path)
@@ -101,7 +101,7 @@ def test_readme_section(tmp_path: Path) -> None:
     ]
 
 
-def test_figures_of_two_machines_are_not_mixed(tmp_path: Path) -> None:
+def test_results_of_two_machines_are_not_mixed(tmp_path: Path) -> None:
     path = tmp_path / "figures.json"
     Report(MACHINE, tuple(TRAIN)).write(path)
     other = Report(MACHINE | {"threads": 64}, tuple(OPERATOR))

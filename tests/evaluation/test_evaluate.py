@@ -140,7 +140,7 @@ def test_files_and_table(predictor: Predictor, records: list[Record], tmp_path: 
     table = metric_table(result.metrics, CLASSES)
     assert "Dice                  0.500   0.500   0.500   1.000      0.250" in table
     assert "accuracy                         0.600" in table
-    assert "found                         1       1       0       1          0" in table
+    assert "found                          1       1       0       1          0" in table
     assert "false positives per image  0.400   0.333   0.500   0.000      0.500" in table
     assert f"overall score (Chung et al. 2024): {result.metrics['overall_score']:.3f}" in table
     assert "[mm]" not in table
@@ -209,7 +209,7 @@ def test_each_of_several_data_sets(predictor: Predictor, records: list[Record]) 
     assert "datasets" not in datasets["here"]
     table = metric_table(result.metrics, CLASSES)
     assert "dataset  images   Dice  accuracy  AUROC (malignant)" in table
-    assert "there          3  0.500     0.667" in table
+    assert "there         3  0.500     0.667" in table
 
 
 def test_a_set_without_normal_cases(predictor: Predictor, records: list[Record], tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_pictures_show_truth_and_prediction(network: Network) -> None:
     case = best.cases[0]
     assert case.problem == ""
     assert case.picture is not None
-    # Phantoms of 64x64 are shown at 300; what was kept is the truth, which is drawn first.
+    # Phantoms of 64x64 are shown at 300; the saved predictions equal the truth, which is drawn first.
     assert (case.picture.width, case.picture.height) == (300, 300)
     content = base64.b64decode(case.picture.address.partition(",")[2])
     pixels = np.asarray(Image.open(io.BytesIO(content))).astype(int)
@@ -78,7 +78,7 @@ def test_pictures_show_truth_and_prediction(network: Network) -> None:
     assert case.probability == network.result.probabilities[place].max()
 
 
-def test_what_is_missing_is_said(network: Network, networks: list[Network], tmp_path: Path) -> None:
+def test_missing_inputs_are_reported(network: Network, networks: list[Network], tmp_path: Path) -> None:
     records, _ = find_records([network])
     nothing = draw_cases(networks[0], {})
     assert (nothing.rows, nothing.problem) == (
@@ -87,7 +87,7 @@ def test_what_is_missing_is_said(network: Network, networks: list[Network], tmp_
     )
     assert draw_cases(network, {}).problem.startswith("The images were not found in the data of the configuration")
 
-    # One prediction lacks, another is of another size.
+    # One prediction is missing, another one differs in size.
     best, _ = rank_cases(network)
     folder = tmp_path / "test"
     runs = []

@@ -45,7 +45,7 @@ def cell(table: Table, row: str, column: str) -> Cell:
     return found
 
 
-def test_figures_intervals_and_folds(networks: list[Network], comparison: Comparison) -> None:
+def test_values_intervals_and_folds(networks: list[Network], comparison: Comparison) -> None:
     table = tables_of(networks, comparison)["segmentation"]
     found = cell(table, "unet", "Dice (lesions)")
     folds = [run.metrics[0]["segmentation"]["lesion"]["dice"] for run in networks[0].runs]
@@ -69,7 +69,7 @@ def test_the_best_is_marked_and_less_may_be_better(networks: list[Network], comp
 def test_letters_name_the_networks_that_one_is_better_than(networks: list[Network], comparison: Comparison) -> None:
     table = tables_of(networks, comparison)["classification"]
     assert [(row.name, row.letter) for row in table.rows] == [("unet", "a"), ("acsnet", "b"), ("unetpp", "c")]
-    # What the tests found: the skilled network is better than both, which do not differ.
+    # The tests find that the skilled network is better than both others, which do not differ.
     pairs = {(pair.first, pair.second): pair for pair in comparison.pairs if pair.metric == "accuracy"}
     assert pairs["unet", "acsnet"].adjusted_p < 0.05
     assert pairs["acsnet", "unetpp"].adjusted_p < 0.05
@@ -88,7 +88,7 @@ def test_against_a_reference_a_star_marks_what_differs(networks: list[Network]) 
     assert "Star: it differs from unet, p below 0.05 after Holm's correction." in " ".join(table.legend)
 
 
-def test_published_figures_stand_in_columns_of_their_own(networks: list[Network], comparison: Comparison) -> None:
+def test_published_values_have_their_own_columns(networks: list[Network], comparison: Comparison) -> None:
     published = {"unet": BY_METHOD["fpn_resnet50"], "unetpp": BY_METHOD["MT + DO"]}
     with_them, without = tables_of(networks, comparison, published), tables_of(networks, comparison)
     for key, table in with_them.items():
@@ -111,7 +111,7 @@ def test_published_figures_stand_in_columns_of_their_own(networks: list[Network]
     assert f"Published for unetpp (as MT + DO): {AUMENTE.citation}" in reading
 
 
-def test_measured_beside_published_in_the_layout_of_the_publication(
+def test_measured_and_published_values_in_the_layout_of_the_publication(
     networks: list[Network], comparison: Comparison
 ) -> None:
     published = {"unet": BY_METHOD["fpn_resnet50"], "unetpp": BY_METHOD["ST (seg)"]}
@@ -151,7 +151,7 @@ def test_a_class_without_a_case_is_a_dash_with_its_reason(make_networks: Network
     assert [column.title for column in tables["classification_classes"].columns] == ["F1 (benign)", "F1 (malignant)"]
 
 
-def test_a_class_that_one_fold_lacks_is_said(write_run: Callable[..., Any]) -> None:
+def test_a_class_missing_in_one_fold_is_reported(write_run: Callable[..., Any]) -> None:
     runs = [write_run(fold=0), write_run(fold=1, labels=["benign", "malignant"] * 10)]
     networks, _ = read_networks([*map(str, runs)])
     tables = tables_of(networks)

@@ -46,7 +46,7 @@ def test_each_case_is_explained_by_the_network_that_was_tested_on_it(pair: list[
     expected = resize_image(draw_contours(draw_heat(image, activation), truth, TRUTH_COLOR), (SIDE, SIDE))
     picture = read_picture(case)
     assert picture.shape == (SIDE, 2 * SIDE + 6, 3), "the class's map and the mask's uncertainty"
-    # What differs is what JPEG loses.
+    # The difference is the loss of JPEG.
     assert np.abs(picture[:, :SIDE].astype(float) - expected).mean() < 6
     assert np.abs(picture[:, :SIDE].astype(float) - picture[:, -SIDE:]).mean() > 6
 
@@ -58,7 +58,7 @@ def test_shared_trainings_are_drawn_once(pair: list[Network]) -> None:
     assert (second.rows, second.problem) == ((), f"The trainings of {pair[0].name}; see its pictures above.")
 
 
-def test_what_is_missing_is_said(pair: list[Network], tmp_path: Path) -> None:
+def test_missing_inputs_are_reported(pair: list[Network], tmp_path: Path) -> None:
     records, _ = find_records(pair)
     assert draw_explanations(pair[:1], {})[0].problem == "The images were not found in the data of the configuration."
     moved = tuple(replace(training, folder=tmp_path / "gone") for training in pair[0].trainings)

@@ -33,7 +33,7 @@ def in_data(network: Network, **data: object) -> Network:
         ({}, "the configuration names no data (data.root or data.records)"),
     ],
 )
-def test_what_is_not_found_is_said(networks: list[Network], data: dict[str, str], reason: str) -> None:
+def test_images_that_are_not_found_are_reported(networks: list[Network], data: dict[str, str], reason: str) -> None:
     records, problems = find_records([in_data(networks[0], **data)])
     assert records == {}
     assert reason in problems[0]

@@ -36,13 +36,13 @@ def test_against_a_reference(networks: list[Network]) -> None:
     assert tables[1].caption == "accuracy: McNemar's test, 60 images, against acsnet"
 
 
-def test_what_cannot_be_tested_is_said_once(networks: list[Network]) -> None:
+def test_untested_pairs_are_reported_once(networks: list[Network]) -> None:
     first, second, third = (network.runs[0] for network in networks)
     masks_only = replace(third, predicted=None, probabilities=None)
     tables = paired_test_tables(of([first, second, masks_only]))
     assert [len(table.rows) for table in tables] == [3, 1, 1]
     assert tables[1].notes == ["Not tested: unetpp predicts no classes."]
-    # Of two networks without classes there is no table of classes.
+    # Two networks without classes have no tables of classes.
     other = replace(second, predicted=None, probabilities=None)
     assert [table.key for table in paired_test_tables(of([other, masks_only]))] == ["tests_dice_lesion"]
 

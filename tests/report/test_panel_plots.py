@@ -20,7 +20,7 @@ def test_confusion_counts_images(networks: list[Network]) -> None:
     inline_plot(figure)
 
 
-def test_a_class_without_a_case_has_no_share(networks: list[Network]) -> None:
+def test_a_class_without_a_case_has_no_percentage(networks: list[Network]) -> None:
     run = networks[0].result
     few = replace(run, labels=tuple("benign" if label == "normal" else label for label in run.labels))
     texts = [text.get_text() for text in draw_confusion([replace(networks[0], result=few)]).axes[0].texts]

@@ -26,7 +26,7 @@ def test_every_pair_of_the_zoo_is_published() -> None:
 
 
 @pytest.mark.parametrize("own", OF_CHUNG, ids=lambda own: own.method)
-def test_the_overall_score_is_that_of_the_other_figures(own: Any) -> None:
+def test_the_overall_score_follows_from_the_other_values(own: Any) -> None:
     iou, dice, pixels, classes = (own.values[key] for key in ("iou", "dice", PIXEL_F1, "f1_macro"))
     assert own.values["overall_score"] == pytest.approx(((iou + dice + pixels) / 3 + classes) / 2, abs=0.002)
     assert iou <= dice + 0.006
@@ -40,7 +40,7 @@ def test_averages_are_those_of_the_classes(own: Any) -> None:
             assert own.values[average] == pytest.approx(mean, abs=0.0015)
 
 
-def test_rows_of_one_task_have_the_figures_of_that_task() -> None:
+def test_rows_of_one_task_have_the_values_of_that_task() -> None:
     by_method = {own.method: own.values for own in OF_AUMENTE}
     assert len(by_method) == 8
     assert [*by_method["ST (seg)"]] == ["dice_benign", "dice_malignant", "dice_normal", "dice"]
@@ -84,7 +84,7 @@ REFINED = {"empty_mask_for_normal": True, "normal_for_empty_mask": True}
         ({"model": "unetpp", "tasks": BOTH[1:], "oversample": True}, "ST (cls) + DO", "f1_normal", 0.643),
     ],
 )
-def test_the_method_of_a_run_finds_its_figures(
+def test_a_run_finds_the_values_of_its_method(
     networks: list[Network], about: dict[str, Any], method: str, figure: str, value: float
 ) -> None:
     published = find_published(make(networks, **about))

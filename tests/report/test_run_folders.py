@@ -22,7 +22,7 @@ def test_a_run_folder_is_its_test(tmp_path: Path) -> None:
     assert (source.result, source.training, source.name, source.config) == (run / "test", run, None, None)
 
 
-def test_a_result_folder_knows_its_training_where_it_lies_beside_it(tmp_path: Path) -> None:
+def test_a_result_folder_inside_a_run_folder_knows_its_training(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "metrics.json").write_text("{}")
@@ -33,7 +33,7 @@ def test_a_result_folder_knows_its_training_where_it_lies_beside_it(tmp_path: Pa
     assert problems == []
     assert (beside.result, beside.training) == (run / "test", run)
     assert elsewhere.training is None
-    # A fold of a configuration that shares the trainings of another has results and no training.
+    # A configuration that shares the trainings of another has results but no training.
     assert (bare.result, bare.training) == (tmp_path / "fold0" / "test", None)
 
 
@@ -109,7 +109,7 @@ def test_one_configuration_of_a_cross_validation(tmp_path: Path) -> None:
         ({"folds": 0, "configurations": {"a": {"training": "a", "config": {}}}}, "1 validation error"),
     ],
 )
-def test_a_broken_cross_validation_is_told_of(tmp_path: Path, content: dict[str, Any], message: str) -> None:
+def test_a_broken_cross_validation_is_reported(tmp_path: Path, content: dict[str, Any], message: str) -> None:
     sources, (problem,) = find_tests([str(write_description(tmp_path / "cv", content))])
     assert sources == []
     assert re.search(rf"crossval.json is broken \({message} for Plan\): start a new cross-validation", problem)

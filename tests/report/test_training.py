@@ -6,7 +6,7 @@ import pytest
 from acsnet.report.training import read_training
 
 
-def test_what_a_training_left_behind(trained_run: Path) -> None:
+def test_files_of_a_training(trained_run: Path) -> None:
     training, problems = read_training(trained_run)
     assert problems == []
     assert training.config is not None

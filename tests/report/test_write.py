@@ -1,4 +1,4 @@
-"""The report as a whole: what the page and the tables beside it say."""
+"""The report as a whole: the page and its tables."""
 
 import csv
 from dataclasses import replace
@@ -75,7 +75,7 @@ def test_the_page_says_what_was_compared(report: Path) -> None:
     assert "3 inputs are missing or broken; the others are reported. one & run is broken" in text
 
 
-def test_sections_say_what_they_lack_and_how_to_get_it(report: Path) -> None:
+def test_empty_sections_name_the_reason_and_the_remedy(report: Path) -> None:
     text = Page(report / "report.html").text
     assert "No two networks have the same weights and different evaluation settings." in text
     assert "No training history was found: history.csv is in run folders" in text
@@ -88,7 +88,7 @@ def read_figures(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_all_files_have_the_same_figures(report: Path) -> None:
+def test_all_files_have_the_same_values(report: Path) -> None:
     rows = read_figures(report)
     assert {row["table"] for row in rows} == {
         "segmentation",
@@ -111,7 +111,7 @@ def test_all_files_have_the_same_figures(report: Path) -> None:
             assert escape_latex(figure) in latex
 
 
-def test_all_files_say_which_figures_are_published(report: Path) -> None:
+def test_all_files_mark_published_values(report: Path) -> None:
     published = [row for row in read_figures(report) if row["source"] == "published"]
     assert {row["row"] for row in published if row["figure"] != "-"} == {"unet"}
     values = {row["column"]: row["figure"] for row in published if row["table"] == "published_aumente-maestro"}
@@ -133,7 +133,7 @@ def test_a_cross_validation_has_every_section(cross_validation: Path, tmp_path: 
     drawings = [address for address in page.addresses if address.startswith("data:image/svg+xml")]
     pictures = [address for address in page.addresses if address.startswith("data:image/jpeg")]
     assert len(drawings) == 6
-    # And of the one training that both share 8 explanations.
+    # Plus 8 explanations of the training that both share.
     assert len(pictures) == 48 + 8
     assert "1.23 12.5 2" in page.text
     assert "refining: empty mask for normal" in page.text
@@ -152,7 +152,7 @@ def test_one_network_alone_and_one_task(networks: list[Network], tmp_path: Path)
     assert Page(tmp_path / "classes" / "report.html").text.count("No network predicts masks.") == 2
 
 
-def test_what_cannot_be_compared_is_refused_and_nothing_written(networks: list[Network], tmp_path: Path) -> None:
+def test_nothing_is_written_if_the_networks_cannot_be_compared(networks: list[Network], tmp_path: Path) -> None:
     run = networks[0].runs[0]
     other = replace(networks[1].runs[0], images=tuple(("busi", f"other {name}") for _, name in run.images))
     pair = [replace(networks[0], result=run, runs=(run,)), replace(networks[1], result=other, runs=(other,))]

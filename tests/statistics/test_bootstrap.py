@@ -108,7 +108,7 @@ def test_a_few_resamples_without_a_class_are_left_out_and_counted() -> None:
     assert interval.reason == ""
 
 
-def test_many_resamples_without_a_class_give_no_interval() -> None:
+def test_too_many_undefined_resamples_have_no_interval() -> None:
     scores = np.random.default_rng(0).random(40)
     interval = ClusterBootstrap(alone(40)).interval(auroc_of(np.arange(40) < 2, scores))
     assert 0 < interval.estimate < 1
@@ -127,7 +127,7 @@ def test_many_resamples_without_a_class_give_no_interval() -> None:
         ([0.5], ["a"], "all images are of one group: there is nothing to resample"),
     ],
 )
-def test_what_cannot_be_given_is_nan_with_a_reason(values: list[float], groups: list[str], reason: str) -> None:
+def test_undefined_values_are_nan_with_a_reason(values: list[float], groups: list[str], reason: str) -> None:
     interval = bootstrap_mean(values, groups)
     assert interval.estimate == pytest.approx(np.mean(values), nan_ok=True)
     assert math.isnan(interval.low)
@@ -135,13 +135,13 @@ def test_what_cannot_be_given_is_nan_with_a_reason(values: list[float], groups: 
     assert interval.reason == reason
 
 
-def test_equal_values_are_no_certainty() -> None:
+def test_equal_values_do_not_mean_certainty() -> None:
     interval = bootstrap_mean([0.0] * 20, alone(20))
     assert (interval.low, interval.high) == (0, 0)
     assert "all resamples have the same value: an interval of width 0" in interval.reason
 
 
-def test_any_figure_can_be_resampled() -> None:
+def test_any_metric_can_be_resampled() -> None:
     values = np.random.default_rng(0).random(30)
     interval = ClusterBootstrap(alone(30), 200).interval(estimator_of(lambda some: float(np.median(values[some]))))
     assert interval.low < interval.estimate == pytest.approx(np.median(values))

@@ -73,7 +73,7 @@ def test_folds_are_pooled(runs: list[RunResult], comparison: Comparison) -> None
     interval = comparison.networks[0].estimates["dice_lesion"]
     assert interval.estimate == pytest.approx(np.mean([dice for dice, _ in lesions]))
     assert interval.low < interval.estimate < interval.high
-    # Groups of normal cases are drawn too, which adds hardly anything to how far the mean over lesions is spread.
+    # Groups of normal cases are drawn too, which hardly changes the variance of the mean over lesions.
     alone = bootstrap_mean([dice for dice, _ in lesions], [group for _, group in lesions], resamples=500)
     assert interval.high - interval.low == pytest.approx(alone.high - alone.low, rel=0.25)
     folds = comparison.networks[0].folds["classification.accuracy"]
@@ -100,7 +100,7 @@ def test_every_pair_is_tested_and_corrected_per_metric(comparison: Comparison) -
 
 
 @pytest.mark.parametrize("grouped", [False, True])
-def test_the_tests_are_of_what_they_say(runs: list[RunResult], grouped: bool) -> None:
+def test_each_test_uses_its_metric(runs: list[RunResult], grouped: bool) -> None:
     tested = runs[:4] if grouped else [replace(run, groups=tuple(map("/".join, run.images))) for run in runs[:4]]
     wilcoxon, mcnemar, delong = (pair.test for pair in compare(tested, resamples=50).pairs)
     unet, acsnet = tested[:2], tested[2:]
@@ -123,7 +123,7 @@ def test_the_tests_are_of_what_they_say(runs: list[RunResult], grouped: bool) ->
         only = [int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())]
         assert wilcoxon.p_value == pytest.approx(stats.wilcoxon(*dice, zero_method="pratt").pvalue)
         assert mcnemar.p_value == pytest.approx(stats.binomtest(only[0], sum(only)).pvalue)
-        # The better network is found to be better.
+        # The test finds the better network.
         assert mcnemar.p_value < 0.01
     assert mcnemar.difference < 0
 
@@ -187,7 +187,7 @@ def test_without_a_class_malignant(make_run: RunMaker) -> None:
     assert network.estimates["auroc_malignant"].reason == "no class is named 'malignant'"
 
 
-def test_what_a_reader_must_know(comparison: Comparison) -> None:
+def test_notes(comparison: Comparison) -> None:
     assert comparison.notes == (
         "60 of 60 images share a group with another: intervals and tests account for it",
         "folds are pooled (unet, acsnet, unetpp): AUROC also ranks images of different folds",
@@ -218,7 +218,7 @@ def test_one_network_has_no_tests(make_run: RunMaker) -> None:
     assert len(comparison_table(comparison).split("\n\n")) == 1
 
 
-def test_what_is_refused(make_run: RunMaker) -> None:
+def test_invalid_arguments(make_run: RunMaker) -> None:
     with pytest.raises(InputError, match="there are no runs to compare"):
         compare([])
     with pytest.raises(

@@ -10,7 +10,7 @@ from acsnet.errors import InputError
 from acsnet.statistics import delong_interval, delong_test
 from acsnet.statistics.delong import auroc_covariance
 
-# Albumin, total protein and K-G score of 43 patients, and whether surgery was of use to them: DeLong, DeLong and
+# Albumin, total protein and K-G score of 43 patients, and whether surgery helped: DeLong, DeLong and
 # Clarke-Pearson 1988, as printed in the SAS/STAT User's Guide, "Comparing Receiver Operating Characteristic Curves".
 OVARIAN_CANCER = """
 3.0 5.8 10 0  3.2 6.3 5 1  3.9 6.8 3 1  2.8 4.8 6 0  3.2 5.8 3 1  0.9 4.0 5 0  2.5 5.7 8 0  1.6 5.6 5 1  3.8 5.7 5 1
@@ -107,7 +107,7 @@ def test_copies_in_a_group_tell_nothing_new() -> None:
     assert single[1] == pytest.approx(covariance)
 
 
-def test_groups_keep_the_level_where_images_taken_as_independent_do_not() -> None:
+def test_grouped_tests_keep_their_level_and_ungrouped_ones_do_not() -> None:
     """60 groups of 4 images, some of both classes: equal networks differ in 5 of 100 trials, as they should."""
     rng = np.random.default_rng(0)
     numbers = np.repeat(np.arange(60), 4)
@@ -139,7 +139,7 @@ def test_bounds_stay_within_0_and_1() -> None:
     assert "variance is 0: an interval of width 0 does not mean certainty" in perfect.reason
 
 
-def test_no_variance_is_no_p_value() -> None:
+def test_without_variance_there_is_no_p_value() -> None:
     """One network orders perfectly, the other gives every image the same: no pair tells of any spread."""
     result = delong_test([1, 1, 0, 0], [4, 3, 2, 1], [1, 1, 1, 1])
     assert result.difference == 0.5

@@ -70,7 +70,7 @@ def test_auroc_is_undefined_without_one_of_the_classes() -> None:
     )
 
 
-def test_any_figure() -> None:
+def test_any_metric() -> None:
     values = np.random.default_rng(1).random(24)
     check(estimator_of(lambda positions: float(np.median(values[positions]))), lambda p: np.median(values[p]))
 

@@ -106,7 +106,7 @@ def test_wilcoxon_by_group_by_hand() -> None:
 def test_by_group_wilcoxon_has_the_variance_of_scipy_where_all_but_two_are_alone() -> None:
     rng = np.random.default_rng(0)
     first, second = rng.random(200).round(1), rng.random(200).round(1)
-    # The two of the one group are equal, and stand on neither side.
+    # Both images of the first group are equal, and count for neither network.
     first[:2] = second[:2]
     result = wilcoxon_test(first, second, ["0", *map(str, range(199))])
     expected = stats.wilcoxon(first, second, zero_method="pratt", method="approx")
@@ -121,12 +121,12 @@ def test_mcnemar_by_group_by_hand() -> None:
     assert result.statistic == pytest.approx(2 / math.sqrt(4 + 1 + 1))
     assert result.p_value == pytest.approx(2 * stats.norm.sf(2 / math.sqrt(6)))
     assert (result.difference, result.by_group) == (pytest.approx(0.4), True)
-    # Groups in which the two make up for each other tell of no difference.
+    # Groups in which two images cancel out show no difference.
     assert mcnemar_test([1, 0], [0, 1], ["a", "a"]).p_value == 1
 
 
 @pytest.mark.parametrize("test", [wilcoxon_test, mcnemar_test])
-def test_groups_keep_the_level_where_images_taken_as_independent_do_not(test) -> None:
+def test_grouped_tests_keep_their_level_and_ungrouped_ones_do_not(test) -> None:
     rng = np.random.default_rng(1)
     numbers = np.repeat(np.arange(50), 4)
     by_group, by_image = [], []

@@ -48,7 +48,7 @@ def test_without_classes_there_is_nothing_to_pool_of_them(make_run: RunMaker) ->
     assert pool_folds(folds).predicted is None
 
 
-def test_what_cannot_be_pooled(make_run: RunMaker) -> None:
+def test_runs_that_cannot_be_pooled(make_run: RunMaker) -> None:
     first, second = make_run("unet", SMALL), make_run("unet", SMALL, fold=1)
     with pytest.raises(InputError, match="received runs of acsnet, unet: expected runs of one network"):
         pool_folds([first, make_run("acsnet", SMALL)])
@@ -83,7 +83,7 @@ DIFFERENCES: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("changes", "match"), DIFFERENCES, ids=[next(iter(changes)) for changes, _ in DIFFERENCES])
-def test_what_cannot_be_compared(make_run: RunMaker, changes: dict[str, Any], match: str) -> None:
+def test_networks_that_cannot_be_compared(make_run: RunMaker, changes: dict[str, Any], match: str) -> None:
     first, second = make_run("unet", SMALL), make_run("acsnet", SMALL, seed=1)
     check_comparable([first, second])
     with pytest.raises(RunError, match=rf"unet \(.*unet_0\) and acsnet \(.*acsnet_0\) cannot be compared: {match}"):

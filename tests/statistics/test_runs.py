@@ -21,7 +21,7 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1))
 
 
-def test_what_a_run_holds(write_run: FolderMaker) -> None:
+def test_fields_of_a_run(write_run: FolderMaker) -> None:
     folder = write_run("unet", ["malignant", "benign", "normal"])
     run = read_run(folder)
     assert (run.name, run.folders, run.subset) == ("unet", (folder,), "test")
@@ -84,7 +84,7 @@ def _write(folder: Path, rows: list, facts: dict) -> None:
     write_csv(folder / "cases.csv", rows)
 
 
-def test_what_the_evaluation_writes_is_read(trained_run: Path, phantom_root: Path, tmp_path: Path) -> None:
+def test_results_of_an_evaluation_are_read(trained_run: Path, phantom_root: Path, tmp_path: Path) -> None:
     checkpoint = trained_run / "best.safetensors"
     config = resolve_test_config(checkpoint, None, [])
     result, provenance = run_test(checkpoint, config, progress=False)
@@ -153,7 +153,7 @@ def test_a_broken_table(write_run: FolderMaker, old: str, new: str, match: str) 
 @pytest.mark.parametrize(
     ("column", "cell"), [("dice", "high"), ("hd95", "inf"), ("probability_benign", ""), ("probability_benign", "nan")]
 )
-def test_a_cell_that_is_no_number(write_run: FolderMaker, column: str, cell: str) -> None:
+def test_a_cell_that_is_not_a_number(write_run: FolderMaker, column: str, cell: str) -> None:
     folder = write_run()
     rows = _rows(folder / "cases.csv")
     rows[1][column] = cell
@@ -179,7 +179,7 @@ def test_many_lines_are_not_all_named(write_run: FolderMaker) -> None:
         read_run(folder)
 
 
-def test_broken_runs_do_not_keep_the_rest_back(write_run: FolderMaker, tmp_path: Path) -> None:
+def test_broken_runs_are_skipped(write_run: FolderMaker, tmp_path: Path) -> None:
     good, broken = write_run("unet"), write_run("acsnet")
     (broken / "metrics.json").write_text("{")
     runs, problems = read_runs([tmp_path / "nowhere", good, broken])

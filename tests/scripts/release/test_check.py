@@ -19,7 +19,7 @@ def test_all_right(tested: Path) -> None:
     assert reproduce_results(["tiny"], [], tested, progress=False) == []
 
 
-def test_what_can_be_wrong_with_files(tested: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_problems_with_files(tested: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tested / "tiny.safetensors"
     content = path.read_bytes()
     path.write_bytes(content[:-1] + b"x")
@@ -50,7 +50,7 @@ def test_a_stale_readme(tested: Path) -> None:
     assert check_release(tested) == stale
 
 
-def test_without_figures(folder: Path) -> None:
+def test_without_results(folder: Path) -> None:
     assert check_release(folder) == [
         "tiny has no results: test it by its name, and pass the folder to add-results",
     ]
@@ -88,7 +88,7 @@ def change_figure(folder: Path, by: float) -> None:
     write_json(path, content)
 
 
-def test_a_figure_that_differs(tested: Path) -> None:
+def test_a_metric_that_differs(tested: Path) -> None:
     then = read_index().checkpoints["tiny"].tests[0].metrics["dice_lesion"].estimate
     assert then is not None
     change_figure(tested, 0.0009)

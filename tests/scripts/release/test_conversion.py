@@ -93,7 +93,7 @@ def test_other_paths_are_refused(clone: Path, changed: Any, text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["val at 64x64, epoch 2/90", "a / b", "benign/benign (1).png", "about ~5 %", "m/s: 1"])
-def test_what_is_no_path(clone: Path, changed: Any, text: str) -> None:
+def test_texts_that_are_not_paths(clone: Path, changed: Any, text: str) -> None:
     release(changed(metrics={"protocol": text}), clone)
     assert read_metadata(clone / "checkpoints" / "tiny.safetensors").metrics == {"protocol": text}
 
@@ -114,7 +114,7 @@ def test_the_recipe_has_to_be_that_of_the_training(clone: Path, trained_run: Pat
     )
 
 
-def test_what_its_training_was_given_makes_the_recipe(clone: Path, changed: Any, trained_run: Path) -> None:
+def test_the_recipe_has_the_overrides_of_the_training(clone: Path, changed: Any, trained_run: Path) -> None:
     config = read_metadata(trained_run / "best.safetensors").config
     path = changed(config={**config, "training": {**config["training"], "epochs": 3}})
     given = ("training.epochs=3", "evaluation.threshold=validation", "data.records=curated/curated.csv")
@@ -122,7 +122,7 @@ def test_what_its_training_was_given_makes_the_recipe(clone: Path, changed: Any,
     assert read_index().checkpoints["tiny"].recipe.overrides == given
 
 
-def test_what_it_started_from_has_to_be_told(clone: Path, trained_run: Path) -> None:
+def test_the_commands_of_initial_weights_are_required(clone: Path, trained_run: Path) -> None:
     arguments = (trained_run / "best.safetensors", "tiny", CONFIG, ["model.initial_weights=runs/first.safetensors"])
     more = ("CC0-1.0", [], clone / "checkpoints")
     message = r"^configs/tiny\.yaml starts from runs/first\.safetensors: pass the commands that made it by --before$"
@@ -194,7 +194,7 @@ def test_limits_of_size(clone: Path, trained_run: Path, monkeypatch: pytest.Monk
     assert list(read_index(clone / "checkpoints").checkpoints) == ["first"]
 
 
-def test_a_card_that_does_not_say_what_it_was_trained_on(clone: Path, changed: Any) -> None:
+def test_metadata_without_training_data(clone: Path, changed: Any) -> None:
     with pytest.raises(
         InputError, match=r"^the metadata of the checkpoint does not name its training data: it was not written"
     ):

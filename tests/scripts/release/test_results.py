@@ -20,7 +20,7 @@ def change_facts(results: Path, **changes: Any) -> None:
     write_json(results / "metrics.json", {**facts, **changes})
 
 
-def test_figures_are_those_of_the_test(tested: Path) -> None:
+def test_metrics_are_those_of_the_test(tested: Path) -> None:
     results = tested.parent / "results"
     facts = json.loads((results / "metrics.json").read_text())
     (test,) = read_index().checkpoints["tiny"].tests
@@ -109,7 +109,7 @@ def test_a_file_that_was_changed(tested: Path, results: Path) -> None:
         add_test("tiny", results, [], tested)
 
 
-def test_only_data_is_told_by_hand(tested: Path, results: Path) -> None:
+def test_only_the_data_is_passed_by_hand(tested: Path, results: Path) -> None:
     with pytest.raises(
         RunError, match=r"^--set data\.split=all: expected only data\.root, data\.records, data\.dataset; every"
     ):
@@ -138,7 +138,7 @@ def test_image_names_that_are_paths(tested: Path, results: Path) -> None:
         add_test("tiny", results, [], tested)
 
 
-def test_another_protocol_is_told_by_its_overrides(tested: Path) -> None:
+def test_another_protocol_has_overrides(tested: Path) -> None:
     """What they make of the card's configuration is what was tested."""
     given = ["evaluation.threshold=0.3", "evaluation.test_time_augmentation={horizontal_flip: true}"]
     config = resolve_test_config("tiny", None, given)
