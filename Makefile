@@ -1,4 +1,4 @@
-# Every target sets up what it needs: a virtual environment in .venv with this package installed.
+# Every target first sets up a virtual environment in .venv, with this package installed.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,15 +9,19 @@ STAMP := $(VENV)/.installed
 
 help:
 	@echo "make demo       make phantoms, train ACSNet on them, test and predict (a few minutes)"
-	@echo "make test       lint, types and tests (under 10 minutes)"
-	@echo "make test-slow  the checks that take longer"
+	@echo "make test       lint, types and unit tests (under 10 minutes)"
+	@echo "make lint       ruff and codespell"
+	@echo "make types      mypy"
+	@echo "make unit       unit tests, and the examples in docstrings"
+	@echo "make test-slow  the tests that take minutes each"
 	@echo "make install    only set up $(VENV)"
+	@echo "make clean      remove $(VENV), the demo and the caches of the tools"
 
 install: $(STAMP)
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
-		{ echo "error: $(PYTHON) is older than Python 3.10: name another by make PYTHON=python3.12 ..."; exit 2; }
+		{ echo "error: $(PYTHON) is older than Python 3.10: choose another, as in make PYTHON=python3.12 ..."; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
@@ -32,7 +36,7 @@ demo: $(STAMP)
 		$(foreach id,1 2 3,"$(DEMO)/phantoms/benign/benign ($(id)).png" "$(DEMO)/phantoms/malignant/malignant ($(id)).png") \
 		"$(DEMO)/phantoms/normal/normal (1).png"
 	@echo
-	@echo "overlay pictures: $(DEMO)/predictions/overlays"
+	@echo "overlays:         $(DEMO)/predictions/overlays"
 	@echo "TensorBoard log:  $(BIN)/tensorboard --logdir $(DEMO)/run/tensorboard"
 
 test: lint types unit
@@ -40,12 +44,14 @@ test: lint types unit
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 
 types: $(STAMP)
 	$(BIN)/mypy
 
 unit: $(STAMP)
 	$(BIN)/pytest -n 2 -m "not slow" --durations=10
+	$(BIN)/pytest -q --doctest-modules acsnet
 
 test-slow: $(STAMP)
 	$(BIN)/pytest -m slow --durations=10

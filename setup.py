@@ -1,6 +1,6 @@
-"""What pyproject.toml cannot declare: the folder checkpoints/ goes into the wheel as ``acsnet.released``.
+"""The list of packages, with the folder checkpoints/ as ``acsnet.released``, which pyproject.toml cannot declare.
 
-In a clone it stays next to the package, where ``acsnet.checkpoints`` finds it.
+In a clone, ``acsnet.checkpoints`` reads checkpoints/ next to the package.
 """
 
 from setuptools import find_namespace_packages, setup

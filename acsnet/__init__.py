@@ -1,8 +1,17 @@
 """The model zoo for breast-ultrasound segmentation and classification.
 
-``create_model`` builds a network, ``list_models`` lists them, ``load_model`` rebuilds one from its checkpoint alone,
-``list_checkpoints`` lists those that are released, ``from_pretrained`` takes one from a folder or the Hugging Face Hub,
-``Predictor`` runs a network on images. Operators, layers, losses and metrics live in the packages of these names.
+``create_model`` builds a network by its name; ``list_models`` lists the names. ``load_model`` rebuilds a network from a
+checkpoint, and ``list_checkpoints`` lists the released checkpoints. ``from_pretrained``, ``save_pretrained`` and
+``push_to_hub`` exchange networks with folders and the Hugging Face Hub. ``Predictor`` applies a network to images. The packages ``ops``, ``layers``, ``losses``
+and ``metrics`` can be used on their own.
+
+Example:
+    >>> import torch
+    >>> import acsnet
+    >>> model = acsnet.create_model("unet", width=8).eval()
+    >>> output = model(torch.zeros(1, 3, 64, 64))
+    >>> output.mask.shape, output.label.shape
+    (torch.Size([1, 1, 64, 64]), torch.Size([1, 3]))
 """
 
 from typing import TYPE_CHECKING, Any
@@ -17,7 +26,9 @@ from acsnet.models import (
     from_pretrained,
     list_models,
     load_model,
+    push_to_hub,
     register_model,
+    save_pretrained,
 )
 from acsnet.version import __version__
 
@@ -40,12 +51,14 @@ __all__ = [
     "metrics",
     "models",
     "ops",
+    "push_to_hub",
     "register_model",
+    "save_pretrained",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    # Prediction brings in the reading and measuring of images, which those who only want a network need not wait for.
+    # Imported on first use: it imports the packages that read and process images, which networks do not need.
     if name == "Predictor":
         from acsnet.inference import Predictor
 

@@ -1,4 +1,4 @@
-"""What every command-line tool shares: logging, and errors as one line with exit status 2."""
+"""Shared code of the command-line tools: logging, common options, and errors as one line with exit status 2."""
 
 import argparse
 import logging
@@ -12,17 +12,27 @@ from acsnet.errors import AcsnetError
 
 
 def run(main: Callable[[], None]) -> int:
-    """Run a tool's ``main`` and return its exit status: 0, 2 for an error the user can mend, 130 when interrupted."""
+    """Run a tool's ``main``, and return its exit status.
+
+    The status is 0 for success, 2 for an error that the user can fix, which is printed as one line, and 130 for an
+    interruption by the keyboard. Other exceptions are raised.
+
+    Example:
+        >>> from acsnet.cli import run
+        >>> run(lambda: print("done"))
+        done
+        0
+    """
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("acsnet").setLevel(logging.INFO)
     try:
         main()
-        # Here, and not when Python leaves: a reader that has gone shows only when the rest is written.
+        # Flushed here rather than when Python exits: a closed pipe is noticed only when the rest is written.
         sys.stdout.flush()
     except AcsnetError as error:
         return _fail(str(error))
     except BrokenPipeError:
-        # The reader of a pipe (as in `| head`) has gone: nothing is wrong, and nobody is left to tell.
+        # The reader of the pipe (as in `| head`) has exited, which is not an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         explained = explain_os_error(error, Path(error.filename or "a file"))
@@ -33,6 +43,13 @@ def run(main: Callable[[], None]) -> int:
         sys.stderr.write("interrupted\n")
         return 130
     return 0
+
+
+def add_checkpoint_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--checkpoint FILE|NAME``, which is required."""
+    parser.add_argument(
+        "--checkpoint", required=True, metavar="FILE|NAME", help="a .safetensors file, or a released name"
+    )
 
 
 def add_override_argument(parser: argparse.ArgumentParser, example: str) -> None:
@@ -48,7 +65,7 @@ def add_override_argument(parser: argparse.ArgumentParser, example: str) -> None
 
 
 def add_job_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what tools have in common whose jobs are shared by workers."""
+    """Add the options of tools whose jobs are shared by several workers."""
     add_override_argument(parser, "training.epochs=40")
     parser.add_argument("--work-dir", type=Path, required=True, metavar="DIR", help="the folder of all runs")
     parser.add_argument(
@@ -62,7 +79,8 @@ def add_job_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=15,
         metavar="SECONDS",
-        help="between two signs of life of a worker; one silent for six times as long is taken for dead (default: 15)",
+        help="time between two heartbeats of a worker; a worker without a heartbeat for six times as long counts as "
+        "lost (default: 15)",
     )
 
 

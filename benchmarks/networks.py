@@ -14,6 +14,7 @@ from acsnet.inference import prepare_for_inference
 from acsnet.layers import UpsampleConv2d
 from acsnet.models import create_model
 from acsnet.training import keep_freed_memory
+from acsnet.training.compilation import compile_mode
 from benchmarks.measure import Measurement, in_fresh_process, matmul_rate, measure, time_once
 
 _CLASSES = 3
@@ -29,6 +30,7 @@ class Case:
         arguments: the arguments of :func:`acsnet.create_model`.
         is_ours: run as by the tools of this package: bfloat16, channels last, freed memory kept, fused optimizer.
             Otherwise as published: float32, operations in the published order, defaults of the libraries.
+        is_compiled: run through torch.compile.
         batch, size: the number of images, and their height and width.
         device: the type of the device.
     """
@@ -37,6 +39,7 @@ class Case:
     model: str
     arguments: dict[str, Any] = field(default_factory=dict)
     is_ours: bool = True
+    is_compiled: bool = False
     batch: int = 8
     size: int = 256
     device: str = "cpu"
@@ -53,7 +56,9 @@ def contenders(device: torch.device, batch: int) -> list[Case]:
         replace(ours, name="smp FPN, ResNet-50 (float32)", model="fpn_resnet50"),
         replace(ours, name="smp U-Net, ResNet-18 (float32)", model="unet_resnet50", arguments={"encoder": "resnet18"}),
     ]
-    return [ours, *(replace(peer, is_ours=False) for peer in peers)]
+    # On a CPU, compiling takes longer than all other contenders together.
+    compiled = [replace(ours, name="acsnet, compiled", is_compiled=True)] if device.type == "cuda" else []
+    return [ours, *compiled, *(replace(peer, is_ours=False) for peer in peers)]
 
 
 def benchmark_training(device: torch.device, rounds: int, cases: Sequence[Case] | None = None) -> list[Measurement]:
@@ -97,6 +102,8 @@ def training_step(case: Case) -> Callable[[], object]:
     images = torch.randn(case.batch, 3, case.size, case.size, device=device)
     if case.is_ours:
         model, images = model.to(memory_format=torch.channels_last), images.to(memory_format=torch.channels_last)
+    if case.is_compiled:
+        model.compile(mode=compile_mode(device), dynamic=False)
     masks = torch.rand(case.batch, 1, case.size, case.size, device=device).round()
     labels = torch.arange(case.batch, device=device) % _CLASSES
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, fused=case.is_ours)
@@ -122,6 +129,8 @@ def inference(case: Case) -> Callable[[], object]:
     if case.is_ours:
         model = prepare_for_inference(model, torch.bfloat16)
         images = images.to(memory_format=torch.channels_last)
+    if case.is_compiled:
+        model.compile(mode=compile_mode(device), dynamic=False)
 
     def run() -> object:
         with torch.inference_mode(), torch.autocast(case.device, dtype=torch.bfloat16, enabled=case.is_ours):

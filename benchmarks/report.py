@@ -155,7 +155,7 @@ def _time_table(measurements: Sequence[Measurement]) -> Table:
 
 
 def _rate_table(measurements: Sequence[Measurement]) -> Table:
-    header = (measurements[0].case, "images a second", "times as many")
+    header = (measurements[0].case, "images per second", "times as many")
     rows = [(own.contender, f"{1 / own.seconds:.0f}", f"{1 / (own.ratio or math.nan):.1f}x") for own in measurements]
     return Table.from_rows([header, *rows])
 

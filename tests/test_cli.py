@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "acsnet"
 
 @pytest.fixture(autouse=True)
 def _own_logging() -> Iterator[None]:
-    """``run`` sets the level of the package's logger: put it back."""
+    """Restore the level of the package's logger, which ``run`` sets."""
     logger = logging.getLogger("acsnet")
     level = logger.level
     yield
@@ -36,7 +36,7 @@ def test_success_is_0(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("error", [AcsnetError("what, where, what to do"), ConfigError("what, where, what to do")])
-def test_an_error_of_the_user_is_one_line_and_2(error: AcsnetError, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_user_error_is_one_line_and_2(error: AcsnetError, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(raising(error)) == 2
     assert capsys.readouterr() == ("", "error: what, where, what to do\n")
 
@@ -65,8 +65,8 @@ def test_the_package_logs_at_info(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("lines", [1, 100_000])
-def test_a_reader_that_has_gone_is_no_error(lines: int) -> None:
-    """As in ``tool | head -0``: whether the pipe breaks while printing or only when the rest is flushed."""
+def test_a_closed_pipe_is_not_an_error(lines: int) -> None:
+    """As in ``tool | head -0``: the pipe breaks while printing, or only when the output is flushed."""
     code = f"""
 import sys, types
 package = types.ModuleType("acsnet")  # without the rest of the package, whose import takes seconds
@@ -74,7 +74,7 @@ package.__path__ = [{str(PACKAGE)!r}]
 sys.modules["acsnet"] = package
 from acsnet.cli import run
 def main():
-    sys.stdin.read()  # until the reader of the output has gone
+    sys.stdin.read()  # until the reader of the output has exited
     for _ in range({lines}):
         print("a line")
 sys.exit(run(main))

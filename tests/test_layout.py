@@ -1,6 +1,7 @@
-"""The layout of the package: who may import whom, how deep folders go, what ``import acsnet`` brings in."""
+"""The layout of the package: which room may import which, how deep folders are, what ``import acsnet`` loads."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -42,46 +43,48 @@ HEAVY = {
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 
 
-def imported_parts(source: str) -> Iterator[str]:
-    """Give the part of the package (``models``, ``config``, ...) that each import names; the package itself is ''."""
+def imported_rooms(source: str) -> Iterator[str]:
+    """The room (``models``, ``config``, ...) that each import names; the package itself is ""."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"line {node.lineno}: relative imports hide where a name comes from"
             module = node.module or ""
-            # `from acsnet import models` names a part; `from acsnet import create_model` the package's own front.
+            # `from acsnet import models` names a room; `from acsnet import create_model` names the package.
             names = [f"acsnet.{alias.name}" for alias in node.names] if module == "acsnet" else [module]
         else:
             continue
         for name in names:
             top, _, rest = name.partition(".")
             if top == "acsnet":
-                part = rest.partition(".")[0]
-                yield part if part in RANKS else ""
+                room = rest.partition(".")[0]
+                yield room if room in RANKS else ""
 
 
-def forbidden_imports(part: str, source: str) -> list[str]:
-    """Name the parts that a module of ``part`` imports and may not."""
+def forbidden_imports(room: str, source: str) -> list[str]:
+    """The rooms that a module of ``room`` imports and may not import."""
 
-    def may(other: str) -> bool:
-        return other == part or (other != "" and RANKS[other] < RANKS[part])
+    def may_import(other: str) -> bool:
+        return other == room or (other != "" and RANKS[other] < RANKS[room])
 
-    return [other for other in imported_parts(source) if not may(other)]
+    return [other for other in imported_rooms(source) if not may_import(other)]
 
 
 @pytest.mark.parametrize(
     "module", [path for path in MODULES if path.name != "__init__.py" or len(path.parts) > 1], ids=str
 )
 def test_modules_import_only_from_below(module: Path) -> None:
-    part = module.parts[0].removesuffix(".py")
-    assert part in RANKS, f"acsnet/{module} is new: give {part!r} its line in the layout (LINES of {__file__})"
-    wrong = forbidden_imports(part, (PACKAGE / module).read_text(encoding="utf-8"))
-    assert not wrong, f"acsnet/{module} imports {wrong}, which do not lie below {part!r}"
+    room = module.parts[0].removesuffix(".py")
+    assert room in RANKS, (
+        f"acsnet/{module} is new: add {room!r} to a line of LINES in {__file__}, and to docs/design.md"
+    )
+    wrong = forbidden_imports(room, (PACKAGE / module).read_text(encoding="utf-8"))
+    assert not wrong, f"acsnet/{module} imports {wrong}, which are not below {room!r}"
 
 
 @pytest.mark.parametrize(
-    ("subset", "source", "wrong"),
+    ("room", "source", "wrong"),
     [
         ("ops", "from acsnet.layers.gate import GateUnit", ["layers"]),
         ("ops", "from acsnet._utils.naming import look_up", []),
@@ -95,8 +98,17 @@ def test_modules_import_only_from_below(module: Path) -> None:
         ("models", "from acsnetwork.training import x", []),
     ],
 )
-def test_the_rule_itself(part: str, source: str, wrong: list[str]) -> None:
-    assert forbidden_imports(part, source) == wrong
+def test_the_rule_itself(room: str, source: str, wrong: list[str]) -> None:
+    assert forbidden_imports(room, source) == wrong
+
+
+def test_the_design_page_has_the_same_rooms() -> None:
+    page = (REPOSITORY / "docs" / "design.md").read_text(encoding="utf-8")
+    block = re.findall(r"^## Rooms\n.*?^```text\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)[0]
+    # Names end where the explanation begins, two spaces or more after a name that is the last of its line.
+    names = [re.match(r"(?:\w+(?:/|\.py) *)+", line) for line in block.splitlines()]
+    rooms = [tuple(re.findall(r"(\w+)(?:/|\.py)", match[0])) for match in names if match]
+    assert rooms == list(LINES)
 
 
 def module_name(path: Path) -> str:
@@ -121,8 +133,8 @@ def import_graph(sources: Mapping[str, str]) -> dict[str, set[str]]:
     return graph
 
 
-def import_circle(graph: Mapping[str, set[str]]) -> tuple[str, ...] | None:
-    """A circle of modules that import each other, or None."""
+def import_cycle(graph: Mapping[str, set[str]]) -> tuple[str, ...] | None:
+    """A cycle of modules that import each other, or None."""
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -131,7 +143,7 @@ def import_circle(graph: Mapping[str, set[str]]) -> tuple[str, ...] | None:
 
 
 @pytest.mark.parametrize(
-    ("sources", "circle"),
+    ("sources", "cycle"),
     [
         ({"acsnet.a": "import acsnet.b", "acsnet.b": "def f():\n    from acsnet.a import x"}, {"acsnet.a", "acsnet.b"}),
         ({"acsnet.a": "from acsnet.b import x", "acsnet.b": "from acsnet import c", "acsnet.c": ""}, None),
@@ -139,9 +151,9 @@ def import_circle(graph: Mapping[str, set[str]]) -> tuple[str, ...] | None:
         ({"acsnet.p": "from acsnet.p import q", "acsnet.p.q": "from acsnet.p import x"}, {"acsnet.p", "acsnet.p.q"}),
     ],
 )
-def test_the_search_for_circles_itself(sources: dict[str, str], circle: set[str] | None) -> None:
-    found = import_circle(import_graph(sources))
-    assert (None if found is None else set(found)) == circle
+def test_the_search_for_cycles_itself(sources: dict[str, str], cycle: set[str] | None) -> None:
+    found = import_cycle(import_graph(sources))
+    assert (None if found is None else set(found)) == cycle
 
 
 def shares(lines: Mapping[str, int]) -> dict[str, float]:
@@ -154,13 +166,14 @@ def test_no_room_is_larger_than_its_share() -> None:
     for path in MODULES:
         lines[path.parts[0].removesuffix(".py")] += len((PACKAGE / path).read_text(encoding="utf-8").splitlines())
     large = {room: f"{share:.1%}" for room, share in shares(lines).items() if share > LARGEST_SHARE}
-    assert not large, f"a room over {LARGEST_SHARE:.0%} of the package holds more than one trade: {large}"
+    assert not large, f"rooms with more than {LARGEST_SHARE:.0%} of the code have more than one trade: {large}"
     assert shares({"a": 3, "b": 1}) == {"a": 0.75, "b": 0.25}
 
 
 def test_folders_are_at_most_three_deep() -> None:
     tops = [
-        REPOSITORY / name for name in ("acsnet", "benchmarks", "configs", "scripts", "tools", "tests", "checkpoints")
+        REPOSITORY / name
+        for name in ("acsnet", "benchmarks", "configs", "scripts", "tools", "tests", "checkpoints", "docs")
     ]
     folders = [path for top in tops for path in top.rglob("*") if path.is_dir() and path.name != "__pycache__"]
     deep = [path for path in folders if len(path.relative_to(REPOSITORY).parts) > 3]
@@ -177,7 +190,7 @@ def test_tools_are_short(tool: Path) -> None:
 def test_links_point_into_the_package(name: str) -> None:
     link = REPOSITORY / name
     assert link.is_symlink()
-    assert link.readlink() == Path("acsnet") / name, "relative, so that it holds in every clone"
+    assert link.readlink() == Path("acsnet") / name, "relative, so that it is valid in every clone"
     assert (link / "__init__.py").is_file()
 
 
@@ -187,3 +200,8 @@ def test_importing_the_package_is_light() -> None:
     loaded = set(result.stdout.split())
     assert {"acsnet", "torch", "timm"} <= loaded
     assert not loaded & HEAVY
+
+
+def test_modules_do_not_import_each_other_in_a_cycle() -> None:
+    sources = {module_name(path): (PACKAGE / path).read_text(encoding="utf-8") for path in MODULES}
+    assert import_cycle(import_graph(sources)) is None

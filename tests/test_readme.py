@@ -1,4 +1,4 @@
-"""The README's code blocks run as they stand, in a folder where what they name exists."""
+"""The code blocks of the README run as printed, in a folder that has the files they name."""
 
 import glob
 import inspect
@@ -35,7 +35,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 Invoke = Callable[..., tuple[int, str, str]]
 
-# What makes the commands' trainings short; everything else stays as the configuration says.
+# Overrides that make the trainings of the commands short; all other values are those of the configuration.
 SHORT = ["model.arguments={encoder: mobilenetv3_small_050, widths: [16, 16, 16, 16, 16]}", "model.encoder_weights=null"]
 SHORT += ["data.image_size=[64, 64]", "data.folds.count=4", "data.folds.validation=0.34", "training.epochs=1"]
 SHORT_CROSSVAL = ["model.arguments={width: 4, depth: 2}", "data.image_size=[32, 32]", "data.folds.validation=0.34"]
@@ -46,8 +46,8 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
 
 
-# The other runs without this package: tests/evaluation/export/test_export.py.
-HERE = [code for code in blocks("python") if "onnxruntime" not in code]
+# The other block runs without this package: tests/export/test_export.py.
+PYTHON_BLOCKS = [code for code in blocks("python") if "onnxruntime" not in code]
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def workplace(
     tiny_settings: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Path:
-    """A folder in which the README's paths exist, with phantoms for BUSI and a tiny network for the released one."""
+    """A folder with the paths of the README: phantoms in place of BUSI, and a tiny network as the released one."""
     shutil.copytree(REPOSITORY / "configs", tmp_path / "configs")
     search = tmp_path / "configs" / "searches" / "optimizer.yaml"
     search.write_text(search.read_text().replace("trials: 40", "trials: 2"))
@@ -79,8 +79,8 @@ def workplace(
 
 
 @pytest.fixture
-def _sets(workplace: Path, phantom_root: Path, site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the section on other sets names: a set to fetch, folders, a table with other classes."""
+def _datasets(workplace: Path, phantom_root: Path, site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The data that the section on other datasets names: a download, folders, a table with other classes."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for path in sorted(phantom_root.rglob("*.png")):
@@ -104,12 +104,12 @@ def _sets(workplace: Path, phantom_root: Path, site: Any, monkeypatch: pytest.Mo
 
 
 @pytest.fixture
-def _registry_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+def _restored_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_registry, "_ENTRIES", dict(_registry._ENTRIES))
 
 
-@pytest.mark.usefixtures("workplace", "_registry_as_it_was")
-@pytest.mark.parametrize("code", HERE, ids=lambda code: code.splitlines()[-1][:30])
+@pytest.mark.usefixtures("workplace", "_restored_registry")
+@pytest.mark.parametrize("code", PYTHON_BLOCKS, ids=lambda code: code.splitlines()[-1][:30])
 def test_python_blocks(code: str) -> None:
     exec(compile(code, "README.md", "exec"), {})
 
@@ -121,7 +121,7 @@ def test_make_targets() -> None:
         subprocess.run(["make", "--dry-run", target], cwd=REPOSITORY, check=True, capture_output=True)
 
 
-@pytest.mark.usefixtures("_sets")
+@pytest.mark.usefixtures("_datasets")
 def test_commands(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = re.findall(r"^python (?:tools/(\w+)\.py|-m ([\w.]+)) (.*)$", "".join(blocks("bash")), flags=re.MULTILINE)
     commands = [(tool or package, line) for tool, package, line in lines]
@@ -139,7 +139,7 @@ def test_commands(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
         if tool == "benchmarks":
             monkeypatch.setattr(benchmarks, "benchmark_inference", lambda _device, _rounds: [])
         if tool == "export":
-            # With a fixed size, which is much faster than to try any out.
+            # With a fixed size only, which is much faster.
             monkeypatch.setattr(pipeline, "_CHOICES", ((),))
         if tool == "phantom":
             arguments += ["--size", "64", "64"]
@@ -147,7 +147,7 @@ def test_commands(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
         assert status == 0, f"{tool} {line}: {errors}"
 
 
-def test_protocols_named_are_ways_to_split() -> None:
+def test_protocols_named_are_the_splits_described() -> None:
     ways = [
         build_config({"model": {"name": "unet"}}, [way], "README.md")
         for way in re.findall(r'"(data\.folds=.*?)"', README)
@@ -162,13 +162,13 @@ def test_protocols_named_are_ways_to_split() -> None:
     ]
 
 
-def test_sets_named_are_those_registered() -> None:
+def test_datasets_named_are_those_registered() -> None:
     assert sorted(re.findall(r"^\| `(\w+)`(?: \(default\))? \|", README, flags=re.MULTILINE)) == sorted(
         list_datasets() + acsnet.list_models()
     )
 
 
-def test_transforms_named_are_ours_with_their_arguments() -> None:
+def test_transforms_named_are_those_of_the_package_with_their_arguments() -> None:
     from acsnet.data.ultrasound_transforms import TRANSFORMS
 
     rows = re.findall(r"^\| `([A-Z]\w+)`: (.*?) \|", README, flags=re.MULTILINE)

@@ -7,12 +7,12 @@ from acsnet.cli import add_job_arguments, run
 
 
 def main() -> None:
-    """Parse the command line, work until all jobs are done, print the comparison."""
+    """Parse the command line, run jobs until all are done, and print the comparison."""
     parser = argparse.ArgumentParser(
-        description="Train and test all folds of configurations. The same command again, here or on another machine "
-        "that sees the folder, is one more worker; after an interruption it goes on."
+        description="Train and test all folds of configurations. Running the same command again, here or on another "
+        "machine that sees the folder, adds a worker and resumes an interrupted cross-validation."
     )
-    parser.add_argument("configs", nargs="+", type=Path, metavar="CONFIG", help="YAML files; each is named by its file")
+    parser.add_argument("configs", nargs="+", type=Path, metavar="CONFIG", help="YAML files; the file name is the name")
     add_job_arguments(parser)
     arguments = parser.parse_args()
 

@@ -7,18 +7,20 @@ from acsnet.cli import run
 
 
 def main() -> None:
-    """Parse the command line, curate, and say what was found."""
+    """Parse the command line, curate the dataset, write the tables and print a summary."""
     from acsnet.curation.policy import POLICIES
 
     parser = argparse.ArgumentParser(
-        description="Find duplicates, conflicts and doubtful images; write tables and a report to look through."
+        description="Find duplicates, conflicts and doubtful images; write tables and a report for review."
     )
     parser.add_argument("root", type=Path, metavar="ROOT", help="a folder in a published layout, or a record table")
-    parser.add_argument("--dataset", default="busi", metavar="NAME", help="whose layout ROOT has (default: busi)")
     parser.add_argument(
-        "--policy", default="keep-one", choices=POLICIES, help="what curated.csv keeps (default: keep-one)"
+        "--dataset", default="busi", metavar="NAME", help="dataset whose layout ROOT has (default: busi)"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder for the four files")
+    parser.add_argument(
+        "--policy", default="keep-one", choices=POLICIES, help="which images curated.csv keeps (default: keep-one)"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the output folder of the four files")
     arguments = parser.parse_args()
 
     from acsnet.curation import check_folder, curate, summarize, write_findings

@@ -3,20 +3,21 @@
 import argparse
 from pathlib import Path
 
-from acsnet.cli import run
+from acsnet.cli import add_checkpoint_argument, run
 
 
 def main() -> None:
-    """Parse the command line, export, and print how the file was checked."""
-    parser = argparse.ArgumentParser(description="Write a checkpoint's network as a file that runs without acsnet.")
-    parser.add_argument(
-        "--checkpoint", required=True, metavar="FILE|NAME", help="a .safetensors file, or a released name"
-    )
+    """Parse the command line, export the checkpoint and print the result of the check."""
+    parser = argparse.ArgumentParser(description="Export a checkpoint to a file that runs without acsnet.")
+    add_checkpoint_argument(parser)
     parser.add_argument(
         "--format", required=True, metavar="onnx|torch", help="ONNX, or a program of torch.export (.pt2)"
     )
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="what to write (default: beside FILE under its name, or NAME here)"
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="the file to write (default: next to the checkpoint, or NAME in the working folder)",
     )
     parser.add_argument(
         "--images",

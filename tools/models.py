@@ -1,4 +1,4 @@
-"""List the zoo: python tools/models.py [PATTERN ...]; keep the README's table: --readme, --check."""
+"""List the zoo: python tools/models.py [PATTERN ...]; update or check the README's table: --readme, --check."""
 
 import argparse
 from pathlib import Path
@@ -16,9 +16,9 @@ def main() -> None:
         "convolutions and matrix products, without the gather of deformable convolutions."
     )
     parser.add_argument("patterns", nargs="*", metavar="PATTERN", help="names or wildcards, as in 'deeplab*'")
-    for option, what in (("--readme", "rewrite the table between the markers of FILE"), ("--check", "fail if stale")):
+    for option, action in (("--readme", "rewrite the table between the markers of FILE"), ("--check", "fail if stale")):
         parser.add_argument(
-            option, type=Path, nargs="?", const=README, metavar="FILE", help=f"{what} (default: the README)"
+            option, type=Path, nargs="?", const=README, metavar="FILE", help=f"{action} (default: the README)"
         )
     arguments = parser.parse_args()
     if sum(map(bool, (arguments.patterns, arguments.readme, arguments.check))) > 1:

@@ -4,13 +4,14 @@ import argparse
 from pathlib import Path
 
 from acsnet.cli import run
-from acsnet.phantom.phantom import write_phantoms
+from acsnet.labels import CLASS_NAMES
+from acsnet.phantom import write_phantoms
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to, new or empty")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the output folder, new or empty")
     parser.add_argument("--benign", type=int, default=40, metavar="N", help="benign images")
     parser.add_argument("--malignant", type=int, default=20, metavar="N", help="malignant images")
     parser.add_argument("--normal", type=int, default=20, metavar="N", help="images without a lesion")
@@ -21,15 +22,15 @@ def parse_arguments() -> argparse.Namespace:
         nargs=2,
         default=(256, 256),
         metavar=("HEIGHT", "WIDTH"),
-        help="about this size in pixels: each image differs from it by up to 20 %%",
+        help="mean size in pixels; sizes of images differ from it by up to 20 %%",
     )
     return parser.parse_args()
 
 
 def main() -> None:
-    """Write the images and say where."""
+    """Parse the command line, write the images and print their number."""
     arguments = parse_arguments()
-    counts = {label: getattr(arguments, label) for label in ("benign", "malignant", "normal")}
+    counts = {label: getattr(arguments, label) for label in CLASS_NAMES}
     height, width = arguments.size
     write_phantoms(arguments.out, counts, arguments.seed, (height, width))
     written = ", ".join(f"{count} {label}" for label, count in counts.items())

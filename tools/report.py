@@ -1,4 +1,4 @@
-"""Report tests: python tools/report.py RUN... --out DIR [--reference NAME] [--title TEXT]."""
+"""Write a report on tests: python tools/report.py RUN... --out DIR [--reference NAME] [--title TEXT]."""
 
 import argparse
 from pathlib import Path
@@ -6,23 +6,23 @@ from pathlib import Path
 from acsnet.cli import run
 
 _RUN = (
-    "a run folder, a result folder (with metrics.json), a cross-validation (with crossval.json) or the folder of a "
-    "configuration in one; or NAME=FOLDER to name it; folders of one name are folds of one network"
+    "a run folder, a result folder (with metrics.json), a cross-validation (with crossval.json) or the folder of one "
+    "of its configurations; NAME=FOLDER names it; folders with the same name are folds of one network"
 )
 
 
 def main() -> None:
-    """Parse the command line, read the runs, write the files, and say what is missing."""
+    """Parse the command line, read the runs, write the files and print what is missing."""
     parser = argparse.ArgumentParser(
         description="Compare tested networks: one page with tables, tests, curves and cases, and its tables as CSV, "
         "Markdown and LaTeX."
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help=_RUN)
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder for the four files")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the output folder of the four files")
     parser.add_argument(
         "--reference", metavar="NAME", help="test the others against this network only (default: every pair)"
     )
-    parser.add_argument("--title", default="Comparison of networks", metavar="TEXT", help="the head of the page")
+    parser.add_argument("--title", default="Comparison of networks", metavar="TEXT", help="the heading of the page")
     arguments = parser.parse_args()
 
     from acsnet.report import read_networks, write_report

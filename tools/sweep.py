@@ -7,10 +7,11 @@ from acsnet.cli import add_job_arguments, run
 
 
 def main() -> None:
-    """Parse the command line, work until all trials are done, print the best and write the page."""
+    """Parse the command line, run trials until all are done, print the results and write the page."""
     parser = argparse.ArgumentParser(
-        description="Search for the values of a configuration that score best on the validation subset. The same "
-        "command again, here or on another machine that sees the folder, starts one more worker; an interrupted search resumes."
+        description="Search for the values of a configuration with the best score on the validation subset. Running "
+        "the same command again, here or on another machine that sees the folder, adds a worker and resumes an "
+        "interrupted search."
     )
     parser.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file")
     parser.add_argument("--search", type=Path, required=True, metavar="FILE", help="as configs/searches/lambda.yaml")

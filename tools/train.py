@@ -7,15 +7,15 @@ from acsnet.cli import add_override_argument, run
 
 
 def main() -> None:
-    """Parse the command line and train."""
+    """Parse the command line and train the network."""
     parser = argparse.ArgumentParser(description="Train a network of the zoo.")
     parser.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file, such as configs/acsnet_busi.yaml")
     add_override_argument(parser, "training.epochs=40")
     parser.add_argument("--work-dir", type=Path, metavar="DIR", help="the run folder (default: runs/<config name>)")
-    parser.add_argument("--resume", action="store_true", help="go on with the run that is in the run folder")
+    parser.add_argument("--resume", action="store_true", help="resume the run in the run folder")
     arguments = parser.parse_args()
 
-    # Imported here, so that --help and a wrong command line answer at once.
+    # Imported here so that --help and errors on the command line appear at once.
     from acsnet.config import load_config
     from acsnet.training import Trainer
 

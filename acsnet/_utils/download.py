@@ -153,7 +153,8 @@ def _fetch_all(url: str, part: _PartialFile, max_bytes: int, bar: Any) -> None:
     for _ in range(_MAX_ATTEMPTS):
         before = part.size
         try:
-            return _attempt(url, part, max_bytes, bar)
+            _attempt(url, part, max_bytes, bar)
+            return
         except _InterruptedError as error:
             reason = error
         without_progress = 0 if part.size > before else without_progress + 1
@@ -168,7 +169,8 @@ def _attempt(url: str, part: _PartialFile, max_bytes: int, bar: Any) -> None:
     try:
         response = _open(url, part)
     except urllib.error.HTTPError as error:
-        return _handle_status(url, part, error)
+        _handle_status(url, part, error)
+        return
     except urllib.error.URLError as error:
         if isinstance(error.reason, ssl.SSLCertVerificationError):
             reason = error.reason.verify_message

@@ -91,14 +91,14 @@ def inline_jpeg(image: Uint8Image, quality: int = 80) -> str:
     return _data_url("image/jpeg", encoded.tobytes())
 
 
-def inline_plot(figure: "Figure") -> str:
-    """Return a Matplotlib figure as a data URL of an SVG file.
+def inline_plot(plot: "Figure") -> str:
+    """Return a plot as a data URL of an SVG file.
 
-    Create the figure as ``matplotlib.figure.Figure``, which needs neither a window nor global state. Text is drawn as
+    Create the plot as a ``matplotlib.figure.Figure``, which needs neither a window nor global state. Text is drawn as
     outlines, so that the page needs no font.
     """
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    plot.savefig(buffer, format="svg", metadata={"Date": None})
     return _data_url("image/svg+xml", buffer.getvalue())
 
 

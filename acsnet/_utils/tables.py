@@ -269,7 +269,7 @@ class Table:
         return "\n".join([*lines, r"\end{table}", ""])
 
     def _latex_sources(self) -> Iterator[str]:
-        """The header line that groups the columns by source."""
+        """Yield the header lines that group the columns by source."""
         if not self.sources:
             return
         yield _latex_line(["", *(rf"\multicolumn{{{count}}}{{c}}{{{source}}}" for source, count in self.sources)])

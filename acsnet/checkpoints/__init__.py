@@ -1,8 +1,8 @@
 """Checkpoints: files of weights with metadata, and the index of the released ones."""
 
-from acsnet.checkpoints.files import check_released_file, is_path, released_path, resolve_checkpoint, resolve_split
+from acsnet.checkpoints.files import check_released_file, is_path, resolve_split
 from acsnet.checkpoints.index import (
-    Figure,
+    Estimate,
     Recipe,
     ReleasedCheckpoint,
     ReleasedData,
@@ -15,17 +15,20 @@ from acsnet.checkpoints.index import (
     read_index,
     released_checkpoint,
 )
-from acsnet.checkpoints.metadata import (
-    CheckpointMetadata,
+from acsnet.checkpoints.metadata import CheckpointMetadata
+from acsnet.checkpoints.opening import Checkpoint, open_checkpoint
+from acsnet.checkpoints.safetensors_file import (
     load_weights,
+    read_header,
     read_metadata,
     read_weights,
     save_checkpoint,
 )
 
 __all__ = [
+    "Checkpoint",
     "CheckpointMetadata",
-    "Figure",
+    "Estimate",
     "Recipe",
     "ReleaseIndex",
     "ReleasedCheckpoint",
@@ -38,12 +41,12 @@ __all__ = [
     "is_path",
     "list_checkpoints",
     "load_weights",
+    "open_checkpoint",
+    "read_header",
     "read_index",
     "read_metadata",
     "read_weights",
     "released_checkpoint",
-    "released_path",
-    "resolve_checkpoint",
     "resolve_split",
     "save_checkpoint",
 ]

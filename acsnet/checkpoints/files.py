@@ -1,6 +1,6 @@
-"""The files of released checkpoints: beside the code in a clone, else fetched once; their SHA-256 is always checked.
+"""Location of released files: next to the index in a clone, otherwise downloaded once into the cache.
 
-The lists of the splits they were trained on are small and lie beside the index, in a wheel too.
+Lists of released splits are small and always next to the index, also in a wheel.
 """
 
 import os
@@ -12,113 +12,111 @@ from filelock import FileLock
 from acsnet._utils.download import fetch, file_sha256
 from acsnet._utils.files import cache_folder
 from acsnet._utils.naming import look_up
-from acsnet.checkpoints.index import ReleasedCheckpoint, index_folder, read_index, released_checkpoint
+from acsnet.checkpoints.index import ReleasedCheckpoint, index_folder, read_index
 from acsnet.errors import CheckpointError
 
 _SUFFIX = ".safetensors"
 _SPLIT_SUFFIX = ".csv"
 
 
-def resolve_checkpoint(path_or_name: str | Path) -> Path:
-    """Give the file of a checkpoint: of a path the path, of a released name its file, fetched where it is not here.
+def is_path(name_or_path: str | Path) -> bool:
+    """Return whether a checkpoint or a split is given by path rather than by released name.
 
-    An existing file, or a text with a separator or the suffix ``.safetensors``, is a path; anything else is a name.
-    The SHA-256 of a released file is checked, whichever of the two it is given by.
-
-    Raises:
-        UnknownNameError: for a name that is not released, with near matches.
-        CheckpointError: for a released file that is truncated, another or not to be had, or a broken index.
-        DownloadError: where it cannot be fetched.
-        DiskFullError: where there is no space left for it.
+    An existing file is a path, and so is a text with a path separator or the suffix of a released file.
     """
-    path, text = Path(path_or_name), str(path_or_name)
-    if path.is_file() or is_path(text):
-        _check_if_released(path)
-        return path
-    return released_path(text)
-
-
-def is_path(text: str) -> bool:
-    """Whether a text looks like a path rather than a released name."""
+    text = str(name_or_path)
     separators = {"/", os.sep, os.altsep or os.sep}
-    return text.endswith((_SUFFIX, _SPLIT_SUFFIX)) or any(separator in text for separator in separators)
+    looks_like_path = text.endswith((_SUFFIX, _SPLIT_SUFFIX)) or any(separator in text for separator in separators)
+    return looks_like_path or Path(name_or_path).is_file()
 
 
-def resolve_split(path_or_name: str | Path) -> Path:
-    """Give the file of a split's list: of a path the path, of a released name the file beside the index.
+def resolve_split(name_or_path: str | Path) -> Path:
+    """Return the file of a split list: a path unchanged, or the list of a released split.
 
     Raises:
-        UnknownNameError: for a name that is not released, with near matches.
-        CheckpointError: where there is no index.
+        UnknownNameError: if the name is not released; the message lists near matches.
+        CheckpointError: if there is no release index.
     """
-    path = Path(path_or_name)
-    if path.is_file() or is_path(str(path)):
+    path = Path(name_or_path)
+    if is_path(path):
         return path
     lists = {file.stem: file for file in index_folder().glob(f"*{_SPLIT_SUFFIX}")}
     return look_up("released split", path.name, lists, "the path of a list ends in .csv")
 
 
-def released_path(name: str) -> Path:
-    """Give the checked file of a released checkpoint, fetched where it is not here; errors as above."""
-    entry = released_checkpoint(name)
-    beside, cached = _beside(entry), _cached(entry)
-    if beside.is_file():
-        path = beside
-    else:
-        path = cached
-        if not cached.is_file():
-            _fetch(name, entry, cached)
-    check_released_file(path, entry)
+def locate_released_file(name: str, entry: ReleasedCheckpoint) -> Path:
+    """Return the file of a released checkpoint, downloading it if necessary; its content is not checked.
+
+    Raises:
+        CheckpointError: if the file is missing and the index has no address to download it from.
+        DownloadError: if it cannot be downloaded.
+        DiskFullError: if there is no space for it.
+    """
+    path = _path_next_to_index(entry)
+    if path.is_file():
+        return path
+    path = _path_in_cache(entry)
+    if not path.is_file():
+        _download(name, entry, path)
     return path
 
 
-def check_released_file(path: Path, entry: ReleasedCheckpoint) -> None:
-    """Check that a file is the released one.
+def entry_of_file(path: Path) -> ReleasedCheckpoint | None:
+    """Return the index entry of a file in one of the folders of released files, or None for any other file.
 
     Raises:
-        CheckpointError: where it is missing, or its size or SHA-256 is another.
+        CheckpointError: if the file is in such a folder and the index is missing or invalid.
+    """
+    folder = path.resolve().parent
+    if folder != index_folder().resolve() and folder.parent != (cache_folder() / "checkpoints").resolve():
+        return None
+    for entry in read_index().checkpoints.values():
+        if path.resolve() in (_path_next_to_index(entry).resolve(), _path_in_cache(entry).resolve()):
+            return entry
+    return None
+
+
+def check_released_file(path: Path, entry: ReleasedCheckpoint) -> str:
+    """Check the size and the SHA-256 of a released file, the size first.
+
+    Returns:
+        The SHA-256 in hexadecimal digits.
+
+    Raises:
+        CheckpointError: if the file is missing, truncated or modified.
     """
     if not path.is_file():
-        raise CheckpointError(f"there is no {path}: copy it from the release")
+        raise CheckpointError(f"there is no file {path}: copy it from the release")
     size = path.stat().st_size
-    remedy = "remove it, and copy or fetch it again"
+    remedy = "remove it, and copy or download it again"
     if size != entry.size:
         raise CheckpointError(
-            f"{path} is truncated or not the released file: it has {size} bytes, not {entry.size}; {remedy}"
+            f"{path} is truncated or not the released file: it is {size} bytes, not {entry.size}; {remedy}"
         )
     digest = file_sha256(path)
     if digest != entry.sha256:
         raise CheckpointError(f"{path} is not the released file: its SHA-256 is {digest}, not {entry.sha256}; {remedy}")
+    return digest
 
 
-def _beside(entry: ReleasedCheckpoint) -> Path:
+def _path_next_to_index(entry: ReleasedCheckpoint) -> Path:
     return index_folder() / entry.file
 
 
-def _cached(entry: ReleasedCheckpoint) -> Path:
-    # A folder a content: a later version of the file under the same name is another file.
+def _path_in_cache(entry: ReleasedCheckpoint) -> Path:
+    # One folder per content: a later version of the file has the same name.
     return cache_folder() / "checkpoints" / entry.sha256[:16] / entry.file
 
 
-def _check_if_released(path: Path) -> None:
-    """Check a file that lies where released ones do; any other is the user's own."""
-    folder = path.resolve().parent
-    if folder != index_folder().resolve() and folder.parent != (cache_folder() / "checkpoints").resolve():
-        return
-    for entry in read_index().checkpoints.values():
-        if path.resolve() in (_beside(entry).resolve(), _cached(entry).resolve()):
-            check_released_file(path, entry)
-
-
-def _fetch(name: str, entry: ReleasedCheckpoint, path: Path) -> None:
+def _download(name: str, entry: ReleasedCheckpoint, path: Path) -> None:
     address = read_index().address
     if not address:
         raise CheckpointError(
-            f"the file of {name} is not here ({_beside(entry)}), and the index names no address to fetch it from: take "
-            "a clone of the repository that has it"
+            f"the file of {name} is missing ({_path_next_to_index(entry)}), and the index has no address to download "
+            "it from: clone the repository, which contains it"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Processes that start together fetch it once.
+    # Processes that start together download it once.
     with FileLock(path.parent / ".lock"):
         if not path.is_file():
             fetch(f"{address.rstrip('/')}/{urllib.parse.quote(entry.file)}", path, entry.sha256, max_bytes=entry.size)

@@ -1,9 +1,9 @@
-"""The index of released checkpoints: ``checkpoints/index.json`` of a clone, shipped in a wheel as package data."""
+"""The index of released checkpoints: ``checkpoints/index.json`` in a clone, package data in a wheel."""
 
 import fnmatch
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -11,27 +11,29 @@ from acsnet._utils.naming import look_up
 from acsnet.errors import CheckpointError
 
 INDEX_NAME = "index.json"
+INDEX_FORMAT: Final = 1
 _PACKAGE = Path(__file__).resolve().parents[1]
-# An installed wheel has the index alone, inside the package; a clone has it beside the package, with the files.
+# A wheel has only the index, inside the package; a clone has it next to the package, with the files.
 _PLACES = (_PACKAGE / "released", _PACKAGE.parent / "checkpoints")
-LISTING = 'acsnet.list_checkpoints("*") lists all; the path of a file ends in .safetensors'
+_HOW_TO_LIST = 'acsnet.list_checkpoints("*") lists all; the path of a file ends in .safetensors'
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 
 
 class Section(BaseModel):
-    """Base of the index's parts: unknown keys are errors, objects do not change."""
+    """Base class of the sections of the index: frozen, and unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 
 
-class Figure(Section):
-    """A measured figure with its interval.
+class Estimate(Section):
+    """A metric with its confidence interval.
 
     Attributes:
-        estimate: None where it is undefined.
-        low, high: the bounds of the interval; None where they cannot be given.
-        reason: why something is None, or what is odd about the interval; else "".
+        estimate: value of the metric, or None if it is undefined.
+        low: lower bound of the interval, or None if it cannot be computed.
+        high: upper bound of the interval, or None if it cannot be computed.
+        reason: why a value is None or the interval is unreliable; otherwise "".
     """
 
     estimate: float | None
@@ -41,13 +43,14 @@ class Figure(Section):
 
 
 class WorstCase(Section):
-    """An image that the network is bad at.
+    """An image with a poor prediction.
 
     Attributes:
-        image: its name within the dataset.
-        label, predicted: its class, and the predicted one.
-        probability: that the network gave to its class.
-        dice: of its mask.
+        image: name within the dataset.
+        label: true class.
+        predicted: predicted class, or None for a network without classification.
+        probability: predicted probability of the true class, 0 to 1.
+        dice: Dice of the predicted mask, 0 to 1.
     """
 
     image: str
@@ -58,22 +61,22 @@ class WorstCase(Section):
 
 
 class ReleasedTest(Section):
-    """What a test of the released file gave.
+    """The result of a test of the released file.
 
     Attributes:
-        datasets: how many images of which dataset.
-        subset: of the split, or ``all``.
-        n: the images.
-        groups: of how many groups.
-        classes: how many images of each class.
-        dataset_hash: of the tested images' names, labels and pixels.
-        split_hash: of the split, or None for a test of all images.
-        protocol: how figures are computed.
-        threshold: of the mask's probability.
-        overrides: what ``tools/test.py`` needs by ``--set`` to do the same test, but for where the data lies.
-        level: of confidence of the intervals.
-        metrics: by the names of ``acsnet.statistics.METRICS``.
-        worst_cases: the images with the lowest Dice, and the misclassified ones of which the network was surest.
+        datasets: number of images per dataset.
+        subset: ``test``, or ``all`` for all images.
+        n: number of images.
+        groups: number of groups of images.
+        classes: number of images per class.
+        dataset_hash: hash of the names, labels and pixels of the tested images.
+        split_hash: hash of the split, or None for a test of all images.
+        protocol: how metrics are computed.
+        threshold: threshold of the mask probability.
+        overrides: values of ``--set`` with which ``tools/test.py`` repeats the test, except the location of the data.
+        level: confidence level of the intervals.
+        metrics: metrics by the names that ``acsnet.statistics`` uses.
+        worst_cases: images with the lowest Dice, and the misclassified images with the most confident predictions.
     """
 
     datasets: dict[str, int]
@@ -87,22 +90,22 @@ class ReleasedTest(Section):
     threshold: float
     overrides: tuple[str, ...]
     level: float
-    metrics: dict[str, Figure]
+    metrics: dict[str, Estimate]
     worst_cases: tuple[WorstCase, ...]
 
     @property
     def settings(self) -> tuple[str, ...]:
-        """The overrides of the evaluation: none where it is that of the training."""
+        """Overrides of the section ``evaluation``; none if the test uses the settings of the training."""
         return tuple(override for override in self.overrides if override.startswith("evaluation."))
 
 
 class Recipe(Section):
-    """How to train it: ``tools/train.py CONFIG --set ...`` with a configuration of this repository.
+    """Training command of a network: ``tools/train.py CONFIG --set ...`` with a configuration of this repository.
 
     Attributes:
-        config: its path within the repository.
-        overrides: what ``--set`` is given.
-        before: the commands to run first, where training starts from weights of another.
+        config: path of the configuration within the repository.
+        overrides: values of ``--set``.
+        before: commands to run first, if training starts from the weights of another network.
     """
 
     config: str
@@ -111,7 +114,7 @@ class Recipe(Section):
 
 
 class ReleasedInput(Section):
-    """What the network takes: images are resized to (height, width)."""
+    """Size of the network's input in pixels, to which images are resized, and its number of channels."""
 
     height: int
     width: int
@@ -119,7 +122,7 @@ class ReleasedInput(Section):
 
 
 class ReleasedData(Section):
-    """What it was trained on: datasets, images before the split, and the hash of their names, labels and pixels."""
+    """Training data: datasets, number of images before the split, and hash of their names, labels and pixels."""
 
     names: tuple[str, ...]
     n: int
@@ -127,25 +130,26 @@ class ReleasedData(Section):
 
 
 class ReleasedCheckpoint(Section):
-    """What is known of a released checkpoint.
+    """The index entry of a released checkpoint.
 
     Attributes:
-        file: its name beside the index, or below the index's address.
-        size: in bytes.
-        sha256: in hexadecimal digits.
-        model: the network's name in the registry.
-        arguments: what it was built with, apart from what the configuration says elsewhere.
-        parameters: how many it has, with all members.
-        members: how many networks the file holds; several are an ensemble.
-        classes: in the order of the logits.
-        input: what the network takes.
-        recipe: how it was trained.
-        data: what it was trained on.
-        split_hash: of that data's split; None for an ensemble of several splits.
-        tests: the released figures.
-        intended_use, limits: what it is for, and what it is not good at.
-        code_version: the version of this package that trained it.
-        license: of the weights.
+        file: file name, next to the index or below its address.
+        size: size in bytes.
+        sha256: SHA-256 in hexadecimal digits.
+        model: name of the network in the registry.
+        arguments: arguments of the network, except those that the configuration has elsewhere.
+        parameters: number of parameters, summed over all members.
+        members: number of networks in the file; more than one is an ensemble.
+        classes: classes in the order of the logits.
+        input: size and channels of the input.
+        recipe: training command.
+        data: training data.
+        split_hash: hash of the split of that data, or None for an ensemble of several splits.
+        tests: results of tests.
+        intended_use: what the checkpoint is for.
+        limits: known limitations, one sentence each.
+        code_version: version of this package that trained it.
+        license: license of the weights.
     """
 
     file: Annotated[str, Field(pattern=r"^[\w-]+\.safetensors$")]
@@ -168,24 +172,24 @@ class ReleasedCheckpoint(Section):
 
 
 class ReleaseIndex(Section):
-    """The index.
+    """The index of released checkpoints.
 
     Attributes:
-        format: of the index.
-        address: below which files are fetched that do not lie beside the code; "" where there is none.
-        checkpoints: by name.
+        format: version of the format.
+        address: URL below which missing files are downloaded, or "" if there is none.
+        checkpoints: entries by released name.
     """
 
-    format: Literal[1] = 1
+    format: Literal[1] = INDEX_FORMAT
     address: Annotated[str, Field(pattern=r"^(https?://.*)?$")] = ""
     checkpoints: dict[Name, ReleasedCheckpoint] = {}
 
 
 def index_folder() -> Path:
-    """The folder of the index; in a clone, that of the released files too.
+    """Return the folder of the index, which in a clone also has the released files.
 
     Raises:
-        CheckpointError: where there is no index.
+        CheckpointError: if there is no index.
     """
     for place in _PLACES:
         if (place / INDEX_NAME).is_file():
@@ -196,10 +200,10 @@ def index_folder() -> Path:
 
 
 def read_index(folder: Path | None = None) -> ReleaseIndex:
-    """Read the index of a folder, by default that of :func:`index_folder`.
+    """Read the index in a folder, by default in :func:`index_folder`.
 
     Raises:
-        CheckpointError: for an index that is missing, broken or of a newer format.
+        CheckpointError: if the index is missing, invalid or of a newer format.
     """
     path = (folder or index_folder()) / INDEX_NAME
     try:
@@ -207,32 +211,42 @@ def read_index(folder: Path | None = None) -> ReleaseIndex:
     except FileNotFoundError:
         raise CheckpointError(f"there is no index of released checkpoints {path}") from None
     except ValueError as error:
-        raise CheckpointError(f"{path} is not JSON ({error}): copy it again from the release") from error
+        raise CheckpointError(f"{path} is not valid JSON ({error}): copy it again from the release") from error
     version = content.get("format") if isinstance(content, dict) else None
-    if version != 1:
-        raise CheckpointError(f"{path} has format {version!r}, this version of acsnet reads 1: upgrade acsnet")
+    if version != INDEX_FORMAT:
+        raise CheckpointError(
+            f"{path} has format {version!r}, this version of acsnet reads {INDEX_FORMAT}: upgrade acsnet"
+        )
     try:
         return ReleaseIndex.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise CheckpointError(f"{path}: the entry {where!r} cannot be used: {first['msg']}") from error
+        key = ".".join(str(part) for part in first["loc"])
+        raise CheckpointError(f"{path}: the entry {key!r} is invalid: {first['msg']}") from error
 
 
 def list_checkpoints(pattern: str = "*") -> list[str]:
-    """Return the sorted names of released checkpoints that fit a wildcard pattern, as in ``"acsnet_*"``.
+    """Return the sorted names of the released checkpoints that match a wildcard pattern.
+
+    Args:
+        pattern: a pattern such as ``"acsnet_*"``.
 
     Raises:
-        CheckpointError: where the index is missing or broken.
+        CheckpointError: if the index is missing or invalid.
+
+    Example:
+        >>> import acsnet
+        >>> "acsnet_busi" in acsnet.list_checkpoints("acsnet_*")
+        True
     """
     return sorted(fnmatch.filter(read_index().checkpoints, pattern))
 
 
 def released_checkpoint(name: str) -> ReleasedCheckpoint:
-    """Return what is known of a released checkpoint.
+    """Return the index entry of a released checkpoint.
 
     Raises:
-        UnknownNameError: with near matches.
-        CheckpointError: where the index is missing or broken.
+        UnknownNameError: if the name is not released; the message lists near matches.
+        CheckpointError: if the index is missing or invalid.
     """
-    return look_up("released checkpoint", name, read_index().checkpoints, LISTING)
+    return look_up("released checkpoint", name, read_index().checkpoints, _HOW_TO_LIST)

@@ -18,7 +18,8 @@ from pydantic import (
     model_validator,
 )
 
-Task = Literal["segmentation", "classification"]
+from acsnet.labels import CLASS_NAMES, NORMAL, TASKS, Task
+
 Subset = Literal["train", "val", "test", "all"]
 # Strict: pydantic would else take true for 1 and "40" for 40.
 Whole = Annotated[int, Strict()]
@@ -62,7 +63,7 @@ class ModelConfig(Section):
     in_channels: Literal[1, 3] = 3
     encoder_weights: str | None = None
     initial_weights: UserPath | None = None
-    tasks: tuple[Task, ...] = ("segmentation", "classification")
+    tasks: tuple[Task, ...] = TASKS
     arguments: dict[str, Any] = {}
 
 
@@ -126,7 +127,7 @@ class DataConfig(Section):
     dataset: str = "busi"
     records: UserPaths | None = None
     class_map: ClassMap = {}
-    classes: tuple[str, ...] = ("benign", "malignant", "normal")
+    classes: tuple[str, ...] = CLASS_NAMES
     image_size: tuple[PositiveInt, PositiveInt] = (256, 256)
     mean: tuple[Real, ...] = (0.330,)
     std: tuple[Annotated[Real, Field(gt=0)], ...] = (0.204,)
@@ -234,13 +235,14 @@ class TrainingConfig(Section):
     ``batch_size`` is the total over all processes. ``selection`` is the formula of validation metrics whose best epoch
     is kept; ``epoch``, its number, keeps the last one. ``patience`` epochs without a better one end the training; null
     never does. ``ema_decay`` keeps an exponential moving average of the weights, which is then what is validated and
-    saved.
+    saved. ``compile`` has torch.compile make faster training steps, after a minute or more in the first of them.
     """
 
     epochs: PositiveInt = 90
     batch_size: PositiveInt = 8
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     channels_last: bool = True
+    compile: Flag = False
     gradient_clip: Annotated[Real, Field(gt=0)] | None = None
     ema_decay: Annotated[Real, Field(gt=0, lt=1)] | None = None
     selection: str = "0.7*dice + 0.3*accuracy"
@@ -327,7 +329,7 @@ class Config(Section):
     @model_validator(mode="after")
     def _refining_has_what_it_needs(self) -> "Config":
         refining = self.evaluation.refining
-        both = len(self.model.tasks) == 2 and "normal" in self.data.classes
+        both = len(self.model.tasks) == 2 and NORMAL in self.data.classes
         if (refining.empty_mask_for_normal or refining.normal_for_empty_mask) and not both:
             raise ValueError(
                 "evaluation.refining needs both tasks and a class 'normal' in data.classes: set both of its directions "

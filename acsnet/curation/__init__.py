@@ -1,15 +1,14 @@
-"""Curation: duplicates, doubtful masks and burned-in marks, found before anybody believes a number."""
+"""Curation of a dataset: duplicates, conflicting labels, doubtful masks and burned-in marks."""
 
-from acsnet.curation.curate import curate
-from acsnet.curation.findings import FLAGS, Findings, Flag, Pair
-from acsnet.curation.leak import expected_leak
+from acsnet.curation.curate import curate, expected_leak
+from acsnet.curation.findings import FLAG_DESCRIPTIONS, CurationFlag, Findings, ImagePair
 from acsnet.curation.output import check_folder, summarize, write_findings
 
 __all__ = [
-    "FLAGS",
+    "FLAG_DESCRIPTIONS",
+    "CurationFlag",
     "Findings",
-    "Flag",
-    "Pair",
+    "ImagePair",
     "check_folder",
     "curate",
     "expected_leak",

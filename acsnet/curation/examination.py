@@ -1,4 +1,4 @@
-"""The look at each image by itself: what it is known by, and what is odd about it."""
+"""Examination of each image by itself: description, flags and histogram."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from tqdm.auto import tqdm
 
-from acsnet.curation.description import Description, describe
-from acsnet.curation.findings import Flag
-from acsnet.curation.image_flags import image_flags
-from acsnet.curation.mask_flags import mask_flags
+from acsnet.curation.duplicates.description import Description, describe
+from acsnet.curation.findings import CurationFlag
+from acsnet.curation.flags.image import image_flags
+from acsnet.curation.flags.mask import mask_flags
 from acsnet.data.images import BoolArray, pixel_digest, read_image, read_mask
 from acsnet.data.records import Record
 from acsnet.errors import DataError
@@ -20,34 +20,34 @@ from acsnet.errors import DataError
 
 @dataclass(frozen=True)
 class Examination:
-    """What is found on one image.
+    """The result for one image.
 
     Attributes:
-        record: with ``digest`` filled in; "" where the image cannot be read.
-        flags: what is odd.
-        description: what it is compared by; None where it cannot be read.
-        histogram: (256,) share of pixels of each gray value; zeros where it cannot be read.
+        record: the record, with ``digest`` filled in; ``digest`` is "" if the image cannot be read.
+        flags: flags of the image and of its masks.
+        description: features for the comparison with other images; None if the image cannot be read.
+        histogram: (256,) share of the pixels per gray value; zeros if the image cannot be read.
     """
 
     record: Record
-    flags: tuple[Flag, ...]
+    flags: tuple[CurationFlag, ...]
     description: Description | None
     histogram: npt.NDArray[np.float64]
 
 
 def examine(records: Sequence[Record], progress: bool = True) -> list[Examination]:
-    """Read each image and its masks once; what cannot be read is flagged, not raised."""
-    hidden = None if progress else True
+    """Read each image and its masks once; files that cannot be read are flagged instead of raising an error."""
     with ThreadPoolExecutor() as pool:
-        work = pool.map(_examine, records)
-        return list(tqdm(work, "examining", len(records), leave=False, unit="image", disable=hidden))
+        examinations = pool.map(_examine, records)
+        disable_bar = None if progress else True
+        return list(tqdm(examinations, "examining", len(records), leave=False, unit="image", disable=disable_bar))
 
 
 def _examine(record: Record) -> Examination:
     try:
         image = read_image(record.image)
     except DataError as error:
-        return Examination(record, (Flag("unreadable", str(error)),), None, np.zeros(256))
+        return Examination(record, (CurationFlag("unreadable", str(error)),), None, np.zeros(256))
     mask, flags = _read_masks(record, image.shape[:2])
     if mask is not None:
         flags += mask_flags(mask, record.label)
@@ -58,19 +58,19 @@ def _examine(record: Record) -> Examination:
     )
 
 
-def _read_masks(record: Record, size: tuple[int, ...]) -> tuple[BoolArray | None, tuple[Flag, ...]]:
-    """The merged mask, or None where any of its files is of no use, and flags that say why."""
+def _read_masks(record: Record, size: tuple[int, ...]) -> tuple[BoolArray | None, tuple[CurationFlag, ...]]:
+    """Return the merged mask, or None if any mask file is unusable, and the flags that name the reasons."""
     merged = np.zeros(size, np.bool_)
-    flags: list[Flag] = []
+    flags: list[CurationFlag] = []
     for path in record.masks:
         try:
             mask = read_mask(path)
         except DataError as error:
-            flags.append(Flag("unreadable", str(error)))
+            flags.append(CurationFlag("unreadable", str(error)))
             continue
         if mask.shape == size:
             merged |= mask
         else:
             sizes = f"{mask.shape[1]}x{mask.shape[0]}, its image {size[1]}x{size[0]} (width x height)"
-            flags.append(Flag("mask-size", f"{path.name} is {sizes}"))
+            flags.append(CurationFlag("mask-size", f"{path.name} is {sizes}"))
     return (None if flags else merged), tuple(flags)

@@ -1,4 +1,4 @@
-"""What curation finds out about a dataset."""
+"""Results of curation: flags per image, pairs of related images, and the images to keep."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,23 +8,27 @@ import numpy.typing as npt
 
 from acsnet.data.records import Record
 
-# Identical pixels; a copy of the whole image (rescaled, re-encoded, cropped, marked, mirrored, ...); the same scan
-# framed differently, so that each image also shows what the other does not.
+# "identical": equal pixels. "copy": a copy of the whole image (rescaled, re-encoded, cropped, marked, mirrored, ...).
+# "overlap": the same scan framed differently, so that each image shows something that the other does not.
 Relation = Literal["identical", "copy", "overlap"]
-# What may be wrong between two images that show the same.
+# The annotation in which two related images disagree.
 Conflict = Literal["class", "mask"]
-# Pixel coordinates (left, top, right, bottom), the last two exclusive.
+# Pixel coordinates (left, top, right, bottom); right and bottom are exclusive.
 Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
-class Flag:
-    """Something about one image that a user should know.
+class CurationFlag:
+    """One remark about one image.
 
     Attributes:
-        kind: one of the names of :data:`FLAGS`.
-        detail: what was found, for people ("3 components: 2100, 40, 12 pixels"), or "".
-        boxes: where in the image, as far as it has a place.
+        kind: a key of :data:`FLAG_DESCRIPTIONS`.
+        detail: readable details ("3 components: 2100, 40, 12 pixels"), or "".
+        boxes: boxes around the flagged regions; empty if the flag concerns the whole image.
+
+    Example:
+        >>> CurationFlag("mask-specks", "1 of 4 pixels", ((10, 10, 12, 12),)).kind
+        'mask-specks'
     """
 
     kind: str
@@ -32,7 +36,7 @@ class Flag:
     boxes: tuple[Box, ...] = ()
 
 
-FLAGS: dict[str, str] = {
+FLAG_DESCRIPTIONS: dict[str, str] = {
     "unreadable": "image or mask that cannot be read",
     "mask-size": "mask of another size than its image",
     "lesion-mask-empty": "lesion image with an empty mask",
@@ -48,19 +52,19 @@ FLAGS: dict[str, str] = {
 
 
 @dataclass(frozen=True)
-class Pair:
-    """Two images that show the same scan, wholly or in part.
+class ImagePair:
+    """Two images that show the same scan, completely or in part.
 
     Attributes:
-        first, second: their positions among the records, first < second.
-        relation: how they are related.
-        ssim: structural similarity of the two whole images stretched to one size, as the publications measure it, 0-1.
-        aligned_ssim: structural similarity of what they share, once the second is laid over the first, 0-1.
-        overlap: the share of the first and of the second image that is seen in the other, 0-1.
-        mirrored: whether the second shows the scan mirrored.
-        transform: (2, 3) affine map of pixel coordinates (x, y) of the first image to those of the second.
-        mask_dice: Dice of the two masks where the images overlap; None where one of them cannot be read.
-        conflicts: what the two disagree on.
+        first, second: positions of the images among the records, first < second.
+        relation: "identical", "copy" or "overlap".
+        ssim: structural similarity of the two complete images resized to one size, as in the literature, at most 1.
+        aligned_ssim: structural similarity of the shared area after the second image is aligned to the first, 0-1.
+        overlap: shares of the first and of the second image that are visible in the other, 0-1.
+        mirrored: whether the second image shows the scan mirrored.
+        transform: (2, 3) affine map from pixel coordinates (x, y) of the first image to those of the second.
+        mask_dice: Dice of the two masks in the shared area; None if one of the masks cannot be read.
+        conflicts: annotations in which the two images disagree.
     """
 
     first: int
@@ -77,26 +81,28 @@ class Pair:
 
 @dataclass(frozen=True)
 class Findings:
-    """All that curation found out about a dataset; the sequences are one entry an image, in the records' order.
+    """The complete result of curation; sequences have one entry per image, in the order of the records.
 
     Attributes:
-        records: every image, with ``group`` filled in: what must not be parted by a split (copies, overlaps, patients).
-        sizes: (height, width) of each image, or None for what cannot be read.
-        copies: the number of each image's set of copies of one another; an image without a copy is alone in its set.
-        flags: what is odd about each image.
-        histograms: (N, 256) float, each image's share of pixels of each gray value; zeros for what cannot be read.
-        pairs: the images that show the same, first by first image, then by second.
-        policy: how the curated table was chosen.
-        kept: whether each image is in the curated table.
-        leak: the share of test images with a copy in training under a plain random split, by the share of test images.
+        records: all images, with ``group`` filled in: images of one group (copies, overlaps, one patient) must stay on
+            the same side of a split.
+        sizes: (height, width) per image, or None if the image cannot be read.
+        copy_sets: number of the set of copies per image; an image without a copy is the only member of its set.
+        flags: flags per image.
+        histograms: (N, 256) float, share of the pixels per gray value; zeros if the image cannot be read.
+        pairs: all pairs of related images, sorted by the first, then by the second image.
+        policy: name of the policy that selected the curated images.
+        kept: whether the image is in the curated table.
+        leak: expected share of test images with a copy in training under a plain random split, by the share of test
+            images.
     """
 
     records: tuple[Record, ...]
     sizes: tuple[tuple[int, int] | None, ...]
-    copies: tuple[int, ...]
-    flags: tuple[tuple[Flag, ...], ...]
+    copy_sets: tuple[int, ...]
+    flags: tuple[tuple[CurationFlag, ...], ...]
     histograms: npt.NDArray[np.float64]
-    pairs: tuple[Pair, ...]
+    pairs: tuple[ImagePair, ...]
     policy: str
     kept: tuple[bool, ...]
     leak: dict[float, float]

@@ -1,27 +1,25 @@
-"""Data: records, splits, images, cache, transforms and datasets."""
+"""Data: datasets, records, splits, augmentation and cached images."""
 
 from acsnet.data.cache import ImageCache
 from acsnet.data.dataset import CachedDataset, Sample, SeededSampler, build_loader
-from acsnet.data.datasets import DatasetEntry, dataset_entry, list_datasets, read_dataset
+from acsnet.data.datasets import dataset_entry, list_datasets, read_dataset
 from acsnet.data.datasets.busi import read_busi
 from acsnet.data.folds import Split, describe_split, split_records
 from acsnet.data.oversampling import oversample
 from acsnet.data.records import Record, dataset_hash, read_record_table, write_record_table
 from acsnet.data.source import load_records, split_data
-from acsnet.data.split_list import SplitList, read_split_list, write_split_list
+from acsnet.data.split_list import read_split_list, write_split_list
 from acsnet.data.transforms import Augmentation
 from acsnet.data.verify import verify_records
 
 __all__ = [
     "Augmentation",
     "CachedDataset",
-    "DatasetEntry",
     "ImageCache",
     "Record",
     "Sample",
     "SeededSampler",
     "Split",
-    "SplitList",
     "build_loader",
     "dataset_entry",
     "dataset_hash",

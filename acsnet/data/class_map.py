@@ -1,4 +1,4 @@
-"""Other names of classes: what another dataset calls them, and what the configuration does."""
+"""Class maps: the labels of a dataset translated to the classes of the configuration."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -8,14 +8,14 @@ from acsnet.data.records import Record
 
 
 def source_labels(classes: Sequence[str], class_map: Mapping[str, str]) -> list[str]:
-    """The labels of the data that come out as one of ``classes``, in the classes' order.
+    """Return the labels of the data that map to one of ``classes``, in the order of the classes.
 
     Args:
-        classes: those of the configuration.
-        class_map: ``{label of the data: class}``; a label that it does not name stays what it is.
+        classes: Classes of the configuration.
+        class_map: ``{label of the data: class}``; other labels are unchanged.
 
     Raises:
-        UnknownNameError: for a class that labels are mapped to and the configuration does not have.
+        UnknownNameError: If a label is mapped to a class that the configuration does not have.
     """
     for target in class_map.values():
         look_up("class in data.class_map", target, dict.fromkeys(classes), f"data.classes has {', '.join(classes)}")
@@ -27,16 +27,16 @@ def source_labels(classes: Sequence[str], class_map: Mapping[str, str]) -> list[
 
 
 def check_labels(class_map: Mapping[str, str], present: Collection[str]) -> None:
-    """Check that every label of a class map is one that the data has: what is never mapped is misspelled.
+    """Check that the data has every label of a class map, since a label without images is probably misspelled.
 
     Raises:
-        UnknownNameError: with near matches, and the labels there are.
+        UnknownNameError: If a label is missing; the message has near matches and the labels of the data.
     """
-    listing = f"the data has {', '.join(sorted(present))} (data.class_map=null clears the map)"
+    labels = f"the data has {', '.join(sorted(present))} (data.class_map=null clears the map)"
     for label in class_map:
-        look_up("label in data.class_map", label, dict.fromkeys(present), listing)
+        look_up("label in data.class_map", label, dict.fromkeys(present), labels)
 
 
 def map_classes(records: Sequence[Record], class_map: Mapping[str, str]) -> list[Record]:
-    """Give the records with their labels mapped."""
+    """Return the records with their labels mapped."""
     return [replace(record, label=class_map.get(record.label, record.label)) for record in records]

@@ -1,4 +1,4 @@
-"""Reading the tables that datasets come with: CSV, and Excel's .xlsx."""
+"""Reading of the tables that come with datasets: CSV and Excel's .xlsx."""
 
 import csv
 import zipfile
@@ -8,35 +8,36 @@ from typing import Any, NamedTuple
 
 from acsnet.errors import DataError
 
+# Line number in the file, and cells by column.
 CsvRow = tuple[int, dict[Any, Any]]
 
 
-class Line(NamedTuple):
-    """One line of a table.
+class TableRow(NamedTuple):
+    """One row of a CSV table or a workbook.
 
     Attributes:
-        where: file and line, for messages.
-        cells: text by column, without surrounding blanks; empty cells are "".
+        place: File and line number, for error messages.
+        cells: Text by column, without surrounding blanks; "" for empty cells.
     """
 
-    where: str
+    place: str
     cells: dict[str, str]
 
 
 def read_csv(path: Path, missing: str, delimiter: str = ",") -> tuple[Sequence[str], list[CsvRow]]:
-    """Read a CSV file with or without the byte-order mark that spreadsheets put first.
+    """Read a CSV file, with or without the byte-order mark that spreadsheets write.
 
     Args:
-        path: the file.
-        missing: the message where there is none.
-        delimiter: what parts cells.
+        path: CSV file.
+        missing: Error message if the file does not exist.
+        delimiter: Separator of the cells.
 
     Returns:
-        The columns and, with its line number, each row; a row of too few cells has None in the last, one of too many
-        the key None.
+        The columns, and each row with its line number. In a row with too few cells the last ones are None; in a row
+        with too many the surplus is under the key None.
 
     Raises:
-        DataError: for a file that is missing or no CSV.
+        DataError: If the file is missing or is not CSV.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -48,51 +49,56 @@ def read_csv(path: Path, missing: str, delimiter: str = ",") -> tuple[Sequence[s
     except (csv.Error, UnicodeDecodeError) as error:
         name = {",": "commas", ";": "semicolons"}[delimiter]
         raise DataError(
-            f"{path} is not a CSV table ({error}): save it as UTF-8 text, cells parted by {name}"
+            f"{path} is not a CSV table ({error}): save it as UTF-8 text with cells separated by {name}"
         ) from error
 
 
-def read_table(path: Path, columns: Sequence[str], delimiter: str = ",") -> list[Line]:
-    """Read the lines of a table, CSV or ``.xlsx`` by its suffix; other columns than those needed may be there.
+def read_table(path: Path, columns: Sequence[str], delimiter: str = ",") -> list[TableRow]:
+    """Read the rows of a CSV table or, if the suffix is ``.xlsx``, of a workbook.
 
-    Of a workbook the first sheet whose first line has the columns is read.
+    The table may have further columns. In a workbook, the first sheet whose first row has the columns is read.
+
+    Args:
+        path: CSV file or workbook.
+        columns: Columns that the table must have.
+        delimiter: Separator of the cells in a CSV file.
 
     Raises:
-        DataError: for a file that is missing, no table, or without one of the columns, and for a workbook where
+        DataError: If the file is missing, is not a table or lacks one of the columns, or if it is a workbook and
             openpyxl is not installed.
     """
     if path.suffix.lower() == ".xlsx":
-        return _read_sheet(path, columns)
+        return _read_workbook(path, columns)
     header, rows = read_csv(path, f"there is no table {path}", delimiter)
     if any(column not in header for column in columns):
-        raise _without_columns(path, columns, header)
-    return [Line(f"{path.name} line {number}", _texts(row)) for number, row in rows]
+        raise _missing_columns(path, columns, header)
+    return [TableRow(f"{path.name} line {number}", _stripped(row)) for number, row in rows]
 
 
-def _without_columns(path: Path, needed: Sequence[str], found: Sequence[str]) -> DataError:
+def _missing_columns(path: Path, needed: Sequence[str], found: Sequence[str]) -> DataError:
     missing = ", ".join(column for column in needed if column not in found)
     return DataError(f"{path} has no column {missing}: it has {', '.join(found) or 'none'}")
 
 
-def _texts(row: dict[Any, Any]) -> dict[str, str]:
+def _stripped(row: dict[Any, Any]) -> dict[str, str]:
     return {key: (value or "").strip() for key, value in row.items() if key is not None}
 
 
-def _read_sheet(path: Path, columns: Sequence[str]) -> list[Line]:
+def _read_workbook(path: Path, columns: Sequence[str]) -> list[TableRow]:
     headers: list[list[str]] = []
-    for rows in _sheets(path):
-        header = [_cell(value) for value in next(iter(rows), ())]
+    for sheet in _sheets(path):
+        header = [_cell_text(value) for value in next(iter(sheet), ())]
         headers.append(header)
         if all(column in header for column in columns):
-            cells = (dict(zip(header, map(_cell, row), strict=False)) for row in rows[1:])
-            lines = [Line(f"{path.name} line {number}", line) for number, line in enumerate(cells, start=2)]
-            # Spreadsheets often end in lines that were once filled.
-            return [line for line in lines if any(line.cells.values())]
-    raise _without_columns(path, columns, [name for name in max(headers, key=len, default=[]) if name])
+            cells = (dict(zip(header, map(_cell_text, values), strict=False)) for values in sheet[1:])
+            rows = [TableRow(f"{path.name} line {number}", texts) for number, texts in enumerate(cells, start=2)]
+            # Sheets often end with rows that were filled once and are empty now.
+            return [row for row in rows if any(row.cells.values())]
+    raise _missing_columns(path, columns, [name for name in max(headers, key=len, default=[]) if name])
 
 
 def _sheets(path: Path) -> Iterator[list[tuple[Any, ...]]]:
-    """Give the rows of each sheet of a workbook."""
+    """Yield the rows of each sheet of a workbook."""
     try:
         import openpyxl
     except ImportError:
@@ -105,13 +111,16 @@ def _sheets(path: Path) -> Iterator[list[tuple[Any, ...]]]:
             book.close()
     except FileNotFoundError:
         raise DataError(f"there is no table {path}") from None
-    # What openpyxl lets through where bytes are broken.
+    # openpyxl raises any of these for damaged files.
     except (zipfile.BadZipFile, OSError, KeyError, ValueError, SyntaxError, TypeError) as error:
-        raise DataError(f"{path} is not an Excel workbook ({error}): copy it again from its source") from error
+        raise DataError(
+            f"{path} is not an Excel workbook ({error}): save the table as .xlsx, or copy the file again from its "
+            "source if it is damaged"
+        ) from error
 
 
-def _cell(value: Any) -> str:
-    """A cell as text; whole numbers without the fraction that spreadsheets give them."""
+def _cell_text(value: Any) -> str:
+    """Return a cell as text, whole numbers without the fraction that spreadsheets add."""
     if value is None:
         return ""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()

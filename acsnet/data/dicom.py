@@ -1,14 +1,16 @@
-"""Reading DICOM files as the 8-bit RGB images that everything else works on.
+"""Reading of DICOM files as 8-bit RGB images.
 
-Gray values go through the file's rescaling (slope and intercept, or modality table), then through its first window or
-VOI table, as PS3.3 C.11 lays down. Their declared range, and never that of the pixels found, is then mapped to 0..255:
-that of the table, or what ``BitsStored`` and ``PixelRepresentation`` allow. The same gray is the same gray in every
-image of a scanner. MONOCHROME1 is turned round, palettes and YBR become RGB.
+Gray values go through the rescaling of the file (slope and intercept, or modality table), then through its first window
+or VOI table, as PS3.3 C.11 specifies. Their declared range is then mapped to 0..255: the range of the table, or the one
+of ``BitsStored`` and ``PixelRepresentation``. The range of the actual pixels is never used, so that equal gray values
+stay equal across the images of a scanner. MONOCHROME1 is inverted; palettes and YBR become RGB.
 
-Scanners write names, dates and scale bars around the scan. Where the file declares where the scan is (Sequence of
-Ultrasound Regions, those of two-dimensional images), everything outside is made black; the size stays, for the masks.
+Scanners write names, dates and scale bars around the scan. If the file declares the position of the scan (Sequence of
+Ultrasound Regions, regions of two-dimensional images), everything outside is set to black. The size is unchanged, so
+that masks still fit.
 
-pydicom does the decoding (extra ``data``). Verified on files written by pydicom; scanners' own could not be had.
+pydicom decodes the files (extra ``data``). The module was tested on files written by pydicom; no files from scanners
+were available.
 """
 
 from collections.abc import Iterator
@@ -25,21 +27,24 @@ from acsnet.errors import DataError
 
 DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
 
-_GRAY = ("MONOCHROME1", "MONOCHROME2")
-# PS3.3 C.8.5.5: region spatial format 1 is a two-dimensional image, physical unit 3 centimeters.
-_TWO_DIMENSIONAL = 1
-_CENTIMETERS = 3
-# The four letters that every DICOM file has behind a preamble of this length.
-_MAGIC_AT = 128
+_GRAYSCALE = ("MONOCHROME1", "MONOCHROME2")
+# Codes of PS3.3 C.8.5.5.
+_FORMAT_TWO_DIMENSIONAL = 1
+_UNIT_CENTIMETERS = 3
+_MILLIMETERS_PER_CENTIMETER = 10
+# The letters DICM follow a preamble of this length.
+_PREAMBLE_BYTES = 128
+_MAGIC = b"DICM"
 
 
 class DicomFacts(NamedTuple):
-    """What a file's header says.
+    """Facts from the header of a DICOM file.
 
     Attributes:
-        frames: how many images the file holds.
-        spacing: millimeters a pixel, (vertical, horizontal), or None where it does not say.
-        burned_in: it says that text is burned into the pixels, and not where the scan is.
+        frames: Number of images in the file.
+        spacing: Millimeters per pixel, (vertical, horizontal), or None if the header does not declare it.
+        burned_in: Whether the header says that text is burned into the pixels, and does not declare the position of
+            the scan.
     """
 
     frames: int
@@ -48,40 +53,43 @@ class DicomFacts(NamedTuple):
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file is DICOM, by its suffix, or, without any suffix, by its first bytes."""
+    """Return whether a file is DICOM, by its suffix or, if it has none, by its first bytes."""
     file = file_of(path)
     if file.suffix:
         return file.suffix.lower() in DICOM_SUFFIXES
     try:
         with file.open("rb") as stream:
-            return stream.read(_MAGIC_AT + 4)[_MAGIC_AT:] == b"DICM"
+            return stream.read(_PREAMBLE_BYTES + len(_MAGIC))[_PREAMBLE_BYTES:] == _MAGIC
     except OSError:
         return False
 
 
 def read_dicom_facts(path: Path) -> DicomFacts:
-    """Read a file's header, without its pixels.
+    """Read the header of a DICOM file, without its pixels.
 
     Raises:
-        DataError: for a file that is missing or no DICOM image, and where pydicom is not installed.
+        DataError: If the file is missing or is not a DICOM image, or pydicom is not installed.
     """
-    with _told_in_one_line(path):
+    with _errors_as_data_error(path):
         header = _read(path, pixels=False)
         burned_in = str(header.get("BurnedInAnnotation", "")).upper() == "YES" and not _scan_regions(header)
-        return DicomFacts(_frame_count(header), _pixel_size(header), burned_in)
+        return DicomFacts(_frame_count(header), _spacing(header), burned_in)
 
 
 def read_dicom(path: Path) -> npt.NDArray[np.uint8]:
-    """Read one image of a DICOM file as RGB; see the module for what is done to it.
+    """Read one image of a DICOM file as RGB; the module describes the conversion.
+
+    Args:
+        path: DICOM file; a path that ends in "#3" is frame 3 of the file, counted from 0.
 
     Returns:
         (H, W, 3) uint8.
 
     Raises:
-        DataError: for a file that is missing, truncated, no DICOM image, compressed in a way that nothing installed
-            reads, or of several frames where the path names none.
+        DataError: If the file is missing, truncated or not a DICOM image, if no installed decoder reads its
+            compression, or if it has several frames and the path names none.
     """
-    with _told_in_one_line(path):
+    with _errors_as_data_error(path):
         dataset = _read(path, pixels=True)
         frame = choose_frame(path, _frame_count(dataset))
         _check_size(path, dataset)
@@ -91,17 +99,28 @@ def read_dicom(path: Path) -> npt.NDArray[np.uint8]:
 
 
 @contextmanager
-def _told_in_one_line(path: Path) -> Iterator[None]:
+def _errors_as_data_error(path: Path) -> Iterator[None]:
     try:
         yield
     except DataError:
         raise
     except FileNotFoundError:
         raise DataError(f"there is no image {file_of(path)}") from None
-    # pydicom and its decoders raise a dozen kinds, at any time, depending on what is broken or not installed.
+    # pydicom and its decoders raise a dozen types of errors, depending on what is damaged or not installed.
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{path} cannot be read as a DICOM image ({reason}): copy it again from its source") from error
+        raise DataError(f"{path} cannot be read as a DICOM image ({reason}): {_remedy(error)}") from error
+
+
+def _remedy(error: Exception) -> str:
+    """Return the advice for a file that pydicom refuses."""
+    from pydicom.errors import InvalidDicomError
+
+    if isinstance(error, InvalidDicomError):
+        return "rename it if it is not DICOM, or copy it again from its source if it is damaged"
+    if isinstance(error, RuntimeError):
+        return "save it without compression, or copy it again from its source if it is damaged"
+    return "copy it again from its source"
 
 
 def _read(path: Path, pixels: bool) -> Any:
@@ -123,7 +142,7 @@ def _frame_count(dataset: Any) -> int:
 def _check_size(path: Path, dataset: Any) -> None:
     pixels, limit = int(dataset.Rows) * int(dataset.Columns), Image.MAX_IMAGE_PIXELS
     if limit is not None and pixels > limit:
-        raise DataError(f"{path} says to have {pixels} pixels, more than the {limit} that are taken for true")
+        raise DataError(f"{path} declares {pixels} pixels; the limit is {limit}: downscale it")
 
 
 def _decode(dataset: Any, frame: int) -> npt.NDArray[np.uint8]:
@@ -131,26 +150,26 @@ def _decode(dataset: Any, frame: int) -> npt.NDArray[np.uint8]:
 
     values = pixel_array(dataset, index=frame)
     photometric = dataset.PhotometricInterpretation
-    if photometric in _GRAY:
-        gray = _to_8_bits(values, dataset)
+    if photometric in _GRAYSCALE:
+        gray = _apply_window(values, dataset)
         return np.repeat((255 - gray if photometric == "MONOCHROME1" else gray)[:, :, None], 3, axis=2)
     if photometric == "PALETTE COLOR":
         values = apply_color_lut(values, dataset)
-        # Palettes of 16 bits: the high byte, as for every 16-bit image.
+        # For palettes of 16 bits, the high byte, as for every 16-bit image.
         return np.array(values >> 8 if values.dtype == np.uint16 else values, dtype=np.uint8)
     return np.array(values >> (int(dataset.BitsStored) - 8) if values.dtype != np.uint8 else values, dtype=np.uint8)
 
 
-def _to_8_bits(values: npt.NDArray[Any], dataset: Any) -> npt.NDArray[np.uint8]:
+def _apply_window(values: npt.NDArray[Any], dataset: Any) -> npt.NDArray[np.uint8]:
     from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
-    shown = np.asarray(apply_voi_lut(apply_modality_lut(values, dataset), dataset, index=0), dtype=np.float64)
+    windowed = np.asarray(apply_voi_lut(apply_modality_lut(values, dataset), dataset, index=0), dtype=np.float64)
     low, high = _declared_range(dataset)
-    return np.rint((shown - low).clip(0, high - low) * (255 / (high - low))).astype(np.uint8)
+    return np.rint((windowed - low).clip(0, high - low) * (255 / (high - low))).astype(np.uint8)
 
 
 def _declared_range(dataset: Any) -> tuple[float, float]:
-    """The lowest and highest value that the last step of :func:`_to_8_bits` can give."""
+    """Return the lowest and highest value that the window or table can produce."""
     for table in ("VOILUTSequence", "ModalityLUTSequence"):
         if dataset.get(table):
             return 0, 2 ** int(dataset[table].value[0].LUTDescriptor[2]) - 1
@@ -164,7 +183,7 @@ def _declared_range(dataset: Any) -> tuple[float, float]:
 
 def _scan_regions(dataset: Any) -> list[Any]:
     regions = dataset.get("SequenceOfUltrasoundRegions") or []
-    return [region for region in regions if region.get("RegionSpatialFormat") == _TWO_DIMENSIONAL]
+    return [region for region in regions if region.get("RegionSpatialFormat") == _FORMAT_TWO_DIMENSIONAL]
 
 
 def _blacken_outside(image: npt.NDArray[np.uint8], dataset: Any) -> None:
@@ -178,18 +197,19 @@ def _blacken_outside(image: npt.NDArray[np.uint8], dataset: Any) -> None:
     image[outside] = 0
 
 
-def _pixel_size(dataset: Any) -> tuple[float, float] | None:
-    sizes = {size for region in _scan_regions(dataset) if (size := _region_pixel_size(region)) is not None}
-    if sizes:
-        # Two scans side by side at two scales have no one spacing.
-        return sizes.pop() if len(sizes) == 1 else None
-    spacing = dataset.get("PixelSpacing")
-    return (float(spacing[0]), float(spacing[1])) if spacing and min(spacing) > 0 else None
+def _spacing(dataset: Any) -> tuple[float, float] | None:
+    spacings = {spacing for region in _scan_regions(dataset) if (spacing := _region_spacing(region)) is not None}
+    if spacings:
+        # Two scans side by side at different scales do not have one spacing.
+        return spacings.pop() if len(spacings) == 1 else None
+    declared = dataset.get("PixelSpacing")
+    return (float(declared[0]), float(declared[1])) if declared and min(declared) > 0 else None
 
 
-def _region_pixel_size(region: Any) -> tuple[float, float] | None:
+def _region_spacing(region: Any) -> tuple[float, float] | None:
     units = region.get("PhysicalUnitsYDirection"), region.get("PhysicalUnitsXDirection")
-    if units != (_CENTIMETERS, _CENTIMETERS):
+    if units != (_UNIT_CENTIMETERS, _UNIT_CENTIMETERS):
         return None
-    size = 10 * abs(float(region.get("PhysicalDeltaY", 0))), 10 * abs(float(region.get("PhysicalDeltaX", 0)))
-    return size if min(size) > 0 else None
+    vertical = _MILLIMETERS_PER_CENTIMETER * abs(float(region.get("PhysicalDeltaY", 0)))
+    horizontal = _MILLIMETERS_PER_CENTIMETER * abs(float(region.get("PhysicalDeltaX", 0)))
+    return (vertical, horizontal) if min(vertical, horizontal) > 0 else None

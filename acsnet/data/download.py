@@ -1,4 +1,4 @@
-"""Fetching a published dataset: its files, unpacked, under their final name only when all is there."""
+"""Download of published datasets; the final folder appears only when it is complete."""
 
 import os
 import re
@@ -10,32 +10,32 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from acsnet._utils.download import explain_write_error, fetch, file_sha256
+from acsnet._utils.unpack import unpack
 from acsnet.data.datasets import DatasetEntry, RemoteFile
 from acsnet.data.records import Record
-from acsnet.data.unpack import unpack
 from acsnet.errors import DataError, DownloadError, InputError
 
 NOT_PINNED = (
-    "not pinned: no checksum of this file is known to this version. Compare it with another copy's, and require it "
-    "from then on by --sha256"
+    "not pinned: no checksum of this file is known. Compare it with that of another copy, and require it from then on "
+    "by --sha256"
 )
 
 
 @dataclass(frozen=True)
-class Downloaded:
-    """A dataset that was fetched.
+class DownloadedDataset:
+    """A downloaded dataset.
 
     Attributes:
-        folder: where everything lies.
-        checksums: by file, its SHA-256 and whether it is pinned, for people.
+        folder: Folder of the dataset.
+        checksums: SHA-256 of each file and whether it is pinned, as text for people.
     """
 
     folder: Path
     checksums: dict[str, str]
 
 
-def describe(entry: DatasetEntry) -> str:
-    """Say what a dataset is, under which license, and from where it is fetched."""
+def describe_dataset(entry: DatasetEntry) -> str:
+    """Return the title, publication, license, page and addresses of a dataset as lines of text."""
     lines = [
         entry.title,
         f"  publication: {entry.publication}",
@@ -47,40 +47,41 @@ def describe(entry: DatasetEntry) -> str:
     return "\n".join(lines)
 
 
-def download_dataset(entry: DatasetEntry, out: Path, sha256: str = "", progress: bool = True) -> Downloaded:
-    """Fetch and unpack a dataset into ``out/<its folder>``.
+def download_dataset(entry: DatasetEntry, out: Path, sha256: str = "", progress: bool = True) -> DownloadedDataset:
+    """Download and unpack a dataset into ``out/<folder of the dataset>``.
 
-    A transfer that broke off is gone on with by the next call. Archives are removed once they are unpacked; folders of
-    theirs that hold but one other folder are left out.
+    The next call resumes an interrupted download. Archives are removed once they are unpacked, and their outer folders
+    are dropped if they contain only one other folder.
 
     Args:
-        entry: of the registry.
-        out: the folder of datasets.
-        sha256: required of the file that has no pinned checksum.
-        progress: show a progress bar.
+        entry: Dataset to download.
+        out: Folder for datasets.
+        sha256: Expected SHA-256 of the file that has no pinned checksum.
+        progress: Whether to show a progress bar.
 
     Raises:
-        InputError: for a checksum that is none, or where every file has its own.
-        DownloadError: for a set without public address, a folder that is not empty, and whatever goes wrong on the way:
-            nothing is left under the final name.
-        DiskFullError: where there is no space left.
+        InputError: If ``sha256`` is not a checksum, or every file has a pinned one.
+        DownloadError: If the dataset has no public address, the folder is not empty, or the download fails; the final
+            folder is then not created.
+        DiskFullError: If the disk is full.
     """
     target = out / (entry.folder or entry.name)
     _check_request(entry, target, sha256)
     checksums = {}
     for file in entry.files:
-        digest = _fetch_file(file, out / file.name, file.sha256 or sha256.lower(), progress)
+        digest = _download_file(file, out / file.name, file.sha256 or sha256.lower(), progress)
         checksums[file.name] = f"{digest} ({_pin(file, sha256)})"
     try:
         _unpack_all(entry, out, target)
     except OSError as error:
         raise explain_write_error(error, target) from error
-    return Downloaded(target, checksums)
+    return DownloadedDataset(target, checksums)
 
 
 def _check_request(entry: DatasetEntry, target: Path, sha256: str) -> None:
     if not entry.files:
-        raise DownloadError(f"{entry.title} cannot be fetched, {entry.how_to_ask}; its page is {entry.page or 'none'}")
+        page = f"; its page is {entry.page}" if entry.page else ""
+        raise DownloadError(f"{entry.title} cannot be downloaded: {entry.how_to_ask}{page}")
     if sha256 and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
         raise InputError(f"the SHA-256 is {sha256!r}: expected 64 hexadecimal digits")
     if sha256 and all(file.sha256 for file in entry.files):
@@ -89,9 +90,9 @@ def _check_request(entry: DatasetEntry, target: Path, sha256: str) -> None:
         raise DownloadError(f"{target} is there already and is never overwritten: remove it, or choose another folder")
 
 
-def _fetch_file(file: RemoteFile, path: Path, sha256: str, progress: bool) -> str:
+def _download_file(file: RemoteFile, path: Path, sha256: str, progress: bool) -> str:
     if path.exists():
-        # Left by a call that did not get to the end.
+        # From an earlier call that was interrupted.
         digest = file_sha256(path)
         if not sha256 or digest == sha256:
             return digest
@@ -115,7 +116,7 @@ def _unpack_all(entry: DatasetEntry, out: Path, target: Path) -> None:
         if target.exists():
             target.rmdir()
         os.rename(_innermost(staging), target)
-        # Others who may read the folder may read the set: mkdtemp alone keeps it to its maker.
+        # mkdtemp makes a private folder: copy the permissions of its parent.
         target.chmod(out.stat().st_mode & 0o777)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -124,7 +125,7 @@ def _unpack_all(entry: DatasetEntry, out: Path, target: Path) -> None:
 
 
 def _innermost(folder: Path) -> Path:
-    """The first folder from here on that holds more than one other folder."""
+    """Skip folders whose only content is another folder."""
     content = list(folder.iterdir())
     return _innermost(content[0]) if len(content) == 1 and content[0].is_dir() else folder
 
@@ -133,19 +134,19 @@ def _unpack_or_remove(archive: Path, folder: Path) -> None:
     try:
         unpack(archive, folder)
     except DownloadError:
-        # The next call fetches it anew.
+        # The next call downloads it again.
         archive.unlink()
         raise
 
 
 @dataclass(frozen=True)
-class FoundSet:
+class FoundDataset:
     """A dataset in a folder.
 
     Attributes:
-        root: what ``data.root`` has to be.
-        records: its images.
-        problems: what is wrong with it.
+        root: Value for ``data.root``.
+        records: Images of the dataset.
+        problems: Problems of the dataset, one line each.
     """
 
     root: Path
@@ -154,16 +155,16 @@ class FoundSet:
 
     @property
     def summary(self) -> str:
-        """How many images of which class there are."""
+        """Number of images, in total and per class."""
         counts = Counter(record.label for record in self.records)
         return f"{len(self.records)} images ({', '.join(f'{count} {label}' for label, count in counts.items())})"
 
 
-def find_set(entry: DatasetEntry, folder: Path) -> FoundSet:
-    """Find a dataset in a folder or up to two folders further down, as archives have it.
+def find_dataset(entry: DatasetEntry, folder: Path) -> FoundDataset:
+    """Find a dataset in a folder or in its subfolders, at most two levels down.
 
     Raises:
-        DataError: where nothing is in the set's layout.
+        DataError: If no folder has the layout of the dataset.
     """
     reason = None
     for root in _folders(folder):
@@ -172,8 +173,8 @@ def find_set(entry: DatasetEntry, folder: Path) -> FoundSet:
         except DataError as error:
             reason = reason or error
         else:
-            return FoundSet(root, records, problems)
-    raise DataError(f"{folder} was fetched, but cannot be read as {entry.title}: {reason}") from reason
+            return FoundDataset(root, records, problems)
+    raise DataError(f"{folder} was downloaded, but cannot be read as {entry.title}: {reason}") from reason
 
 
 def _folders(folder: Path) -> Iterator[Path]:

@@ -1,7 +1,7 @@
-"""Training, validation and test subsets, stratified by class, dataset and lesion size, that never part a group.
+"""Training, validation and test subsets, stratified by class, dataset and lesion size, that never separate a group.
 
-The assignment draws no random numbers: SHA-256 orders the groups and breaks ties, so that a seed gives the same split
-with every version of Python and of every library, and in whatever order the records come.
+The assignment draws no random numbers: SHA-256 orders the groups and breaks ties. The same seed gives the same split
+with every version of Python and of every library, in any order of the records.
 """
 
 from collections import Counter, defaultdict
@@ -16,19 +16,37 @@ from acsnet.config import FoldsConfig, Subset
 from acsnet.data.records import Record, stable_hash
 from acsnet.errors import DataError
 
-# How much a deviation of one image weighs: in the counts of a class, of a class of one dataset, of a third of that by
-# lesion size, and of all images.
-_CLASS_WEIGHT, _SET_WEIGHT, _SIZE_WEIGHT, _IMAGE_WEIGHT = 1.0, 0.7, 0.25, 0.1
-# How often groups may move once all are placed; more than two gain next to nothing.
+SUBSETS: tuple[Subset, ...] = ("train", "val", "test")
+
+# Weight of a deviation by one image in the count of each kind of stratum.
+_WEIGHT_OF_ALL_IMAGES = 0.1
+_WEIGHT_OF_CLASS = 1.0
+_WEIGHT_OF_CLASS_IN_DATASET = 0.7
+_WEIGHT_OF_SIZE_THIRD = 0.25
+# Number of times that every group may move after all are placed; more than two improve next to nothing.
 _SWEEPS = 2
 
-# What a part gets its share of: all images (), a class, a class of a dataset, or a third of that by lesion size.
+# All images (), a class, a class of a dataset, or a third of that class of that dataset by lesion size.
 _Stratum = tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Split:
-    """Three disjoint parts of a dataset."""
+    """Three disjoint subsets of a dataset.
+
+    Attributes:
+        train: Records to train on.
+        val: Records for model selection.
+        test: Records to test on.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from acsnet.data import Record, Split
+        >>> a, b, c = (Record(Path(name), (), "benign", name) for name in ("a.png", "b.png", "c.png"))
+        >>> split = Split(train=(a,), val=(b,), test=(c,))
+        >>> [record.name for record in split.subset("test")], len(split.subset("all"))
+        (['c.png'], 3)
+    """
 
     train: tuple[Record, ...]
     val: tuple[Record, ...]
@@ -36,82 +54,103 @@ class Split:
 
     @property
     def hash(self) -> str:
-        """The same on every machine for the same assignment of the same images."""
-        parts = {"train": self.train, "val": self.val, "test": self.test}
-        return stable_hash(sorted((r.dataset, r.name, r.label, part) for part, rs in parts.items() for r in rs))
+        """Hash of the assignment: the same on every machine for the same subsets of the same images."""
+        return stable_hash(sorted((r.dataset, r.name, r.label, name) for name in SUBSETS for r in self.subset(name)))
 
     @property
     def leaked(self) -> int:
-        """How many test images have a copy, or another image of their group, in training; 0 unless groups are parted.
+        """Number of test images with a copy, or another image of their group, in the training subset.
 
-        Records without a group, which were never verified, count as alone.
+        It is 0 unless groups were separated. Records without a group, which were never verified, are not counted.
         """
         trained = {record.group for record in self.train if record.group}
         return sum(record.group in trained for record in self.test)
 
     def subset(self, name: Subset) -> tuple[Record, ...]:
-        """The records of ``train``, ``val``, ``test``, or ``all`` of them."""
+        """Return the records of ``train``, ``val``, ``test``, or of ``all`` three."""
         return self.train + self.val + self.test if name == "all" else getattr(self, name)
 
 
 def split_records(records: Sequence[Record], folds: FoldsConfig) -> Split:
-    """Split records into a test subset, and by the same rule the rest into a validation and a training subset.
+    """Split records into a test subset and, by the same rule, the rest into a validation and a training subset.
 
-    The test subset is fold ``index`` of ``count``, or the share ``test``. The validation subset is taken from the
-    rest, so that model selection never looks at the test subset.
+    The test subset is fold ``index`` of ``count``, or the fraction ``test`` of the images. The validation subset is
+    taken from the rest, so that model selection never sees the test subset.
 
-    ``grouped`` parts are stratified by class, dataset and lesion size, and never part a group. They are filled by a
-    greedy rule: groups come in order of size, the largest first, and each goes where it leaves the smallest Pearson
-    chi-square statistic of the strata's counts in the parts, in which counts of classes weigh most; then each may move
+    With ``grouped``, subsets are stratified by class, dataset and lesion size and never separate a group. They are
+    filled by a greedy rule: groups are placed in order of size, the largest first, each where it leaves the smallest
+    Pearson chi-square of the strata's counts, in which the counts of classes weigh most. Then every group may move
     twice more, the smallest first.
 
-    Otherwise images are dealt out at random, whatever their class and group. The publications of this field say no more
-    than "80/20 split" or "5-fold cross-validation", and this is what that says: their figures are measured partly on
+    Without ``grouped``, images are assigned at random, regardless of class and group. Publications of this field that
+    say no more than "80/20 split" or "5-fold cross-validation" describe this, and their metrics are partly computed on
     copies of training images.
 
     Args:
-        records: verified; in any order.
-        folds: how to split.
+        records: Verified records, in any order.
+        folds: Settings of the split.
 
     Raises:
-        DataError: for a class with too few groups to be in every part, or, where groups are parted, for too few images.
+        DataError: If a class has too few groups for every subset, or, without ``grouped``, there are too few images.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from acsnet.config import FoldsConfig
+        >>> from acsnet.data import Record, split_records
+        >>> names = [f"{label} ({number})" for label in ("benign", "malignant") for number in range(20)]
+        >>> records = [Record(Path(name), (), name.split()[0], name, group=name) for name in names]
+        >>> split = split_records(records, FoldsConfig(count=5, index=0, validation=0.25))
+        >>> len(split.train), len(split.val), len(split.test), split.leaked
+        (24, 8, 8, 0)
     """
     if folds.test is None:
         shares, index = [1 / folds.count] * folds.count, folds.index
-        part, key = f"{folds.count} folds", "lower data.folds.count"
+        goal, remedy = f"{folds.count} folds", "lower data.folds.count"
     else:
         shares, index = [folds.test, 1 - folds.test], 0
-        part, key = f"a test subset of {folds.test}", "raise data.folds.test"
-    _check_enough(records, folds.grouped, shares[0], part, key)
+        goal, remedy = f"a test subset of {folds.test}", "raise data.folds.test"
+    _check_enough(records, folds.grouped, shares[0], goal, remedy)
     rest, test = _draw(records, folds, "test", shares, index)
-    part, key = f"a validation subset of {folds.validation}", "raise data.folds.validation"
-    _check_enough(rest, folds.grouped, folds.validation, part, key)
+    goal, remedy = f"a validation subset of {folds.validation}", "raise data.folds.validation"
+    _check_enough(rest, folds.grouped, folds.validation, goal, remedy)
     train, val = _draw(rest, folds, "validation", [folds.validation, 1 - folds.validation], 0)
     return Split(tuple(train), tuple(val), tuple(test))
 
 
 def describe_split(split: Split, classes: Sequence[str]) -> str:
-    """Lay out the parts of a split for people: images, groups, images a class, and the mean area of the lesions.
+    """Format the subsets of a split as a table: images, groups, images per class, and mean area of the lesions.
 
     Args:
-        split: of verified records.
-        classes: in the order of the columns.
+        split: Split of verified records.
+        classes: Classes, in the order of the columns.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from acsnet.data import Record, Split, describe_split
+        >>> a, b = (Record(Path(name), (), "benign", name, group=name, lesion_share=0.125) for name in "ab")
+        >>> print(describe_split(Split(train=(a,), val=(), test=(b,)), ["benign"]))
+        subset  images  groups  benign  mean lesion area
+        ------------------------------------------------
+        train        1       1       1            12.50%
+        val          0       0       0                 -
+        test         1       1       1            12.50%
     """
     rows = [["subset", "images", "groups", *classes, "mean lesion area"]]
-    for name, part in (("train", split.train), ("val", split.val), ("test", split.test)):
-        counts = Counter(record.label for record in part)
-        areas = [record.lesion_share for record in part if record.lesion_share > 0]
+    for name in SUBSETS:
+        members = split.subset(name)
+        counts = Counter(record.label for record in members)
+        areas = [record.lesion_share for record in members if record.lesion_share > 0]
         area = f"{sum(areas) / len(areas):.2%}" if areas else "-"
-        groups = len({record.group for record in part})
-        rows.append([name, str(len(part)), str(groups), *(str(counts[label]) for label in classes), area])
+        groups = len({record.group for record in members})
+        rows.append([name, str(len(members)), str(groups), *(str(counts[label]) for label in classes), area])
     return Table.from_rows(rows).to_text()
 
 
-def _check_enough(records: Sequence[Record], grouped: bool, share: float, part: str, key: str) -> None:
+def _check_enough(records: Sequence[Record], grouped: bool, share: float, goal: str, remedy: str) -> None:
     least = round(1 / share)
     if not grouped:
         if len(records) < least:
-            raise DataError(f"{len(records)} images are left, too few for {part}: add images, or {key}")
+            raise DataError(f"{len(records)} images are left, too few for {goal}: add images, or {remedy}")
         return
     groups_of = defaultdict(set)
     for record in records:
@@ -119,33 +158,36 @@ def _check_enough(records: Sequence[Record], grouped: bool, share: float, part: 
     for label, groups in groups_of.items():
         if len(groups) < least:
             raise DataError(
-                f"class {label!r} has {len(groups)} groups of images left, too few for {part}: add images, or {key}"
+                f"class {label!r} has {len(groups)} groups of images left, too few for {goal}: add images, or {remedy}"
             )
+
+
+# Below, folds may differ in size: a single split is two folds with the shares ``test`` and ``1 - test``.
 
 
 def _draw(
     records: Sequence[Record], folds: FoldsConfig, purpose: str, shares: Sequence[float], index: int
 ) -> tuple[list[Record], list[Record]]:
-    """What is not, and what is in part ``index`` of parts of these shares; the purpose makes two draws two."""
+    """Return the records outside and inside fold ``index``; the purpose makes two draws independent."""
     assign = _assign_groups if folds.grouped else _assign_images
-    parts = assign(records, shares, f"{folds.seed}/{purpose}")
-    kept = [record for record, part in zip(records, parts, strict=True) if part != index]
-    return kept, [record for record, part in zip(records, parts, strict=True) if part == index]
+    fold_of = assign(records, shares, f"{folds.seed}/{purpose}")
+    outside = [record for record, fold in zip(records, fold_of, strict=True) if fold != index]
+    return outside, [record for record, fold in zip(records, fold_of, strict=True) if fold == index]
 
 
 def _assign_images(records: Sequence[Record], shares: Sequence[float], salt: str) -> list[int]:
-    """The part of each image, plainly at random: a shuffled list is cut."""
+    """Return the fold of each image, at random: a shuffled list is cut."""
     names = [(record.dataset, record.name) for record in records]
     order = sorted(range(len(records)), key=lambda i: (stable_hash([salt, *names[i]]), names[i]))
     ends = [round(len(records) * end) for end in accumulate(shares)]
-    parts = [0] * len(records)
+    fold_of = [0] * len(records)
     for position, i in enumerate(order):
-        parts[i] = sum(position >= end for end in ends[:-1])
-    return parts
+        fold_of[i] = sum(position >= end for end in ends[:-1])
+    return fold_of
 
 
 class _Group(NamedTuple):
-    """What is assigned as a whole: which records, and how many of each stratum."""
+    """Records that are assigned together, and how many of them are in each stratum."""
 
     digest: str
     name: str
@@ -154,7 +196,7 @@ class _Group(NamedTuple):
 
     @property
     def rank(self) -> tuple[object, ...]:
-        """The largest come first, and of these the most mixed; then one stratum after the other, each shuffled."""
+        """Sort key: the largest groups first, then the most mixed; then stratum by stratum, each shuffled."""
         return -len(self.members), -len(self.counts), min(self.counts, key=_depth_first), self.digest, self.name
 
 
@@ -163,40 +205,40 @@ def _depth_first(stratum: _Stratum) -> tuple[int, _Stratum]:
 
 
 def _assign_groups(records: Sequence[Record], shares: Sequence[float], salt: str) -> list[int]:
-    """The part of each record, by the rule that :func:`split_records` tells."""
+    """Return the fold of each record, by the rule that :func:`split_records` describes."""
     strata = _strata(records)
     weights = _weights(strata)
     loads = {stratum: [0] * len(shares) for stratum in weights}
     groups = sorted(_groups(records, strata, salt), key=lambda group: group.rank)
     terms = [[(weights[s] * count, count, loads[s]) for s, count in sorted(group.counts.items())] for group in groups]
-    chosen = [_put(group, term, shares) for group, term in zip(groups, terms, strict=True)]
-    # The first had to choose before it was known what the last would leave: all may choose again, the last one first.
+    chosen = [_place(group, term, shares) for group, term in zip(groups, terms, strict=True)]
+    # The first groups were placed before the counts of the last were known: all may move again, the last one first.
     for position in [*reversed(range(len(groups)))] * _SWEEPS:
         for _, count, load in terms[position]:
             load[chosen[position]] -= count
-        chosen[position] = _put(groups[position], terms[position], shares)
-    parts = [0] * len(records)
-    for group, part in zip(groups, chosen, strict=True):
+        chosen[position] = _place(groups[position], terms[position], shares)
+    fold_of = [0] * len(records)
+    for group, fold in zip(groups, chosen, strict=True):
         for member in group.members:
-            parts[member] = part
-    return parts
+            fold_of[member] = fold
+    return fold_of
 
 
-# For each stratum of a group: weight times count, count, and how many are in each part by now.
+# For each stratum of a group: weight times count, count, and the present number of images in each fold.
 _Terms = Sequence[tuple[float, int, list[int]]]
 
 
-def _put(group: _Group, terms: _Terms, shares: Sequence[float]) -> int:
-    """Add a group to the part that is best for it."""
-    # How much chi-square grows: sum of observed^2 / expected, of which (load + count)^2 - load^2 is the change.
-    # fsum rounds once: Python's own sum adds floats in another way from 3.12 on, and a last bit decides between equals.
+def _place(group: _Group, terms: _Terms, shares: Sequence[float]) -> int:
+    """Add a group to the fold that suits it best, and return that fold."""
+    # The growth of chi-square, the sum of observed^2 / expected: (load + count)^2 - load^2 per stratum, over the share.
+    # fsum rounds once: Python's own sum adds floats differently from 3.12 on, and a last bit decides between equals.
     costs = [
-        fsum(weight * (2 * load[part] + count) for weight, count, load in terms) / share
-        for part, share in enumerate(shares)
+        fsum(weight * (2 * load[fold] + count) for weight, count, load in terms) / share
+        for fold, share in enumerate(shares)
     ]
-    # Of parts that are equally good, which comes first differs from group to group and from seed to seed.
+    # The order of equally good folds differs from group to group and from seed to seed.
     turn = int(group.digest, 16) % len(shares)
-    best = min(range(len(shares)), key=lambda part: (costs[part], (part + turn) % len(shares)))
+    best = min(range(len(shares)), key=lambda fold: (costs[fold], (fold + turn) % len(shares)))
     for _, count, load in terms:
         load[best] += count
     return best
@@ -213,7 +255,7 @@ def _groups(records: Sequence[Record], strata: Sequence[Sequence[_Stratum]], sal
 
 
 def _strata(records: Sequence[Record]) -> list[tuple[_Stratum, ...]]:
-    """The strata of each record, from all images to the third of its class and dataset by lesion size."""
+    """Return the strata of each record, from all images to the third of its class and dataset by lesion size."""
     shares = defaultdict(list)
     for record in records:
         shares[record.dataset, record.label].append(record.lesion_share)
@@ -230,7 +272,7 @@ def _strata(records: Sequence[Record]) -> list[tuple[_Stratum, ...]]:
 
 
 def _thirds(values: Sequence[float]) -> dict[float, int]:
-    """The third, 0 to 2, that each value lies in; equal values lie in the same."""
+    """Return the third, 0 to 2, of each value; equal values are in the same third."""
     thirds: dict[float, int] = {}
     for rank, value in enumerate(sorted(values)):
         thirds.setdefault(value, 3 * rank // len(values))
@@ -238,8 +280,10 @@ def _thirds(values: Sequence[float]) -> dict[float, int]:
 
 
 def _weights(strata: Sequence[Sequence[_Stratum]]) -> dict[_Stratum, float]:
-    """The weight of each stratum's squared counts: a part of the class's is measured by the class, else small ones
-    would outweigh it."""
+    """Return the weight of each stratum's squared counts.
+
+    Strata within a class are normalized by the size of the class: by their own sizes, small ones would dominate.
+    """
     totals = Counter(stratum for several in strata for stratum in several)
-    by_depth = (_IMAGE_WEIGHT, _CLASS_WEIGHT, _SET_WEIGHT, _SIZE_WEIGHT)
+    by_depth = (_WEIGHT_OF_ALL_IMAGES, _WEIGHT_OF_CLASS, _WEIGHT_OF_CLASS_IN_DATASET, _WEIGHT_OF_SIZE_THIRD)
     return {stratum: by_depth[len(stratum)] / totals[stratum[:1]] for stratum in totals}

@@ -1,30 +1,36 @@
-"""How one frame of a file that holds several is named: "cine.dcm#12" is its frame 12, counted from 0."""
+"""Paths of single frames: "cine.dcm#12" is frame 12 of cine.dcm, counted from 0."""
 
 import re
 from pathlib import Path
 
 from acsnet.errors import DataError
 
-# Only of formats that hold several images: "#" may stand in any other name.
+# Only formats that can hold several images: in the name of any other file, "#" is a character like any other.
 _FRAME = re.compile(r"(.+\.(?:dcm|dicom|tiff?))#(\d+)", re.IGNORECASE)
 
 
 def split_frame(path: Path) -> tuple[Path, int | None]:
-    """Give the file that a path names, and the frame in it, or None where none is named."""
+    """Return the file of a path and the frame in it, or None if the path does not name a frame.
+
+    Example:
+        >>> file, frame = split_frame(Path("cine.dcm#12"))
+        >>> file.name, frame
+        ('cine.dcm', 12)
+    """
     match = _FRAME.fullmatch(path.name)
     return (path.with_name(match[1]), int(match[2])) if match else (path, None)
 
 
 def file_of(path: Path) -> Path:
-    """Give the file that a path names, without the frame."""
+    """Return the file of a path, without the frame."""
     return split_frame(path)[0]
 
 
 def choose_frame(path: Path, count: int) -> int:
-    """Give the frame of a file of ``count`` frames that a path asks for.
+    """Return the frame that a path selects in a file of ``count`` frames.
 
     Raises:
-        DataError: for a frame that is not there, and where none is named and there are several.
+        DataError: If the frame does not exist, or the path names no frame and the file holds several.
     """
     file, frame = split_frame(path)
     if frame is None and count > 1:

@@ -1,4 +1,4 @@
-"""Groups of images that a split must not part."""
+"""Groups of images that belong together and that a split must not separate."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -12,7 +12,10 @@ from acsnet.data.records import Record
 
 
 def connected_sets(count: int, links: Iterable[tuple[int, int]]) -> list[int]:
-    """Number the sets into which links join ``count`` things, a number a thing, in the order of their first members."""
+    """Return the number of the connected component of each of ``count`` nodes.
+
+    Components are numbered in the order of their first members.
+    """
     rows, columns = np.array([*links], np.int64).reshape(-1, 2).T
     graph = coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(count, count))
     _, labels = connected_components(graph, directed=False)
@@ -21,16 +24,17 @@ def connected_sets(count: int, links: Iterable[tuple[int, int]]) -> list[int]:
 
 
 def group_records(records: Sequence[Record], links: Iterable[tuple[int, int]] = ()) -> list[Record]:
-    """Fill in the groups: what shares its pixels, its patient or the group of its table, and what ``links`` join.
+    """Return the records with ``group`` filled in.
 
-    A group bears the dataset and the name of its first image in natural order, so that it is the same in whichever
-    order the records come.
+    Records are in one group if they share their pixels, their patient or the group of their table, or if ``links``
+    join them, directly or through others. A group is named after the dataset and name of its first image in natural
+    order, so that its name does not depend on the order of the records.
 
     Args:
-        records: with ``digest`` filled in, or "" where it is not known.
-        links: positions of further records that belong together.
+        records: Records with ``digest`` filled in, or "" if it is unknown.
+        links: Pairs of positions of further records that belong together.
     """
-    # A graph of records and of what they share: whatever hangs together is a group.
+    # The graph has one node per record and one per shared property: its connected components are the groups.
     nodes: dict[tuple[str, str, str], int] = {}
     edges = list(links)
     for index, record in enumerate(records):
@@ -38,10 +42,10 @@ def group_records(records: Sequence[Record], links: Iterable[tuple[int, int]] = 
         keys += [("patient", record.dataset, record.patient)] if record.patient else []
         keys += [("group", record.dataset, record.group)] if record.group else []
         edges += [(index, len(records) + nodes.setdefault(key, len(nodes))) for key in keys]
-    # Beyond the records, the sets list what they share.
-    sets = connected_sets(len(records) + len(nodes), edges)
-    pairs = list(zip(records, sets, strict=False))
+    # The components of the property nodes follow those of the records, and zip drops them.
+    components = connected_sets(len(records) + len(nodes), edges)
+    numbered = list(zip(records, components, strict=False))
     names: dict[int, str] = {}
-    for record, number in sorted(pairs, key=lambda pair: (pair[0].dataset, natural_order(pair[0].name))):
+    for record, number in sorted(numbered, key=lambda item: (item[0].dataset, natural_order(item[0].name))):
         names.setdefault(number, f"{record.dataset}/{record.name}")
-    return [replace(record, group=names[number]) for record, number in pairs]
+    return [replace(record, group=names[number]) for record, number in numbered]

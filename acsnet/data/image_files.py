@@ -1,4 +1,4 @@
-"""How the folders of a dataset are listed, and how what is wrong with them is told."""
+"""Image and mask files: folder listings, mask names, natural order, and lists of problems."""
 
 import re
 from collections.abc import Sequence
@@ -10,33 +10,33 @@ _MASK = re.compile(r"_mask(_\d+)?$")
 
 
 def image_files(folder: Path) -> list[Path]:
-    """List the images and masks right in a folder in natural order, without hidden files."""
+    """List the images and masks directly in a folder in natural order, without hidden files."""
     files = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != ".")
-    return sorted((path for path in files if path.is_file()), key=_order)
+    return sorted((path for path in files if path.is_file()), key=_file_order)
 
 
 def is_mask(path: Path) -> bool:
-    """Whether a file is a mask by its name: ``x_mask.png``, ``x_mask_1.png``."""
+    """Return whether a file is named like a mask: ``x_mask.png``, ``x_mask_1.png``."""
     return _MASK.search(path.stem) is not None
 
 
 def image_stem(mask: Path) -> str:
-    """The stem of the image that a mask belongs to by its name."""
+    """Return the stem of the image that a mask belongs to by its name."""
     return _MASK.sub("", mask.stem)
 
 
 def natural_order(text: str) -> list[tuple[int, int | str]]:
-    """Sort key that puts "benign (2)" before "benign (10)"."""
-    return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", text) if part]
+    """Return a sort key that puts "benign (2)" before "benign (10)"."""
+    return [(0, int(run)) if run.isdecimal() else (1, run) for run in re.split(r"(\d+)", text) if run]
 
 
-def _order(path: Path) -> tuple[list[tuple[int, int | str]], str]:
-    # The name settles what the numbers leave open, as "1.png" and "01.png": a folder is listed in any order.
+def _file_order(path: Path) -> tuple[list[tuple[int, int | str]], str]:
+    # The name breaks ties such as "1.png" and "01.png", since the order of iterdir differs between file systems.
     return natural_order(path.stem), path.name
 
 
 def problem_list(heading: str, problems: Sequence[str]) -> str:
-    """One message for any number of problems, a line each."""
+    """Return one message for any number of problems, one line per problem."""
     if len(problems) == 1:
         return f"{heading}: {problems[0]}"
     return "\n  ".join([f"{heading}, {len(problems)} problems:", *problems])

@@ -1,13 +1,15 @@
-"""Reading images and masks, and bringing them to the network: one way for training, testing and predicting.
+"""Reading, resizing and normalization of images and masks, the same for training, testing and predicting.
 
-Formats: PNG, JPEG, BMP, TIFF and DICOM. More than 8 bits are brought to 8 by the range that the file declares, never by
-that of the pixels found, so that the same gray is the same gray in every image: for PNG 16 bits, for TIFF
-``MaxSampleValue`` or else ``BitsPerSample``; a value v of a range up to M becomes ``256 * v // (M + 1)``. Where a file
-declares no range (32-bit integers, floats) it is refused. For DICOM see :mod:`acsnet.data.dicom`.
+Formats: PNG, JPEG, BMP, TIFF and DICOM. Images with more than 8 bits are scaled to 8 by the range that the file
+declares, never by the range of its pixels, so that equal gray values stay equal across images. The range is 16 bits for
+PNG, and ``MaxSampleValue`` or otherwise ``BitsPerSample`` for TIFF; a value v of a range up to M becomes
+``256 * v // (M + 1)``. Files that declare no range (32-bit integers, floats) are refused. For DICOM see
+:mod:`acsnet.data.dicom`.
 """
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from acsnet.data.dicom import DICOM_SUFFIXES, is_dicom, read_dicom
@@ -27,64 +29,77 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}) |
 UInt8Array = npt.NDArray[np.uint8]
 BoolArray = npt.NDArray[np.bool_]
 
-# TIFF's tags: bits a sample, whether 0 is white, the highest value.
-_BITS, _PHOTOMETRIC, _HIGHEST = 258, 262, 281
+_FORMATS = "PNG, JPEG, BMP, TIFF (color with 8 bits per channel, gray with up to 16) and DICOM"
+# TIFF tags.
+_TAG_BITS_PER_SAMPLE = 258
+_TAG_PHOTOMETRIC = 262
+_TAG_MAX_SAMPLE_VALUE = 281
+# The value of the photometric tag for images in which 0 is white.
 _WHITE_IS_ZERO = 0
-# Pillow's modes of 32-bit integers and floats.
-_DEEP = frozenset({"I", "F"})
-# Pillow raises these for files that are truncated, broken, of another format, or suspiciously large; the last two for
-# TIFF files whose tags are broken.
-_BROKEN = (OSError, SyntaxError, ValueError, Image.DecompressionBombError, TypeError, KeyError)
+# Pillow's modes for 32-bit integers and floats.
+_MODES_OF_32_BITS = frozenset({"I", "F"})
+# Pillow raises these for truncated and damaged files; the last two for TIFF files with damaged tags.
+_PILLOW_ERRORS = (OSError, SyntaxError, ValueError, TypeError, KeyError)
 
 
 def read_image(path: Path) -> UInt8Array:
     """Read an image of any color mode as RGB.
 
     Args:
-        path: the file; "#3" behind a DICOM or TIFF file is its frame 3, counted from 0.
+        path: Image file; a path that ends in "#3" is frame 3 of a DICOM or TIFF file, counted from 0.
 
     Returns:
-        (H, W, 3) uint8. Transparency is dropped, more than 8 bits are scaled to 8 as the module says.
+        (H, W, 3) uint8. Transparency is dropped, and more than 8 bits are scaled to 8 as the module describes.
 
     Raises:
-        DataError: for a file that is missing, truncated, not an image, of 32-bit pixels, or of several frames where the
-            path names none.
+        DataError: If the file is missing, truncated, not an image or has 32-bit pixels, or if it has several frames
+            and the path names none.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from acsnet.data.images import read_image
+        >>> from acsnet.phantom import write_phantoms
+        >>> root = Path(tempfile.mkdtemp())
+        >>> write_phantoms(root, {"benign": 1}, size=(64, 96), vary_size=False, progress=False)
+        >>> read_image(root / "benign" / "benign (1).png").shape
+        (64, 96, 3)
     """
     if is_dicom(path):
         return read_dicom(path)
     image = _open(path)
     if image.mode.startswith("I;16"):
-        image = Image.fromarray(_to_8_bits(image))
-    elif image.mode in _DEEP:
-        # Pillow would clip them at 255 without a word, and nobody knows their range.
-        raise DataError(f"{path} has 32-bit pixels of unknown range: save it with 8 or 16 bits a channel")
+        image = Image.fromarray(_scale_16_bits(image))
+    elif image.mode in _MODES_OF_32_BITS:
+        # Pillow would silently clip them at 255.
+        raise DataError(f"{path} has 32-bit pixels of unknown range: save it with 8 or 16 bits per channel")
     return np.asarray(image.convert("RGB"))
 
 
-def _to_8_bits(image: Image.Image) -> UInt8Array:
+def _scale_16_bits(image: Image.Image) -> UInt8Array:
     tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
-    highest = _tag(tags, _HIGHEST) or 2 ** (_tag(tags, _BITS) or 16) - 1
+    highest = _count_tag(tags, _TAG_MAX_SAMPLE_VALUE) or 2 ** (_count_tag(tags, _TAG_BITS_PER_SAMPLE) or 16) - 1
     gray = (np.asarray(image).astype(np.int64) * 256 // (highest + 1)).clip(0, 255).astype(np.uint8)
-    return 255 - gray if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else gray
+    return 255 - gray if tags.get(_TAG_PHOTOMETRIC) == _WHITE_IS_ZERO else gray
 
 
-def _tag(tags: Mapping[int, Any], tag: int) -> int:
-    """A TIFF tag that counts something, or the first of several; 0 where it is not set, or nonsense."""
+def _count_tag(tags: Mapping[int, Any], tag: int) -> int:
+    """Return a TIFF tag that is a positive integer, or the first of several; 0 if it is missing or invalid."""
     value = tags.get(tag)
     value = value[0] if isinstance(value, tuple) and value else value
     return value if isinstance(value, int) and 0 < value <= 65535 else 0
 
 
 def pixel_digest(image: UInt8Array) -> str:
-    """SHA-256 of an image's size and pixels: 2x8 and 4x4 images may hold the same bytes."""
+    """Return the SHA-256 of the size and pixels of an image; the size, since a 2x8 and a 4x4 image may share bytes."""
     return hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Read (width, height) of an image that is not DICOM from its header alone.
+    """Return (width, height) of an image other than DICOM, from its header alone.
 
     Raises:
-        DataError: for a file that is missing or not an image.
+        DataError: If the file is missing or is not an image.
     """
     with _open(path, load=False) as image:
         return image.size
@@ -94,37 +109,51 @@ def read_mask(path: Path) -> BoolArray:
     """Read one mask of any color mode: 1-bit, gray, palette, RGB or RGBA.
 
     Returns:
-        (H, W) bool, True where the brightest channel is above half of its range; a mask that holds nothing above 1 is
-        taken as labels 0 and 1, one of more than 8 bits that holds nothing above 255 as of 8. Transparency is dropped.
+        (H, W) bool, True where the brightest channel is above half of its range. A mask without values above 1 is read
+        as labels 0 and 1, and a 16-bit mask without values above 255 as an 8-bit one. Transparency is dropped.
 
     Raises:
-        DataError: for a file that is missing, truncated, not an image, or DICOM.
+        DataError: If the file is missing, truncated, not an image, or DICOM.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> from PIL import Image
+        >>> from acsnet.data.images import read_mask
+        >>> path = Path(tempfile.mkdtemp()) / "mask.png"
+        >>> Image.fromarray(np.array([[0, 255], [100, 200]], np.uint8)).save(path)
+        >>> read_mask(path).tolist()
+        [[False, True], [False, True]]
     """
     if is_dicom(path):
-        raise DataError(f"{path} is a DICOM file, which no mask is read from: save it as PNG, BMP or TIFF")
+        raise DataError(f"{path} is a DICOM file, and masks are not read from DICOM: save it as PNG, BMP or TIFF")
     values = _brightest(_open(path))
     highest = values.max()
     return values > (0 if highest <= 1 else 127 if highest <= 255 else 32767)
 
 
 def _brightest(image: Image.Image) -> npt.NDArray[Any]:
-    if image.mode.startswith("I;16") or image.mode in _DEEP:
+    if image.mode.startswith("I;16") or image.mode in _MODES_OF_32_BITS:
         return np.asarray(image)
     if image.mode in ("1", "L"):
-        # Most masks, and several times as fast as the way by three channels.
+        # Most masks are of these modes, and this is several times faster than three channels.
         return np.asarray(image.convert("L"))
     return np.asarray(image.convert("RGB")).max(axis=2)
 
 
 def read_merged_mask(paths: Sequence[Path], size: tuple[int, ...]) -> BoolArray:
-    """Read the masks of one image and merge them: foreground where any of them is.
+    """Read the masks of one image and return their union.
 
     Args:
-        paths: the mask files; none of them gives an empty mask.
+        paths: Mask files; without any, the mask is empty.
         size: (height, width) of the image.
 
+    Returns:
+        (H, W) bool, True where any of the masks is foreground.
+
     Raises:
-        DataError: for a file that cannot be read, or of another size than the image.
+        DataError: If a file cannot be read, or its size differs from that of the image.
     """
     merged = np.zeros(size, dtype=np.bool_)
     for path in paths:
@@ -139,18 +168,25 @@ def read_merged_mask(paths: Sequence[Path], size: tuple[int, ...]) -> BoolArray:
 
 
 def resize_image(image: UInt8Array, size: tuple[int, int]) -> UInt8Array:
-    """Stretch an image (H, W, C) to ``size`` (height, width), averaging areas along each side that shrinks."""
-    # OpenCV drops a single channel.
-    return _stretch(image, size).reshape(*size, image.shape[2])
+    """Resize an image (H, W, C) to ``size`` (height, width), averaging areas along each side that shrinks.
+
+    Example:
+        >>> import numpy as np
+        >>> from acsnet.data.images import resize_image
+        >>> resize_image(np.full((300, 400, 3), 90, np.uint8), (256, 256)).shape
+        (256, 256, 3)
+    """
+    # OpenCV drops the channel axis of a single channel.
+    return _resize(image, size).reshape(*size, image.shape[2])
 
 
 def resize_mask(mask: BoolArray, size: tuple[int, int]) -> BoolArray:
-    """Stretch a mask (H, W) to ``size``: foreground where at least half of the area is."""
-    return _stretch(mask.astype(np.float32), size) >= 0.5
+    """Resize a mask (H, W) to ``size`` (height, width): True where at least half of the area is foreground."""
+    return _resize(mask.astype(np.float32), size) >= 0.5
 
 
 def to_channels(image: UInt8Array, channels: int) -> UInt8Array:
-    """Bring an RGB image (H, W, 3) to 3 channels as it is, or to 1 as its luminance (H, W, 1)."""
+    """Return an RGB image (H, W, 3) unchanged for 3 channels, or its luminance (H, W, 1) for 1 channel."""
     return image if channels == 3 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[:, :, None]
 
 
@@ -172,13 +208,24 @@ def to_network_input(images: torch.Tensor, mean: Sequence[float], std: Sequence[
             raise InputError(
                 f"{what} has {len(values)} values, images have {images.shape[-1]} channels: give one, or one a channel"
             )
-    scale = 1.0 / (255.0 * torch.tensor(std, device=images.device))
-    shift = -torch.tensor(mean, device=images.device) / torch.tensor(std, device=images.device)
+    scale, shift = _scale_and_shift(tuple(mean), tuple(std), images.device)
     return (images * scale + shift).permute(0, 3, 1, 2)
 
 
-def _stretch(values: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[Any]:
-    # In two steps: where one side shrinks and the other grows, OpenCV's INTER_AREA averages along neither. A step that
+@lru_cache(maxsize=64)
+def _scale_and_shift(
+    mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scale and shift of the normalization, copied to a device once: each copy makes the host wait for a GPU."""
+    # A tensor made in inference mode could not be used in training.
+    with torch.inference_mode(False):
+        deviations = torch.tensor(std)
+        scale, shift = 1.0 / (255.0 * deviations), -torch.tensor(mean) / deviations
+        return scale.to(device), shift.to(device)
+
+
+def _resize(values: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[Any]:
+    # In two steps: if one side shrinks and the other grows, OpenCV's INTER_AREA averages along neither. A step that
     # changes nothing is a copy.
     smaller = (min(size[1], values.shape[1]), min(size[0], values.shape[0]))
     shrunk = cv2.resize(values, smaller, interpolation=cv2.INTER_AREA)
@@ -194,6 +241,17 @@ def _open(path: Path, load: bool = True) -> Image.Image:
             image.load()
     except FileNotFoundError:
         raise DataError(f"there is no image {file_of(path)}") from None
-    except _BROKEN as error:
-        raise DataError(f"{path} cannot be read as an image ({error}): copy it again from its source") from error
+    except (Image.DecompressionBombError, *_PILLOW_ERRORS) as error:
+        raise DataError(f"{path} cannot be read as an image ({error}): {_remedy(error)}") from error
     return image
+
+
+def _remedy(error: Exception) -> str:
+    """Return the advice for a file that Pillow refuses."""
+    if isinstance(error, Image.DecompressionBombError):
+        return f"downscale it to at most {Image.MAX_IMAGE_PIXELS} pixels"
+    if isinstance(error, UnidentifiedImageError):
+        return f"convert it to a supported format ({_FORMATS}), or copy it again from its source if it is damaged"
+    if isinstance(error, OSError) and error.errno is not None:
+        return "check that it is a file that you may read"
+    return "copy it again from its source"

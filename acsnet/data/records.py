@@ -1,4 +1,4 @@
-"""The record table: the one form in which every dataset is handed on."""
+"""The record table: the common form of every dataset."""
 
 import hashlib
 import json
@@ -16,25 +16,33 @@ COLUMNS = ("image", "masks", "label", "group", "dataset", "patient", "name", "sp
 REQUIRED_COLUMNS = ("image", "masks", "label")
 _SEPARATOR = ";"
 
-# Millimeters from the center of a pixel to that of the next, vertically and horizontally.
+# Millimeters per pixel, (vertical, horizontal).
 Spacing = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Record:
-    """One image with all that is known of it.
+    """One image of a dataset: its files, its class and its origin.
 
     Attributes:
-        image: its file; "#3" behind a DICOM or TIFF file is its frame 3, counted from 0.
-        masks: the files of its masks, one a lesion; none stands for an empty mask.
-        label: its class.
-        name: what identifies it within its dataset on any machine: the path below the set's root.
-        group: images of one group never stand on two sides of a split.
-        dataset: the set it comes from.
-        patient: the patient, or "" where unknown.
-        digest: hash of its pixels, filled in by :func:`acsnet.data.verify_records`.
-        spacing: millimeters a pixel, (vertical, horizontal), or None where unknown.
-        lesion_share: share of its pixels that are foreground in any of its masks, 0-1, filled in by the same.
+        image: Image file; a path that ends in "#3" is frame 3 of a DICOM or TIFF file, counted from 0.
+        masks: Mask files, one per lesion; an empty tuple stands for an empty mask.
+        label: Class of the image.
+        name: Name within the dataset, the same on every machine: the path below the root of the dataset.
+        group: Group of the image; a split never separates the images of one group.
+        dataset: Name of the dataset.
+        patient: Patient, or "" if unknown.
+        digest: SHA-256 of the pixels, filled in by :func:`acsnet.data.verify_records`.
+        spacing: Millimeters per pixel, (vertical, horizontal), or None if unknown.
+        lesion_share: Fraction of the pixels that are foreground in any of the masks, 0 to 1, filled in by
+            :func:`acsnet.data.verify_records`.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from acsnet.data import Record
+        >>> record = Record(Path("a.png"), (Path("a_mask.png"),), "benign", name="a.png", spacing=(0.08, 0.07))
+        >>> record.label, record.dataset, record.spacing
+        ('benign', 'busi', (0.08, 0.07))
     """
 
     image: Path
@@ -50,59 +58,76 @@ class Record:
 
 
 def read_record_table(path: Path) -> list[Record]:
-    """Read a CSV table of records.
+    r"""Read a CSV table of records.
 
-    Columns ``image``, ``masks`` (several joined by ";", may be empty) and ``label`` are needed; ``group``, ``dataset``,
-    ``patient``, ``name`` and ``spacing`` (millimeters: one number, or "vertical;horizontal") may be left out. Paths
-    are taken from the table's folder.
+    The columns ``image``, ``masks`` (paths joined by ";", may be empty) and ``label`` are required. ``group``,
+    ``dataset``, ``patient``, ``name`` and ``spacing`` (millimeters per pixel: one number, or "vertical;horizontal")
+    are optional, further columns are ignored. Paths are relative to the folder of the table.
+
+    Args:
+        path: CSV file.
 
     Raises:
-        DataError: for a table that is missing, empty or broken, or names an image twice; every broken line is named.
+        DataError: If the table is missing, empty or broken, or names an image twice; every broken line is listed.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from acsnet.data import read_record_table
+        >>> table = Path(tempfile.mkdtemp()) / "clinic.csv"
+        >>> _ = table.write_text("image,masks,label,spacing\na.png,a_mask.png,benign,0.08\nb.png,,normal,\n")
+        >>> [(record.name, record.dataset, record.label, record.spacing) for record in read_record_table(table)]
+        [('a.png', 'clinic', 'benign', (0.08, 0.08)), ('b.png', 'clinic', 'normal', None)]
     """
     missing_table = f"there is no record table {path}: make one with tools/curate.py ROOT --out DIR"
     columns, rows = read_csv(path, missing_table)
     missing = [column for column in REQUIRED_COLUMNS if column not in columns]
     if missing:
-        raise DataError(f"{path} has no column {', '.join(missing)}: needed are {', '.join(REQUIRED_COLUMNS)}")
-    _check_rows(path, rows)
-    records = [_record(row, path) for _, row in rows]
-    times = Counter((record.dataset, record.name) for record in records)
-    twice = [name for (_, name), count in times.items() if count > 1]
-    if twice:
         raise DataError(
-            f"{path} has more than one line for {', '.join(twice)}: give an image one line with all its masks"
+            f"{path} has no column {', '.join(missing)}: the columns {', '.join(REQUIRED_COLUMNS)} are required"
+        )
+    _check_rows(path, rows)
+    records = [_to_record(row, path) for _, row in rows]
+    counts = Counter((record.dataset, record.name) for record in records)
+    repeated = [name for (_, name), count in counts.items() if count > 1]
+    if repeated:
+        raise DataError(
+            f"{path} has more than one line for {', '.join(repeated)}: write one line per image, with all its masks"
         )
     return records
 
 
 def _check_rows(path: Path, rows: Sequence[CsvRow]) -> None:
     if not rows:
-        raise DataError(f"{path} has no records: add a line an image")
+        raise DataError(f"{path} has no records: add one line per image")
     broken = [line for line, row in rows if not row["image"] or not row["label"] or None in (row["masks"], *row)]
-    sizes = [line for line, row in rows if not _is_pixel_size(row.get("spacing") or "")]
+    bad_spacing = [line for line, row in rows if not _is_spacing(row.get("spacing") or "")]
     faults = (
-        ("lines without image or label, or of too few or too many cells", broken),
-        ('lines whose spacing is neither one number of millimeters above 0 nor "vertical;horizontal"', sizes),
+        ("lines without image or label, or with too few or too many cells", broken),
+        (
+            'lines whose spacing is neither one number above 0, in millimeters per pixel, nor "vertical;horizontal"',
+            bad_spacing,
+        ),
     )
-    found = [f"{what}: {', '.join(map(str, lines))}" for what, lines in faults if lines]
+    found = [f"{fault}: {', '.join(map(str, lines))}" for fault, lines in faults if lines]
     if found:
         raise DataError(f"{path} has {'; '.join(found)}")
 
 
-def _is_pixel_size(text: str) -> bool:
+def _is_spacing(text: str) -> bool:
     try:
-        values = [float(part) for part in text.split(_SEPARATOR)] if text else [1.0]
+        values = [float(number) for number in text.split(_SEPARATOR)] if text else [1.0]
     except ValueError:
         return False
     return len(values) <= 2 and all(0 < value < math.inf for value in values)
 
 
-def _pixel_size(text: str) -> Spacing | None:
-    values = [float(part) for part in text.split(_SEPARATOR)] if text else []
+def _parse_spacing(text: str) -> Spacing | None:
+    values = [float(number) for number in text.split(_SEPARATOR)] if text else []
     return (values[0], values[-1]) if values else None
 
 
-def _record(row: dict[str, str], table: Path) -> Record:
+def _to_record(row: dict[str, str], table: Path) -> Record:
     masks = tuple(table.parent / name for name in row["masks"].split(_SEPARATOR) if name)
     return Record(
         image=table.parent / row["image"],
@@ -112,24 +137,36 @@ def _record(row: dict[str, str], table: Path) -> Record:
         group=row.get("group") or "",
         dataset=row.get("dataset") or table.stem,
         patient=row.get("patient") or "",
-        spacing=_pixel_size(row.get("spacing") or ""),
+        spacing=_parse_spacing(row.get("spacing") or ""),
     )
 
 
 def write_record_table(path: Path, records: Sequence[Record], more: Mapping[str, Sequence[str]] | None = None) -> None:
-    """Write a table that :func:`read_record_table` reads; paths are absolute, so that the table may lie anywhere.
+    """Write a table for :func:`read_record_table`, with absolute paths, so that the table can be moved.
 
     Args:
-        path: the file.
-        records: a line each.
-        more: further columns, one value a record; reading leaves them out.
+        path: CSV file to write.
+        records: Records, one row per record.
+        more: Further columns with one value per record; :func:`read_record_table` ignores them.
 
     Raises:
-        DataError: for a mask whose path holds the ";" that parts masks.
+        DataError: If the path of a mask contains ";", which separates masks in the table.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from acsnet.data import Record, read_record_table, write_record_table
+        >>> folder = Path(tempfile.mkdtemp()).resolve()
+        >>> records = [Record(folder / "a.png", (folder / "a_mask.png",), "benign", name="a.png")]
+        >>> write_record_table(folder / "records.csv", records)
+        >>> read_record_table(folder / "records.csv") == records
+        True
     """
     for mask in (mask.resolve() for record in records for mask in record.masks):
         if _SEPARATOR in str(mask):
-            raise DataError(f"{mask}: a table parts masks by {_SEPARATOR!r}: rename the file or folder that has it")
+            raise DataError(
+                f"{mask}: a record table separates masks by {_SEPARATOR!r}: rename the file or folder that contains it"
+            )
     rows = [
         {
             "image": record.image.resolve(),
@@ -148,10 +185,10 @@ def write_record_table(path: Path, records: Sequence[Record], more: Mapping[str,
 
 
 def dataset_hash(records: Iterable[Record]) -> str:
-    """Hash of names, labels and pixels, the same on every machine and in any order."""
+    """Return a hash of names, labels and pixels that is the same on every machine and in any order of the records."""
     return stable_hash(sorted((record.name, record.label, record.digest) for record in records))
 
 
 def stable_hash(value: object) -> str:
-    """The first 16 hexadecimal digits of the SHA-256 of a value as JSON."""
+    """Return the first 16 hexadecimal digits of the SHA-256 of a value as JSON."""
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]

@@ -1,29 +1,32 @@
-"""A split that is written down: a CSV table of which image is trained on, validated on, tested.
+"""Split lists: a split in a CSV file with one row per image and its subset, train, val or test.
 
-It holds for whoever has the same images, in whatever form and beside whatever others: images that it does not name are
-left out.
+A list can be applied to any dataset that contains its images, in any form; images that it does not list are ignored.
 """
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 from acsnet._utils.files import write_csv
-from acsnet.config import Subset
 from acsnet.data.csv_io import read_table
-from acsnet.data.folds import Split
+from acsnet.data.folds import SUBSETS, Split
 from acsnet.data.image_files import natural_order, problem_list
 from acsnet.data.records import Record, stable_hash
 from acsnet.errors import DataError
 
 COLUMNS = ("dataset", "name", "label", "group", "subset")
-_SUBSETS: tuple[Subset, ...] = tuple(part for part in get_args(Subset) if part != "all")
 
 
 class ListedImage(NamedTuple):
-    """One line: the image's class, its group and its part, ``train``, ``val`` or ``test``."""
+    """One image of a split list.
+
+    Attributes:
+        label: Class of the image.
+        group: Group of the image.
+        subset: ``train``, ``val`` or ``test``.
+    """
 
     label: str
     group: str
@@ -32,11 +35,11 @@ class ListedImage(NamedTuple):
 
 @dataclass(frozen=True)
 class SplitList:
-    """A list read from a file.
+    """A split that was read from a file.
 
     Attributes:
-        path: the file.
-        images: by dataset and name.
+        path: CSV file of the split.
+        images: Images by dataset and name.
     """
 
     path: Path
@@ -44,21 +47,21 @@ class SplitList:
 
     @property
     def hash(self) -> str:
-        """That of the split that it makes; see :attr:`acsnet.data.Split.hash`."""
+        """Hash of the split that the list makes; see :attr:`acsnet.data.Split.hash`."""
         return stable_hash(sorted((*key, image.label, image.subset) for key, image in self.images.items()))
 
     def keep(self, records: Sequence[Record]) -> list[Record]:
-        """The records that are listed, in the groups of the list.
+        """Return the listed records, with the groups of the list.
 
         Raises:
-            DataError: naming what is listed and not there.
+            DataError: If the records lack a listed image.
         """
-        there = {(record.dataset, record.name) for record in records}
-        missing = [f"{dataset}/{name}" for dataset, name in self.images if (dataset, name) not in there]
+        present = {(record.dataset, record.name) for record in records}
+        missing = [f"{dataset}/{name}" for dataset, name in self.images if (dataset, name) not in present]
         if missing:
             raise DataError(
                 f"{len(missing)} of the {len(self.images)} images of the split {self.path} are not in the data "
-                f"({missing[0]}, ...): give all of its images; a test of others is one of data.split=all"
+                f"({missing[0]}, ...): provide all of its images, or test other images with data.split=all"
             )
         return [
             replace(record, group=self.images[key].group)
@@ -67,46 +70,66 @@ class SplitList:
         ]
 
     def split(self, records: Sequence[Record]) -> Split:
-        """The split of listed records.
+        """Return the split of listed records.
 
         Raises:
-            DataError: naming the images that have another class than in the list.
+            DataError: If images have another class than in the list; all of them are listed.
         """
-        parts: dict[str, list[Record]] = {part: [] for part in _SUBSETS}
+        subsets: dict[str, list[Record]] = {subset: [] for subset in SUBSETS}
         problems = []
         for record in records:
             image = self.images[record.dataset, record.name]
-            parts[image.subset].append(record)
+            subsets[image.subset].append(record)
             if image.label != record.label:
-                problems.append(f"{record.dataset}/{record.name} is {image.label} in the list, {record.label} here")
+                problems.append(
+                    f"{record.dataset}/{record.name} is {image.label} in the list, {record.label} in the data"
+                )
         if problems:
-            raise DataError(problem_list(f"the data is not that of the split {self.path}", problems))
-        return Split(**{part: tuple(members) for part, members in parts.items()})
+            raise DataError(problem_list(f"the data does not match the split {self.path}", problems))
+        return Split(**{subset: tuple(members) for subset, members in subsets.items()})
 
 
 def read_split_list(path: Path) -> SplitList:
-    """Read what :func:`write_split_list` wrote.
+    """Read a split list, as :func:`write_split_list` writes it.
+
+    Args:
+        path: CSV file with the columns ``dataset``, ``name``, ``label``, ``group`` and ``subset``.
 
     Raises:
-        DataError: for a table that is missing, empty or broken.
+        DataError: If the table is missing, empty or broken.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from acsnet.data import Record, Split, read_split_list, write_split_list
+        >>> a, b, c = (Record(Path(name), (), "benign", name) for name in ("a.png", "b.png", "c.png"))
+        >>> path = Path(tempfile.mkdtemp()) / "split.csv"
+        >>> write_split_list(path, Split(train=(a,), val=(b,), test=(c,)))
+        >>> read_split_list(path).images["busi", "b.png"].subset
+        'val'
     """
-    lines = read_table(path, COLUMNS)
-    parts = [line.cells["subset"] for line in lines]
+    rows = read_table(path, COLUMNS)
+    subsets = [row.cells["subset"] for row in rows]
     problems = [
-        f"{x.where}: the part is {part!r}" for x, part in zip(lines, parts, strict=True) if part not in _SUBSETS
+        f"{row.place}: the subset is {subset!r}: expected one of {', '.join(SUBSETS)}"
+        for row, subset in zip(rows, subsets, strict=True)
+        if subset not in SUBSETS
     ]
-    keys = [(line.cells["dataset"], line.cells["name"]) for line in lines]
+    keys = [(row.cells["dataset"], row.cells["name"]) for row in rows]
     problems += [f"{dataset}/{name} has {n} lines" for (dataset, name), n in Counter(keys).items() if n > 1]
-    problems += [f"there is no image in the part {part}" for part in _SUBSETS if part not in parts]
+    problems += [f"the subset {subset} has no images" for subset in SUBSETS if subset not in subsets]
     if problems:
-        raise DataError(problem_list(f"{path} is no list of train, val and test", problems))
-    images = (ListedImage(*(line.cells[column] for column in COLUMNS[2:])) for line in lines)
+        raise DataError(problem_list(f"{path} is not a list of train, val and test images", problems))
+    images = (ListedImage(*(row.cells[column] for column in COLUMNS[2:])) for row in rows)
     return SplitList(path, dict(zip(keys, images, strict=True)))
 
 
 def write_split_list(path: Path, split: Split) -> None:
-    """Write the list of a split of verified records, by dataset and name."""
-    parts = [(record, part) for part in _SUBSETS for record in split.subset(part)]
-    parts.sort(key=lambda pair: (pair[0].dataset, natural_order(pair[0].name)))
-    rows = [{**{key: getattr(record, key) for key in COLUMNS[:-1]}, "subset": part} for record, part in parts]
+    """Write a split of verified records as a CSV file, sorted by dataset and name.
+
+    See :func:`read_split_list` for an example.
+    """
+    listed = [(record, subset) for subset in SUBSETS for record in split.subset(subset)]
+    listed.sort(key=lambda item: (item[0].dataset, natural_order(item[0].name)))
+    rows = [{**{key: getattr(record, key) for key in COLUMNS[:-1]}, "subset": subset} for record, subset in listed]
     write_csv(path, rows)

@@ -1,4 +1,4 @@
-"""Augmentation: pipelines of albumentations and of our own transforms, built from the configuration."""
+"""Augmentation pipelines of albumentations and ultrasound transforms, built from the configuration."""
 
 import os
 import re
@@ -16,23 +16,35 @@ from acsnet.errors import ConfigError, UnknownNameError
 if TYPE_CHECKING:
     import albumentations
 
-# What a pipeline does with a probability shows in some of the trials, and in training at the latest.
+# A transform that is applied at random may show its faults only after several trials.
 _TRIALS = 16
 
 
 class Augmentation:
-    """A pipeline for an image and its mask, the same for the same seed.
+    """An augmentation pipeline for an image and its mask; the same seed gives the same result.
 
     Args:
-        transforms: transforms of albumentations or :mod:`acsnet.data.ultrasound_transforms` by name with their
-            arguments; those that hold others (``OneOf``, ``SomeOf``, ``Sequential``) take a list of the same form under
+        transforms: Names and arguments of transforms of albumentations or :mod:`acsnet.data.ultrasound_transforms`.
+            Transforms that contain others (``OneOf``, ``SomeOf``, ``Sequential``) take a list of the same form as
             ``transforms``.
-        size: (height, width) of the images, which the pipeline has to keep.
-        channels: of the images; some transforms take color images only.
+        size: (height, width) of the images; the pipeline must not change it.
+        channels: Number of channels of the images; some transforms accept color images only.
 
     Raises:
-        ConfigError: for an unknown transform or argument, a value out of range, or a pipeline that fails, or changes
-            size, channels or type of an image.
+        ConfigError: If a transform or argument is unknown, a value is out of range, or the pipeline fails or changes
+            the size, channels or type of an image.
+
+    Example:
+        >>> import numpy as np
+        >>> from acsnet.config import TransformConfig
+        >>> from acsnet.data import Augmentation
+        >>> flip = TransformConfig.model_validate({"name": "HorizontalFlip", "p": 1.0})
+        >>> augmentation = Augmentation([flip], size=(2, 3))
+        >>> image = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)
+        >>> mask = np.array([[True, False, False], [False, False, False]])
+        >>> flipped_image, flipped_mask = augmentation(image, mask, seed=0)
+        >>> bool((flipped_image == image[:, ::-1]).all()), flipped_mask[0].tolist()
+        (True, [False, False, True])
     """
 
     def __init__(self, transforms: Sequence[TransformConfig], size: tuple[int, int], channels: int = 3) -> None:
@@ -46,10 +58,15 @@ class Augmentation:
         self._try(np.zeros((*size, channels), np.uint8), np.zeros(size, np.bool_))
 
     def __call__(self, image: UInt8Array, mask: BoolArray, seed: int) -> tuple[UInt8Array, BoolArray]:
-        """Augment (H, W, C) uint8 and (H, W) bool.
+        """Return the augmented image and mask.
+
+        Args:
+            image: (H, W, C) uint8.
+            mask: (H, W) bool.
+            seed: Seed of the random numbers.
 
         Raises:
-            ConfigError: where size, channels or type of the image change.
+            ConfigError: If the size, channels or type of the image change.
         """
         self._compose.set_random_seed(seed)
         result = self._compose(image=image, mask=mask.view(np.uint8))
@@ -66,7 +83,7 @@ class Augmentation:
         except ConfigError:
             raise
         except Exception as error:
-            # Whatever a transform raises: each has its own demands on size, channels and arguments.
+            # Transforms raise errors of any type: each has its own requirements on size, channels and arguments.
             height, width, channels = image.shape
             raise ConfigError(
                 f"augmentation cannot be applied to images of {height}x{width} with {channels} channels: "
@@ -76,9 +93,9 @@ class Augmentation:
 
 def _check_type(image: object) -> None:
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
-        what = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
+        kind = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
         raise ConfigError(
-            f"augmentation makes {what} of uint8 pixels: leave out Normalize, ToFloat and the like, since images are "
+            f"augmentation turns uint8 pixels into {kind}: remove Normalize, ToFloat and the like, since images are "
             "normalized by data.mean and data.std afterwards"
         )
 
@@ -86,18 +103,18 @@ def _check_type(image: object) -> None:
 def _check_shape(before: Sequence[int], after: Sequence[int]) -> None:
     if after[:2] != before[:2]:
         raise ConfigError(
-            f"augmentation makes {after[0]}x{after[1]} of {before[0]}x{before[1]} (height x width): end it with a "
-            "transform that restores the size, such as Resize"
+            f"augmentation changes the size from {before[0]}x{before[1]} to {after[0]}x{after[1]} (height x width): "
+            "end it with a transform that restores the size, such as Resize"
         )
     if after[2] != before[2]:
         raise ConfigError(
-            f"augmentation makes {after[2]} of {before[2]} channels: leave out transforms that change their number, or "
-            "set model.in_channels"
+            f"augmentation changes the number of channels from {before[2]} to {after[2]}: remove transforms that "
+            "change it, or set model.in_channels"
         )
 
 
 def _import_albumentations() -> Any:
-    # At import albumentations asks the network for a newer version, unless told otherwise.
+    # Without this variable, albumentations asks the network for updates when it is imported.
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     import albumentations
 
@@ -105,7 +122,7 @@ def _import_albumentations() -> Any:
 
 
 def _known_transforms(library: Any) -> dict[str, Any]:
-    # It imports albumentations.
+    # This import loads albumentations.
     from acsnet.data import ultrasound_transforms
 
     base = (library.BasicTransform, library.BaseCompose)
@@ -128,7 +145,7 @@ def _build(
     }
     try:
         with warnings.catch_warnings():
-            # An argument it does not know is no more than a warning to albumentations.
+            # albumentations only warns about unknown arguments.
             warnings.simplefilter("error", UserWarning)
             return transform(**{**arguments, **inner})
     except (UserWarning, TypeError, ValueError, NotImplementedError) as error:
@@ -152,7 +169,7 @@ def _check_probability(arguments: Mapping[str, Any], where: str) -> None:
 
 
 def _one_line(error: BaseException) -> str:
-    # Pydantic's remarks on its own types, for which albumentations passes its text on, help nobody here.
+    # albumentations passes on pydantic's messages: drop their remarks on pydantic's types.
     lines = [re.sub(r" \[type=.*", "", line) for line in str(error).splitlines()]
     text = " ".join(" ".join(line for line in lines if "errors.pydantic.dev" not in line).split())
     return text or type(error).__name__

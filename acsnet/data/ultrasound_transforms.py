@@ -1,37 +1,38 @@
-"""Augmentation made for ultrasound: speckle, depth gain, attenuation, acoustic shadows and the beam's width.
+"""Augmentation for ultrasound: speckle, depth gain, attenuation, acoustic shadows and beam width.
 
-They change what differs between scanners and their settings, and leave the mask alone. Each thinks of a gray image as
-log-compressed echo amplitudes: 255 is 0 dB, 0 is -60 dB and everything below (:data:`DYNAMIC_RANGE`), so that a factor
-on the amplitude is an addition to the gray value. What is black stays so, since nobody knows how far below it was.
-Depth runs downwards; lengths are shares of the image's width or height, so that they hold at every size.
+These transforms vary properties that differ between scanners and their settings, and do not change the mask. They
+interpret a gray image as log-compressed echo amplitudes: 255 is 0 dB, 0 is -60 dB or less (:data:`DYNAMIC_RANGE`), so
+that multiplying the amplitude adds to the gray value. Black stays black, since its amplitude is unknown. Depth runs
+downwards. Lengths are fractions of the width or height of the image, so that they apply to any size.
 
-A configuration names them in the list of albumentations' own, as in ``{name: Speckle, strength: [0.0, 0.3], p: 0.3}``;
-gamma, brightness, contrast, crops and warps are albumentations' (``RandomGamma`` and so on).
+A configuration lists them among the transforms of albumentations, for example ``{name: Speckle, strength: [0.0, 0.3],
+p: 0.3}``. For gamma, brightness, contrast, crops and warps use the transforms of albumentations (``RandomGamma`` and so
+on).
 """
 
 import math
 from typing import Annotated, Any
 
-# Imported by acsnet.data.transforms, which first tells albumentations not to ask the network for a newer version.
+# Imported by acsnet.data.transforms, which first stops albumentations from asking the network for updates.
 import albumentations
 import cv2
 import numpy as np
 from albumentations.core.pydantic import check_range_bounds, nondecreasing
 from pydantic import AfterValidator, Field
 
+from acsnet._utils.typing import Float32Array
 from acsnet.data._ultrasound_fields import (
     DYNAMIC_RANGE,
     RAYLEIGH_CONTRAST,
     amplify,
-    check_gray,
+    check_uint8,
     gain_curve,
     shadow_profile,
     speckle,
 )
 from acsnet.data.images import UInt8Array
-from acsnet.phantom.speckle import FloatImage
 
-# How many times wider than high a grain of speckle is: a pulse is shorter than its beam is wide.
+# Width over height of a speckle grain: a pulse is shorter than its beam is wide.
 _GRAIN_ELONGATION = 2.0
 # Full width at half maximum of a Gaussian, in standard deviations.
 _FWHM = math.sqrt(8 * math.log(2))
@@ -52,30 +53,30 @@ _Sliders = Annotated[int, Field(ge=2)]
 
 
 class _Amplified(albumentations.ImageOnlyTransform):
-    """Base of what multiplies the echo amplitude: by how many decibels each pixel is raised."""
+    """Base of the transforms that multiply the echo amplitude; subclasses return the decibels per pixel."""
 
-    def apply(self, img: UInt8Array, decibels: FloatImage, **_: Any) -> UInt8Array:
+    def apply(self, img: UInt8Array, decibels: Float32Array, **_: Any) -> UInt8Array:
         """Add decibels (H, W) or (H, 1) to an image (H, W) or (H, W, C)."""
         return amplify(img, decibels)
 
 
 class Speckle(_Amplified):
-    """Multiply the echo amplitude by spatially correlated noise of mean 1, shaped as fully developed speckle.
+    """Multiplication of the echo amplitude by spatially correlated noise with mean 1, like fully developed speckle.
 
-    The noise is the envelope of a complex circular Gaussian field that is filtered by a Gaussian point spread: Rayleigh
-    distributed, with 0.5227 times its mean as standard deviation (Burckhardt 1978, IEEE Trans. Sonics Ultrason. 25(1),
-    1-6). A lower ``strength`` draws it towards 1, as compounding does. A grain is what Wagner et al. (1983, IEEE Trans.
-    Sonics Ultrason. 30(3), 156-163) call a speckle cell: the autocovariance of the intensity is Gaussian.
+    The noise is the envelope of a complex circular Gaussian field that is filtered by a Gaussian point spread: it is
+    Rayleigh distributed, and its standard deviation is 0.5227 times its mean (Burckhardt 1978, IEEE Trans. Sonics
+    Ultrason. 25(1), 1-6). A lower ``strength`` moves it towards 1, as compounding does. A grain is a speckle cell of
+    Wagner et al. (1983, IEEE Trans. Sonics Ultrason. 30(3), 156-163): the autocovariance of the intensity is Gaussian.
 
     Args:
-        strength: range of the noise's standard deviation, 0 to 0.5227; up to about 0.3 looks like another scan.
-        grain: range of the full width at half maximum of that autocovariance across the beam, a share of the image's
-            width; along the beam it is half of that.
-        p: probability.
+        strength: Range of the standard deviation of the noise, 0 to 0.5227; up to about 0.3 looks like another scan.
+        grain: Range of the full width at half maximum of that autocovariance across the beam, as a fraction of the
+            width of the image; along the beam it is half as large.
+        p: Probability of the transform.
     """
 
     class InitSchema(albumentations.BasicTransform.InitSchema):
-        """Which values are valid."""
+        """Valid values of the arguments."""
 
         strength: _Contrast
         grain: _Share
@@ -101,16 +102,16 @@ class Speckle(_Amplified):
 
 
 class DepthGain(_Amplified):
-    """Change the gain along depth smoothly, as the sliders of time-gain compensation do.
+    """Smooth change of the gain along depth, as by the sliders of time-gain compensation.
 
     Args:
-        decibels: range that each slider is drawn from; the gain never leaves it.
-        sliders: how many there are, at equal distances from top to bottom; at least 2.
-        p: probability.
+        decibels: Range of each slider; the gain stays within it.
+        sliders: Number of sliders, equally spaced from top to bottom; at least 2.
+        p: Probability of the transform.
     """
 
     class InitSchema(albumentations.BasicTransform.InitSchema):
-        """Which values are valid."""
+        """Valid values of the arguments."""
 
         decibels: _Gain
         sliders: _Sliders
@@ -127,15 +128,25 @@ class DepthGain(_Amplified):
 
 
 class Attenuation(_Amplified):
-    """Weaken echoes exponentially with depth: so many decibels at the lower edge, none at the upper.
+    """Exponential loss of the echoes with depth, linear in decibels, from 0 dB at the upper edge.
 
     Args:
-        decibels: range of the loss over the image's height.
-        p: probability.
+        decibels: Range of the loss at the lower edge.
+        p: Probability of the transform.
+
+    Example:
+        >>> import numpy as np
+        >>> from acsnet.config import TransformConfig
+        >>> from acsnet.data import Augmentation
+        >>> step = TransformConfig.model_validate({"name": "Attenuation", "decibels": [12, 12], "p": 1.0})
+        >>> image, mask = np.full((5, 2, 1), 200, np.uint8), np.zeros((5, 2), np.bool_)
+        >>> darkened, _ = Augmentation([step], size=(5, 2), channels=1)(image, mask, seed=0)
+        >>> darkened[:, 0, 0].tolist()
+        [200, 187, 174, 162, 149]
     """
 
     class InitSchema(albumentations.BasicTransform.InitSchema):
-        """Which values are valid."""
+        """Valid values of the arguments."""
 
         decibels: _Decibels
 
@@ -150,21 +161,21 @@ class Attenuation(_Amplified):
 
 
 class AcousticShadow(_Amplified):
-    """Darken a band with soft edges below a random point, as behind calcifications, ribs and air.
+    """A dark band with soft edges below a random point, as behind calcifications, ribs and air.
 
     Args:
-        decibels: range of the loss in the band's middle.
-        width: range of the band's width at the upper edge of the image, a share of the image's; half as wide, it has
-            half the loss.
-        start: range of the depth at which it sets in, a share of the image's height; over the next 0.15 it grows to
-            its full loss.
-        divergence: range of how far beams spread, from 0 (linear probe: the band is straight and upright) on: at the
-            lower edge the band is 1 + ``divergence`` times as wide and as far from the middle.
-        p: probability.
+        decibels: Range of the loss in the middle of the band.
+        width: Range of the width of the band at the upper edge, as a fraction of the width of the image; the band has
+            half its loss at half its width.
+        start: Range of the depth of its onset, as a fraction of the height; it grows to its full loss over the next
+            0.15 of the height.
+        divergence: Range of the spread of the beams, 0 or more: at the lower edge the band is 1 + ``divergence`` times
+            as wide and as far from the middle. With 0, as for a linear probe, it is straight and upright.
+        p: Probability of the transform.
     """
 
     class InitSchema(albumentations.BasicTransform.InitSchema):
-        """Which values are valid."""
+        """Valid values of the arguments."""
 
         decibels: _Decibels
         width: _Share
@@ -195,15 +206,15 @@ class AcousticShadow(_Amplified):
 
 
 class ProbeBlur(albumentations.ImageOnlyTransform):
-    """Blur across the beam, not along it, growing linearly with depth: a beam widens behind its focus.
+    """Blur across the beam that grows linearly with depth, as the beam widens behind its focus.
 
     Args:
-        width: range of the blur's standard deviation at the lower edge, a share of the image's width.
-        p: probability.
+        width: Range of the standard deviation of the blur at the lower edge, as a fraction of the width of the image.
+        p: Probability of the transform.
     """
 
     class InitSchema(albumentations.BasicTransform.InitSchema):
-        """Which values are valid."""
+        """Valid values of the arguments."""
 
         width: _Share
 
@@ -216,8 +227,8 @@ class ProbeBlur(albumentations.ImageOnlyTransform):
         return {"width": self.py_random.uniform(*self.width)}
 
     def apply(self, img: UInt8Array, width: float, **_: Any) -> UInt8Array:
-        """Blend an image (H, W) or (H, W, C) with itself blurred."""
-        check_gray(img, "ProbeBlur")
+        """Blend an image (H, W) or (H, W, C) with its blurred copy."""
+        check_uint8(img, "ProbeBlur")
         sigma = width * img.shape[1]
         blurred = cv2.GaussianBlur(img, (2 * max(1, round(3 * sigma)) + 1, 1), max(sigma, 1e-3))
         share = np.repeat(np.linspace(0, 1, img.shape[0], dtype=np.float32)[:, None], img.shape[1], axis=1)

@@ -15,10 +15,9 @@ from acsnet.data.image_files import problem_list
 from acsnet.data.images import pixel_digest, read_image, read_mask, read_merged_mask
 from acsnet.data.records import Record
 from acsnet.errors import DataError
+from acsnet.labels import NORMAL
 
 logger = logging.getLogger(__name__)
-
-NORMAL = "normal"
 
 
 def verify_records(records: Sequence[Record], progress: bool = True, problems: Sequence[str] = ()) -> list[Record]:

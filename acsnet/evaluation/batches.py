@@ -1,4 +1,4 @@
-"""Images and true masks, batch by batch."""
+"""Batches of images and true masks at their original sizes."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,13 @@ from acsnet.data.images import read_image, read_merged_mask
 
 @dataclass(frozen=True)
 class Batch:
-    """Some records, their RGB images (H, W, 3) uint8 and their true masks (H, W) bool, at the images' own sizes."""
+    """A batch of records with their images and true masks, at the sizes of the images.
+
+    Attributes:
+        records: the records.
+        images: RGB images, (H, W, 3) uint8 each.
+        masks: true masks, (H, W) bool each.
+    """
 
     records: Sequence[Record]
     images: Sequence[npt.NDArray[np.uint8]]
@@ -22,10 +28,16 @@ class Batch:
 
 
 def read_batches(records: Sequence[Record], batch_size: int, title: str, progress: bool) -> Iterator[Batch]:
-    """Read records in order, a batch when it is asked for, under a progress bar of this title.
+    """Read records in order, batch by batch, each only when it is requested.
+
+    Args:
+        records: the records.
+        batch_size: number of images per batch.
+        title: title of the progress bar.
+        progress: show a progress bar.
 
     Raises:
-        DataError: for an image or a mask that cannot be read.
+        DataError: if an image or a mask cannot be read.
     """
     with (
         ThreadPoolExecutor() as pool,

@@ -1,4 +1,4 @@
-"""Testing a network on records: metrics over all images, and a row an image."""
+"""Evaluation of a predictor on records: metrics over all images, and one row per image."""
 
 import math
 import time
@@ -17,7 +17,7 @@ from acsnet.data import Record
 from acsnet.evaluation.batches import read_batches
 from acsnet.inference.decision import Prediction
 from acsnet.inference.predictor import Predictor
-from acsnet.inference.saved_predictions import check_kept_names, keep_prediction
+from acsnet.inference.saved_predictions import check_unique_names, save_prediction
 from acsnet.metrics import classification_metrics, overall_score, segmentation_metrics, summarize_segmentation
 from acsnet.metrics.segmentation import PER_IMAGE
 
@@ -27,11 +27,10 @@ class Evaluation:
     """The result of a test.
 
     Attributes:
-        metrics: ``segmentation`` and ``classification`` (None for a task the network does not have),
-            ``overall_score`` (None without both) and ``n``; of images of several datasets also ``datasets``, the same
-            of each of them.
-        cases: a row an image, fit for a CSV file.
-        seconds_per_image: that predicting took, reading and measuring left out: the median over batches.
+        metrics: ``segmentation`` and ``classification`` (None for a missing task), ``overall_score`` (None unless there
+            are both tasks) and ``n``; for images of several datasets also ``datasets``, the same per dataset.
+        cases: one row per image, for a CSV file.
+        seconds_per_image: time of prediction without reading and metrics, in seconds: the median over batches.
     """
 
     metrics: dict[str, Any]
@@ -39,7 +38,15 @@ class Evaluation:
     seconds_per_image: float
 
     def write(self, folder: Path, provenance: Mapping[str, Any]) -> None:
-        """Write ``metrics.json`` (with ``provenance`` beside the metrics) and ``cases.csv``, whole or not at all."""
+        """Write ``metrics.json``, which also contains ``provenance``, and ``cases.csv``.
+
+        Args:
+            folder: the output folder, created if necessary.
+            provenance: values to add to ``metrics.json``; see :func:`acsnet.evaluation.run_test`.
+
+        Raises:
+            DiskFullError: if the disk is full.
+        """
         write_json(folder / "metrics.json", {**self.metrics, **provenance})
         write_csv(folder / "cases.csv", self.cases)
 
@@ -49,29 +56,49 @@ def evaluate(
     records: Sequence[Record],
     batch_size: int = 8,
     progress: bool = True,
-    keep: Path | None = None,
+    save_predictions_to: Path | None = None,
 ) -> Evaluation:
-    """Predict every record and compare it with its truth, at the image's own size.
+    """Predict every record and compute metrics at the original size of each image.
 
-    Surface distances are in pixels and, where a record has a spacing, in millimeters. They are undefined where
-    either mask is empty, errors of the area where the truth is: that leaves their cell empty and their count in
-    ``hd95_undefined`` and the like.
+    Surface distances are in pixels and, if a record has a spacing, in millimeters. They are undefined if either mask is
+    empty; errors of the area are undefined if the true mask is empty. Undefined values are empty cells in ``cases``,
+    are not part of the means, and are counted in ``hd95_undefined`` and the like.
 
     Args:
-        predictor: the network.
-        records: whose labels are among the network's classes.
-        batch_size: images a forward pass.
+        predictor: the predictor.
+        records: records whose labels are classes of the predictor.
+        batch_size: number of images per forward pass.
         progress: show a progress bar.
-        keep: a folder to write each image's mask and mask probability into, one by one; see
+        save_predictions_to: folder to which the mask and the mask probability of each image are saved; see
             :mod:`acsnet.inference.saved_predictions`.
 
     Raises:
-        DataError: where the kept predictions of two records would have the same name.
-        DiskFullError: where there is no space left for them.
+        DataError: if an image or mask cannot be read, or the saved predictions of two records would have the same path.
+        DiskFullError: if the disk is full.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import acsnet
+        >>> from acsnet.checkpoints import CheckpointMetadata
+        >>> from acsnet.data import read_busi
+        >>> from acsnet.evaluation import evaluate
+        >>> from acsnet.phantom import write_phantoms
+        >>> metadata = CheckpointMetadata(
+        ...     model="unet", arguments={"width": 4, "depth": 2}, class_names=("benign", "malignant", "normal"),
+        ...     input_size=(32, 32), mean=(0.33,), std=(0.2,),
+        ... )
+        >>> predictor = acsnet.Predictor(acsnet.create_model("unet", width=4, depth=2), metadata)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     counts = {"benign": 1, "malignant": 1, "normal": 1}
+        ...     write_phantoms(Path(folder) / "set", counts, size=(64, 64), progress=False)
+        ...     result = evaluate(predictor, read_busi(Path(folder) / "set"), progress=False)
+        >>> result.metrics["n"], len(result.cases), 0 <= result.metrics["segmentation"]["dice"] <= 1
+        (3, 3, True)
     """
-    if keep is not None:
-        check_kept_names(records)
-    case = partial(_case, keep=keep)
+    if save_predictions_to is not None:
+        check_unique_names(records)
+    evaluate_case = partial(_evaluate_case, save_predictions_to=save_predictions_to)
     seconds: list[float] = []
     rows: list[dict[str, Any]] = []
     with ThreadPoolExecutor() as pool:
@@ -79,24 +106,26 @@ def evaluate(
             started = time.perf_counter()
             predictions = predictor.predict(batch.images)
             seconds.append((time.perf_counter() - started) / len(batch.records))
-            rows += pool.map(case, batch.records, batch.masks, predictions)
+            rows += pool.map(evaluate_case, batch.records, batch.masks, predictions)
     metrics = _summarize(rows, predictor)
     datasets = sorted({record.dataset for record in records})
     if len(datasets) > 1:
-        by_dataset = {name: [row for row in rows if row["dataset"] == name] for name in datasets}
-        metrics["datasets"] = {name: _summarize(some, predictor) for name, some in by_dataset.items()}
+        rows_by_dataset = {name: [row for row in rows if row["dataset"] == name] for name in datasets}
+        metrics["datasets"] = {name: _summarize(own, predictor) for name, own in rows_by_dataset.items()}
     return Evaluation(metrics, rows, float(np.median(seconds)))
 
 
-def _case(record: Record, truth: npt.NDArray[np.bool_], prediction: Prediction, keep: Path | None) -> dict[str, Any]:
-    if keep is not None:
-        keep_prediction(keep, record, prediction)
+def _evaluate_case(
+    record: Record, truth: npt.NDArray[np.bool_], prediction: Prediction, save_predictions_to: Path | None
+) -> dict[str, Any]:
+    if save_predictions_to is not None:
+        save_prediction(save_predictions_to, record, prediction)
     row: dict[str, Any] = {"image": record.name, "label": record.label, "predicted": prediction.label}
     row |= {f"probability_{name}": value for name, value in (prediction.probabilities or {}).items()}
     if prediction.mask is not None:
         metrics = segmentation_metrics(prediction.mask, truth, record.spacing)
         row |= {name: None if math.isnan(value) else value for name, value in metrics.items()}
-    # Names are those within a dataset.
+    # Names of images are unique only within a dataset.
     return {**row, "dataset": record.dataset, "group": record.group}
 
 
@@ -105,7 +134,7 @@ def _summarize(rows: Sequence[Mapping[str, Any]], predictor: Predictor) -> dict[
     segmentation = classification = overall = None
     if "dice" in rows[0]:
         cases = [{name: math.nan if row[name] is None else row[name] for name in PER_IMAGE} for row in rows]
-        segmentation = _headline(summarize_segmentation(cases, [row["label"] for row in rows]))
+        segmentation = _flatten(summarize_segmentation(cases, [row["label"] for row in rows]))
     if rows[0]["predicted"] is not None:
         labels = np.array([names.index(row["label"]) for row in rows])
         probabilities = np.array([[row[f"probability_{name}"] for name in names] for row in rows])
@@ -121,6 +150,6 @@ def _summarize(rows: Sequence[Mapping[str, Any]], predictor: Predictor) -> dict[
     }
 
 
-def _headline(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """Means over all images at the top, those over lesion and normal cases and over each class below."""
+def _flatten(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return means over all images at the top level; those over lesion and normal cases and per class stay nested."""
     return {**summary["all"], **{key: value for key, value in summary.items() if key != "all"}}

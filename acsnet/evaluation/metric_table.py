@@ -1,4 +1,4 @@
-"""The metrics of a test as plain-text tables."""
+"""Tables of the metrics of a test, for the terminal."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -73,8 +73,8 @@ def _dataset_table(datasets: Mapping[str, Any]) -> str:
 
 def _columns(segmentation: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     columns = {"all": segmentation, "lesion": segmentation["lesion"], "normal": segmentation["normal"]}
+    # The class "normal" replaces the equal column of normal cases.
     columns |= segmentation["per_class"]
-    # With normal cases, the class "normal" repeats the column "normal"; the dictionary holds it once.
     return {name: values for name, values in columns.items() if values["n"]}
 
 

@@ -1,4 +1,4 @@
-"""Which images a checkpoint is tested on, and how that is written down."""
+"""The test protocol: configuration of a test, selection of the tested images, and provenance of the result."""
 
 import logging
 from collections import Counter
@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from acsnet._utils.download import file_sha256
-from acsnet.checkpoints import is_path, resolve_checkpoint
-from acsnet.checkpoints.metadata import CheckpointMetadata, read_metadata
+from acsnet.checkpoints import Checkpoint, CheckpointMetadata
 from acsnet.config import CHOSEN_ON_VALIDATION, Config, EvaluationConfig, Subset, build_config, load_config
 from acsnet.data import Record, Split, dataset_entry, dataset_hash, load_records, split_data
 from acsnet.errors import ConfigError
@@ -16,48 +14,64 @@ from acsnet.evaluation.evaluate import Evaluation, evaluate
 from acsnet.evaluation.threshold import choose_threshold
 from acsnet.inference.predictor import Predictor
 
-# Where tools/download.py puts datasets by default.
+# Default output folder of tools/download.py.
 DOWNLOADS = Path("data")
 logger = logging.getLogger(__name__)
 
 
-def resolve_test_config(checkpoint: str | Path, config: Path | None, overrides: Sequence[str]) -> Config:
-    """The configuration of a test: the one named, else ``config.yaml`` beside the checkpoint, else the card's own.
+def resolve_test_config(checkpoint: Checkpoint, config: Path | None, overrides: Sequence[str]) -> Config:
+    """Return the configuration of a test.
 
-    A card names no folder of data: where nothing else does, it is where ``tools/download.py`` puts the dataset.
+    It is, in this order: the given one, ``config.yaml`` in the folder of the checkpoint, or the configuration in the
+    metadata of the checkpoint. The latter names no data folder; by default it is the one to which
+    ``tools/download.py`` downloads the dataset.
 
     Args:
-        checkpoint: a ``.safetensors`` file, or the name of a released checkpoint.
-        config: a YAML file, if any is named.
+        checkpoint: the checkpoint to test.
+        config: a YAML file, or None.
         overrides: ``a.b=value`` each.
 
     Raises:
-        ConfigError: where it is wrong, or its network or classes are not those of the checkpoint.
-        CheckpointError: where the checkpoint has no card, or is a released file that is damaged.
-        UnknownNameError: for a name that is not released.
+        ConfigError: if the configuration is invalid, or its network or classes are not those of the checkpoint.
+        CheckpointError: if the checkpoint has no metadata.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from acsnet.checkpoints import CheckpointMetadata, open_checkpoint, save_checkpoint
+        >>> from acsnet.evaluation import resolve_test_config
+        >>> metadata = CheckpointMetadata(
+        ...     model="unet", arguments={}, class_names=("benign", "malignant", "normal"), input_size=(256, 256),
+        ...     mean=(0.33,), std=(0.2,), config={"model": {"name": "unet"}},
+        ... )
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "best.safetensors"
+        ...     save_checkpoint(path, {}, metadata)
+        ...     config = resolve_test_config(open_checkpoint(path), None, ["evaluation.threshold=0.4"])
+        >>> config.model.name, config.evaluation.threshold
+        ('unet', 0.4)
     """
-    checkpoint = resolve_checkpoint(checkpoint)
-    metadata = read_metadata(checkpoint)
-    beside = checkpoint.parent / "config.yaml"
-    if config is not None or beside.is_file():
-        resolved = load_config(config or beside, overrides)
+    path, metadata = checkpoint.path, checkpoint.metadata
+    run_config = path.parent / "config.yaml"
+    if config is not None or run_config.is_file():
+        resolved = load_config(config or run_config, overrides)
     else:
-        resolved = _with_downloaded(build_config(metadata.config, overrides, f"the configuration in {checkpoint}"))
+        resolved = _use_downloaded_data(build_config(metadata.config, overrides, f"the configuration in {path}"))
     if resolved.model.name != metadata.model:
         raise ConfigError(
-            f"{checkpoint} is of the network {metadata.model}, the configuration names {resolved.model.name}: give the "
-            "configuration of its training, or none"
+            f"{path} is a checkpoint of the network {metadata.model}, the configuration names {resolved.model.name}: "
+            "give the configuration of its training, or none"
         )
     unknown = [label for label in resolved.data.classes if label not in metadata.class_names]
     if unknown:
         raise ConfigError(
-            f"data.classes has {', '.join(unknown)}, which {checkpoint} does not know: it tells apart "
+            f"data.classes has {', '.join(unknown)}, which {path} was not trained on: its classes are "
             f"{', '.join(metadata.class_names)}"
         )
     return resolved
 
 
-def _with_downloaded(config: Config) -> Config:
+def _use_downloaded_data(config: Config) -> Config:
     data = config.data
     if data.root is not None or data.records is not None:
         return config
@@ -68,64 +82,64 @@ def _with_downloaded(config: Config) -> Config:
     return config.model_copy(update={"data": data.model_copy(update={"root": folder})})
 
 
-def default_out(checkpoint: str) -> Path:
-    """Where the result of a test goes by default: beside the file, but for a released name to ``results/NAME``."""
-    path = Path(checkpoint)
-    return path.parent / "test" if path.is_file() or is_path(checkpoint) else Path("results") / checkpoint
+def default_out(checkpoint: Checkpoint) -> Path:
+    """Return the default output folder of a test: ``results/NAME`` for a released name, otherwise next to the file."""
+    if checkpoint.released_name is None:
+        return checkpoint.path.parent / "test"
+    return Path("results") / checkpoint.released_name
 
 
 def run_test(
-    checkpoint: str | Path, config: Config, progress: bool = True, keep: Path | None = None
+    checkpoint: Checkpoint, config: Config, progress: bool = True, save_predictions_to: Path | None = None
 ) -> tuple[Evaluation, dict[str, Any]]:
-    """Test a checkpoint on the configured part of the configured data.
+    """Test a checkpoint on the configured subset of the configured data.
 
     Args:
-        checkpoint: a ``.safetensors`` file, or the name of a released checkpoint.
-        config: from :func:`resolve_test_config`.
+        checkpoint: the checkpoint to test.
+        config: a configuration from :func:`resolve_test_config`.
         progress: show progress bars.
-        keep: the folder in which predictions are kept, if any; see :mod:`acsnet.inference.saved_predictions`.
+        save_predictions_to: folder for predictions, or None; see :mod:`acsnet.inference.saved_predictions`.
 
     Returns:
         The result, and its provenance: checkpoint, protocol, data and split, with their hashes.
 
     Raises:
-        AcsnetError: for a checkpoint or data that cannot be used, or a threshold that is to be chosen on a validation
-            part that is not known.
+        AcsnetError: if the checkpoint or the data cannot be used, or if the threshold has to be chosen on the
+            validation subset and that is unknown.
     """
-    checkpoint = resolve_checkpoint(checkpoint)
     settings = config.evaluation
-    chosen = settings.threshold == CHOSEN_ON_VALIDATION
-    if chosen:
+    is_chosen = settings.threshold == CHOSEN_ON_VALIDATION
+    if is_chosen:
         _check_validation_subset(checkpoint, config.data.split)
-    # Until the threshold is chosen there is any.
-    first = settings.model_copy(update={"threshold": EvaluationConfig().threshold}) if chosen else settings
-    predictor = Predictor.from_checkpoint(checkpoint, evaluation=first)
+    # Any threshold will do until one is chosen.
+    initial = settings.model_copy(update={"threshold": EvaluationConfig().threshold}) if is_chosen else settings
+    predictor = Predictor.from_checkpoint(checkpoint, evaluation=initial)
     if config.data.split == "all":
-        # All images of whatever data is named, listed in a split or not.
+        # All images of the data, whether or not a split lists them.
         config = config.model_copy(update={"data": config.data.model_copy(update={"split_file": None})})
     records = load_records(config.data, progress)
-    if dataset_hash(records) == predictor.metadata.dataset.get("hash"):
-        _warn_of_leaks(predictor.metadata)
+    if dataset_hash(records) == checkpoint.metadata.dataset.get("hash"):
+        _warn_of_leaks(checkpoint.metadata)
     split = None if config.data.split == "all" else split_data(records, config.data)
     if split is not None:
-        _check_split(split, predictor.metadata, chosen)
-    if split is not None and chosen:
+        _check_split(split, checkpoint.metadata, is_chosen)
+    if split is not None and is_chosen:
         threshold = choose_threshold(predictor, split.val, settings.batch_size, progress)
         predictor = predictor.with_threshold(threshold)
     tested = records if split is None else split.subset(config.data.split)
-    result = evaluate(predictor, tested, settings.batch_size, progress, keep)
+    result = evaluate(predictor, tested, settings.batch_size, progress, save_predictions_to)
     provenance = {
-        "checkpoint": checkpoint.name,
-        "checkpoint_sha256": file_sha256(checkpoint),
-        "threshold_source": "validation subset" if chosen else "configuration",
+        "checkpoint": checkpoint.path.name,
+        "checkpoint_sha256": checkpoint.sha256,
+        "threshold_source": "validation subset" if is_chosen else "configuration",
         "seconds_per_image": result.seconds_per_image,
-        "predictions_kept": keep is not None,
+        "predictions_kept": save_predictions_to is not None,
     }
     return result, {**provenance, **_describe(predictor, config, tested, split)}
 
 
 def _describe(predictor: Predictor, config: Config, tested: Sequence[Record], split: Split | None) -> dict[str, Any]:
-    """What was tested, on what, and in which way."""
+    """Return the provenance of a test: network, data, split and protocol."""
     return {
         "model": predictor.metadata.model,
         "parameters": sum(parameter.numel() for parameter in predictor.model.parameters()),
@@ -144,36 +158,36 @@ def _describe(predictor: Predictor, config: Config, tested: Sequence[Record], sp
 
 
 def _warn_of_leaks(metadata: CheckpointMetadata) -> None:
-    """Say what a checkpoint may know of the very dataset that it was trained on, whichever part is tested."""
+    """Warn if a checkpoint may have been trained on all images of its own dataset, whichever subset is tested."""
     if metadata.members > 1:
-        logger.warning("each image of this dataset was trained on by members of the ensemble: the figures are too good")
+        logger.warning("members of the ensemble were trained on every image of this dataset: the metrics are too good")
     if metadata.taught_across_splits:
-        logger.warning("the checkpoint's teacher may have been trained on the tested images: the figures are too good")
+        logger.warning("the checkpoint's teacher may have been trained on the tested images: the metrics are too good")
 
 
-_UNKNOWN = "evaluation.threshold is validation, but which images are the checkpoint's validation subset is not known:"
-_REMEDY = "give a number, or test a part of the data and split of its training"
+_UNKNOWN = "evaluation.threshold is validation, but the checkpoint's validation subset is unknown:"
+_REMEDY = "give a number, or test a subset of the data and split of its training"
 
 
-def _check_validation_subset(checkpoint: Path, part: Subset) -> None:
-    """Check, before any image is read, that there can be a validation subset to choose the threshold on."""
-    if part == "all":
-        raise ConfigError(f"{_UNKNOWN} data.split is all, which is no part of a split; {_REMEDY}")
-    if read_metadata(checkpoint).split_hash is None:
-        raise ConfigError(f"{_UNKNOWN} {checkpoint} names no split; {_REMEDY}")
-    if part == "val":
-        logger.warning("the threshold is chosen on the images that are tested: the figures are better than they should")
+def _check_validation_subset(checkpoint: Checkpoint, subset: Subset) -> None:
+    """Check that there can be a validation subset for the choice of the threshold, before any image is read."""
+    if subset == "all":
+        raise ConfigError(f"{_UNKNOWN} data.split is all, which is not a subset of a split; {_REMEDY}")
+    if checkpoint.metadata.split_hash is None:
+        raise ConfigError(f"{_UNKNOWN} {checkpoint.path} has no split hash; {_REMEDY}")
+    if subset == "val":
+        logger.warning("the threshold is chosen on the tested images: the metrics are too good")
 
 
-def _check_split(split: Split, metadata: CheckpointMetadata, chosen: bool) -> None:
+def _check_split(split: Split, metadata: CheckpointMetadata, is_chosen: bool) -> None:
     if metadata.split_hash is None or split.hash == metadata.split_hash:
         return
-    if chosen:
+    if is_chosen:
         raise ConfigError(
-            f"{_UNKNOWN} it was trained on the split {metadata.split_hash}, here is {split.hash}; {_REMEDY}"
+            f"{_UNKNOWN} it was trained on the split {metadata.split_hash}, this one is {split.hash}; {_REMEDY}"
         )
     logger.warning(
-        "the checkpoint was trained on another split (%s, here %s): tested images may have been trained on",
+        "the checkpoint was trained on another split (%s, this one is %s): it may have been trained on tested images",
         metadata.split_hash,
         split.hash,
     )

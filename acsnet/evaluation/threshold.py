@@ -1,4 +1,4 @@
-"""The mask threshold that is best on the validation subset."""
+"""Choice of the mask threshold on the validation subset."""
 
 import logging
 from collections.abc import Sequence
@@ -18,48 +18,53 @@ logger = logging.getLogger(__name__)
 
 _STEPS = 20
 THRESHOLDS = tuple(step / _STEPS for step in range(1, _STEPS))
+_HALF_STEP = THRESHOLDS.index(0.5)
 
 
 def choose_threshold(
     predictor: Predictor, records: Sequence[Record], batch_size: int = 8, progress: bool = True
 ) -> float:
-    """Choose from 0.05, 0.1, ..., 0.95 the threshold with the best mean Dice over images, and log it.
+    """Return the threshold among 0.05, 0.1, ..., 0.95 with the best mean Dice over images, and log it.
 
-    Masks are compared at the images' own sizes after everything that the predictor is configured to do with them. Each
-    image is predicted once.
+    Masks are compared at the original sizes of the images, after post-processing and refining. Each image is predicted
+    once.
 
     Args:
-        predictor: of a network with masks.
-        records: of the validation subset.
-        batch_size: images a forward pass.
+        predictor: a predictor with masks.
+        records: records of the validation subset.
+        batch_size: number of images per forward pass.
         progress: show a progress bar.
+
+    Raises:
+        DataError: if an image or a mask cannot be read.
     """
-    scores: list[npt.NDArray[np.float64]] = []
-    score = partial(_score, predictor)
+    dice: list[npt.NDArray[np.float64]] = []
+    compute_dice = partial(_dice_per_threshold, predictor)
     with ThreadPoolExecutor() as pool:
         for batch in read_batches(records, batch_size, "choosing the threshold", progress):
-            scores += pool.map(score, predictor.probabilities(batch.images), batch.masks)
-    means = np.mean(scores, axis=0)
+            dice += pool.map(compute_dice, predictor.probabilities(batch.images), batch.masks)
+    means = np.mean(dice, axis=0)
     best = best_step(means)
     logger.info(
         "threshold %.2f: mean Dice %.4f on the %d images of the validation subset (%.4f at 0.5)",
         THRESHOLDS[best],
         means[best],
         len(records),
-        means[_MIDDLE],
+        means[_HALF_STEP],
     )
     return THRESHOLDS[best]
 
 
-_MIDDLE = THRESHOLDS.index(0.5)
-
-
 def best_step(means: npt.NDArray[np.float64]) -> int:
-    """The position in :data:`THRESHOLDS` of the best mean; of equals the nearest to 0.5, of two as near the lower."""
-    return max(range(len(means)), key=lambda step: (means[step], -abs(step - _MIDDLE)))
+    """Return the index in :data:`THRESHOLDS` of the best mean.
+
+    Ties go to the threshold nearest to 0.5, and then to the lower one.
+    """
+    return max(range(len(means)), key=lambda step: (means[step], -abs(step - _HALF_STEP)))
 
 
-def _score(predictor: Predictor, probabilities: Probabilities, truth: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-    """The Dice of one image at each threshold."""
+def _dice_per_threshold(
+    predictor: Predictor, probabilities: Probabilities, truth: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float64]:
     masks = (predictor.decide(probabilities, threshold).mask for threshold in THRESHOLDS)
     return np.array([dice_score(mask, truth) for mask in masks if mask is not None])

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from acsnet.checkpoints import open_checkpoint
 from acsnet.config import Config, DataConfig
 from acsnet.data import Record, load_records
 from acsnet.errors import AcsnetError
@@ -133,7 +134,7 @@ class CrossValidation:
             trainer = Trainer(config, run.path, resume=run.config.is_file(), progress=self._progress)
             trainer.fit(on_epoch=lambda _: claim.check())
         folder = self.test_folder(name, fold)
-        result, provenance = run_test(run.best, config, self._progress, keep=folder)
+        result, provenance = run_test(open_checkpoint(run.best), config, self._progress, save_predictions_to=folder)
         claim.check()
         result.write(folder, provenance)
         # The queue wants a score, which only searches have.

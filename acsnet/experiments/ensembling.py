@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from acsnet.checkpoints.metadata import read_metadata, read_weights, save_checkpoint
+from acsnet.checkpoints import open_checkpoint, read_weights, save_checkpoint
 from acsnet.errors import InputError
 
 
@@ -26,10 +26,10 @@ def save_ensemble(path: Path, checkpoints: Sequence[Path], metrics: Mapping[str,
     """
     if not checkpoints:
         raise InputError("an ensemble has no members: give one checkpoint at least")
-    cards = [read_metadata(checkpoint) for checkpoint in checkpoints]
-    for checkpoint, metadata in zip(checkpoints, cards, strict=True):
+    members = [open_checkpoint(checkpoint).metadata for checkpoint in checkpoints]
+    for checkpoint, metadata in zip(checkpoints, members, strict=True):
         for field in ("model", "members", "arguments", "class_names", "input_size", "mean", "std"):
-            mine, first = getattr(metadata, field), getattr(cards[0], field)
+            mine, first = getattr(metadata, field), getattr(members[0], field)
             if mine != first:
                 raise InputError(
                     f"{checkpoint} and {checkpoints[0]} cannot be one ensemble: {field} is {mine} and {first}"
@@ -37,7 +37,7 @@ def save_ensemble(path: Path, checkpoints: Sequence[Path], metrics: Mapping[str,
     weights: dict[str, torch.Tensor] = {}
     for index, checkpoint in enumerate(checkpoints):
         weights |= {f"members.{index}.{key}": value for key, value in read_weights(checkpoint).items()}
-    metadata = cards[0].model_copy(
-        update={"members": len(cards), "metrics": dict(metrics), "split_hash": None, "config": config}
+    metadata = members[0].model_copy(
+        update={"members": len(members), "metrics": dict(metrics), "split_hash": None, "config": config}
     )
     save_checkpoint(path, weights, metadata)

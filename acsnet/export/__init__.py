@@ -1,4 +1,4 @@
-"""Checkpoints made into files that run without this package: ONNX, and PyTorch's exported programs."""
+"""Export of checkpoints to files that run without this package: ONNX, and programs of ``torch.export``."""
 
 from acsnet.export.formats import METADATA_KEY, list_formats
 from acsnet.export.network import ProbabilityNetwork

@@ -1,4 +1,4 @@
-"""The formats: how a network is written in each, and how the file is run again."""
+"""Export formats: writing a network, and running the written file."""
 
 import importlib.util
 import json
@@ -16,13 +16,13 @@ from acsnet._utils.naming import look_up
 from acsnet.errors import InputError
 from acsnet.export.network import ProbabilityNetwork
 
-#: Under which the description lies: a key of the ONNX file's metadata, and with ``.json`` a file in the PyTorch one.
+#: Name of the description: a key in the metadata of an ONNX file, and with ``.json`` a file in a PyTorch archive.
 METADATA_KEY = "acsnet"
-#: The dimensions of the images that may be dynamic, by their place.
+#: Dimensions of the images that can be dynamic, by their position.
 DIMENSIONS = {0: "batch", 2: "height", 3: "width"}
-#: The lowest that PyTorch's exporter writes by itself: what more versions of the runtimes read.
+#: The lowest version that PyTorch's exporter writes without conversion; older runtimes can read it.
 ONNX_OPSET = 18
-_EXTRA = ("onnx", "onnxscript", "onnxruntime")
+_ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 T = TypeVar("T")
 Outputs = dict[str, torch.Tensor]
@@ -30,7 +30,7 @@ Run = Callable[[torch.Tensor], Outputs]
 
 
 class RefusedError(Exception):
-    """A network that cannot be written with these dynamic dimensions, or a file that does not do as it; says why."""
+    """A network that cannot be exported with the given dynamic dimensions, or a file that does not reproduce it."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,12 @@ class Format:
     """A format of exported files.
 
     Attributes:
-        name: as the user gives it.
-        suffix: of its files.
-        check: raises InputError where something needed is missing.
-        write: writes a network, given an example of its input, the names of the dynamic dimensions and the description;
-            raises RefusedError.
-        load: reads a file back, as a function from images to probabilities.
+        name: name for users.
+        suffix: suffix of its files.
+        check: raises InputError if a required package is missing.
+        write: writes a network, given the file, an example of the input, the names of the dynamic dimensions and the
+            description; raises RefusedError.
+        load: reads a file, and returns a function from images to probabilities.
     """
 
     name: str
@@ -57,33 +57,41 @@ def find_format(name: str) -> Format:
     """Return a format by name.
 
     Raises:
-        UnknownNameError: for another name, listing those that are known.
+        UnknownNameError: if there is no such format; the message lists all.
     """
-    return look_up("format", name, {one.name: one for one in (_ONNX, _TORCH)}, "")
+    return look_up("format", name, {kind.name: kind for kind in (_ONNX, _TORCH)}, "")
 
 
 def list_formats() -> tuple[str, ...]:
-    """The names of the formats."""
+    """Return the names of the formats.
+
+    Example:
+        >>> from acsnet.export import list_formats
+        >>> list_formats()
+        ('onnx', 'torch')
+    """
     return (_ONNX.name, _TORCH.name)
 
 
 def _check_torch() -> None:
     if not hasattr(Dim, "DYNAMIC"):
-        raise InputError(f"exporting needs PyTorch 2.6 or newer, here is {torch.__version__}: pip install -U torch")
+        raise InputError(
+            f"exporting needs PyTorch 2.6 or newer, {torch.__version__} is installed: pip install -U torch"
+        )
 
 
 def _check_onnx() -> None:
     _check_torch()
-    missing = [name for name in _EXTRA if importlib.util.find_spec(name) is None]
+    missing = [name for name in _ONNX_PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise InputError(f"exporting to ONNX needs {', '.join(missing)}: pip install 'acsnet[export]'")
 
 
 def attempt(action: Callable[[], T]) -> T:
-    """Do what another library may refuse, with errors of many types that no documentation lists.
+    """Call a function of another library that may fail with undocumented types of errors.
 
     Raises:
-        RefusedError: with the type and the first line of the error.
+        RefusedError: if it fails, with the type and the first line of the error.
     """
     try:
         return action()
@@ -99,7 +107,7 @@ def _write_onnx(
     dynamic: Sequence[str],
     description: Mapping[str, Any],
 ) -> None:
-    shapes = {place: name for place, name in DIMENSIONS.items() if name in dynamic}
+    shapes = {position: name for position, name in DIMENSIONS.items() if name in dynamic}
     convert = partial(
         torch.onnx.export,
         network,
@@ -112,11 +120,11 @@ def _write_onnx(
         verbose=False,
     )
     with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what the libraries will change in their own next versions
+        warnings.simplefilter("ignore")  # deprecations within the libraries
         program = attempt(convert)
-    assert program is not None  # as it is with dynamo=True
+    assert program is not None  # always so with dynamo=True
     for node in program.model.graph.all_nodes():
-        # Where each operation stands in the code, with the folders of this machine.
+        # Removes the location of each operation in the code, which names folders of this machine.
         node.metadata_props.clear()
     program.model.metadata_props[METADATA_KEY] = json.dumps(description)
     program.save(path, external_data=False)
@@ -141,13 +149,13 @@ def _write_torch(
     dynamic: Sequence[str],
     description: Mapping[str, Any],
 ) -> None:
-    # A batch of one has to be said: PyTorch takes a dynamic size for 2 or more.
-    ranges = {"batch": Dim("batch", min=1), "height": Dim.DYNAMIC, "width": Dim.DYNAMIC}
-    shapes = {place: ranges[name] for place, name in DIMENSIONS.items() if name in dynamic}
+    # PyTorch assumes that a dynamic size is at least 2 unless told otherwise.
+    dimensions = {"batch": Dim("batch", min=1), "height": Dim.DYNAMIC, "width": Dim.DYNAMIC}
+    shapes = {position: dimensions[name] for position, name in DIMENSIONS.items() if name in dynamic}
     with torch.no_grad():
         program = attempt(lambda: torch.export.export(network, (example,), dynamic_shapes={"images": shapes}))
     for node in program.graph.nodes:
-        # Where each operation stands in the code, with the folders of this machine.
+        # Removes the location of each operation in the code, which names folders of this machine.
         node.meta.pop("stack_trace", None)
     program.example_inputs = None
     torch.export.save(program, path, extra_files={f"{METADATA_KEY}.json": json.dumps(description)})

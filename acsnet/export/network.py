@@ -1,30 +1,37 @@
-"""What is exported: a network that gives probabilities by name, and what its users have to know."""
+"""The exported network, which returns probabilities by name, and its description."""
 
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from acsnet._utils.download import file_sha256
-from acsnet.checkpoints.metadata import CheckpointMetadata
+from acsnet.checkpoints import Checkpoint
 from acsnet.models import TASKS, load_model
 from acsnet.ops import DeformConv2d
 from acsnet.version import __version__
 
-#: The output of each task.
+#: Name of the output per task.
 OUTPUTS = dict(zip(TASKS, ("mask", "classes"), strict=True))
 
 
 class ProbabilityNetwork(nn.Module):
-    """Gives the probabilities of a network, or of an ensemble, by name; tasks that it lacks are left out.
+    """Returns the probabilities of a network, or of an ensemble, by name; missing tasks are omitted.
 
     Args:
-        network: maps images to a ``MultiTaskOutput``.
+        network: a network that returns a ``MultiTaskOutput``.
 
     Attributes:
-        outputs: their names, in order.
+        outputs: names of the outputs, in order.
         divisor: heights and widths have to be multiples of it.
+
+    Example:
+        >>> import torch
+        >>> import acsnet
+        >>> from acsnet.export import ProbabilityNetwork
+        >>> network = ProbabilityNetwork(acsnet.create_model("unet", width=4, depth=2).eval())
+        >>> probabilities = network(torch.zeros(1, 3, 32, 32))
+        >>> {name: tuple(values.shape) for name, values in probabilities.items()}
+        {'mask': (1, 1, 32, 32), 'classes': (1, 3)}
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -35,26 +42,29 @@ class ProbabilityNetwork(nn.Module):
         self.divisor = int(getattr(network, "divisor", 1))
 
     def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        """(B, C, H, W) normalized -> ``mask`` (B, 1, H, W) in 0..1 and ``classes`` (B, K), which sum to 1."""
+        """Map normalized images (B, C, H, W) to ``mask`` (B, 1, H, W) in 0..1 and ``classes`` (B, K), summing to 1."""
         mask, label, _ = self.network(images)
-        found = {}
+        probabilities = {}
         if mask is not None:
-            found["mask"] = mask.float().sigmoid()
+            probabilities["mask"] = mask.float().sigmoid()
         if label is not None:
-            found["classes"] = label.float().softmax(dim=1)
-        return found
+            probabilities["classes"] = label.float().softmax(dim=1)
+        return probabilities
 
 
-def load_network(checkpoint: Path) -> ProbabilityNetwork:
-    """Rebuild a checkpoint's network in evaluation mode, float32, on the CPU; errors as of ``acsnet.load_model``."""
+def load_network(checkpoint: Checkpoint) -> ProbabilityNetwork:
+    """Load the network of a checkpoint in evaluation mode, float32, on the CPU; errors as in ``acsnet.load_model``."""
     return ProbabilityNetwork(load_model(checkpoint)).eval().requires_grad_(False)
 
 
 def use_plain_operators(network: ProbabilityNetwork) -> ProbabilityNetwork:
-    """Have every deformable convolution run on PyTorch's own operators, whatever its checkpoint names.
+    """Set the backend of every deformable convolution to PyTorch's own operators, which exporters support.
+
+    Args:
+        network: the network, changed in place.
 
     Returns:
-        The same network, changed.
+        The same network.
     """
     for module in network.modules():
         if isinstance(module, DeformConv2d):
@@ -62,24 +72,26 @@ def use_plain_operators(network: ProbabilityNetwork) -> ProbabilityNetwork:
     return network
 
 
-def describe(checkpoint: Path, metadata: CheckpointMetadata) -> dict[str, Any]:
-    """What an exported file says of itself, as JSON values.
+def describe(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return the description of an exported file as JSON values.
 
     Returns:
-        ``format`` of this description, ``model`` and its ``members``, ``class_names`` in the order of ``classes``,
-        ``input_size`` (height, width), ``channels``, ``mean`` and ``std`` of the normalization ``(pixel / 255 - mean) /
-        std``, ``threshold`` of the mask, ``code_version`` of this package and ``checkpoint_sha256``.
+        ``format`` (version of this description), ``model`` and its ``members``, ``class_names`` in the order of
+        ``classes``, ``input_size`` (height, width), ``channels``, ``mean`` and ``std`` of the normalization
+        ``(pixel / 255 - mean) / std``, ``threshold`` of the mask, ``code_version`` of this package and
+        ``checkpoint_sha256``.
     """
+    metadata = checkpoint.metadata
     return {
         "format": 1,
         "model": metadata.model,
         "members": metadata.members,
         "class_names": metadata.class_names,
         "input_size": metadata.input_size,
-        "channels": int(metadata.arguments.get("in_channels", 3)),
+        "channels": metadata.in_channels,
         "mean": metadata.mean,
         "std": metadata.std,
         "threshold": metadata.evaluation.threshold,
         "code_version": __version__,
-        "checkpoint_sha256": file_sha256(checkpoint),
+        "checkpoint_sha256": checkpoint.sha256,
     }

@@ -1,4 +1,4 @@
-"""Prediction with trained networks: masks, classes, uncertainty and heatmaps of images and files."""
+"""Prediction with trained networks: masks, classes, uncertainty and heat maps of images and files."""
 
 from acsnet.inference.decision import Decision, Prediction, Probabilities
 from acsnet.inference.grad_cam import class_activation, explain_images

@@ -1,28 +1,28 @@
-"""From probabilities to a mask and a class: threshold, post-processing and, last, prediction refining."""
+"""From probabilities to a mask and a class: threshold, post-processing and prediction refining."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from acsnet.config import EvaluationConfig
-from acsnet.data.verify import NORMAL
 from acsnet.errors import InputError
 from acsnet.inference.postprocessing import postprocess
-from acsnet.layers import PredictionRefining
-from acsnet.layers.prediction_refinement import BLACK
+from acsnet.labels import NORMAL
+from acsnet.layers.prediction_refinement import NORMAL_MARGIN
 
 
 @dataclass(frozen=True)
 class Probabilities:
-    """What networks say of one image before anything is decided; the fields of a task they do not have are None.
+    """Probabilities that networks predict for one image; the fields of a missing task are None.
 
     Attributes:
-        mask: (H, W) float32 in 0..1 at the image's size.
-        label: (K,) float32, summing to 1.
-        mask_uncertainty, label_uncertainty: as of :class:`Prediction`.
+        mask: (H, W) float32 in 0..1, at the size of the image.
+        label: (K,) float32 in the order of the classes, summing to 1.
+        mask_uncertainty: as in :class:`Prediction`.
+        label_uncertainty: as in :class:`Prediction`.
     """
 
     mask: npt.NDArray[np.float32] | None
@@ -33,18 +33,18 @@ class Probabilities:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a network says of one image; the fields of a task it does not have are None.
+    """Mask and class predicted for one image; the fields of a missing task are None.
 
-    Uncertainties are None where there is only one view of one network. They are those of the averaged probabilities,
-    whatever refining makes of them.
+    Uncertainties are None for a single network without test-time augmentation. They are computed from the averaged
+    probabilities, before prediction refining.
 
     Attributes:
-        mask: (H, W) bool at the image's size.
-        mask_probability: (H, W) float32 in 0..1; 0 where refining has emptied the mask.
+        mask: (H, W) bool, at the size of the image.
+        mask_probability: (H, W) float32 in 0..1; 0 everywhere if refining emptied the mask.
         label: the most probable class.
-        probabilities: of each class, summing to 1.
-        mask_uncertainty: (H, W) float32, the entropy of the mask probability in bits, 0 to 1.
-        label_uncertainty: the entropy of the class probabilities as a share of the greatest, 0 to 1.
+        probabilities: probability per class, summing to 1.
+        mask_uncertainty: (H, W) float32, entropy of the mask probability in bits, 0 to 1.
+        label_uncertainty: entropy of the class probabilities divided by its maximum, 0 to 1.
     """
 
     mask: npt.NDArray[np.bool_] | None
@@ -56,14 +56,23 @@ class Prediction:
 
 
 class Decision:
-    """Cuts the mask probability, cleans the mask, and makes mask and class agree, each as configured.
+    """Applies the threshold, the post-processing and the prediction refining of a configuration, in this order.
 
     Args:
-        class_names: in the order of the class probabilities.
+        class_names: classes in the order of the class probabilities.
         evaluation: threshold, post-processing and refining.
 
     Raises:
-        InputError: for a threshold that is no number, or refining without a class "normal".
+        InputError: if the threshold is not a number, or if refining is on and there is no class "normal".
+
+    Example:
+        >>> import numpy as np
+        >>> from acsnet.config import EvaluationConfig
+        >>> from acsnet.inference import Decision, Probabilities
+        >>> decide = Decision(("benign", "malignant"), EvaluationConfig(threshold=0.5))
+        >>> prediction = decide(Probabilities(np.array([[0.2, 0.9]], np.float32), np.array([0.75, 0.25], np.float32)))
+        >>> prediction.mask.tolist(), prediction.label, prediction.probabilities
+        ([[False, True]], 'benign', {'benign': 0.75, 'malignant': 0.25})
     """
 
     def __init__(self, class_names: Sequence[str], evaluation: EvaluationConfig) -> None:
@@ -74,33 +83,33 @@ class Decision:
         self._class_names = tuple(class_names)
         self._threshold = evaluation.threshold
         self._postprocessing = evaluation.postprocessing
-        refining = evaluation.refining
-        self._refining: PredictionRefining | None = None
-        if refining.empty_mask_for_normal or refining.normal_for_empty_mask:
-            if NORMAL not in class_names:
-                raise InputError(
-                    f"evaluation.refining needs a class {NORMAL!r}, the network tells apart {', '.join(class_names)}: "
-                    "set both of its directions to false"
-                )
-            self._refining = PredictionRefining(self._class_names.index(NORMAL), **refining.model_dump())
+        self._refining = evaluation.refining
+        self._is_refined = self._refining.empty_mask_for_normal or self._refining.normal_for_empty_mask
+        if self._is_refined and NORMAL not in class_names:
+            raise InputError(
+                f"evaluation.refining needs a class {NORMAL!r}, the classes of the network are "
+                f"{', '.join(class_names)}: set both of its directions to false"
+            )
 
     def __call__(self, probabilities: Probabilities, threshold: float | None = None) -> Prediction:
-        """Decide; by default at the configured threshold.
+        """Return the prediction for one image.
+
+        Args:
+            probabilities: output of the networks.
+            threshold: mask probability from which a pixel is foreground; by default the configured one.
 
         Raises:
-            InputError: for refining of a network that lacks one of the tasks.
+            InputError: if refining is on and the network lacks one of the tasks.
         """
         mask_probability, label = probabilities.mask, probabilities.label
         mask = None
         if mask_probability is not None:
-            cut = mask_probability >= (self._threshold if threshold is None else threshold)
-            mask = postprocess(cut, self._postprocessing)
-        if self._refining is not None:
+            mask = mask_probability >= (self._threshold if threshold is None else threshold)
+            mask = postprocess(mask, self._postprocessing)
+        if self._is_refined:
             if mask is None or mask_probability is None or label is None:
-                raise InputError("evaluation.refining needs a network of both tasks: set both directions to false")
-            emptied, label = _refine(self._refining, mask, label)
-            if emptied:
-                mask, mask_probability = np.zeros_like(mask), np.zeros_like(mask_probability)
+                raise InputError("evaluation.refining needs a network with both tasks: set both directions to false")
+            mask, mask_probability, label = self._refine(mask, mask_probability, label)
         names = self._class_names
         return Prediction(
             mask=mask,
@@ -111,14 +120,16 @@ class Decision:
             label_uncertainty=probabilities.label_uncertainty,
         )
 
-
-def _refine(
-    refining: PredictionRefining, mask: npt.NDArray[np.bool_], label: npt.NDArray[np.float32]
-) -> tuple[bool, npt.NDArray[np.float32]]:
-    """Whether the rules empty a mask (H, W), and the class probabilities (K,) that they leave."""
-    # They ask of a mask only whether it is empty: one pixel stands for it, foreground or not.
-    pixel = torch.full((1, 1, 1, 1), 1.0 if mask.any() else -1.0)
-    logits = torch.from_numpy(label).log()[None]
-    refined_pixel, refined_logits = refining(pixel, logits)
-    changed = not torch.equal(refined_logits, logits)
-    return refined_pixel.item() == BLACK, refined_logits.softmax(1)[0].numpy() if changed else label
+    def _refine(
+        self, mask: npt.NDArray[np.bool_], mask_probability: npt.NDArray[np.float32], label: npt.NDArray[np.float32]
+    ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Apply the rules of :class:`acsnet.layers.PredictionRefining` to probabilities and a final mask."""
+        normal = self._class_names.index(NORMAL)
+        is_normal, is_empty = label.argmax() == normal, not mask.any()
+        if self._refining.empty_mask_for_normal and is_normal:
+            mask, mask_probability = np.zeros_like(mask), np.zeros_like(mask_probability)
+        if self._refining.normal_for_empty_mask and is_empty and not is_normal:
+            # Raises the logit of "normal" by the margin above the strongest class, and applies the softmax again.
+            label = np.where(np.arange(len(label)) == normal, label.max() * np.float32(math.exp(NORMAL_MARGIN)), label)
+            label = label / label.sum()
+        return mask, mask_probability, label

@@ -1,7 +1,7 @@
-"""Where the classifier looked: class-activation maps.
+"""Class-activation maps (Grad-CAM): image regions that support a class.
 
-Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-Based Localization", ICCV 2017; for a
-linear layer on global averages it is the class activation map of Zhou et al., "Learning Deep Features for
+Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-Based Localization", ICCV 2017. For
+a linear layer on global averages, Grad-CAM equals the class activation map of Zhou et al., "Learning Deep Features for
 Discriminative Localization", CVPR 2016, up to a factor.
 """
 
@@ -16,7 +16,7 @@ from torch import nn
 from torch.func import functional_call
 
 from acsnet._utils.naming import look_up
-from acsnet.checkpoints.metadata import CheckpointMetadata
+from acsnet.checkpoints import CheckpointMetadata
 from acsnet.errors import InputError
 from acsnet.inference.preprocessing import matching_autocast, prepare_images
 from acsnet.layers import Encoder, GlobalAverage
@@ -25,40 +25,49 @@ from acsnet.layers import Encoder, GlobalAverage
 def class_activation(
     model: nn.Module, images: torch.Tensor, class_index: int | torch.Tensor | None = None, layer: str | None = None
 ) -> torch.Tensor:
-    """Show by Grad-CAM which parts of each image speak for a class.
+    """Compute the Grad-CAM of a class for each image.
 
-    Each channel of the maps is weighted with the gradient of the class logit, summed over positions; the weighted
-    channels are added up, interpolated linearly between where the maps' cells lie in the image, and cut off below zero.
-    The maps are those that the classifier pools by :class:`acsnet.layers.GlobalAverage`, just before it does:
+    Each channel of the feature maps is weighted with the gradient of the class logit, summed over positions. The
+    weighted channels are summed, interpolated linearly to the size of the image, and negative values are set to zero.
+    The feature maps are the inputs of :class:`acsnet.layers.GlobalAverage`, which the classifier pools:
 
-    - the encoder's last map for the encoder x decoder pairs, the bottleneck's for the U-Nets;
-    - for nnunet the one map into which its head merges three;
-    - for acsnet all three, after their channel attention, the coarse one enlarged. Pooling them equals pooling their
-      concatenation, and what is shown is Grad-CAM at the concatenation.
+    - the last map of the encoder for the encoder x decoder pairs, the map of the bottleneck for the U-Nets;
+    - for nnunet, the map into which its classification head merges three maps;
+    - for acsnet, all three maps after their channel attention, the coarse one enlarged. Pooling them equals pooling
+      their concatenation, and the result is the Grad-CAM of the concatenation.
 
-    The gradient is summed where Selvaraju et al. average it: for maps of one size that changes nothing, and maps of
-    several sizes count by what they add to the logit. For an ensemble, a module with the list ``members``, the result
-    is the mean over its members, all asked for the same class.
+    Selvaraju et al. average the gradient instead of summing it. For maps of one size the result is the same; maps of
+    several sizes are weighted here by their contribution to the logit. The result for an ensemble, a module with the
+    list ``members``, is the mean over its members, for the same class.
 
-    The network runs in evaluation mode and is left as it was: training modes, parameters, gradients, hooks. Whether the
-    caller has gradients switched off does not matter.
+    The network runs in evaluation mode and is not changed: training modes, parameters, gradients and hooks stay as they
+    were. The function also works inside ``torch.no_grad()`` and ``torch.inference_mode()``.
 
     Args:
-        model: a network of the zoo, or another that gives a ``MultiTaskOutput``.
-        images: (B, C, H, W), normalized, on the network's device.
-        class_index: the class to explain, one for all images or a tensor (B,); by default each image's most probable.
-        layer: name, as in ``model.named_modules()``, of the module whose output, one map (B, C, h, w), is looked at
-            instead; needed for a network of your own whose classifier pools in another way.
+        model: a network of the zoo, or another network that returns a ``MultiTaskOutput``.
+        images: (B, C, H, W), normalized, on the device of the network.
+        class_index: class to explain, one for all images or a tensor (B,); by default the most probable class of each
+            image.
+        layer: name of a module, as in ``model.named_modules()``, whose output (B, C, h, w) is used instead; required
+            for a network whose classifier does not pool by ``GlobalAverage``.
 
     Returns:
-        (B, H, W) float32 in 0..1, the maximum of each map being 1; zero all over where nothing speaks for the class.
+        (B, H, W) float32 in 0..1. The maximum of each map is 1; a map without positive values is zero everywhere.
 
     Raises:
-        InputError: for a network without the classification task, a class that it does not have, a network that pools
-            in another way where no ``layer`` is given, and a layer that gives no such map or has no part in the logits.
-        UnknownNameError: for a layer that the network does not have, with near matches.
+        InputError: if the network has no classification task, the class does not exist, ``layer`` is required but
+            missing, or the layer does not return one map or does not contribute to the logits.
+        UnknownNameError: if the network has no such layer; the message lists near matches.
+
+    Example:
+        >>> import torch
+        >>> import acsnet
+        >>> from acsnet.inference import class_activation
+        >>> model = acsnet.create_model("unet", width=4, depth=2)
+        >>> class_activation(model, torch.randn(2, 3, 32, 48), class_index=1).shape
+        torch.Size([2, 32, 48])
     """
-    # Copies: what was made in inference mode cannot take part in gradients.
+    # Copies: tensors created in inference mode cannot be used with gradients.
     with torch.inference_mode(False), torch.enable_grad():
         indices = class_index.clone() if isinstance(class_index, torch.Tensor) else class_index
         return _activation(model, images.detach().clone(), indices, layer)
@@ -71,25 +80,42 @@ def explain_images(
     class_index: int | torch.Tensor | None = None,
     layer: str | None = None,
 ) -> list[npt.NDArray[np.float32]]:
-    """Show which parts of images speak for a class; see :func:`class_activation`.
+    """Compute the Grad-CAM of a class for images of any sizes; see :func:`class_activation`.
 
     Args:
         model: a network.
-        card: what was done to its input in training.
-        images: RGB, each (H, W, 3) uint8 of any size.
-        class_index, layer: as of :func:`class_activation`.
+        metadata: metadata of the network: input size, channels and normalization.
+        images: RGB images, (H, W, 3) uint8 each, of any sizes.
+        class_index: see :func:`class_activation`.
+        layer: see :func:`class_activation`.
 
     Returns:
-        For each image (H, W) float32 in 0..1 at the image's own size.
+        (H, W) float32 in 0..1 per image, at the size of the image.
 
     Raises:
-        InputError, UnknownNameError: as :func:`class_activation`.
+        InputError, UnknownNameError: see :func:`class_activation`.
+
+    Example:
+        >>> import acsnet
+        >>> import numpy as np
+        >>> from acsnet.checkpoints import CheckpointMetadata
+        >>> from acsnet.inference import explain_images
+        >>> from acsnet.phantom import make_phantom
+        >>> model = acsnet.create_model("unet", width=4, depth=2)
+        >>> metadata = CheckpointMetadata(
+        ...     model="unet", arguments={"width": 4, "depth": 2}, class_names=("benign", "malignant", "normal"),
+        ...     input_size=(32, 32), mean=(0.33,), std=(0.2,),
+        ... )
+        >>> image = np.dstack([make_phantom("malignant", seed=0, size=(96, 128)).image] * 3)
+        >>> heat_map = explain_images(model, metadata, [image])[0]
+        >>> heat_map.shape, bool((heat_map >= 0).all())
+        ((96, 128), True)
     """
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     maps = class_activation(model, prepare_images(images, metadata, device), class_index, layer).cpu().numpy()
     return [
-        cv2.resize(heat, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_LINEAR)
-        for image, heat in zip(images, maps, strict=True)
+        cv2.resize(heat_map, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_LINEAR)
+        for image, heat_map in zip(images, maps, strict=True)
     ]
 
 
@@ -108,91 +134,92 @@ def _activation(
 def _network_activation(
     model: nn.Module, images: torch.Tensor, class_index: int | torch.Tensor | None, layer: str | None
 ) -> torch.Tensor:
-    with _evaluation(model), matching_autocast(model), _maps(model, layer) as maps:
+    with _evaluation(model), matching_autocast(model), _capture_maps(model, layer) as maps:
         label = _class_logits(model, images)
         if not label.requires_grad:
-            raise _no_maps(model, layer)
-        seen = tuple(maps)
+            raise _no_maps_error(model, layer)
+        captured = tuple(maps)
         logits = label.gather(1, _class_column(class_index, label))
-        gradients = torch.autograd.grad(logits.sum(), seen, materialize_grads=True)
-    heats = [_heat(*pair) for pair in zip(seen, gradients, strict=True)]
-    on_pixel = _lies_on_pixel(model)
-    heat = torch.stack([_spread(heat, images.shape[2:], on_pixel) for heat in heats]).sum(dim=0).relu()
-    peak = heat.amax(dim=(1, 2), keepdim=True)
-    return heat / torch.where(peak > 0, peak, 1)
+        gradients = torch.autograd.grad(logits.sum(), captured, materialize_grads=True)
+    heat_maps = [_weigh(*pair) for pair in zip(captured, gradients, strict=True)]
+    is_aligned = _is_aligned_to_first_pixel(model)
+    total = torch.stack([_interpolate(one, images.shape[2:], is_aligned) for one in heat_maps]).sum(dim=0).relu()
+    peak = total.amax(dim=(1, 2), keepdim=True)
+    return total / torch.where(peak > 0, peak, 1)
 
 
-def _no_maps(model: nn.Module, layer: str | None) -> InputError:
+def _no_maps_error(model: nn.Module, layer: str | None) -> InputError:
     name = type(model).__name__
     if layer is not None:
         return InputError(f"the class logits of {name} do not depend on layer {layer!r}: name another layer")
     return InputError(
-        f"{name} has a classifier that does not pool by acsnet.layers.GlobalAverage, so it is not known which maps it "
-        "looks at: name the module that gives them, as in layer='encoder' (model.named_modules() lists all)"
+        f"the classifier of {name} does not pool by acsnet.layers.GlobalAverage, so its feature maps are unknown: name "
+        "the module that returns them, as in layer='encoder' (model.named_modules() lists all)"
     )
 
 
 def _class_logits(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    # Parameters that ask for no gradient: so nothing that lies before the maps is kept for the backward pass.
+    # Parameters without gradients, so that no activation before the maps is stored for the backward pass.
     parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
     _, label, _ = functional_call(model, parameters, (images,))
     if label is None:
         raise InputError(
-            f"{type(model).__name__} has no classification task, so no class to explain: build or train it with tasks "
-            "that include classification"
+            f"{type(model).__name__} has no classification task, so there is no class to explain: build or train it "
+            "with tasks that include classification"
         )
     return label
 
 
 def _class_column(class_index: int | torch.Tensor | None, label: torch.Tensor) -> torch.Tensor:
-    """The class of each image, (B, 1)."""
+    """Return the class per image, (B, 1)."""
     batch, classes = label.shape
     if class_index is None:
         return label.argmax(dim=1, keepdim=True)
-    given = torch.as_tensor(class_index, device=label.device)
-    if given.is_floating_point() or given.shape not in ((), (batch,)) or not ((given >= 0) & (given < classes)).all():
+    index = torch.as_tensor(class_index, device=label.device)
+    if index.is_floating_point() or index.shape not in ((), (batch,)) or not ((index >= 0) & (index < classes)).all():
         raise InputError(
-            f"class_index is {class_index!r}: give a whole number from 0 to {classes - 1}, or a tensor with one for "
+            f"class_index is {class_index!r}: give an integer from 0 to {classes - 1}, or a tensor with one for "
             f"each of the {batch} images"
         )
-    return given.long().expand(batch)[:, None]
+    return index.long().expand(batch)[:, None]
 
 
-def _heat(feature: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
-    """What the positions of a map add to the logit, to first order: twice (B, C, h, w) -> (B, h, w)."""
+def _weigh(feature: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+    """Return the first-order contribution of each position to the logit: twice (B, C, h, w) -> (B, h, w)."""
     weights = gradient.float().sum(dim=(2, 3), keepdim=True)
     return (weights * feature.detach().float()).sum(dim=1)
 
 
-def _spread(heat: torch.Tensor, size: Sequence[int], on_pixel: bool) -> torch.Tensor:
-    """Interpolate between the cells of a map, linearly, from where they lie in the image: (B, h, w) -> (B, H, W)."""
+def _interpolate(heat_map: torch.Tensor, size: Sequence[int], is_aligned: bool) -> torch.Tensor:
+    """Interpolate a map linearly between the positions of its cells in the image: (B, h, w) -> (B, H, W)."""
     rows, columns = (
-        _shares(length, cells, on_pixel, heat.device) for length, cells in zip(size, heat.shape[1:], strict=True)
+        _interpolation_weights(length, cells, is_aligned, heat_map.device)
+        for length, cells in zip(size, heat_map.shape[1:], strict=True)
     )
-    with torch.autocast(heat.device.type, enabled=False):
-        return rows @ heat @ columns.T
+    with torch.autocast(heat_map.device.type, enabled=False):
+        return rows @ heat_map @ columns.T
 
 
-def _shares(length: int, cells: int, on_pixel: bool, device: torch.device) -> torch.Tensor:
-    """How much of each cell each pixel has, (length, cells)."""
+def _interpolation_weights(length: int, cells: int, is_aligned: bool, device: torch.device) -> torch.Tensor:
+    """Return the weight of each cell for each pixel, (length, cells)."""
     stride = length / cells
-    first = 0.0 if on_pixel else (stride - 1) / 2
+    first = 0.0 if is_aligned else (stride - 1) / 2
     position = ((torch.arange(length, device=device) - first) / stride).clamp(0, cells - 1)
     return (1 - (position[:, None] - torch.arange(cells, device=device)).abs()).clamp(min=0)
 
 
-def _lies_on_pixel(model: nn.Module) -> bool:
-    """Whether cell i of a map of stride s is centered on pixel s * i, rather than amid pixels s * i to s * i + s - 1.
+def _is_aligned_to_first_pixel(model: nn.Module) -> bool:
+    """Return whether cell i of a map with stride s is centered on pixel s * i, not on pixels s * i to s * i + s - 1.
 
-    The former holds for timm's encoders, whose strided convolutions have odd kernels and equal padding on both sides,
-    the latter for 2x2 pooling. Taking one for the other moves everything by half a cell: 16 pixels at stride 32.
+    The former holds for timm's encoders, whose strided convolutions have odd kernels and symmetric padding, the latter
+    for 2x2 pooling. Confusing them shifts the map by half a cell: 16 pixels at stride 32.
     """
     return any(isinstance(module, Encoder) for module in model.modules())
 
 
 @contextmanager
 def _evaluation(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, and afterwards each module in its own again."""
+    """Run a block with the network in evaluation mode, then restore the mode of each module."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -203,30 +230,30 @@ def _evaluation(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _maps(model: nn.Module, layer: str | None) -> Iterator[list[torch.Tensor]]:
-    """Collect the maps while the network runs, each made a leaf that asks for its gradient."""
+def _capture_maps(model: nn.Module, layer: str | None) -> Iterator[list[torch.Tensor]]:
+    """Collect the feature maps of a forward pass, each as a leaf that requires its gradient."""
     maps: list[torch.Tensor] = []
 
-    def keep(feature: torch.Tensor) -> torch.Tensor:
+    def capture(feature: torch.Tensor) -> torch.Tensor:
         maps.append(feature.detach().requires_grad_())
-        # A clone: what follows may work in place, which a leaf does not allow.
+        # A clone: the next layer may work in place, which is not allowed for a leaf.
         return maps[-1].clone()
 
-    def keep_inputs(_: nn.Module, features: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-        return tuple(keep(feature) for feature in features)
+    def capture_inputs(_: nn.Module, features: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        return tuple(capture(feature) for feature in features)
 
-    def keep_output(_: nn.Module, __: object, feature: object) -> torch.Tensor:
+    def capture_output(_: nn.Module, __: object, feature: object) -> torch.Tensor:
         if not isinstance(feature, torch.Tensor) or feature.ndim != 4:
-            what = tuple(feature.shape) if isinstance(feature, torch.Tensor) else f"a {type(feature).__name__}"
-            raise InputError(f"layer {layer!r} gives {what}, needed is one map (batch, channels, height, width)")
-        return keep(feature)
+            received = tuple(feature.shape) if isinstance(feature, torch.Tensor) else f"a {type(feature).__name__}"
+            raise InputError(f"layer {layer!r} returns {received}, expected one map (batch, channels, height, width)")
+        return capture(feature)
 
     if layer is None:
         pools = [module for module in model.modules() if isinstance(module, GlobalAverage)]
-        handles = [pool.register_forward_pre_hook(keep_inputs) for pool in pools]
+        handles = [pool.register_forward_pre_hook(capture_inputs) for pool in pools]
     else:
         module = look_up("layer", layer, dict(model.named_modules()), "model.named_modules() lists all")
-        handles = [module.register_forward_hook(keep_output)]
+        handles = [module.register_forward_hook(capture_output)]
     try:
         yield maps
     finally:

@@ -1,4 +1,4 @@
-"""Predicting files and folders: masks, overlays and a table."""
+"""Prediction of files and folders: masks, overlays and a table."""
 
 import os
 from collections.abc import Sequence
@@ -27,23 +27,36 @@ from acsnet.inference.uncertainty import mean_mask_uncertainty
 
 
 def find_images(inputs: Sequence[Path]) -> list[tuple[Path, Path]]:
-    """List the images among files and folders; a folder's masks (``*_mask.png``) and hidden files are left out.
+    """List the images among files and folders; masks (``*_mask.png``) and hidden files in folders are skipped.
 
-    A DICOM file of several frames stands for all of them, "cine.dcm#3" for one.
+    A DICOM file with several frames is expanded into its frames, such as "cine.dcm#3".
+
+    Args:
+        inputs: images, folders of images, or single frames of DICOM files.
 
     Returns:
-        Pairs of the image and the path its results get below the output folder, without suffix.
+        Pairs of the image and the path of its results, without suffix, relative to the output folder.
 
     Raises:
-        DataError: for an input that is missing or no image, a folder without images, two inputs whose results would
-            have one name.
+        DataError: if an input is missing or not an image, a folder has no images, or the results of two inputs would
+            have the same path.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from acsnet.inference import find_images
+        >>> from acsnet.phantom import write_phantoms
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_phantoms(Path(folder) / "set", {"benign": 2}, size=(64, 64), progress=False)
+        ...     [name.as_posix() for _, name in find_images([Path(folder)])]
+        ['set/benign/benign (1)', 'set/benign/benign (2)']
     """
     found: list[tuple[Path, Path]] = []
     for path in inputs:
         if path.is_dir():
             inside = [file for file in sorted(path.rglob("*")) if _is_image(file)]
             if not inside:
-                raise DataError(f"{path} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
+                raise DataError(f"{path} has no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
             found += [(file, result_name(file.relative_to(path))) for one in inside for file in _frames(one)]
         elif not file_of(path).exists():
             raise DataError(f"there is no image {path}")
@@ -62,7 +75,7 @@ def _frames(path: Path) -> list[Path]:
     try:
         count = read_dicom_facts(path).frames
     except DataError:
-        # Told with all else that cannot be read.
+        # Reported later, with all other files that cannot be read.
         return [path]
     return [path.with_name(f"{path.name}#{frame}") for frame in range(count)] if count > 1 else [path]
 
@@ -80,34 +93,37 @@ def predict_files(
     uncertainty: bool = False,
     explain: bool = False,
 ) -> Path:
-    """Predict files and folders into ``folder``: ``masks/``, ``overlays/`` and ``predictions.csv``.
+    """Predict files and folders, and write ``masks/``, ``overlays/`` and ``predictions.csv``.
 
-    Every input is read once before anything is written. Results of the same name are replaced, each as a whole.
+    All inputs are read once before anything is written. Existing results of the same name are overwritten.
 
     Args:
-        predictor: the network.
+        predictor: the predictor.
         inputs: images, and folders of images.
-        folder: where to write.
-        batch_size: images a forward pass.
+        folder: the output folder.
+        batch_size: number of images per forward pass.
         progress: show a progress bar.
-        uncertainty: also write ``uncertainty/``, the mask's uncertainty over each image.
-        explain: also write ``explanations/``, what in each image speaks for the class that was predicted
+        uncertainty: also write ``uncertainty/``, heat maps of the uncertainty of the mask over each image.
+        explain: also write ``explanations/``, heat maps of the evidence for the predicted class over each image
             (:func:`~acsnet.inference.class_activation`).
 
     Returns:
-        The path of the table.
+        Path of the table.
 
     Raises:
-        DataError: listing every input that cannot be read; see also :func:`find_images`.
-        InputError: for uncertainty of a predictor that knows none, or whose networks have no masks; for explanations
-            of networks that have no classes.
+        DataError: if inputs cannot be read, listing all of them; see also :func:`find_images`.
+        InputError: if ``uncertainty`` is set and the predictor has no mask uncertainty, or ``explain`` is set and it
+            has no classes.
+        DiskFullError: if the disk is full.
     """
-    if explain and not predictor.has_classes:
-        raise InputError("the checkpoint's network gives no classes, so there is none to explain: leave out --explain")
-    if uncertainty and not predictor.has_mask_uncertainty:
+    if explain and not predictor.supports_classification:
         raise InputError(
-            "the uncertainty of a mask needs several opinions of each image, from a network with masks: turn on "
-            "test-time augmentation (--tta), or take an ensemble"
+            "the checkpoint's network does not predict classes, so there is no class to explain: leave out --explain"
+        )
+    if uncertainty and not predictor.supports_mask_uncertainty:
+        raise InputError(
+            "the uncertainty of a mask needs several predictions per image, from a network with masks: turn on "
+            "test-time augmentation (--tta), or use an ensemble"
         )
     images = find_images(inputs)
     with ThreadPoolExecutor() as pool:
@@ -118,11 +134,11 @@ def predict_files(
         with tqdm(total=len(images), desc="predicting", unit="image", disable=None if progress else True) as bar:
             for start in range(0, len(images), batch_size):
                 chunk = images[start : start + batch_size]
-                pictures = list(pool.map(read_image, [file for file, _ in chunk]))
-                predictions = predictor.predict(pictures)
-                heats = _heats(predictor, pictures, predictions, uncertainty, explain)
+                arrays = list(pool.map(read_image, [file for file, _ in chunk]))
+                predictions = predictor.predict(arrays)
+                heat_maps = _compute_heat_maps(predictor, arrays, predictions, uncertainty, explain)
                 names = [name for _, name in chunk]
-                list(pool.map(partial(_write, folder), names, pictures, predictions, heats))
+                list(pool.map(partial(_write, folder), names, arrays, predictions, heat_maps))
                 rows += [_row(file, *values) for (file, _), *values in zip(chunk, predictions, strict=True)]
                 bar.update(len(chunk))
     table = folder / "predictions.csv"
@@ -138,27 +154,26 @@ def _problem(path: Path) -> str | None:
     return None
 
 
-def _heats(
+def _compute_heat_maps(
     predictor: Predictor,
     images: Sequence[npt.NDArray[np.uint8]],
     predictions: Sequence[Prediction],
     uncertainty: bool,
     explain: bool,
 ) -> list[dict[str, npt.NDArray[np.float32]]]:
-    """What is laid over each image, by the name of its folder."""
-    heats: list[dict[str, npt.NDArray[np.float32]]] = [{} for _ in images]
+    """Return the heat maps per image, by the name of their output folder."""
+    heat_maps: list[dict[str, npt.NDArray[np.float32]]] = [{} for _ in images]
     if uncertainty:
-        for heat, prediction in zip(heats, predictions, strict=True):
+        for maps, prediction in zip(heat_maps, predictions, strict=True):
             assert prediction.mask_uncertainty is not None  # checked before anything was predicted
-            heat["uncertainty"] = prediction.mask_uncertainty
+            maps["uncertainty"] = prediction.mask_uncertainty
     if explain:
         classes = predictor.metadata.class_names
         predicted = torch.tensor([classes.index(str(prediction.label)) for prediction in predictions])
-        for heat, activation in zip(
-            heats, explain_images(predictor.model, predictor.metadata, images, predicted), strict=True
-        ):
-            heat["explanations"] = activation
-    return heats
+        explanations = explain_images(predictor.model, predictor.metadata, images, predicted)
+        for maps, explanation in zip(heat_maps, explanations, strict=True):
+            maps["explanations"] = explanation
+    return heat_maps
 
 
 def _write(
@@ -166,17 +181,25 @@ def _write(
     name: Path,
     image: npt.NDArray[np.uint8],
     prediction: Prediction,
-    heats: dict[str, npt.NDArray[np.float32]],
+    heat_maps: dict[str, npt.NDArray[np.float32]],
 ) -> None:
     if prediction.mask is not None:
         write_png(folder / "masks" / f"{name}.png", prediction.mask.astype(np.uint8) * np.uint8(255))
     write_png(folder / "overlays" / f"{name}.png", draw_prediction(image, prediction))
-    for kind, heat in heats.items():
-        write_png(folder / kind / f"{name}.png", draw_heat(image, heat))
+    for kind, heat_map in heat_maps.items():
+        write_png(folder / kind / f"{name}.png", draw_heat(image, heat_map))
 
 
 def draw_prediction(image: npt.NDArray[np.uint8], prediction: Prediction) -> npt.NDArray[np.uint8]:
-    """An RGB image (H, W, 3) with the outline of the predicted mask, and class and probability in a strip below it."""
+    """Draw a prediction: the outline of the mask on the image, and the class and its probability in a strip below.
+
+    Args:
+        image: (H, W, 3) uint8, RGB.
+        prediction: prediction for the image.
+
+    Returns:
+        (H + strip, W, 3) uint8, RGB; without a strip if the network does not predict classes.
+    """
     picture = image if prediction.mask is None else draw_contours(image, prediction.mask, PREDICTION_COLOR)
     if prediction.label is None or prediction.probabilities is None:
         return picture

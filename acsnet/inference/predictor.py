@@ -1,4 +1,4 @@
-"""A trained network as people use it: images in, masks and classes at the images' own size out."""
+"""The predictor: images in, masks and classes at the size of the images out."""
 
 import copy
 import math
@@ -12,13 +12,13 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from acsnet.checkpoints.metadata import CheckpointMetadata
+from acsnet.checkpoints import Checkpoint, CheckpointMetadata
 from acsnet.config import EvaluationConfig
 from acsnet.data.images import read_image
 from acsnet.errors import InputError
 from acsnet.inference.decision import Decision, Prediction, Probabilities
 from acsnet.inference.preprocessing import prepare_for_inference, prepare_images
-from acsnet.inference.tta import list_views, mean_probabilities
+from acsnet.inference.tta import list_tta_transforms, mean_probabilities
 from acsnet.inference.uncertainty import label_entropy, mask_entropy
 from acsnet.models import TASKS, MultiTaskOutput, load_model
 
@@ -26,24 +26,42 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 
 
 class Predictor:
-    """Runs a network, or the several networks of an ensemble, that has a checkpoint card.
+    """Runs a trained network, or the networks of an ensemble, on images.
 
     Args:
-        model: a network, from ``acsnet.load_model`` or built otherwise; one with the attribute ``members`` stands for
-            these networks, whose probabilities are averaged.
-        card: what was done to its input in training; by default the card that ``load_model`` left on it.
-        device: where to run; by default a GPU where there is one.
-        evaluation: test-time augmentation, threshold, post-processing and refining; by default the card's.
-        precision: ``"float32"``, in which figures are measured, or ``"bfloat16"`` or ``"float16"`` for speed on a
-            device that multiplies them fast. The weights of ``model`` are converted.
+        model: a network, from ``acsnet.load_model`` or built otherwise. If it has the attribute ``members``, the
+            probabilities of these networks are averaged.
+        metadata: input size, channels, normalization and classes; by default the attribute ``metadata`` that
+            ``load_model`` sets on the network.
+        device: device to run on; by default a GPU if there is one.
+        evaluation: test-time augmentation, threshold, post-processing and refining; by default those of the metadata.
+        precision: ``"float32"``, in which metrics are computed, or ``"bfloat16"`` or ``"float16"`` for speed on devices
+            with fast 16-bit arithmetic. The weights of ``model`` are converted in place.
 
     Attributes:
-        views: of each image that the networks are shown.
-        decide: makes a :class:`~acsnet.inference.Prediction` of the :class:`~acsnet.inference.Probabilities` of an
-            image; takes a ``threshold`` other than the configured one.
+        tta_transforms: transforms of test-time augmentation, whose predictions are averaged.
+        decide: a :class:`~acsnet.inference.Decision`: computes a :class:`~acsnet.inference.Prediction` from
+            :class:`~acsnet.inference.Probabilities`.
 
     Raises:
-        InputError: for another precision, a threshold that is no number, or refining without a class "normal".
+        InputError: if the precision is unknown, the threshold is not a number, or refining is on and there is no class
+            "normal".
+
+    Example:
+        >>> import acsnet
+        >>> import numpy as np
+        >>> from acsnet.checkpoints import CheckpointMetadata
+        >>> from acsnet.phantom import make_phantom
+        >>> predictor = acsnet.Predictor.from_checkpoint("acsnet_busi")  # doctest: +SKIP
+        >>> metadata = CheckpointMetadata(
+        ...     model="unet", arguments={"width": 4, "depth": 2}, class_names=("benign", "malignant", "normal"),
+        ...     input_size=(32, 32), mean=(0.33,), std=(0.2,),
+        ... )
+        >>> predictor = acsnet.Predictor(acsnet.create_model("unet", width=4, depth=2), metadata)
+        >>> image = np.dstack([make_phantom("malignant", seed=0, size=(96, 128)).image] * 3)
+        >>> prediction = predictor(image)
+        >>> prediction.mask.shape, sorted(prediction.probabilities)
+        ((96, 128), ['benign', 'malignant', 'normal'])
     """
 
     def __init__(
@@ -66,83 +84,103 @@ class Predictor:
         self._networks = [partial(self._run, network) for network in networks]
         self._tasks = tuple(getattr(networks[0], "tasks", TASKS))
         divisor = math.lcm(*(getattr(network, "divisor", 1) for network in networks))
-        self.views = list_views(self.evaluation.test_time_augmentation, self.metadata.input_size, divisor)
+        self.tta_transforms = list_tta_transforms(
+            self.evaluation.test_time_augmentation, self.metadata.input_size, divisor
+        )
 
     @classmethod
     def from_checkpoint(
         cls,
-        path: str | Path,
+        checkpoint: str | Path | Checkpoint,
         device: torch.device | str | None = None,
         evaluation: EvaluationConfig | None = None,
         precision: str = "float32",
     ) -> "Predictor":
-        """Load a checkpoint, by path or released name, and make a predictor of it; arguments as of the class.
+        """Load a checkpoint and return a predictor for it.
+
+        Args:
+            checkpoint: a released name, a ``.safetensors`` file or an opened checkpoint.
+            device: see the class.
+            evaluation: see the class.
+            precision: see the class.
 
         Raises:
             CheckpointError, UnknownNameError, DownloadError: see ``acsnet.load_model``.
+            InputError: see the class.
         """
-        return cls(load_model(path), device=device, evaluation=evaluation, precision=precision)
+        return cls(load_model(checkpoint), device=device, evaluation=evaluation, precision=precision)
 
     def with_threshold(self, threshold: float) -> "Predictor":
-        """The same predictor, sharing its networks, with another mask threshold."""
+        """Return a predictor with another mask threshold that shares the networks of this one."""
         other = copy.copy(self)
         other.evaluation = self.evaluation.model_copy(update={"threshold": threshold})
         other.decide = Decision(self.metadata.class_names, other.evaluation)
         return other
 
     @property
-    def knows_uncertainty(self) -> bool:
-        """Whether there are several opinions of an image: views, networks or both."""
-        return len(self.views) * len(self._networks) > 1
+    def supports_uncertainty(self) -> bool:
+        """Whether predictions have uncertainties, which need test-time augmentation or an ensemble."""
+        return len(self.tta_transforms) * len(self._networks) > 1
 
     @property
-    def has_mask_uncertainty(self) -> bool:
-        """Whether predictions have a mask's uncertainty."""
-        return self.knows_uncertainty and "segmentation" in self._tasks
+    def supports_mask_uncertainty(self) -> bool:
+        """Whether predictions have the uncertainty of a mask."""
+        return self.supports_uncertainty and "segmentation" in self._tasks
 
     @property
-    def has_classes(self) -> bool:
+    def supports_classification(self) -> bool:
         """Whether predictions have a class."""
         return "classification" in self._tasks
 
     def __call__(self, image: str | Path | npt.NDArray[np.uint8]) -> Prediction:
-        """Predict one image: a file, or an RGB array (H, W, 3) uint8.
+        """Predict one image.
+
+        Args:
+            image: a file, or an RGB array (H, W, 3) uint8.
 
         Raises:
-            DataError: for a file that cannot be read.
+            DataError: if the file cannot be read.
         """
         return self.predict([image if isinstance(image, np.ndarray) else read_image(Path(image))])[0]
 
     def predict(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Prediction]:
-        """Predict a batch of RGB images (H, W, 3) uint8 of any sizes."""
+        """Predict a batch of RGB images, (H, W, 3) uint8 each, of any sizes."""
         return [self.decide(probabilities) for probabilities in self.probabilities(images)]
 
     @torch.inference_mode()
     def probabilities(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Probabilities]:
-        """What the networks say of a batch of RGB images (H, W, 3) uint8 of any sizes, averaged over the views."""
-        inputs = {
+        """Compute probabilities of a batch of RGB images, averaged over networks and test-time augmentation.
+
+        Args:
+            images: (H, W, 3) uint8 each, of any sizes.
+
+        Returns:
+            Probabilities per image, at the size of the image.
+        """
+        images_by_size = {
             size: prepare_images(images, self.metadata, self.device, size)
-            for size in dict.fromkeys(view.size for view in self.views)
+            for size in dict.fromkeys(transform.size for transform in self.tta_transforms)
         }
-        mask, label = mean_probabilities(self._networks, self.views, inputs, self.metadata.input_size)
+        mask, label = mean_probabilities(self._networks, self.tta_transforms, images_by_size, self.metadata.input_size)
         masks = [None] * len(images) if mask is None else mask.cpu().numpy()[:, 0]
         labels = [None] * len(images) if label is None else label.cpu().numpy()
-        return [self._of_image(*values) for values in zip(images, masks, labels, strict=True)]
+        return [self._finish(*values) for values in zip(images, masks, labels, strict=True)]
 
     def _run(self, network: nn.Module, images: torch.Tensor) -> MultiTaskOutput:
         with torch.autocast(self.device.type, dtype=self._dtype, enabled=self._dtype != torch.float32):
             return network(images)
 
-    def _of_image(
+    def _finish(
         self,
         image: npt.NDArray[np.uint8],
         mask: npt.NDArray[np.float32] | None,
         label: npt.NDArray[np.float32] | None,
     ) -> Probabilities:
+        """Resize the mask probability to the size of the image, and compute uncertainties."""
         if mask is not None:
-            # Probabilities are interpolated, then cut: smoother outlines than resizing the cut mask.
+            # Resizing probabilities before the threshold gives smoother outlines than resizing the binary mask.
             mask = cv2.resize(mask, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_LINEAR)
-        if not self.knows_uncertainty:
+        if not self.supports_uncertainty:
             return Probabilities(mask, label)
         return Probabilities(
             mask,

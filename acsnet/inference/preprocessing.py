@@ -1,4 +1,4 @@
-"""A network made ready to be run and no longer trained, and images made ready for it."""
+"""Preparation of networks and images for inference."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -8,19 +8,23 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from acsnet.checkpoints.metadata import CheckpointMetadata
+from acsnet.checkpoints import CheckpointMetadata
 from acsnet.data.images import resize_image, to_channels, to_network_input
 
 
 def prepare_for_inference(model: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
-    """Set a network to evaluation, channels last and, for a 16-bit type, its convolutions' and linear weights to it.
+    """Set a network to evaluation mode and to the channels-last memory format, and convert its weights.
 
-    With a 16-bit type the network is to be run under ``torch.autocast`` of that type. Autocast would convert the
-    weights anew for each batch; the weights and averages of normalizations, which it computes in float32, stay as they
-    are.
+    For a 16-bit type, the weights of convolutions and linear layers are converted, and the network has to run under
+    ``torch.autocast`` of that type, which would otherwise convert them for each batch. Weights and running averages of
+    normalizations stay as they are: autocast computes normalizations in float32.
+
+    Args:
+        model: the network, changed in place.
+        dtype: the type of the weights.
 
     Returns:
-        The same network, changed.
+        The same network.
     """
     model = model.eval().to(memory_format=torch.channels_last)
     if dtype.itemsize < 4:
@@ -31,9 +35,9 @@ def prepare_for_inference(model: nn.Module, dtype: torch.dtype = torch.float32) 
 
 
 def matching_autocast(model: nn.Module) -> AbstractContextManager[object]:
-    """Give the context that a network of :func:`prepare_for_inference` runs in: autocast of its weights' 16-bit type.
+    """Return the context in which a network of :func:`prepare_for_inference` has to run.
 
-    For a network without 16-bit weights it changes nothing.
+    It is autocast of the 16-bit type of the network's weights, or a context without effect if there are none.
     """
     for parameter in model.parameters():
         if parameter.dtype in (torch.bfloat16, torch.float16):
@@ -47,17 +51,16 @@ def prepare_images(
     device: torch.device | str,
     size: tuple[int, int] | None = None,
 ) -> torch.Tensor:
-    """Bring images to what a network was trained on: its size, its channels, its normalization.
+    """Resize, convert and normalize images as in the training of a network.
 
     Args:
-        images: RGB, each (H, W, 3) uint8 of any size.
-        card: of the network.
-        device: where the result is to be.
-        size: (height, width) other than the card's.
+        images: RGB images, (H, W, 3) uint8 each, of any sizes.
+        metadata: metadata of the network: input size, channels and normalization.
+        device: device of the result.
+        size: (height, width) in pixels, by default the input size of the metadata.
 
     Returns:
-        (B, C, H, W) float32 at that size, channels last in memory.
+        (B, C, height, width) float32, channels last in memory.
     """
-    channels = int(metadata.arguments.get("in_channels", 3))
-    resized = [to_channels(resize_image(image, size or metadata.input_size), channels) for image in images]
+    resized = [to_channels(resize_image(image, size or metadata.input_size), metadata.in_channels) for image in images]
     return to_network_input(torch.from_numpy(np.stack(resized)).to(device), metadata.mean, metadata.std)

@@ -1,4 +1,4 @@
-"""Where the predictions of a test are kept: a mask and a probability map an image, below the folder of the results."""
+"""Saved predictions of a test: one mask and one probability map per image, in the folder of the results."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,52 +14,58 @@ from acsnet.inference.decision import Prediction
 
 
 def mask_path(folder: Path, dataset: str, image: str) -> Path:
-    """Where the final mask of an image is kept: a gray PNG at the image's own size, 0 or 255.
+    """Return the path of the final mask of an image: a gray PNG at the size of the image, values 0 and 255.
 
     Args:
-        folder: with the results of the test.
-        dataset: of the record.
-        image: its name, as in ``cases.csv``.
+        folder: folder with the results of the test.
+        dataset: dataset of the record.
+        image: name of the image, as in ``cases.csv``.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from acsnet.inference import mask_path
+        >>> mask_path(Path("results"), "busi", "benign/benign (1).png").as_posix()
+        'results/masks/busi/benign/benign (1).png'
     """
     return _path(folder / "masks", dataset, image)
 
 
 def probability_path(folder: Path, dataset: str, image: str) -> Path:
-    """Where the mask probability of an image is kept, times 255 and rounded; else as :func:`mask_path`."""
+    """Return the path of the mask probability of an image, times 255 and rounded; otherwise like :func:`mask_path`."""
     return _path(folder / "probabilities", dataset, image)
 
 
 def result_name(image: Path) -> Path:
-    """The name of an image's results: its own without the suffix of an image, and with its frame where it has one.
+    """Return the name of an image's results: without the suffix of an image format, with the frame if there is one.
 
-    Other dots belong to the name, as in "1.2.840.10008".
+    Other dots are part of the name, as in "1.2.840.10008".
     """
     file, frame = split_frame(image)
     name = file.with_suffix("") if file.suffix.lower() in IMAGE_SUFFIXES else file
     return name if frame is None else name.with_name(f"{name.name}_{frame}")
 
 
-def check_kept_names(records: Sequence[Record]) -> None:
-    """Check that every record's prediction has a file of its own.
+def check_unique_names(records: Sequence[Record]) -> None:
+    """Check that the saved predictions of all records have different paths.
 
     Raises:
-        DataError: naming the first two that would have the same.
+        DataError: if two records would have the same path; the message names the first two.
     """
     names: dict[Path, str] = {}
     for record in records:
         path = mask_path(Path(), record.dataset, record.name)
         if names.setdefault(path, record.name) != record.name:
             raise DataError(
-                f"{names[path]} and {record.name} of {record.dataset} would both be kept as {path}: give them other "
-                "names, or test without keeping predictions"
+                f"{names[path]} and {record.name} of {record.dataset} would both be saved as {path}: rename one, or "
+                "test without saving predictions"
             )
 
 
-def keep_prediction(folder: Path, record: Record, prediction: Prediction) -> None:
-    """Write mask and mask probability of an image, each whole or not at all; of a network without masks nothing.
+def save_prediction(folder: Path, record: Record, prediction: Prediction) -> None:
+    """Write the mask and the mask probability of an image; nothing for a network without masks.
 
     Raises:
-        DiskFullError: where there is no space left.
+        DiskFullError: if the disk is full.
     """
     if prediction.mask is None or prediction.mask_probability is None:
         return
@@ -69,11 +75,11 @@ def keep_prediction(folder: Path, record: Record, prediction: Prediction) -> Non
 
 
 def _path(folder: Path, dataset: str, image: str) -> Path:
-    name = _inside(dataset) / _inside(str(result_name(Path(image))))
+    name = _make_relative(dataset) / _make_relative(str(result_name(Path(image))))
     return folder / name.with_name(f"{name.name}.png")
 
 
-def _inside(name: str) -> Path:
-    """A name as a path that never leaves the folder it is put in: tables may name images by any path."""
+def _make_relative(name: str) -> Path:
+    """Return a name as a path that stays within its folder: tables may name images by any path."""
     path = Path(name)
     return Path(*(part for part in path.parts if part not in (path.anchor, "..")))

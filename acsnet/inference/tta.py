@@ -1,4 +1,4 @@
-"""Test-time augmentation: the views of an image that a network is shown, and the mean of what it says of them.
+"""Test-time augmentation: flips and scales of the input, and the mean of the predictions for them.
 
 Source: Wang, Li, Aertsen, Deprest, Ourselin, Vercauteren 2019, Neurocomputing 338.
 """
@@ -15,81 +15,97 @@ from acsnet.models._base import MultiTaskOutput, nearest_size
 
 Forward = Callable[[torch.Tensor], MultiTaskOutput]
 
-_WIDTH, _HEIGHT = -1, -2
+_WIDTH_DIM, _HEIGHT_DIM = -1, -2
 
 
 @dataclass(frozen=True)
-class View:
-    """One way in which an image is shown to a network.
+class TTATransform:
+    """One combination of a scale and flips.
 
     Attributes:
-        size: (height, width) that it is resized to.
-        flipped: the dimensions of (B, C, H, W) along which it is mirrored.
+        size: (height, width) in pixels to which the image is resized.
+        flip_dims: dimensions of (B, C, H, W) along which the image is flipped.
     """
 
     size: tuple[int, int]
-    flipped: tuple[int, ...] = ()
+    flip_dims: tuple[int, ...] = ()
 
 
-def list_views(settings: TestTimeAugmentationConfig, size: tuple[int, int], divisor: int) -> tuple[View, ...]:
-    """List every combination of the configured scales and flips, the image as it is first where it is among them.
+def list_tta_transforms(
+    settings: TestTimeAugmentationConfig, size: tuple[int, int], divisor: int
+) -> tuple[TTATransform, ...]:
+    """List all combinations of the configured scales and flips, the ones without flips first for each scale.
 
     Args:
-        settings: which flips and scales; with none of them there is one view.
-        size: (height, width) of the network's input.
-        divisor: heights and widths are rounded to multiples of it; scales that come to the same size are one.
+        settings: flips and scales; by default there is one transform, which changes nothing.
+        size: (height, width) of the network's input in pixels.
+        divisor: scaled heights and widths are rounded to multiples of it; scales with equal results are merged.
+
+    Example:
+        >>> from acsnet.config import TestTimeAugmentationConfig
+        >>> from acsnet.inference.tta import list_tta_transforms
+        >>> for transform in list_tta_transforms(TestTimeAugmentationConfig(horizontal_flip=True), (64, 96), 32):
+        ...     print(transform)
+        TTATransform(size=(64, 96), flip_dims=())
+        TTATransform(size=(64, 96), flip_dims=(-1,))
     """
     height, width = size
     sizes = dict.fromkeys(
         size if scale == 1 else nearest_size(scale * height, scale * width, divisor) for scale in settings.scales
     )
-    horizontal = ((), (_WIDTH,)) if settings.horizontal_flip else ((),)
-    vertical = ((), (_HEIGHT,)) if settings.vertical_flip else ((),)
-    return tuple(View(one, first + second) for one, first, second in product(sizes, vertical, horizontal))
+    horizontal = ((), (_WIDTH_DIM,)) if settings.horizontal_flip else ((),)
+    vertical = ((), (_HEIGHT_DIM,)) if settings.vertical_flip else ((),)
+    return tuple(TTATransform(one, first + second) for one, first, second in product(sizes, vertical, horizontal))
 
 
-def show(view: View, images: torch.Tensor) -> torch.Tensor:
-    """Mirror images (B, C, H, W), which have the view's size already, as the view does."""
-    return images.flip(view.flipped) if view.flipped else images
+def augment(transform: TTATransform, images: torch.Tensor) -> torch.Tensor:
+    """Flip images (B, C, H, W), which already have the size of the transform."""
+    return images.flip(transform.flip_dims) if transform.flip_dims else images
 
 
-def bring_back(view: View, mask: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Bring a mask (B, 1, h, w) of a view back to the image as it was: mirrored again, and resized to (height, width).
+def deaugment(transform: TTATransform, mask: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Undo a transform of a mask (B, 1, h, w): flip it back and resize it to (height, width).
 
-    Values lie in 0..1, and stay there.
+    Args:
+        transform: the transform.
+        mask: probabilities in 0..1.
+        size: (height, width) of the result.
+
+    Returns:
+        Probabilities (B, 1, height, width) in 0..1.
     """
-    mask = show(view, mask)
-    if view.size == size:
+    mask = augment(transform, mask)
+    if transform.size == size:
         return mask
     resized = F.interpolate(mask, size=size, mode="bilinear", align_corners=False, antialias=True)
-    # Rounding may have left a value a little outside.
+    # Rounding errors of the interpolation can leave the range.
     return resized.clamp(0, 1)
 
 
 def mean_probabilities(
     networks: Sequence[Forward],
-    views: Sequence[View],
-    inputs: Mapping[tuple[int, int], torch.Tensor],
+    transforms: Sequence[TTATransform],
+    images_by_size: Mapping[tuple[int, int], torch.Tensor],
     size: tuple[int, int],
 ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    """Average what networks say of the views of images: probabilities, not logits.
+    """Average the probabilities (not the logits) of networks over all transforms of the images.
 
     Args:
-        networks: of the same tasks and classes.
-        views: at least one.
-        inputs: for each view's size, normalized images (B, C, height, width).
+        networks: networks of the same tasks and classes.
+        transforms: at least one.
+        images_by_size: normalized images (B, C, height, width) for the size of each transform.
         size: (height, width) of the masks.
 
     Returns:
-        Mask probabilities (B, 1, height, width) and class probabilities (B, K), None for a task that is left out.
+        Mask probabilities (B, 1, height, width) and class probabilities (B, K), None for a missing task.
     """
     masks, labels = [], []
-    for view in views:
-        images = show(view, inputs[view.size])
+    for transform in transforms:
+        images = augment(transform, images_by_size[transform.size])
         for network in networks:
             mask, label, _ = network(images)
             if mask is not None:
-                masks.append(bring_back(view, mask.float().sigmoid(), size))
+                masks.append(deaugment(transform, mask.float().sigmoid(), size))
             if label is not None:
                 labels.append(label.float().softmax(1))
     return _mean(masks), _mean(labels)
@@ -98,6 +114,7 @@ def mean_probabilities(
 def _mean(values: Sequence[torch.Tensor]) -> torch.Tensor | None:
     if not values:
         return None
-    # The mean of the differences from the first: exact where all agree, without a wider type that not every device has.
+    # The mean of the differences from the first is exact if all are equal, without a wider type, which some devices
+    # lack.
     first = values[0]
     return first if len(values) == 1 else first + sum(value - first for value in values[1:]) / len(values)

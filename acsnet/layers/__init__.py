@@ -3,23 +3,27 @@
 from acsnet.layers.attention import ChannelAttention, DeformableSpatialAttention
 from acsnet.layers.blocks import (
     ConvNormAct,
+    DeferredInputConvNormAct,
     DoubleConv,
     DoubleConvBatchNorm,
     PooledEncoder,
-    Recomputed,
     UpsampleMerge,
-    recompute,
 )
 from acsnet.layers.encoder import Encoder
 from acsnet.layers.gate import GateUnit
 from acsnet.layers.heads import GlobalAverage, MultiScaleAttentionHead, PooledLinearHead
 from acsnet.layers.instance_norm import InstanceNorm2d
+from acsnet.layers.lean import Checkpointed, Deferred, DeferredSequential, PerImage, checkpointed
 from acsnet.layers.prediction_refinement import PredictionRefining, weigh_by_lesion_probability
-from acsnet.layers.upsample import UpsampleConv2d, one_at_a_time, upsample_twice
+from acsnet.layers.upsample import UpsampleConv2d, upsample_twice
 
 __all__ = [
     "ChannelAttention",
+    "Checkpointed",
     "ConvNormAct",
+    "Deferred",
+    "DeferredInputConvNormAct",
+    "DeferredSequential",
     "DeformableSpatialAttention",
     "DoubleConv",
     "DoubleConvBatchNorm",
@@ -28,14 +32,13 @@ __all__ = [
     "GlobalAverage",
     "InstanceNorm2d",
     "MultiScaleAttentionHead",
+    "PerImage",
     "PooledEncoder",
     "PooledLinearHead",
     "PredictionRefining",
-    "Recomputed",
     "UpsampleConv2d",
     "UpsampleMerge",
-    "one_at_a_time",
-    "recompute",
+    "checkpointed",
     "upsample_twice",
     "weigh_by_lesion_probability",
 ]

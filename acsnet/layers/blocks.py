@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
+
+from acsnet.layers.lean import DeferredInputConv2d
 
 
 class ConvNormAct(nn.Sequential):
@@ -25,23 +26,15 @@ class ConvNormAct(nn.Sequential):
         )
 
 
-def recompute(function: Callable[..., torch.Tensor], *arguments: torch.Tensor) -> torch.Tensor:
-    """``function(*arguments)``, whose inner maps are not kept for the backward pass but computed again in it.
+class DeferredInputConvNormAct(nn.Sequential):
+    """:class:`ConvNormAct` with a 3x3 kernel on a :class:`~acsnet.layers.Deferred` map, which is not kept on a CPU."""
 
-    For cheap operations on large maps. A convolution at the end costs nothing: its backward pass needs what goes in,
-    and once that is there the second computation stops. Nothing in it may draw random numbers.
-    """
-    if torch.compiler.is_compiling() or not torch.is_grad_enabled():
-        return function(*arguments)
-    return checkpoint(function, *arguments, use_reentrant=False, preserve_rng_state=False)
-
-
-class Recomputed(nn.Sequential):
-    """A sequence whose inner maps are computed again in the backward pass; see :func:`recompute`."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """As ``nn.Sequential``."""
-        return recompute(super().forward, x)
+    def __init__(self, in_channels: int, out_channels: int, groups: int) -> None:
+        super().__init__(
+            DeferredInputConv2d(in_channels, out_channels, 3, padding=1),
+            nn.GroupNorm(groups, out_channels),
+            nn.ReLU(inplace=True),
+        )
 
 
 class DoubleConv(nn.Sequential):

@@ -4,7 +4,8 @@ import torch
 from torch import nn
 
 from acsnet.errors import InputError
-from acsnet.layers.blocks import ConvNormAct, recompute
+from acsnet.layers.blocks import ConvNormAct, DeferredInputConvNormAct
+from acsnet.layers.lean import Deferred
 
 
 class GateUnit(nn.Module):
@@ -34,14 +35,12 @@ class GateUnit(nn.Module):
             nn.Conv2d(channels // 8, 2, 3, padding=1),
             nn.Sigmoid(),
         )
-        self.merge = ConvNormAct(channels, channels, groups=channels // 4)
+        self.merge = DeferredInputConvNormAct(channels, channels, groups=channels // 4)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
         scores = self.score(x)  # (B, 2, H, W)
         average = scores[:, :1].mean(dim=(2, 3), keepdim=True)  # (B, 1, 1, 1)
         maximum = scores[:, 1:].amax(dim=(2, 3), keepdim=True)  # (B, 1, 1, 1)
-        convolve, normalize, activate = self.merge
         # x * average + x * maximum with one pass over x instead of three.
-        y = recompute(lambda x, share: convolve(x * share), x, average + maximum)
-        return activate(normalize(y))
+        return self.merge(Deferred(torch.mul, (x, average + maximum)))

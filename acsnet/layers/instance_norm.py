@@ -4,6 +4,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from acsnet.layers.lean import is_eager_on_cpu
+
 
 class InstanceNorm2d(nn.InstanceNorm2d):
     """``nn.InstanceNorm2d`` with scale and shift, which on a CPU leaves a map in channels last as it is.
@@ -21,8 +23,7 @@ class InstanceNorm2d(nn.InstanceNorm2d):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        is_plain = x.device.type != "cpu" or not x.is_contiguous(memory_format=torch.channels_last)
-        if is_plain or torch.compiler.is_compiling():
+        if not is_eager_on_cpu(x) or not x.is_contiguous(memory_format=torch.channels_last):
             return super().forward(x)
         images = [
             functional.batch_norm(image, None, None, self.weight, self.bias, training=True, eps=self.eps)

@@ -8,6 +8,8 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from acsnet.layers.lean import is_eager_on_cpu
+
 
 def upsample_twice(x: torch.Tensor) -> torch.Tensor:
     """Double the size, bilinear with aligned corners: (B, C, H, W) -> (B, C, 2H, 2W)."""
@@ -32,8 +34,7 @@ class UpsampleConv2d(nn.Conv2d):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, C, H, W) -> (B, C_out, 2H, 2W)."""
-        has_nothing_to_blend = x.shape[0] == 0 or min(x.shape[2:]) < 2
-        if x.device.type != "cpu" or has_nothing_to_blend or torch.compiler.is_compiling():
+        if not is_eager_on_cpu(x) or x.shape[0] == 0 or min(x.shape[2:]) < 2:  # nothing to blend
             return super().forward(upsample_twice(x))
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
         bias = torch.zeros_like(self.weight[:, 0, 0, 0]) if self.bias is None else self.bias
@@ -145,13 +146,3 @@ def _blend_table(batch: int, length: int, taps: int, dtype: torch.dtype) -> _Ble
         order = lines.flatten().argsort(stable=True)
         counts = torch.bincount(lines.flatten(), minlength=taps * batch * length)
         return _BlendTable(lines, shares, order // (2 * taps), shares.flatten()[order], counts.cumsum(0) - counts)
-
-
-def one_at_a_time(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """``module(x)``, image by image on a CPU, whose caches hold the maps of one image but not those of a batch.
-
-    The same result for a module that does not mix images, that is for all but batch normalization.
-    """
-    if x.device.type != "cpu" or torch.compiler.is_compiling():
-        return module(x)
-    return torch.cat([module(image) for image in x.split(1)])

@@ -1,4 +1,4 @@
-"""What training minimizes: losses of the mask, losses of the class, and how they become one."""
+"""Losses: for the mask, for the class, and for both tasks together."""
 
 from acsnet.losses.build import (
     CLASSIFICATION_LOSSES,

@@ -1,14 +1,15 @@
-"""Names -> losses and balances."""
+"""Losses and weightings by name."""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from acsnet._utils.naming import look_up
 from acsnet.errors import InputError
+from acsnet.labels import Task
 from acsnet.losses._checks import check_range
 from acsnet.losses.classification import ClassFocalLoss, CrossEntropyLoss
 from acsnet.losses.segmentation import BCELoss, DiceForegroundBackgroundLoss, DiceLoss, FocalLoss
@@ -30,42 +31,61 @@ LOSSES = {"segmentation": SEGMENTATION_LOSSES, "classification": CLASSIFICATION_
 
 
 class WeightedSum(nn.Module):
-    """Sum of losses on the same logits and target, each with its weight.
+    """Weighted sum of losses of the same logits and target.
 
     Args:
-        losses: called with (logits, target), each gives a scalar.
-        weights: a factor of at least 0 for each.
+        losses: at least one loss; each is called with logits and target and returns a scalar.
+        weights: one factor of at least 0 per loss.
 
     Raises:
-        InputError: there is no loss, a weight is negative, or there is not one weight a loss.
+        InputError: if there is no loss, if a weight is negative, or if the numbers of losses and weights differ.
+
+    Example:
+        >>> import torch
+        >>> from acsnet.losses import BCELoss, DiceLoss, WeightedSum
+        >>> loss = WeightedSum([DiceLoss(), BCELoss()], [1.0, 0.5])
+        >>> mask = torch.ones(1, 1, 8, 8)
+        >>> round(loss(torch.zeros(1, 1, 8, 8), mask).item(), 2)
+        0.68
     """
 
     def __init__(self, losses: Sequence[nn.Module], weights: Sequence[float]) -> None:
         super().__init__()
         if not losses or len(losses) != len(weights):
             raise InputError(
-                f"received {len(losses)} losses and {len(weights)} weights: expected at least one, and as many"
+                f"received {len(losses)} losses and {len(weights)} weights: expected at least one loss, "
+                "and one weight per loss"
             )
         self.losses = nn.ModuleList(losses)
         self.weights = [check_range("the weight of a loss", weight, 0) for weight in weights]
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Give the weighted sum, a scalar."""
+        """Compute the weighted sum, a scalar."""
         values = [weight * loss(logits, target) for loss, weight in zip(self.losses, self.weights, strict=True)]
         return torch.stack(values).sum()
 
 
-def build_loss(
-    kind: Literal["segmentation", "classification"], terms: Sequence[tuple[str, float, Mapping[str, Any]]]
-) -> nn.Module:
-    """Build the weighted sum of losses, each given by name, weight and arguments.
+def build_loss(kind: Task, terms: Sequence[tuple[str, float, Mapping[str, Any]]]) -> nn.Module:
+    """Build a weighted sum of losses by their names.
 
-    For example `build_loss("segmentation", [("dice", 1.0, {}), ("focal", 0.5, {"gamma": 2.0})])`. Names are the keys
-    of `SEGMENTATION_LOSSES` or `CLASSIFICATION_LOSSES`.
+    Args:
+        kind: ``"segmentation"`` or ``"classification"``.
+        terms: for each loss its name, a key of `SEGMENTATION_LOSSES` or `CLASSIFICATION_LOSSES`, its weight, and its
+            arguments.
+
+    Returns:
+        A :class:`WeightedSum`.
 
     Raises:
-        UnknownNameError: another kind or name.
-        InputError: arguments that the loss does not take, values out of range, or no term.
+        UnknownNameError: for an unknown kind or name, with near matches.
+        InputError: if a loss does not have one of its arguments, if a value is out of range, or if there is no term.
+
+    Example:
+        >>> import torch
+        >>> from acsnet.losses import build_loss
+        >>> loss = build_loss("segmentation", [("dice", 1.0, {}), ("focal", 0.5, {"gamma": 2.0})])
+        >>> round(loss(torch.zeros(1, 1, 8, 8), torch.ones(1, 1, 8, 8)).item(), 3)
+        0.417
     """
     known = look_up("kind of loss", kind, LOSSES, "")
     losses = [_build(f"{kind} loss", known, name, arguments) for name, _, arguments in terms]
@@ -73,11 +93,22 @@ def build_loss(
 
 
 def build_weighting(name: str, arguments: Mapping[str, Any]) -> nn.Module:
-    """Build a weighting of the two tasks by its name in `WEIGHTINGS`: `fixed` (`segmentation_weight`) or `uncertainty`.
+    """Build a weighting of the two tasks by its name.
+
+    Args:
+        name: a key of `WEIGHTINGS`: ``"fixed"`` with the argument ``segmentation_weight``, or ``"uncertainty"``.
+        arguments: arguments of the weighting.
 
     Raises:
-        UnknownNameError: another name.
-        InputError: arguments that it does not take or values out of range.
+        UnknownNameError: for an unknown name, with near matches.
+        InputError: if the weighting does not have one of the arguments, or if a value is out of range.
+
+    Example:
+        >>> import torch
+        >>> from acsnet.losses import build_weighting
+        >>> weighting = build_weighting("fixed", {"segmentation_weight": 0.75})
+        >>> weighting(torch.tensor(1.0), torch.tensor(2.0))
+        tensor(1.2500)
     """
     return _build("weighting", WEIGHTINGS, name, arguments)
 
@@ -90,6 +121,6 @@ def _build(
     try:
         signature.bind(**arguments)
     except TypeError as error:
-        taken = ", ".join(signature.parameters) or "none"
-        raise InputError(f"{kind} {name!r}: {error}; its arguments are: {taken}") from error
+        names = ", ".join(signature.parameters) or "none"
+        raise InputError(f"{kind} {name!r}: {error}; its arguments are: {names}") from error
     return builder(**arguments)

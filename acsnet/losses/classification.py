@@ -1,4 +1,4 @@
-"""Classification losses on class logits (B, K) and class indices (B,), all computed in float32."""
+"""Classification losses of class logits (B, K) and class indices (B,), computed in float32."""
 
 from collections.abc import Sequence
 
@@ -14,24 +14,35 @@ class CrossEntropyLoss(nn.Module):
     """Cross entropy of the softmax; at least 0.
 
     Args:
-        class_weights: a factor a class (K,). As torch does it, the mean over the batch is then the weighted one: the
-            sum over images divided by the sum of their weights.
-        label_smoothing: share, 0 to 1, of the target that is spread evenly over all classes.
+        class_weights: one factor per class (K,). As in torch, the mean over the batch is then weighted: the sum over
+            the images divided by the sum of their weights.
+        label_smoothing: fraction of the target, 0 to 1, that is distributed evenly over all classes.
 
     Raises:
-        InputError: an argument is out of range, and in `forward` where the shapes do not fit.
+        InputError: if an argument is out of range.
+
+    Example:
+        >>> import torch
+        >>> from acsnet.losses import CrossEntropyLoss
+        >>> logits = torch.tensor([[2.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+        >>> CrossEntropyLoss()(logits, torch.tensor([0, 1]))
+        tensor(0.6691)
     """
 
     class_weights: Tensor | None
 
     def __init__(self, class_weights: Sequence[float] | Tensor | None = None, label_smoothing: float = 0.0) -> None:
         super().__init__()
-        # Not persistent: the weights belong to the configuration and the data, not to what was learned.
+        # Not persistent: the weights come from the configuration and the data, and are not learned.
         self.register_buffer("class_weights", to_class_weights("class_weights", class_weights), persistent=False)
         self.label_smoothing = check_range("label_smoothing", label_smoothing, 0, 1)
 
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
-        """Compare logits (B, K) with labels int64 (B,); gives a scalar."""
+        """Compute the loss, a scalar, of logits (B, K) and labels, int64 (B,).
+
+        Raises:
+            InputError: if shapes or dtype are not valid, or, on the CPU, a label is not in 0 to K-1.
+        """
         check_class_logits(logits, label)
         check_class_weights("class_weights", self.class_weights, logits)
         return functional.cross_entropy(
@@ -42,16 +53,23 @@ class CrossEntropyLoss(nn.Module):
 class ClassFocalLoss(nn.Module):
     """Focal loss of the softmax, -alpha_class (1 - p_true)^gamma log(p_true), averaged over the images; at least 0.
 
-    Lin et al. 2017, by MONAI; with a balance factor a class as in Chung et al. 2024 (arXiv 2401.07326). The mean over
-    the batch is the plain one.
+    Lin et al. 2017, implemented by MONAI; with one factor per class as in Chung et al. 2024 (arXiv 2401.07326). The
+    mean over the batch is not weighted.
 
     Args:
-        gamma: how far easy images are turned down: 0 (cross entropy) or at least 1. Between them the gradient at a
-            probability of exactly 1 is infinite.
-        alpha: a factor a class (K,), as :func:`focal_alpha_from_counts` gives it; None leaves all at 1.
+        gamma: focusing parameter, which reduces the loss of easy images: 0 (cross entropy) or at least 1. Between 0 and
+            1 the gradient is infinite at a probability of exactly 1.
+        alpha: one factor per class (K,), for example from :func:`focal_alpha_from_counts`; None for factors of 1.
 
     Raises:
-        InputError: an argument is out of range, and in `forward` where the shapes do not fit.
+        InputError: if an argument is out of range.
+
+    Example:
+        >>> import torch
+        >>> from acsnet.losses import ClassFocalLoss
+        >>> logits = torch.tensor([[2.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+        >>> ClassFocalLoss(gamma=2.0)(logits, torch.tensor([0, 1]))
+        tensor(0.2496)
     """
 
     alpha: Tensor | None
@@ -66,43 +84,57 @@ class ClassFocalLoss(nn.Module):
         self.focal = MonaiFocalLoss(gamma=gamma, use_softmax=True, reduction="none")
 
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
-        """Compare logits (B, K) with labels int64 (B,); gives a scalar."""
+        """Compute the loss, a scalar, of logits (B, K) and labels, int64 (B,).
+
+        Raises:
+            InputError: if shapes or dtype are not valid, or, on the CPU, a label is not in 0 to K-1.
+        """
         check_class_logits(logits, label)
         check_class_weights("alpha", self.alpha, logits)
         target = functional.one_hot(label, logits.shape[1]).float()
-        # MONAI's own mean would divide by the number of classes too, and the other classes' terms are zero.
+        # MONAI's mean would also divide by the number of classes; the terms of the other classes are zero.
         per_image: Tensor = self.focal(logits.float(), target).sum(dim=1)
         return (per_image if self.alpha is None else per_image * self.alpha[label]).mean()
 
 
 def class_weights_from_counts(counts: Sequence[int]) -> Tensor:
-    """Give weights (K,), float32, inverse to the number of images of each class, with mean 1.
+    """Return weights (K,), float32, inverse to the number of images per class, with a mean of 1.
 
     Raises:
-        InputError: there is no class or one has no image.
+        InputError: if there is no class, or if a class has no image.
+
+    Example:
+        >>> from acsnet.losses import class_weights_from_counts
+        >>> class_weights_from_counts([300, 100])
+        tensor([0.5000, 1.5000])
     """
-    return _inverse_shares(counts) * len(counts)
+    return _inverse_fractions(counts) * len(counts)
 
 
 def focal_alpha_from_counts(counts: Sequence[int]) -> Tensor:
-    """Give balance factors (K,), float32, inverse to the number of images of each class, with sum 1.
+    """Return the factors alpha (K,), float32, inverse to the number of images per class, with a sum of 1.
 
-    For two classes each factor is the other class's share of the images, the usual choice for a focal loss.
+    With two classes, each factor is the other class's fraction of the images, the usual choice for a focal loss.
 
     Raises:
-        InputError: there is no class or one has no image.
+        InputError: if there is no class, or if a class has no image.
+
+    Example:
+        >>> from acsnet.losses import focal_alpha_from_counts
+        >>> focal_alpha_from_counts([300, 100])
+        tensor([0.2500, 0.7500])
     """
-    return _inverse_shares(counts)
+    return _inverse_fractions(counts)
 
 
-def _inverse_shares(counts: Sequence[int]) -> Tensor:
+def _inverse_fractions(counts: Sequence[int]) -> Tensor:
     if not len(counts):
         raise InputError("received no class counts: expected the number of training images of each class")
     for index, count in enumerate(counts):
         if count <= 0:
             raise InputError(
                 f"class {index} has {count} images: expected at least 1 in the training subset, "
-                "or leave the class out of the task"
+                "or remove the class from the configuration"
             )
     inverse = 1 / torch.tensor(counts, dtype=torch.float64)
     return (inverse / inverse.sum()).float()

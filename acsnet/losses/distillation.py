@@ -1,4 +1,4 @@
-"""What a student learns from a teacher."""
+"""The loss of a student network against its teacher."""
 
 from typing import TYPE_CHECKING
 
@@ -14,19 +14,29 @@ if TYPE_CHECKING:
 
 
 class DistillationLoss(nn.Module):
-    """How far a network's probabilities are from a teacher's (Hinton, Vinyals, Dean 2015, arXiv:1503.02531).
+    """Distance of a network's probabilities from those of a teacher (Hinton, Vinyals, Dean 2015, arXiv:1503.02531).
 
-    Of the classes, the Kullback-Leibler divergence of the student's from the teacher's probabilities, both at the
-    temperature, times its square, which keeps the size of gradients; of the mask, the binary cross entropy with the
-    teacher's probabilities as soft targets, at a temperature of 1, whose least value is the teacher's own entropy. A
-    student of both tasks has the sum.
+    For the classes, it is the Kullback-Leibler divergence from the teacher's to the student's probabilities, both
+    softened by the temperature. Multiplying it by the square of the temperature preserves the scale of the gradients.
+    For the mask, it is the binary cross entropy with the teacher's probabilities as soft targets, at a temperature of
+    1; its minimum is the entropy of the teacher. With both tasks it is the sum.
 
     Args:
-        weight: of this loss in :class:`~acsnet.losses.MultiTaskLoss`, 0 to 1; the loss of the truth has the rest.
-        temperature: above 0; class logits are divided by it.
+        weight: weight of this loss in :class:`~acsnet.losses.MultiTaskLoss`, 0 to 1; the loss against the ground truth
+            has the weight 1 - ``weight``.
+        temperature: divisor of the class logits, at least 0.001.
 
     Raises:
-        InputError: for a value out of range.
+        InputError: if an argument is out of range.
+
+    Example:
+        >>> import torch
+        >>> from acsnet import MultiTaskOutput
+        >>> from acsnet.losses import DistillationLoss
+        >>> student = MultiTaskOutput(None, torch.tensor([[0.0, 0.0]]))
+        >>> teacher = MultiTaskOutput(None, torch.tensor([[2.0, 0.0]]))
+        >>> DistillationLoss(temperature=2.0)(student, teacher)
+        tensor(0.4438)
     """
 
     def __init__(self, weight: float = 0.5, temperature: float = 2.0) -> None:
@@ -35,25 +45,25 @@ class DistillationLoss(nn.Module):
         self.temperature = check_range("the temperature of distillation", temperature, 1e-3)
 
     def forward(self, student: "MultiTaskOutput", teacher: "MultiTaskOutput") -> Tensor:
-        """Compare the logits of the same images; the teacher gets no gradient.
+        """Compute the loss, a scalar, of two outputs for the same images; the teacher receives no gradient.
 
         Raises:
-            InputError: where the teacher has no logits for a task of the student.
+            InputError: if the teacher has no logits for a task of the student.
         """
         losses = []
         if student.label is not None:
-            losses.append(self._of_classes(student.label.float(), _logits(teacher.label, "classification")))
+            losses.append(self._class_divergence(student.label.float(), _logits(teacher.label, "classification")))
         if student.mask is not None:
             target = _logits(teacher.mask, "segmentation").sigmoid()
             losses.append(functional.binary_cross_entropy_with_logits(student.mask.float(), target))
         return torch.stack(losses).sum()
 
-    def _of_classes(self, student: Tensor, teacher: Tensor) -> Tensor:
-        own, taught = ((logits / self.temperature).log_softmax(dim=1) for logits in (student, teacher))
-        return self.temperature**2 * functional.kl_div(own, taught, reduction="batchmean", log_target=True)
+    def _class_divergence(self, student: Tensor, teacher: Tensor) -> Tensor:
+        ours, theirs = ((logits / self.temperature).log_softmax(dim=1) for logits in (student, teacher))
+        return self.temperature**2 * functional.kl_div(ours, theirs, reduction="batchmean", log_target=True)
 
 
 def _logits(logits: Tensor | None, task: str) -> Tensor:
     if logits is None:
-        raise InputError(f"the teacher gives no logits for {task}: expected those of every task of the student")
+        raise InputError(f"the teacher has no logits for {task}: expected logits for every task of the student")
     return logits.detach().float()

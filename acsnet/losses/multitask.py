@@ -1,4 +1,4 @@
-"""The loss of a network with a mask head, a class head, or both."""
+"""The loss of a network with one or both tasks, with deep supervision and distillation."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -23,32 +23,49 @@ def _geometric(rank: int) -> float:
     return 0.5**rank
 
 
-def _main_mask_alone(rank: int) -> float:
+def _main_mask_only(rank: int) -> float:
     return float(rank == 0)
 
 
 DEEP_SUPERVISION_SCHEMES: dict[str, Callable[[int], float]] = {
     "harmonic": _harmonic,
     "geometric": _geometric,
-    "none": _main_mask_alone,
+    "none": _main_mask_only,
 }
 
 
 def deep_supervision_weights(scheme: str, auxiliary_masks: int) -> list[float]:
-    """Give the weight of each auxiliary mask, finest first: ranks 1, 2, ...; the main mask has rank 0 and weight 1.
+    """Return the weight of each auxiliary mask, finest first.
 
-    `harmonic` is 1/(rank+1) (Aumente-Maestro et al. 2025), `geometric` 1/2^rank, `none` 0. The weights are factors of
-    a plain sum, which is not divided by their total: the publication's form.
+    The auxiliary masks have the ranks 1, 2, ...; the main mask has rank 0 and weight 1. As in the publication, the
+    loss is the weighted sum, not divided by the sum of the weights.
+
+    Args:
+        scheme: ``"harmonic"`` for 1/(rank+1) (Aumente-Maestro et al. 2025), ``"geometric"`` for 1/2^rank, or ``"none"``
+            for 0.
+        auxiliary_masks: number of auxiliary masks.
 
     Raises:
-        UnknownNameError: another scheme.
+        UnknownNameError: for an unknown scheme, with near matches.
+
+    Example:
+        >>> from acsnet.losses import deep_supervision_weights
+        >>> deep_supervision_weights("geometric", 3)
+        [0.5, 0.25, 0.125]
     """
     weight_of = look_up("deep supervision scheme", scheme, DEEP_SUPERVISION_SCHEMES, "")
     return [weight_of(rank) for rank in range(1, auxiliary_masks + 1)]
 
 
 class LossValues(NamedTuple):
-    """Scalars of one batch, all with gradient; the field of what is left out is None."""
+    """Losses of one batch, scalars with gradients.
+
+    Attributes:
+        total: loss to minimize.
+        segmentation: loss of the masks, or None without the segmentation task.
+        classification: loss of the classes, or None without the classification task.
+        distillation: loss against the teacher, or None without a teacher.
+    """
 
     total: Tensor
     segmentation: Tensor | None
@@ -57,25 +74,34 @@ class LossValues(NamedTuple):
 
 
 class MultiTaskLoss(nn.Module):
-    """Balanced sum of a segmentation and a classification loss, with deep supervision of the mask.
+    """Weighted sum of a segmentation and a classification loss, with deep supervision of the mask.
 
-    A single task's total is its loss itself; its weighting, if one is given, is not kept, so that no parameter stays
-    without a gradient.
+    The total of a single task is its loss. A weighting is then ignored, so that all parameters have a gradient.
 
     Args:
-        segmentation: called with mask logits and masks (B, 1, H, W); None leaves the task out.
-        classification: called with class logits (B, K) and labels (B,); None leaves the task out.
-        weighting: :class:`FixedWeighting` or :class:`UncertaintyWeighting`, called with both losses; required for two.
-        deep_supervision: a name of :func:`deep_supervision_weights`, or the weight of each auxiliary mask, finest
-            first; the main mask's is 1. Auxiliary logits are brought to the mask's size bilinearly. A network that
-            gives no auxiliary mask (at inference) is judged by its main mask alone. Auxiliary heads whose weight is 0
-            get no gradient.
-        distillation: called with the network's and a teacher's output; where there is a teacher, the total becomes
-            (1 - its ``weight``) * total + ``weight`` * distillation.
+        segmentation: loss of mask logits and masks (B, 1, H, W); None without the segmentation task.
+        classification: loss of class logits (B, K) and labels (B,); None without the classification task.
+        weighting: :class:`FixedWeighting` or :class:`UncertaintyWeighting`; required for two tasks.
+        deep_supervision: a scheme of :func:`deep_supervision_weights`, or the weight of each auxiliary mask, finest
+            first; the weight of the main mask is 1. Auxiliary logits are resized bilinearly to the size of the mask. An
+            output without auxiliary masks (at inference) has the loss of its main mask only. Auxiliary heads with a
+            weight of 0 receive no gradient.
+        distillation: loss of the network's and a teacher's output. With a teacher, the total becomes
+            (1 - ``weight``) * total + ``weight`` * distillation, where ``weight`` is its attribute.
 
     Raises:
-        InputError: both tasks are left out, the weighting of two is missing, or a weight is negative.
-        UnknownNameError: an unknown scheme.
+        InputError: if both losses are None, if the weighting of two losses is missing, or if a weight is negative.
+        UnknownNameError: for an unknown scheme, with near matches.
+
+    Example:
+        >>> import torch
+        >>> from acsnet import create_model
+        >>> from acsnet.losses import CrossEntropyLoss, DiceLoss, FixedWeighting, MultiTaskLoss
+        >>> criterion = MultiTaskLoss(DiceLoss(), CrossEntropyLoss(), FixedWeighting(0.7), "harmonic")
+        >>> output = create_model("unetpp", width=4)(torch.zeros(2, 3, 32, 32))
+        >>> loss = criterion(output, mask=torch.zeros(2, 1, 32, 32), label=torch.tensor([0, 1]))
+        >>> loss.total.shape, loss.distillation
+        (torch.Size([]), None)
     """
 
     def __init__(
@@ -105,19 +131,22 @@ class MultiTaskLoss(nn.Module):
         label: Tensor | None,
         teacher: "MultiTaskOutput | None" = None,
     ) -> LossValues:
-        """Judge a network's output by the mask, float (B, 1, H, W) in {0, 1}, and the label, int64 (B,).
+        """Compute the losses of a network's output.
 
-        The mask or label of a task that is left out is not used and may be None. Without the output of a teacher there
-        is no distillation, as in validation.
+        Args:
+            output: output of the network.
+            mask: float (B, 1, H, W) in {0, 1}; not used without a segmentation loss.
+            label: class indices, int64 (B,); not used without a classification loss.
+            teacher: output of the teacher for the same images; None for no distillation, as in validation.
 
         Raises:
-            InputError: a task's logits or target are missing, or the number of auxiliary masks is not that of the
-                weights.
+            InputError: if the logits or the target of a task are missing, or if the numbers of auxiliary masks and of
+                weights differ.
         """
         segmentation = None if self.segmentation is None else self._segmentation_loss(self.segmentation, output, mask)
         classification = None
         if self.classification is not None:
-            logits, target = _both("classification", output.label, label)
+            logits, target = _logits_and_target("classification", output.label, label)
             classification = self.classification(logits, target)
         losses = [loss for loss in (segmentation, classification) if loss is not None]
         total = losses[0] if self.weighting is None else self.weighting(*losses)
@@ -128,11 +157,11 @@ class MultiTaskLoss(nn.Module):
         return LossValues((1 - weight) * total + weight * distillation, segmentation, classification, distillation)
 
     def _segmentation_loss(self, criterion: nn.Module, output: "MultiTaskOutput", mask: Tensor | None) -> Tensor:
-        logits, target = _both("segmentation", output.mask, mask)
+        logits, target = _logits_and_target("segmentation", output.mask, mask)
         loss: Tensor = criterion(logits, target)
         for auxiliary, weight in zip(output.aux, self._auxiliary_weights(len(output.aux)), strict=True):
             if weight:
-                # Upsampled logits, not a downsampled mask: a small lesion would vanish from that.
+                # The logits are upsampled, since a small lesion could vanish from a downsampled mask.
                 resized = functional.interpolate(
                     auxiliary.float(), target.shape[-2:], mode="bilinear", align_corners=False
                 )
@@ -144,8 +173,8 @@ class MultiTaskLoss(nn.Module):
             return deep_supervision_weights(self.deep_supervision, auxiliary_masks)
         if auxiliary_masks and auxiliary_masks != len(self.deep_supervision):
             raise InputError(
-                f"the network gives {auxiliary_masks} auxiliary masks and deep_supervision has "
-                f"{len(self.deep_supervision)} weights: expected one weight a mask, finest first"
+                f"the network has {auxiliary_masks} auxiliary masks and deep_supervision has "
+                f"{len(self.deep_supervision)} weights: expected one weight per mask, finest first"
             )
         return self.deep_supervision[:auxiliary_masks]
 
@@ -157,8 +186,8 @@ def _check_deep_supervision(deep_supervision: Sequence[float] | str) -> tuple[fl
     return tuple(check_range("a deep_supervision weight", weight, 0) for weight in deep_supervision)
 
 
-def _both(task: str, logits: Tensor | None, target: Tensor | None) -> tuple[Tensor, Tensor]:
+def _logits_and_target(task: str, logits: Tensor | None, target: Tensor | None) -> tuple[Tensor, Tensor]:
     if logits is None or target is None:
-        missing = "the network gives no logits" if logits is None else "no target was given"
-        raise InputError(f"{missing} for {task}: expected them, because a {task} loss is set")
+        missing = "the network has no logits" if logits is None else "there is no target"
+        raise InputError(f"{missing} for {task}: expected a tensor, since there is a {task} loss")
     return logits, target

@@ -1,7 +1,7 @@
-"""Segmentation losses on mask logits (B, 1, H, W) and masks (B, 1, H, W) in {0, 1}, all computed in float32.
+"""Segmentation losses of mask logits (B, 1, H, W) and masks (B, 1, H, W) in {0, 1}, computed in float32.
 
-Every loss averages over the images of the batch; half-precision logits are brought to float32 first, because sums
-over a mask lose too much in bfloat16.
+All losses average over the images of the batch. Half-precision logits are converted to float32 first, because sums over
+a mask lose too much precision in bfloat16.
 """
 
 import torch
@@ -14,27 +14,40 @@ from acsnet.losses._checks import check_mask_logits, check_range
 class DiceLoss(nn.Module):
     """Soft Dice loss of the foreground: 1 - (2 sum(p y) + smooth) / (sum(p) + sum(y) + smooth), 0 to 1.
 
-    Milletari et al. 2016 (V-Net) with the sums themselves in the denominator, by MONAI; an image at a time, then the
-    mean over the batch. An empty mask predicted empty has a loss near 0.
+    Milletari et al. 2016 (V-Net) with plain instead of squared sums in the denominator, implemented by MONAI. It is
+    computed per image, then averaged over the batch. An empty prediction of an empty mask has a loss near 0.
 
     Args:
-        smooth: added above and below, in pixels. At 1, the default, the faint probabilities that are left on an image
-            without lesion do not count as a total miss, and a lesion's loss changes by less than one pixel's worth.
+        smooth: number of pixels that is added to numerator and denominator, at least 1e-6. With the default, low
+            probabilities on an image without a lesion do not cause the maximum loss, and the loss of a lesion changes
+            by less than that of one pixel.
 
     Raises:
-        InputError: `smooth` is below 1e-6, and in `forward` where the shapes differ.
+        InputError: if `smooth` is out of range.
+
+    Example:
+        >>> import torch
+        >>> from acsnet.losses import DiceLoss
+        >>> mask = torch.zeros(1, 1, 8, 8)
+        >>> mask[:, :, 2:6, 2:6] = 1
+        >>> DiceLoss()(torch.zeros(1, 1, 8, 8), mask)
+        tensor(0.6531)
     """
 
     def __init__(self, smooth: float = 1.0) -> None:
         super().__init__()
-        # Importing MONAI takes seconds: only who builds the loss pays for it.
+        # The import of MONAI takes seconds.
         from monai.losses import DiceLoss as MonaiDiceLoss
 
         smooth = check_range("smooth", smooth, 1e-6)
         self.dice = MonaiDiceLoss(sigmoid=True, smooth_nr=smooth, smooth_dr=smooth, batch=False)
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
-        """Compare logits (B, 1, H, W) with a mask (B, 1, H, W); gives a scalar."""
+        """Compute the loss, a scalar, of logits (B, 1, H, W) and a mask (B, 1, H, W).
+
+        Raises:
+            InputError: if the shapes are not valid or differ.
+        """
         check_mask_logits(logits, mask)
         loss: Tensor = self.dice(logits.float(), mask.float())
         return loss
@@ -43,7 +56,15 @@ class DiceLoss(nn.Module):
 class DiceForegroundBackgroundLoss(nn.Module):
     """Mean of the soft Dice losses of foreground and background, 0 to 1 (Chung et al. 2024, arXiv 2401.07326).
 
-    The background's probability is 1 - p and its mask 1 - y; otherwise as :class:`DiceLoss`.
+    The background has the probability 1 - p and the mask 1 - y; arguments and errors are those of :class:`DiceLoss`.
+
+    Example:
+        >>> import torch
+        >>> from acsnet.losses import DiceForegroundBackgroundLoss
+        >>> mask = torch.zeros(1, 1, 8, 8)
+        >>> mask[:, :, 2:6, 2:6] = 1
+        >>> DiceForegroundBackgroundLoss()(torch.zeros(1, 1, 8, 8), mask)
+        tensor(0.5241)
     """
 
     def __init__(self, smooth: float = 1.0) -> None:
@@ -51,22 +72,32 @@ class DiceForegroundBackgroundLoss(nn.Module):
         self.dice = DiceLoss(smooth).dice
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
-        """Compare logits (B, 1, H, W) with a mask (B, 1, H, W); gives a scalar."""
+        """Compute the loss, a scalar, of logits (B, 1, H, W) and a mask (B, 1, H, W).
+
+        Raises:
+            InputError: if the shapes are not valid or differ.
+        """
         check_mask_logits(logits, mask)
         logits, mask = logits.float(), mask.float()
-        # sigmoid(-z) = 1 - sigmoid(z): MONAI averages over the two channels.
+        # sigmoid(-z) = 1 - sigmoid(z); MONAI averages over the two channels.
         loss: Tensor = self.dice(torch.cat([logits, -logits], dim=1), torch.cat([mask, 1 - mask], dim=1))
         return loss
 
 
 class BCELoss(nn.Module):
-    """Binary cross entropy of each pixel, averaged over pixels and images; at least 0.
+    """Binary cross entropy per pixel, averaged over pixels and images; at least 0.
 
     Args:
-        positive_weight: factor on the lesion's pixels; 1 leaves both alike.
+        positive_weight: factor of the loss of lesion pixels, at least 0.
 
     Raises:
-        InputError: `positive_weight` is negative, and in `forward` where the shapes differ.
+        InputError: if `positive_weight` is out of range.
+
+    Example:
+        >>> import torch
+        >>> from acsnet.losses import BCELoss
+        >>> BCELoss()(torch.zeros(1, 1, 8, 8), torch.ones(1, 1, 8, 8))
+        tensor(0.6931)
     """
 
     positive_weight: Tensor
@@ -74,11 +105,15 @@ class BCELoss(nn.Module):
     def __init__(self, positive_weight: float = 1.0) -> None:
         super().__init__()
         weight = torch.tensor(check_range("positive_weight", positive_weight, 0))
-        # Not persistent: the weight belongs to the configuration, not to what was learned.
+        # Not persistent: the weight comes from the configuration and is not learned.
         self.register_buffer("positive_weight", weight, persistent=False)
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
-        """Compare logits (B, 1, H, W) with a mask (B, 1, H, W); gives a scalar."""
+        """Compute the loss, a scalar, of logits (B, 1, H, W) and a mask (B, 1, H, W).
+
+        Raises:
+            InputError: if the shapes are not valid or differ.
+        """
         check_mask_logits(logits, mask)
         return functional.binary_cross_entropy_with_logits(
             logits.float(), mask.float(), pos_weight=self.positive_weight
@@ -86,16 +121,23 @@ class BCELoss(nn.Module):
 
 
 class FocalLoss(nn.Module):
-    """Focal loss of each pixel, -alpha (1 - p_true)^gamma log(p_true), averaged over pixels and images; at least 0.
+    """Focal loss per pixel, -alpha (1 - p_true)^gamma log(p_true), averaged over pixels and images; at least 0.
 
-    Lin et al. 2017, by MONAI.
+    Lin et al. 2017, implemented by MONAI.
 
     Args:
-        gamma: how far easy pixels are turned down; 0 gives the binary cross entropy.
-        alpha: factor, 0 to 1, on the lesion's pixels, 1 - alpha on the others; None leaves both at 1.
+        gamma: focusing parameter of at least 0, which reduces the loss of easy pixels; 0 is the binary cross entropy.
+        alpha: factor of the loss of lesion pixels, 0 to 1; other pixels have the factor 1 - alpha. None for factors of
+            1.
 
     Raises:
-        InputError: an argument is out of range, and in `forward` where the shapes differ.
+        InputError: if an argument is out of range.
+
+    Example:
+        >>> import torch
+        >>> from acsnet.losses import FocalLoss
+        >>> FocalLoss(gamma=2.0)(torch.zeros(1, 1, 8, 8), torch.ones(1, 1, 8, 8))
+        tensor(0.1733)
     """
 
     def __init__(self, gamma: float = 2.0, alpha: float | None = None) -> None:
@@ -106,7 +148,11 @@ class FocalLoss(nn.Module):
         self.focal = MonaiFocalLoss(gamma=check_range("gamma", gamma, 0), alpha=alpha)
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
-        """Compare logits (B, 1, H, W) with a mask (B, 1, H, W); gives a scalar."""
+        """Compute the loss, a scalar, of logits (B, 1, H, W) and a mask (B, 1, H, W).
+
+        Raises:
+            InputError: if the shapes are not valid or differ.
+        """
         check_mask_logits(logits, mask)
         loss: Tensor = self.focal(logits.float(), mask.float())
         return loss

@@ -1,4 +1,4 @@
-"""What a prediction is worth: of a mask (an image at a time), of lesions and of classes (a set of images at a time)."""
+"""Metrics: of masks (per image), of lesions, and of classes (per set of images)."""
 
 from acsnet.metrics.calibration import brier_score, expected_calibration_error, reliability_bins
 from acsnet.metrics.classification import classification_metrics, sensitivity_at_specificity

@@ -1,4 +1,4 @@
-"""What every metric of classes asks of labels and probabilities."""
+"""Validation of labels and class probabilities."""
 
 from typing import Any
 
@@ -7,18 +7,23 @@ import numpy.typing as npt
 
 from acsnet.errors import InputError
 
-# Probabilities read back from a table with four decimals, or computed in half precision, do not sum to 1 exactly.
+# The sum is not exactly 1 for probabilities with four decimals or in half precision.
 SUM_TOLERANCE = 1e-2
 
 
 def check_probabilities(
     labels: npt.ArrayLike, probabilities: npt.ArrayLike, classes: int | None = None
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
-    """Give true class indices (N,) and class probabilities (N, K) as arrays; K is `classes` where that is given.
+    """Return true class indices (N,) and class probabilities (N, K) as arrays.
+
+    Args:
+        labels: true class indices (N,).
+        probabilities: class probabilities (N, K).
+        classes: K; by default, it is the last dimension of the probabilities.
 
     Raises:
-        InputError: shapes do not fit, a label is out of range, or the probabilities of an image are not in 0 to 1 with
-            sum 1.
+        InputError: if the shapes do not match, a label is out of range, or the probabilities of an image are not in
+            0 to 1 with a sum of 1.
     """
     truth = np.asarray(labels)
     scores = np.asarray(probabilities, dtype=np.float64)
@@ -31,7 +36,7 @@ def check_probabilities(
     if scores.shape != (truth.size, classes):
         raise InputError(
             f"the probabilities' shape is {scores.shape}: expected {(truth.size, classes)}, "
-            "a row for each label and a column for each class"
+            "one row per label and one column per class"
         )
     if truth.min() < 0 or truth.max() >= classes:
         raise InputError(f"the labels range from {truth.min()} to {truth.max()}: expected 0 to {classes - 1}")
@@ -40,6 +45,6 @@ def check_probabilities(
     if wrong.size:
         raise InputError(
             f"the probabilities of image {wrong[0]} are {scores[wrong[0]].tolist()} ({wrong.size} such images): "
-            "expected values in 0 to 1 with sum 1; apply a softmax to logits first"
+            "expected values in 0 to 1 with a sum of 1; apply a softmax to logits first"
         )
     return truth, scores

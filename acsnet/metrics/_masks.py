@@ -1,4 +1,4 @@
-"""What every metric of masks asks of them, and the part of them that holds all there is to measure."""
+"""Validation of pairs of masks, and cropping to their common foreground."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,10 +9,10 @@ Mask = npt.NDArray[np.bool_]
 
 
 def check_masks(prediction: Mask, truth: Mask) -> None:
-    """Refuse what is not two boolean masks (H, W) of one shape.
+    """Check that two masks are boolean (H, W) with the same shape.
 
     Raises:
-        InputError: a mask is not boolean of rank 2 or the shapes differ.
+        InputError: if a mask is not boolean with two dimensions, or if the shapes differ.
     """
     for name, mask in (("prediction", prediction), ("truth", truth)):
         if mask.ndim != 2 or mask.dtype != np.bool_:
@@ -22,13 +22,13 @@ def check_masks(prediction: Mask, truth: Mask) -> None:
             )
     if prediction.shape != truth.shape:
         raise InputError(
-            f"the prediction's shape is {prediction.shape} and the truth's {truth.shape}: expected the same, "
-            "bring the prediction to the image's original size first"
+            f"the prediction's shape is {prediction.shape} and the truth's {truth.shape}: expected the same shape, "
+            "resize the prediction to the original size of the image first"
         )
 
 
 def crop_to_foreground(prediction: Mask, truth: Mask) -> tuple[Mask, Mask]:
-    """Cut two masks (H, W), not both empty, to the smallest box around what is foreground in either."""
+    """Crop two masks (H, W), not both empty, to the bounding box of their union."""
     foreground = prediction | truth
     rows = np.flatnonzero(foreground.any(axis=1))
     columns = np.flatnonzero(foreground.any(axis=0))

@@ -1,4 +1,4 @@
-"""Classification metrics of a set of images, by scikit-learn, with what is undefined said aloud."""
+"""Classification metrics of a set of images, with a reason for each undefined value."""
 
 import math
 from collections.abc import Sequence
@@ -8,43 +8,62 @@ import numpy as np
 import numpy.typing as npt
 
 from acsnet.errors import InputError
+from acsnet.labels import POSITIVE_CLASS
 from acsnet.metrics._classes import check_probabilities
 from acsnet.metrics.calibration import brier_score, expected_calibration_error
 
-POSITIVE_CLASS = "malignant"
 SPECIFICITY = 0.9
-# Of a class against the rest, by its probability.
+# Metrics of the ranking of one class versus the rest by its probability.
 _RANKINGS = ("auroc", "average_precision")
 
 
 def classification_metrics(
     labels: npt.ArrayLike, probabilities: npt.ArrayLike, class_names: Sequence[str]
 ) -> dict[str, Any]:
-    """Compare predicted class probabilities (N, K) with true class indices (N,); `class_names` has K names.
+    """Compute the classification metrics of a set of images.
 
-    The predicted class is the most probable one. All figures are in 0 to 1, but `brier`. What is not said to come from
-    elsewhere is as scikit-learn has it. The result, fit for JSON, has
+    The predicted class is the most probable one. All metrics are in 0 to 1, except `brier`. They are those of
+    scikit-learn unless another source is named below.
 
-    - `n`, `accuracy`, `balanced_accuracy`, `precision_macro`, `recall_macro`, `f1_macro`, `f1_weighted`. Means over
-      classes leave out a class without a case; a class with cases that is never predicted has precision and F1 0.
-    - `auroc_macro` (mean of one class versus the rest) and `auroc_malignant`; `average_precision_macro` and
-      `average_precision_malignant` likewise (the sum of precisions weighted by the steps in recall, not the area under
-      a trapezoid). They are undefined for a class that has no case, or all.
-    - `sensitivity` and `specificity` of "malignant" versus the rest.
-    - `sensitivity_at_90_specificity`: :func:`sensitivity_at_specificity` of the probability of "malignant".
-    - `brier` (0 to 2) and `ece`: :func:`~acsnet.metrics.brier_score` and
-      :func:`~acsnet.metrics.expected_calibration_error`.
-    - `per_class`: `{name: {precision, recall, f1, auroc, average_precision, support}}`.
-    - `confusion_matrix`: K lists of K counts, a row a true class, a column a predicted class, in order of
-      `class_names`.
-    - `notes`: why an entry is None, or what a mean leaves out: `{entry: reason}`.
+    Args:
+        labels: true class indices (N,).
+        probabilities: class probabilities (N, K).
+        class_names: names of the K classes, in the order of the columns.
+
+    Returns:
+        A dictionary that can be written as JSON, with the keys
+
+        - `n`, `accuracy`, `balanced_accuracy`, `precision_macro`, `recall_macro`, `f1_macro`, `f1_weighted`. Means over
+          classes skip classes without images. A class with images that is never predicted has a precision and an F1
+          of 0.
+        - `auroc_macro` (mean over the classes, each versus the rest) and `auroc_malignant`. They are undefined for a
+          class without images or with all images.
+        - `average_precision_macro` and `average_precision_malignant`, likewise: the sum of precisions, weighted by the
+          steps in recall, not the area under a trapezoid.
+        - `sensitivity` and `specificity` of "malignant" versus the rest.
+        - `sensitivity_at_90_specificity`: :func:`sensitivity_at_specificity` of the probability of "malignant".
+        - `brier` (0 to 2) and `ece`: :func:`~acsnet.metrics.brier_score` and
+          :func:`~acsnet.metrics.expected_calibration_error`.
+        - `per_class`: `{name: {precision, recall, f1, auroc, average_precision, support}}`.
+        - `confusion_matrix`: K lists of K counts, one row per true class and one column per predicted class, in the
+          order of `class_names`.
+        - `notes`: `{key: reason}` for values that are None and for means that skip classes.
 
     Raises:
-        InputError: shapes or names do not fit, a label is out of range, or the probabilities of an image are not in 0
-            to 1 with sum 1.
+        InputError: if the shapes do not match, a name is repeated, a label is out of range, or the probabilities of an
+            image are not in 0 to 1 with a sum of 1.
+
+    Example:
+        >>> from acsnet.metrics import classification_metrics
+        >>> probabilities = [[0.8, 0.2], [0.6, 0.4], [0.7, 0.3], [0.1, 0.9]]
+        >>> metrics = classification_metrics([0, 0, 1, 1], probabilities, ["benign", "malignant"])
+        >>> metrics["accuracy"], metrics["sensitivity"], metrics["specificity"], metrics["auroc_malignant"]
+        (0.75, 0.5, 1.0, 0.75)
+        >>> metrics["confusion_matrix"]
+        [[2, 0], [1, 1]]
     """
     if len(set(class_names)) != len(class_names):
-        raise InputError(f"the class names {list(class_names)} repeat: expected one name a class")
+        raise InputError(f"the class names {list(class_names)} are not unique: expected one name per class")
     truth, scores = check_probabilities(labels, probabilities, len(class_names))
     predicted = scores.argmax(axis=1)
     notes: dict[str, str] = {}
@@ -52,8 +71,8 @@ def classification_metrics(
     per_class = _per_class(truth, predicted, scores, class_names)
     result |= _means(per_class, notes)
     for ranking in _RANKINGS:
-        result |= _mean_and_malignant(ranking, per_class, notes)
-    result |= _of_malignant(truth, predicted, scores, class_names, notes)
+        result |= _ranking_means(ranking, per_class, notes)
+    result |= _positive_class_metrics(truth, predicted, scores, class_names, notes)
     result |= {"brier": brier_score(truth, scores), "ece": expected_calibration_error(truth, scores)}
     result["per_class"] = per_class
     result["confusion_matrix"] = _confusion_matrix(truth, predicted, len(class_names))
@@ -64,15 +83,27 @@ def classification_metrics(
 def sensitivity_at_specificity(
     positive: npt.ArrayLike, scores: npt.ArrayLike, specificity: float = SPECIFICITY
 ) -> float:
-    """Give the best sensitivity, 0 to 1, of the thresholds on `scores` (N,) that have at least a specificity.
+    """Compute the highest sensitivity of all thresholds with at least a given specificity.
 
-    Thresholds are those of scikit-learn's ROC curve, one between any two scores; nothing is interpolated between them,
-    so that the figure is one that a reader with that threshold would have had. NaN where `positive` (N,), boolean,
-    has no case or no other.
+    The thresholds are those of scikit-learn's ROC curve, one between two neighboring scores. The curve is not
+    interpolated, so that a threshold with this sensitivity exists.
+
+    Args:
+        positive: whether each case belongs to the positive class, boolean (N,).
+        scores: score of each case for the positive class (N,), for example its probability.
+        specificity: minimum specificity, 0 to 1.
+
+    Returns:
+        The sensitivity, 0 to 1, or NaN if all cases are positive or none is.
 
     Raises:
-        InputError: `positive` is not boolean of rank 1, the scores are not as many finite numbers, or the specificity
-            is not in 0 to 1.
+        InputError: if `positive` is not boolean with one dimension, if the scores are not N finite numbers, or if the
+            specificity is out of range.
+
+    Example:
+        >>> from acsnet.metrics import sensitivity_at_specificity
+        >>> sensitivity_at_specificity([False, False, True, True], [0.2, 0.4, 0.3, 0.9])
+        0.5
     """
     from sklearn.metrics import roc_curve
 
@@ -80,13 +111,13 @@ def sensitivity_at_specificity(
     if truth.ndim != 1 or truth.dtype != np.bool_:
         raise InputError(f"`positive` is {truth.dtype} of shape {truth.shape}: expected booleans of shape (N,)")
     if values.shape != truth.shape or not np.isfinite(values).all():
-        raise InputError(f"the scores are of shape {values.shape}: expected {truth.size} finite numbers, one a case")
+        raise InputError(f"the scores have shape {values.shape}: expected {truth.size} finite numbers, one per case")
     if not 0 <= specificity <= 1:
         raise InputError(f"the specificity is {specificity}: expected a number in 0 to 1")
     if truth.all() or not truth.any():
         return math.nan
     false_positive_rates, sensitivities, _ = roc_curve(truth, values, drop_intermediate=False)
-    # A threshold that has exactly the specificity must not be lost to rounding.
+    # Tolerance for rounding errors of thresholds with exactly this specificity.
     reached = 1 - false_positive_rates >= specificity - 1e-9
     return float(sensitivities[reached].max())
 
@@ -94,7 +125,7 @@ def sensitivity_at_specificity(
 def _per_class(
     truth: npt.NDArray[Any], predicted: npt.NDArray[Any], scores: npt.NDArray[np.float64], class_names: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
-    # scikit-learn takes half a second to import: only who asks for metrics pays for it.
+    # The import of scikit-learn takes half a second.
     from sklearn.metrics import average_precision_score, precision_recall_fscore_support, roc_auc_score
 
     indices = np.arange(len(class_names))
@@ -125,9 +156,7 @@ def _means(per_class: dict[str, dict[str, Any]], notes: dict[str, str]) -> dict[
     return means
 
 
-def _mean_and_malignant(
-    key: str, per_class: dict[str, dict[str, Any]], notes: dict[str, str]
-) -> dict[str, float | None]:
+def _ranking_means(key: str, per_class: dict[str, dict[str, Any]], notes: dict[str, str]) -> dict[str, float | None]:
     values = {name: row[key] for name, row in per_class.items()}
     undefined = [name for name, value in values.items() if value is None]
     macro = None if undefined else float(np.mean(list(values.values())))
@@ -140,7 +169,7 @@ def _mean_and_malignant(
     return {f"{key}_macro": macro, f"{key}_malignant": values.get(POSITIVE_CLASS)}
 
 
-def _of_malignant(
+def _positive_class_metrics(
     truth: npt.NDArray[Any],
     predicted: npt.NDArray[Any],
     scores: npt.NDArray[np.float64],
@@ -152,14 +181,14 @@ def _of_malignant(
         notes |= dict.fromkeys(keys, f"no class is named {POSITIVE_CLASS!r}")
         return dict.fromkeys(keys)
     index = list(class_names).index(POSITIVE_CLASS)
-    positive, called_positive = truth == index, predicted == index
+    positive, predicted_positive = truth == index, predicted == index
     sensitivity = specificity = at_specificity = None
     if positive.any():
-        sensitivity = float(np.mean(called_positive[positive]))
+        sensitivity = float(np.mean(predicted_positive[positive]))
     else:
         notes["sensitivity"] = notes["sensitivity_at_90_specificity"] = f"no case of {POSITIVE_CLASS}"
     if not positive.all():
-        specificity = float(np.mean(~called_positive[~positive]))
+        specificity = float(np.mean(~predicted_positive[~positive]))
     else:
         notes["specificity"] = notes["sensitivity_at_90_specificity"] = f"every case is {POSITIVE_CLASS}"
     if sensitivity is not None and specificity is not None:

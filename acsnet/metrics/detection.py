@@ -1,8 +1,9 @@
-"""Lesions found, missed and invented: whole lesions are counted, not pixels.
+"""Detection metrics, which count lesions instead of pixels.
 
-A lesion is a connected piece of a mask, pixels that touch at a corner belonging together. A lesion of the truth is
-found where a piece of the prediction overlaps it by an IoU of at least 0.5, the customary threshold of detection
-(PASCAL VOC, Everingham et al. 2010; COCO, Lin et al. 2014). No piece counts for two lesions, nor do two pieces for one.
+A lesion is a connected component of a mask; pixels that touch at a corner are connected. A true lesion is detected if a
+component of the prediction has an IoU of at least 0.5 with it, the usual threshold of detection (PASCAL VOC, Everingham
+et al. 2010; COCO, Lin et al. 2014). Each component is matched with at most one lesion, and each lesion with at most one
+component.
 """
 
 from collections.abc import Sequence
@@ -21,12 +22,12 @@ IOU_THRESHOLD = 0.5
 
 
 class LesionCounts(NamedTuple):
-    """The lesions of one image.
+    """Counts of the lesions in one image.
 
     Attributes:
-        true_positives: lesions of the truth that were found.
-        false_positives: pieces of the prediction that found none.
-        false_negatives: lesions of the truth that were missed.
+        true_positives: number of true lesions that are detected.
+        false_positives: number of components of the prediction that match no lesion.
+        false_negatives: number of true lesions that are not detected.
     """
 
     true_positives: int
@@ -35,19 +36,29 @@ class LesionCounts(NamedTuple):
 
 
 def count_lesions(prediction: Mask, truth: Mask, iou_threshold: float = IOU_THRESHOLD) -> LesionCounts:
-    """Count the lesions of two masks (H, W) that were found, invented and missed.
+    """Count the detected, missed and falsely detected lesions of an image.
 
-    Each count is 0 or more. Of the ways to pair pieces and lesions that overlap enough, one with the most pairs is
-    counted. An empty mask has no lesion: whatever the other mask holds is missed or invented, and empty on empty has
-    three zeros.
+    Components and lesions are matched so that the number of pairs is as large as possible. An empty mask has no
+    lesion, so that all counts are 0 if both masks are empty.
 
     Args:
-        prediction: boolean.
-        truth: boolean.
-        iou_threshold: the IoU from which on a lesion is found, above 0 and at most 1.
+        prediction: predicted mask, boolean (H, W).
+        truth: true mask, boolean (H, W).
+        iou_threshold: minimum IoU of a detected lesion, above 0 and at most 1.
 
     Raises:
-        InputError: a mask is not boolean of rank 2, the shapes differ, or the threshold is out of range.
+        InputError: if a mask is not boolean with two dimensions, if the shapes differ, or if the threshold is out of
+            range.
+
+    Example:
+        >>> import numpy as np
+        >>> from acsnet.metrics import count_lesions
+        >>> truth = np.zeros((16, 16), dtype=bool)
+        >>> truth[2:6, 2:6] = True
+        >>> prediction = truth.copy()
+        >>> prediction[10:14, 10:14] = True
+        >>> count_lesions(prediction, truth)
+        LesionCounts(true_positives=1, false_positives=1, false_negatives=0)
     """
     check_masks(prediction, truth)
     if not 0 < iou_threshold <= 1:
@@ -55,10 +66,10 @@ def count_lesions(prediction: Mask, truth: Mask, iou_threshold: float = IOU_THRE
     if not (prediction.any() or truth.any()):
         return LesionCounts(0, 0, 0)
     prediction, truth = crop_to_foreground(prediction, truth)
-    predicted_areas, predicted = _label_pieces(prediction)
-    lesion_areas, lesions = _label_pieces(truth)
+    predicted_areas, predicted = _label_components(prediction)
+    lesion_areas, lesions = _label_components(truth)
     both = prediction & truth
-    # Sparse, since a prediction of noise has tens of thousands of pieces, of which few meet a lesion.
+    # Sparse, since a noisy prediction has tens of thousands of components, few of which overlap a lesion.
     overlaps = coo_matrix(
         (np.ones(np.count_nonzero(both), dtype=np.int64), (predicted[both], lesions[both])),
         shape=(len(predicted_areas), len(lesion_areas)),
@@ -67,41 +78,52 @@ def count_lesions(prediction: Mask, truth: Mask, iou_threshold: float = IOU_THRE
     unions = predicted_areas[overlaps.row] + lesion_areas[overlaps.col] - overlaps.data
     overlaps.data = overlaps.data / unions >= iou_threshold
     overlaps.eliminate_zeros()
-    found = int(np.count_nonzero(maximum_bipartite_matching(overlaps.tocsr(), perm_type="column") >= 0))
-    # The first piece of each is the background.
-    return LesionCounts(found, len(predicted_areas) - 1 - found, len(lesion_areas) - 1 - found)
+    detected = int(np.count_nonzero(maximum_bipartite_matching(overlaps.tocsr(), perm_type="column") >= 0))
+    # The first component of each mask is the background.
+    return LesionCounts(detected, len(predicted_areas) - 1 - detected, len(lesion_areas) - 1 - detected)
 
 
 def detection_metrics(counts: Sequence[LesionCounts]) -> dict[str, Any]:
-    """Give what the lesions of many images, one entry an image, come to together.
+    """Compute the detection metrics of a set of images.
 
-    Counts are added up before they are divided, so that an image weighs as many lesions as it has. The result, fit for
-    JSON, has
+    Counts are summed over the images before they are divided, so that all lesions have the same weight.
 
-    - `lesions`, `true_positives`, `false_positives` and `false_negatives`: sums over the images.
-    - `sensitivity`: the share of the lesions that were found, 0 to 1; None without a lesion.
-    - `precision`: the share of the predicted pieces that found a lesion, 0 to 1; None where nothing is predicted.
-    - `f1`: 2 TP / (2 TP + FP + FN), 0 to 1; None where there is neither a lesion nor a predicted piece.
-    - `false_positives_per_image`: 0 or more; None without an image.
+    Args:
+        counts: result of :func:`count_lesions` for each image.
+
+    Returns:
+        A dictionary that can be written as JSON, with the keys
+
+        - `lesions`, `true_positives`, `false_positives` and `false_negatives`: sums over the images.
+        - `sensitivity`: fraction of the true lesions that are detected, 0 to 1; None without lesions.
+        - `precision`: fraction of the predicted components that match a lesion, 0 to 1; None without components.
+        - `f1`: 2 TP / (2 TP + FP + FN), 0 to 1; None without lesions and components.
+        - `false_positives_per_image`: 0 or more; None without images.
+
+    Example:
+        >>> from acsnet.metrics import LesionCounts, detection_metrics
+        >>> metrics = detection_metrics([LesionCounts(1, 1, 0), LesionCounts(0, 0, 1)])
+        >>> metrics["sensitivity"], metrics["precision"], metrics["false_positives_per_image"]
+        (0.5, 0.5, 0.5)
     """
-    found, invented, missed = (sum(image[index] for image in counts) for index in range(3))
+    tp, fp, fn = (sum(image[index] for image in counts) for index in range(3))
     return {
-        "lesions": found + missed,
-        "true_positives": found,
-        "false_positives": invented,
-        "false_negatives": missed,
-        "sensitivity": _share(found, found + missed),
-        "precision": _share(found, found + invented),
-        "f1": _share(2 * found, 2 * found + invented + missed),
-        "false_positives_per_image": _share(invented, len(counts)),
+        "lesions": tp + fn,
+        "true_positives": tp,
+        "false_positives": fp,
+        "false_negatives": fn,
+        "sensitivity": _ratio(tp, tp + fn),
+        "precision": _ratio(tp, tp + fp),
+        "f1": _ratio(2 * tp, 2 * tp + fp + fn),
+        "false_positives_per_image": _ratio(fp, len(counts)),
     }
 
 
-def _label_pieces(mask: Mask) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
-    """Give the areas of the pieces of a mask, the background first, and of each pixel (H, W) the piece it is in."""
+def _label_components(mask: Mask) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+    """Return the areas of the components of a mask, the background first, and the component of each pixel (H, W)."""
     _, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
     return np.bincount(labels.ravel()), labels
 
 
-def _share(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
+def _ratio(numerator: int, denominator: int) -> float | None:
+    return numerator / denominator if denominator else None

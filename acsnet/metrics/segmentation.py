@@ -1,15 +1,14 @@
 """Segmentation metrics of one image.
 
-Masks are boolean numpy arrays (H, W) at the image's original size, lesion True; distances are in pixels of that
-image, and in millimeters where its spacing is known.
+Masks are boolean numpy arrays (H, W) at the original size of the image; lesion pixels are True. Distances are in pixels
+of that image, and in millimeters if its spacing is known.
 
-Overlaps and areas are ratios of pixel counts and are computed here; the edge of a mask and the distances between two
-edges come from MONAI, whose conventions hold: an edge pixel is a mask pixel with a 4-neighbor outside the mask (or
-outside the image), distances are Euclidean.
+Overlaps and areas are ratios of pixel counts and are computed here. The edge of a mask and the distances between two
+edges come from MONAI with its conventions: an edge pixel is a mask pixel with a 4-neighbor outside the mask (or outside
+the image), and distances are Euclidean.
 
-Empty masks: the overlaps of an empty prediction on an empty truth are 1, of anything else on an empty truth 0; an
-empty prediction on a lesion has 0; the boundary F1 likewise. Surface distances are NaN where either mask is empty,
-errors of the area where the truth is.
+Empty masks: overlaps and boundary F1 are 1 if both masks are empty and 0 if one of them is. Surface distances are NaN
+if one of the masks is empty; errors of the area are NaN if the true mask is empty.
 """
 
 import math
@@ -27,14 +26,14 @@ OVERLAPS = ("dice", "iou", "precision", "recall", "boundary_f1")
 SURFACE_DISTANCES = ("hd95", "assd", "hd95_mm", "assd_mm")
 AREA_ERRORS = ("area_error", "area_difference")
 LESION_COUNTS = tuple(f"lesion_{name}" for name in LesionCounts._fields)
-# What may be NaN, for the masks or for want of a spacing.
+# Metrics that are NaN for some masks, or without a spacing.
 UNDEFINABLE = (*SURFACE_DISTANCES, *AREA_ERRORS)
 PER_IMAGE = (*OVERLAPS, *UNDEFINABLE, *LESION_COUNTS)
 
-# Of the image's diagonal.
+# As a fraction of the diagonal of the image.
 BOUNDARY_TOLERANCE = 0.0075
 
-# Of each edge pixel of the prediction to the truth's edge, and the other way round.
+# From each edge pixel of the prediction to the edge of the truth, and vice versa.
 _Distances = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
 
@@ -45,95 +44,175 @@ class _PixelCounts(NamedTuple):
 
 
 def dice_score(prediction: Mask, truth: Mask) -> float:
-    """Give the Dice coefficient (Dice 1945) of two masks (H, W): 0 to 1, empty on empty 1.
+    """Compute the Dice coefficient (Dice 1945), 0 to 1; 1 if both masks are empty.
 
     It is 2 |P and T| / (|P| + |T|), which is the F1 score of the pixels.
 
+    Args:
+        prediction: predicted mask, boolean (H, W).
+        truth: true mask, boolean (H, W).
+
     Raises:
-        InputError: a mask is not boolean of rank 2 or the shapes differ.
+        InputError: if a mask is not boolean with two dimensions, or if the shapes differ.
+
+    Example:
+        >>> import numpy as np
+        >>> from acsnet.metrics import dice_score
+        >>> prediction, truth = np.zeros((2, 8, 8), dtype=bool)
+        >>> prediction[2:6, 2:6] = truth[2:6, 4:8] = True
+        >>> dice_score(prediction, truth)
+        0.5
     """
     return _dice(_count_pixels(prediction, truth))
 
 
 def iou_score(prediction: Mask, truth: Mask) -> float:
-    """Give the Jaccard index (Jaccard 1912), |P and T| / |P or T|, of two masks (H, W): 0 to 1, empty on empty 1.
+    """Compute the Jaccard index (Jaccard 1912), |P and T| / |P or T|, 0 to 1; 1 if both masks are empty.
+
+    Args:
+        prediction: predicted mask, boolean (H, W).
+        truth: true mask, boolean (H, W).
 
     Raises:
-        InputError: a mask is not boolean of rank 2 or the shapes differ.
+        InputError: if a mask is not boolean with two dimensions, or if the shapes differ.
+
+    Example:
+        >>> import numpy as np
+        >>> from acsnet.metrics import iou_score
+        >>> prediction, truth = np.zeros((2, 8, 8), dtype=bool)
+        >>> prediction[2:6, 2:6] = truth[2:6, 4:8] = True
+        >>> iou_score(prediction, truth)
+        0.3333333333333333
     """
     return _iou(_count_pixels(prediction, truth))
 
 
 def pixel_precision(prediction: Mask, truth: Mask) -> float:
-    """Give the share of the predicted pixels that are lesion, of two masks (H, W): 0 to 1, empty on empty 1.
+    """Compute the fraction of the predicted pixels that are lesion pixels, 0 to 1; 1 if both masks are empty.
 
-    An empty prediction on a lesion, where the ratio is undefined, has 0.
+    It is 0 if only the prediction is empty.
+
+    Args:
+        prediction: predicted mask, boolean (H, W).
+        truth: true mask, boolean (H, W).
 
     Raises:
-        InputError: a mask is not boolean of rank 2 or the shapes differ.
+        InputError: if a mask is not boolean with two dimensions, or if the shapes differ.
+
+    Example:
+        >>> import numpy as np
+        >>> from acsnet.metrics import pixel_precision
+        >>> prediction, truth = np.zeros((2, 8, 8), dtype=bool)
+        >>> prediction[2:6, 2:6] = truth[2:6, 4:8] = True
+        >>> pixel_precision(prediction, truth)
+        0.5
     """
     return _precision(_count_pixels(prediction, truth))
 
 
 def pixel_recall(prediction: Mask, truth: Mask) -> float:
-    """Give the share of the lesion's pixels that are predicted, of two masks (H, W): 0 to 1, empty on empty 1.
+    """Compute the fraction of the lesion pixels that are predicted, 0 to 1; 1 if both masks are empty.
 
-    A prediction on an empty truth, where the ratio is undefined, has 0.
+    It is 0 if only the true mask is empty.
+
+    Args:
+        prediction: predicted mask, boolean (H, W).
+        truth: true mask, boolean (H, W).
 
     Raises:
-        InputError: a mask is not boolean of rank 2 or the shapes differ.
+        InputError: if a mask is not boolean with two dimensions, or if the shapes differ.
+
+    Example:
+        >>> import numpy as np
+        >>> from acsnet.metrics import pixel_recall
+        >>> prediction, truth = np.zeros((2, 8, 8), dtype=bool)
+        >>> prediction[2:6, 2:6] = truth[2:6, 4:8] = True
+        >>> pixel_recall(prediction, truth)
+        0.5
     """
     return _recall(_count_pixels(prediction, truth))
 
 
 def hausdorff_distance_95(prediction: Mask, truth: Mask, spacing: Sequence[float] | None = None) -> float:
-    """Give the 95 % Hausdorff distance of two masks (H, W): 0 or more, NaN where either is empty.
+    """Compute the 95 % Hausdorff distance, 0 or more; NaN if one of the masks is empty.
 
-    The 95th percentile (linear interpolation) of the distances from each edge to the other is taken, and the larger
-    of the two is the result; that is MONAI's definition. Toolkits that pool both directions before the percentile
-    give smaller values.
+    It is the larger of the 95th percentiles (linear interpolation) of the distances from each edge to the other, as
+    defined by MONAI. Toolkits that pool both directions before the percentile report smaller values.
 
     Args:
-        prediction: boolean.
-        truth: boolean.
-        spacing: millimeters a pixel, (vertical, horizontal): the distance is in millimeters then, else in pixels.
+        prediction: predicted mask, boolean (H, W).
+        truth: true mask, boolean (H, W).
+        spacing: millimeters per pixel, (vertical, horizontal). With it the distance is in millimeters, otherwise in
+            pixels.
 
     Raises:
-        InputError: a mask is not boolean of rank 2, the shapes differ, or the spacing is not two numbers above 0.
+        InputError: if a mask is not boolean with two dimensions, if the shapes differ, or if the spacing is not two
+            numbers above 0.
+
+    Example:
+        >>> import numpy as np
+        >>> from acsnet.metrics import hausdorff_distance_95
+        >>> prediction, truth = np.zeros((2, 8, 8), dtype=bool)
+        >>> prediction[2:6, 2:6] = truth[2:6, 4:8] = True
+        >>> hausdorff_distance_95(prediction, truth)
+        2.0
+        >>> hausdorff_distance_95(prediction, truth, spacing=(0.5, 0.5))
+        1.0
     """
     return _hausdorff_95(_distances_of_masks(prediction, truth, spacing))
 
 
 def average_surface_distance(prediction: Mask, truth: Mask, spacing: Sequence[float] | None = None) -> float:
-    """Give the average symmetric surface distance of two masks (H, W): 0 or more, NaN where either is empty.
+    """Compute the average symmetric surface distance, 0 or more; NaN if one of the masks is empty.
 
-    It is the mean over the edge pixels of both masks together, each with its distance to the other mask's edge, as in
+    It is the mean, over the edge pixels of both masks together, of their distances to the edge of the other mask, as in
     MONAI.
 
     Args:
-        prediction: boolean.
-        truth: boolean.
-        spacing: millimeters a pixel, (vertical, horizontal): the distance is in millimeters then, else in pixels.
+        prediction: predicted mask, boolean (H, W).
+        truth: true mask, boolean (H, W).
+        spacing: millimeters per pixel, (vertical, horizontal). With it the distance is in millimeters, otherwise in
+            pixels.
 
     Raises:
-        InputError: a mask is not boolean of rank 2, the shapes differ, or the spacing is not two numbers above 0.
+        InputError: if a mask is not boolean with two dimensions, if the shapes differ, or if the spacing is not two
+            numbers above 0.
+
+    Example:
+        >>> import numpy as np
+        >>> from acsnet.metrics import average_surface_distance
+        >>> prediction, truth = np.zeros((2, 8, 8), dtype=bool)
+        >>> prediction[2:6, 2:6] = truth[2:6, 4:8] = True
+        >>> average_surface_distance(prediction, truth)
+        1.0
+        >>> average_surface_distance(prediction, truth, spacing=(0.5, 0.5))
+        0.5
     """
     return _average_distance(_distances_of_masks(prediction, truth, spacing))
 
 
 def boundary_f1(prediction: Mask, truth: Mask, tolerance: float = BOUNDARY_TOLERANCE) -> float:
-    """Give the boundary F1 score (Csurka et al. 2013) of two masks (H, W): 0 to 1, empty on empty 1.
+    """Compute the boundary F1 score (Csurka et al. 2013), 0 to 1; 1 if both masks are empty and 0 if one of them is.
 
-    It is the harmonic mean of the share of the prediction's edge pixels that are no farther than the tolerance from the
-    truth's edge, and of the reverse. A mask beside an empty one has 0.
+    It is the harmonic mean of two fractions: of the prediction's edge pixels that are at most the tolerance away from
+    the edge of the truth, and vice versa.
 
     Args:
-        prediction: boolean.
-        truth: boolean.
-        tolerance: as a fraction of the image's diagonal, 0 or more; 0.75 % is that of the publication.
+        prediction: predicted mask, boolean (H, W).
+        truth: true mask, boolean (H, W).
+        tolerance: maximum distance as a fraction of the image's diagonal, 0 or more; the publication uses 0.75 %.
 
     Raises:
-        InputError: a mask is not boolean of rank 2, the shapes differ, or the tolerance is not a number of at least 0.
+        InputError: if a mask is not boolean with two dimensions, if the shapes differ, or if the tolerance is not a
+            number of at least 0.
+
+    Example:
+        >>> import numpy as np
+        >>> from acsnet.metrics import boundary_f1
+        >>> prediction, truth = np.zeros((2, 8, 8), dtype=bool)
+        >>> prediction[2:6, 2:6] = truth[2:6, 4:8] = True
+        >>> boundary_f1(prediction, truth, tolerance=0.1)
+        0.6666666666666666
     """
     if not 0 <= tolerance < math.inf:
         raise InputError(f"the tolerance is {tolerance}: expected a fraction of the image's diagonal, 0 or more")
@@ -142,45 +221,79 @@ def boundary_f1(prediction: Mask, truth: Mask, tolerance: float = BOUNDARY_TOLER
 
 
 def area_error(prediction: Mask, truth: Mask) -> float:
-    """Give the area error ratio of the breast-ultrasound benchmark BUSIS (Zhang et al. 2022) of two masks (H, W).
+    """Compute the area error ratio of the breast-ultrasound benchmark BUSIS (Zhang et al. 2022), 0 or more.
 
-    It is the area where the masks differ as a share of the lesion's, (|P or T| - |P and T|) / |T|: 0 or more, above 1
-    where more is wrong than there is lesion, NaN on an empty truth.
+    It is the area where the masks differ, divided by the area of the lesion: (|P or T| - |P and T|) / |T|. It can be
+    above 1, and is NaN if the true mask is empty.
+
+    Args:
+        prediction: predicted mask, boolean (H, W).
+        truth: true mask, boolean (H, W).
 
     Raises:
-        InputError: a mask is not boolean of rank 2 or the shapes differ.
+        InputError: if a mask is not boolean with two dimensions, or if the shapes differ.
+
+    Example:
+        >>> import numpy as np
+        >>> from acsnet.metrics import area_error
+        >>> prediction, truth = np.zeros((2, 8, 8), dtype=bool)
+        >>> prediction[2:6, 2:6] = truth[2:6, 4:8] = True
+        >>> area_error(prediction, truth)
+        1.0
     """
     return _area_error(_count_pixels(prediction, truth))
 
 
 def area_difference(prediction: Mask, truth: Mask) -> float:
-    """Give by how much the predicted area is too large, as a share of the lesion's, of two masks (H, W).
+    """Compute the signed relative difference of the areas, -1 or more; negative if the prediction is too small.
 
-    It is (|P| - |T|) / |T|, the relative volume difference of Heimann et al. (2009) in two dimensions, with its sign:
-    -1 (nothing predicted) or more, below 0 where the prediction is too small, NaN on an empty truth. It says nothing of
-    where the areas lie.
+    It is (|P| - |T|) / |T|, the relative volume difference of Heimann et al. (2009) in two dimensions: -1 if the
+    prediction is empty, NaN if the true mask is empty. It does not depend on the positions of the areas.
+
+    Args:
+        prediction: predicted mask, boolean (H, W).
+        truth: true mask, boolean (H, W).
 
     Raises:
-        InputError: a mask is not boolean of rank 2 or the shapes differ.
+        InputError: if a mask is not boolean with two dimensions, or if the shapes differ.
+
+    Example:
+        >>> import numpy as np
+        >>> from acsnet.metrics import area_difference
+        >>> prediction, truth = np.zeros((2, 8, 8), dtype=bool)
+        >>> prediction[2:6, 2:6] = truth[2:6, 4:8] = True
+        >>> area_difference(prediction, truth)
+        0.0
     """
     return _area_difference(_count_pixels(prediction, truth))
 
 
 def segmentation_metrics(prediction: Mask, truth: Mask, spacing: Sequence[float] | None = None) -> dict[str, float]:
-    """Give every metric of this module for two masks (H, W), in one pass over the edges.
-
-    The keys are `dice`, `iou`, `hd95`, `assd`, `precision`, `recall`, `boundary_f1`, `area_error`, `area_difference`,
-    `hd95_mm`, `assd_mm`, and `lesion_true_positives`, `lesion_false_positives` and `lesion_false_negatives` of
-    :func:`~acsnet.metrics.count_lesions`. Distances are NaN where either mask is empty, those in millimeters also
-    without a spacing; errors of the area are NaN on an empty truth.
+    """Compute all segmentation metrics of one image; the edges are computed once.
 
     Args:
-        prediction: boolean.
-        truth: boolean.
-        spacing: millimeters a pixel, (vertical, horizontal), where known.
+        prediction: predicted mask, boolean (H, W).
+        truth: true mask, boolean (H, W).
+        spacing: millimeters per pixel, (vertical, horizontal), or None if it is unknown.
+
+    Returns:
+        A dictionary with the keys `dice`, `iou`, `hd95`, `assd`, `precision`, `recall`, `boundary_f1`, `area_error`,
+        `area_difference`, `hd95_mm`, `assd_mm`, and `lesion_true_positives`, `lesion_false_positives` and
+        `lesion_false_negatives` of :func:`~acsnet.metrics.count_lesions`. Distances are NaN if one of the masks is
+        empty, those in millimeters also without a spacing; errors of the area are NaN if the true mask is empty.
 
     Raises:
-        InputError: a mask is not boolean of rank 2, the shapes differ, or the spacing is not two numbers above 0.
+        InputError: if a mask is not boolean with two dimensions, if the shapes differ, or if the spacing is not two
+            numbers above 0.
+
+    Example:
+        >>> import numpy as np
+        >>> from acsnet.metrics import segmentation_metrics
+        >>> prediction, truth = np.zeros((2, 8, 8), dtype=bool)
+        >>> prediction[2:6, 2:6] = truth[2:6, 4:8] = True
+        >>> metrics = segmentation_metrics(prediction, truth, spacing=(0.5, 0.5))
+        >>> metrics["dice"], metrics["hd95"], metrics["hd95_mm"]
+        (0.5, 2.0, 1.0)
     """
     counts = _count_pixels(prediction, truth)
     edges = _edges(prediction, truth)
@@ -244,49 +357,51 @@ def _area_difference(counts: _PixelCounts) -> float:
 def _distances_of_masks(prediction: Mask, truth: Mask, spacing: Sequence[float] | None) -> _Distances | None:
     check_masks(prediction, truth)
     if spacing is not None:
-        _check_pixel_size(spacing)
+        _check_spacing(spacing)
     return _directed_distances(_edges(prediction, truth), spacing)
 
 
 def _edges(prediction: Mask, truth: Mask) -> tuple[Mask, Mask] | None:
-    """Give the edges of both masks within the box around both; None where either mask is empty."""
+    """Return the edges of both masks within their common bounding box; None if one of the masks is empty."""
     if not prediction.any() or not truth.any():
         return None
-    # Importing MONAI takes seconds: only who asks for a surface distance pays for it.
+    # The import of MONAI takes seconds.
     from monai.metrics import get_mask_edges
 
-    # The crop changes nothing (outside it both masks are empty, and a mask pixel at its border is an edge pixel either
-    # way), but makes small lesions in large images many times faster. MONAI's own crop is slower.
+    # The crop does not change the result: outside it both masks are empty, and a mask pixel at its border is an edge
+    # pixel in any case. It is many times faster for small lesions in large images; MONAI's own crop is slower.
     prediction_edge, truth_edge = get_mask_edges(*crop_to_foreground(prediction, truth), crop=False)
     return prediction_edge, truth_edge
 
 
 def _directed_distances(edges: tuple[Mask, Mask] | None, spacing: Sequence[float] | None = None) -> _Distances | None:
-    """Give each edge pixel's distance to the other mask's edge, both ways; None where either mask is empty."""
+    """Return the distance of each edge pixel to the edge of the other mask; None if one of the masks is empty."""
     if edges is None:
         return None
     from monai.metrics import get_surface_distance
 
-    there, back = edges, edges[::-1]
-    return get_surface_distance(*there, spacing=spacing), get_surface_distance(*back, spacing=spacing)
+    prediction, truth = edges
+    forward = get_surface_distance(prediction, truth, spacing=spacing)
+    return forward, get_surface_distance(truth, prediction, spacing=spacing)
 
 
-def _check_pixel_size(spacing: Sequence[float]) -> None:
+def _check_spacing(spacing: Sequence[float]) -> None:
     if len(spacing) != 2 or not all(0 < value < math.inf for value in spacing):
         raise InputError(
-            f"the spacing is {tuple(spacing)}: expected two numbers above 0, millimeters a pixel (vertical, horizontal)"
+            f"the spacing is {tuple(spacing)}: expected two numbers above 0, "
+            "millimeters per pixel (vertical, horizontal)"
         )
 
 
 def _in_millimeters(
     edges: tuple[Mask, Mask] | None, distances: _Distances | None, spacing: Sequence[float] | None
 ) -> _Distances | None:
-    """Give distances again, None where the spacing is not known."""
+    """Return the distances in millimeters; None if the spacing is unknown."""
     if spacing is None:
         return None
-    _check_pixel_size(spacing)
+    _check_spacing(spacing)
     if distances is not None and spacing[0] == spacing[1]:
-        # The search for the nearest pixel need not be done again.
+        # The nearest pixels are the same.
         return spacing[0] * distances[0], spacing[0] * distances[1]
     return _directed_distances(edges, spacing)
 

@@ -1,34 +1,52 @@
-"""Segmentation metrics of a test set: means over its images, with what is undefined counted apart."""
+"""Segmentation metrics of a set of images: means, and the number of undefined values."""
 
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from acsnet.errors import InputError
+from acsnet.labels import NORMAL
 from acsnet.metrics.detection import LesionCounts, detection_metrics
 from acsnet.metrics.segmentation import LESION_COUNTS, OVERLAPS, PER_IMAGE, UNDEFINABLE
 
 
 def summarize_segmentation(
-    per_image: Sequence[Mapping[str, float]], labels: Sequence[str], *, normal_class: str = "normal"
+    per_image: Sequence[Mapping[str, float]], labels: Sequence[str], *, normal_class: str = NORMAL
 ) -> dict[str, Any]:
-    """Average the metrics of many images: over all, lesion cases, normal cases, and each class.
+    """Average segmentation metrics over all images, lesion cases, normal cases, and each class.
 
-    `per_image` holds what :func:`segmentation_metrics` gives, an entry an image; further keys are ignored. `labels`
-    holds the true class name of each image. The result, fit for JSON, is `{"all": group, "lesion": group, "normal":
-    group, "per_class": {name: group}}`, with the classes that occur in order of their names. A group has `n`
-    (images), the mean of each metric, `detection` (:func:`~acsnet.metrics.detection_metrics` of its lesions), and
-    `hd95_undefined`, `assd_undefined`, `hd95_mm_undefined`, `assd_mm_undefined`, `area_error_undefined` and
-    `area_difference_undefined`: the number of images left out of that mean because a mask was empty or the spacing
-    is not known. A mean over no image is None.
+    Args:
+        per_image: result of :func:`segmentation_metrics` for each image; other keys are ignored.
+        labels: true class name of each image.
+        normal_class: name of the class of images without a lesion.
+
+    Returns:
+        A dictionary that can be written as JSON: `{"all": group, "lesion": group, "normal": group, "per_class":
+        {name: group}}`, with the classes of `labels` in alphabetical order. Each group has the keys
+
+        - `n`: number of images.
+        - the name of each metric: its mean, or None without images.
+        - `hd95_undefined`, `assd_undefined`, `hd95_mm_undefined`, `assd_mm_undefined`, `area_error_undefined` and
+          `area_difference_undefined`: number of images that are not in the mean because a mask is empty or the spacing
+          is unknown.
+        - `detection`: :func:`~acsnet.metrics.detection_metrics` of the lesions.
 
     Raises:
-        InputError: the lengths differ, or an image lacks a metric or has one that is not a finite number (NaN is
-            allowed for surface distances and errors of the area).
+        InputError: if the lengths differ, or if a metric of an image is missing or not a finite number. Surface
+            distances and errors of the area may be NaN.
+
+    Example:
+        >>> import numpy as np
+        >>> from acsnet.metrics import segmentation_metrics, summarize_segmentation
+        >>> lesion, empty = np.eye(8, dtype=bool), np.zeros((8, 8), dtype=bool)
+        >>> per_image = [segmentation_metrics(lesion, lesion), segmentation_metrics(lesion, empty)]
+        >>> summary = summarize_segmentation(per_image, ["benign", "normal"])
+        >>> summary["all"]["dice"], summary["lesion"]["dice"], summary["normal"]["hd95_undefined"]
+        (0.5, 1.0, 1)
     """
     if len(per_image) != len(labels):
         raise InputError(
-            f"received metrics of {len(per_image)} images and {len(labels)} labels: expected one label an image"
+            f"received metrics of {len(per_image)} images and {len(labels)} labels: expected one label per image"
         )
     for index, image in enumerate(per_image):
         _check_image(index, image)
@@ -50,7 +68,7 @@ def _check_image(index: int, image: Mapping[str, float]) -> None:
     for key in PER_IMAGE:
         if key not in image:
             raise InputError(
-                f"image {index} has no {key!r}: expected what segmentation_metrics gives, received {sorted(image)}"
+                f"image {index} has no {key!r}: expected the keys of segmentation_metrics, received {sorted(image)}"
             )
         undefined = key in UNDEFINABLE and math.isnan(image[key])
         if not (math.isfinite(image[key]) or undefined):

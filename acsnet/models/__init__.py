@@ -1,9 +1,11 @@
-"""The networks; importing this package registers every one of them."""
+"""The networks; importing this package registers all of them."""
 
+from acsnet.labels import TASKS
 from acsnet.models._base import MultiTaskModel, MultiTaskOutput
-from acsnet.models._hub import HubModel, from_pretrained
+from acsnet.models._contract import Contract
+from acsnet.models._hub import from_pretrained, push_to_hub, save_pretrained
 from acsnet.models._loading import load_model
-from acsnet.models._registry import TASKS, ModelEntry, create_model, list_models, model_entry, register_model
+from acsnet.models._registry import ModelEntry, create_model, list_models, model_entry, register_model
 from acsnet.models.acsnet import ACSNet
 from acsnet.models.encoder_decoder import EncoderDecoder
 from acsnet.models.ensemble import Ensemble
@@ -14,10 +16,10 @@ from acsnet.models.unetpp import RefinedUNetPlusPlus, UNetPlusPlus
 __all__ = [
     "TASKS",
     "ACSNet",
+    "Contract",
     "EncoderDecoder",
     "Ensemble",
     "GatedUNet",
-    "HubModel",
     "ModelEntry",
     "MultiTaskModel",
     "MultiTaskOutput",
@@ -30,5 +32,7 @@ __all__ = [
     "list_models",
     "load_model",
     "model_entry",
+    "push_to_hub",
     "register_model",
+    "save_pretrained",
 ]

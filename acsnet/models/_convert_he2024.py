@@ -1,15 +1,14 @@
-"""Weights of the ACSNet publication's own code (He et al. 2024) for the network of this package.
+"""Conversion of weights of the publication's own ACSNet code (He et al. 2024) to the network of this package.
 
-The inner names of the publication's modules are not known here, only those of its parts: ``base`` (the encoder: stem,
-layer1 to layer4 of a ResNet-18), ``g1`` to ``g5`` (gates, finest first), ``sa1`` and ``sa2`` (deformable spatial
-attention), ``conv2`` to ``conv5``, ``up1`` to ``up4``, ``out`` and ``classfer``. So tensors are placed by part, and
-within a part by shape and order, on the assumption that layers are declared in the order in which they are used. It has
-not been tried on a published file, since there is none at hand. Look at an imported network's masks before you believe
-it: of layers of one shape, such as the two attention maps, or the channel attentions on layer4 and on the decoder,
-nothing but the order tells which is which.
+Only the names of the publication's parts are known: ``base`` (the encoder: stem, layer1 to layer4 of a ResNet-18),
+``g1`` to ``g5`` (gates, finest first), ``sa1`` and ``sa2`` (deformable spatial attention), ``conv2`` to ``conv5``,
+``up1`` to ``up4``, ``out`` and ``classfer``. Tensors are therefore assigned by part, and within a part by shape and
+order, assuming that layers are declared in the order of their use. The conversion has not been tested on a published
+file, since none was available. Check the masks of an imported network before you use it: layers with the same shape,
+such as the two attention maps, or the channel attentions on layer4 and on the decoder, differ only in their order.
 
-A safetensors file does not keep the order of declaration: the conversion that :func:`import_acsnet_file` tells of puts
-it into the metadata, under ``order``.
+A safetensors file does not preserve the order of declaration. The conversion that :func:`import_acsnet_file` describes
+stores it in the metadata as ``order``.
 """
 
 from collections import Counter
@@ -19,29 +18,29 @@ from pathlib import Path
 
 import torch
 
-from acsnet.checkpoints.metadata import CheckpointMetadata, read_header, read_weights, save_checkpoint
+from acsnet.checkpoints import CheckpointMetadata, read_header, read_weights, save_checkpoint
 from acsnet.errors import CheckpointError
 from acsnet.models.acsnet import ACSNet
 
-# Parts whose number says which is which: theirs -> ours.
+# Parts that are identified by their names: theirs -> ours.
 _BY_NAME = {
     "base": "encoder.network",
     **{f"g{level + 1}": f"gates.{level}" for level in range(5)},
     "out": "seg_head",
     "classfer": "cls_head",
 }
-# Parts that only the shapes tell apart, whichever way they are numbered.
+# Parts that are identified by their shapes, in any numbering.
 _BY_SHAPE = (
     (("sa1", "sa2"), ("decode3.1", "decode2.1")),
     (("conv2", "conv3", "conv4", "conv5"), ("decode3.0", "decode2.0", "decode1", "decode0")),
     (("up1", "up2", "up3", "up4"), ("join3", "join2", "join1", "join0")),
 )
-# What counts batches takes no part in predicting, and old files lack it.
+# Counters of batches do not affect predictions, and old files do not have them.
 _COUNTER = "num_batches_tracked"
 _PICKLED = (".pt", ".pth", ".bin", ".pkl", ".ckpt", ".tar")
 _ORDER = "order"
 _CONVERT = (
-    "in a process of its own that reads tensors only, convert the original by these three lines of Python: "
+    "convert the original in a separate process, which reads tensors only, with these three lines of Python: "
     "import torch; from safetensors.torch import save_file / "
     "weights = torch.load({name!r}, map_location='cpu', weights_only=True) / "
     "save_file({{key: value.clone() for key, value in weights.items()}}, {converted!r}, {{'order': ' '.join(weights)}})"
@@ -53,14 +52,14 @@ Signature = tuple[tuple[str, tuple[int, ...]], ...]
 
 @dataclass(frozen=True, eq=False)
 class _Layer:
-    """The tensors of one module, by the last part of their names."""
+    """The tensors of one module by the last component of their names."""
 
     name: str
     tensors: dict[str, torch.Tensor]
 
     @property
     def signature(self) -> Signature:
-        """Names and shapes; a 1x1 convolution has that of a linear layer."""
+        """Names and shapes; those of a 1x1 convolution and of a linear layer are equal."""
         shapes = ((leaf, _shape(tensor)) for leaf, tensor in self.tensors.items() if leaf != _COUNTER)
         return tuple(sorted(shapes))
 
@@ -71,23 +70,24 @@ def import_acsnet_weights(
     ignore: Sequence[str] = (),
     renamed: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """Load a state dict of the publication's code into a network, all or nothing; how far to trust it says the module.
+    """Load a complete state dict of the publication's code into a network; see the module for the limitations.
 
     Args:
-        state_dict: tensors by their names there; a ``module.`` before every name is left out.
-        model: an ACSNet of the published widths and encoder, with as many classes.
-        ignore: prefixes of names that are not wanted, as ``base_model.``.
-        renamed: their layer -> ours, as ``{"classfer.fc1": "cls_head.classify.0"}``: for layers that shape and order do
-            not tell apart.
+        state_dict: tensors by their names in the publication's code; if all names start with ``module.``, this prefix
+            is removed.
+        model: an ACSNet with the published widths and encoder, and the same number of classes.
+        ignore: prefixes of names to ignore, for example ``base_model.``.
+        renamed: their layer -> ours, for example ``{"classfer.fc1": "cls_head.classify.0"}``, for layers that shape and
+            order do not identify.
 
     Returns:
-        For each tensor that was loaded, our name -> theirs.
+        For each loaded tensor, our name -> theirs.
 
     Raises:
-        CheckpointError: naming the tensors that have no place, the places that no tensor fits, and the layers of which
-            it is ambiguous which is which. The network is left as it was.
+        CheckpointError: with the tensors that match no layer, the layers that no tensor matches, and the layers whose
+            assignment is ambiguous. The network does not change.
     """
-    theirs = _layers(_wanted(state_dict, ignore))
+    theirs = _layers(_without_ignored(state_dict, ignore))
     ours = _layers(model.state_dict())
     pairs, problems = _renamed_pairs(theirs, ours, renamed or {})
     for layer, place in pairs:
@@ -101,9 +101,9 @@ def import_acsnet_weights(
         for name in [name for name in ours if _is_within(name, module)]:
             del ours[name]
     problems += [f"{name} belongs to no part of the network" for name in theirs]
-    problems += [f"nothing is there for {name}" for name in ours]
+    problems += [f"no tensor matches {name}" for name in ours]
     if problems:
-        raise CheckpointError(f"the weights do not fit ACSNet: {'; '.join(problems)}")
+        raise CheckpointError(f"the weights do not match ACSNet: {'; '.join(problems)}")
     return _load(model, pairs)
 
 
@@ -114,27 +114,26 @@ def import_acsnet_file(
     ignore: Sequence[str] = (),
     renamed: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """Make a checkpoint of this package of a safetensors file of the publication's code.
+    """Convert a safetensors file of the publication's code to a checkpoint of this package.
 
     Args:
-        path: the safetensors file.
-        out: the checkpoint to be written.
-        class_names: in the order of its logits.
-        ignore, renamed: see :func:`import_acsnet_weights`.
+        path: path of the safetensors file.
+        out: path of the checkpoint to write.
+        class_names: names of the classes in the order of the class logits.
+        ignore: see :func:`import_acsnet_weights`.
+        renamed: see :func:`import_acsnet_weights`.
 
     Returns:
         For each tensor, our name -> theirs.
 
     Raises:
-        CheckpointError: for a file that would have to be unpickled or has lost the order of its tensors (with how to
-            convert it), that cannot be read, or that does not fit.
-        DiskFullError: where there is no space left.
+        CheckpointError: if the file is pickled or does not state the order of its tensors (with instructions for the
+            conversion), if it cannot be read, or if it does not match the network.
+        DiskFullError: if there is no space left on the disk.
     """
     if path.suffix.lower() in _PICKLED or _is_pickled(path):
         how = _CONVERT.format(name=path.name, converted=path.with_suffix(".safetensors").name)
-        raise CheckpointError(
-            f"{path} is a pickled file, which may run code of its makers and is never opened here: {how}"
-        )
+        raise CheckpointError(f"{path} is a pickled file, which can run arbitrary code and is never opened: {how}")
     model = ACSNet(num_classes=len(class_names))
     names = import_acsnet_weights(_in_order(path), model, ignore, renamed)
     metadata = CheckpointMetadata(
@@ -163,11 +162,11 @@ def _in_order(path: Path) -> Tensors:
     weights, order = read_weights(path), read_header(path).get(_ORDER, "").split()
     if sorted(order) != sorted(weights):
         how = _CONVERT.format(name=f"{path.stem}.pth", converted=path.name)
-        raise CheckpointError(f"{path} does not say in which order its tensors were declared: {how}")
+        raise CheckpointError(f"{path} does not state the order in which its tensors were declared: {how}")
     return {name: weights[name] for name in order}
 
 
-def _wanted(state_dict: Tensors, ignore: Sequence[str]) -> Tensors:
+def _without_ignored(state_dict: Tensors, ignore: Sequence[str]) -> Tensors:
     names = list(state_dict)
     prefix = "module." if all(name.startswith("module.") for name in names) else ""
     stripped = {name.removeprefix(prefix): value for name, value in state_dict.items()}
@@ -202,29 +201,29 @@ def _renamed_pairs(
     for name, place in renamed.items():
         if name not in theirs or place not in ours:
             problems.append(
-                f"{name} cannot be placed at {place}: there is no layer {place if name in theirs else name}"
+                f"{name} cannot be assigned to {place}: there is no layer {place if name in theirs else name}"
             )
         elif theirs[name].signature != ours[place].signature:
-            problems.append(f"{_describe(theirs[name])} cannot be placed at {_describe(ours[place])}")
+            problems.append(f"{_describe(theirs[name])} cannot be assigned to {_describe(ours[place])}")
         else:
             pairs.append((theirs[name], ours[place]))
     return pairs, problems
 
 
 def _parts(theirs: Mapping[str, _Layer], ours: Mapping[str, _Layer]) -> Iterator[tuple[str, str]]:
-    """Each part of theirs that is there, and the module of ours that is the same."""
+    """Yield each of their parts with the corresponding module of ours."""
     for part, module in _BY_NAME.items():
         if _within(theirs, part) and _within(ours, module):
             yield part, module
     for parts, modules in _BY_SHAPE:
-        left = [module for module in modules if _within(ours, module)]
+        remaining = [module for module in modules if _within(ours, module)]
         for part in parts:
-            wanted = _count(_within(theirs, part))
-            fitting = [module for module in left if _count(_within(ours, module)) == wanted]
-            # What fits nothing is named later, tensor by tensor.
-            if fitting and wanted:
-                left.remove(fitting[0])
-                yield part, fitting[0]
+            signatures = _count(_within(theirs, part))
+            matching = [module for module in remaining if _count(_within(ours, module)) == signatures]
+            # Parts without a match are reported later, tensor by tensor.
+            if matching and signatures:
+                remaining.remove(matching[0])
+                yield part, matching[0]
 
 
 def _count(layers: Sequence[_Layer]) -> Counter[Signature]:
@@ -234,7 +233,7 @@ def _count(layers: Sequence[_Layer]) -> Counter[Signature]:
 def _match(
     part: str, theirs: Sequence[_Layer], module: str, ours: Sequence[_Layer]
 ) -> tuple[list[tuple[_Layer, _Layer]], list[str]]:
-    """Pair the layers of a part with those of a module: the first of a signature with the first of it, and so on."""
+    """Pair the layers of a part and of a module that have the same signature, in their order."""
     there, here = _count(theirs), _count(ours)
     if there != here:
         extra = [_describe(layer) for layer in theirs if there[layer.signature] > here[layer.signature]]
@@ -245,18 +244,18 @@ def _match(
         mine = [(layer, _landmarks(ours, layer)) for layer in ours if layer.signature == signature]
         other = [(layer, _landmarks(theirs, layer)) for layer in theirs if layer.signature == signature]
         pairs += [(layer, place) for (layer, _), (place, _) in zip(other, mine, strict=True)]
-        if len(mine) > 1 and [marks for _, marks in mine] != [marks for _, marks in other]:
+        if len(mine) > 1 and [landmarks for _, landmarks in mine] != [landmarks for _, landmarks in other]:
             names = ", ".join(layer.name for layer, _ in other)
             places = ", ".join(place.name for place, _ in mine)
             problems.append(
-                f"it is ambiguous which of {names} is which of {places}, whose shapes are the same and whose order is "
-                "another: say it by renamed"
+                f"the assignment of {names} to {places} is ambiguous, since their shapes are equal and their order "
+                "differs: set it by renamed"
             )
     return pairs, problems
 
 
 def _landmarks(layers: Sequence[_Layer], layer: _Layer) -> frozenset[Signature]:
-    """The signatures of those layers before one that no other layer of the part shares."""
+    """Return the signatures of the preceding layers that are unique within the part."""
     counts = _count(layers)
     before = layers[: layers.index(layer)]
     return frozenset(other.signature for other in before if counts[other.signature] == 1)
@@ -274,6 +273,6 @@ def _load(model: ACSNet, pairs: Sequence[tuple[_Layer, _Layer]]) -> dict[str, st
             key = f"{place.name}.{leaf}"
             weights[key] = layer.tensors[leaf].reshape(place.tensors[leaf].shape)
             names[key] = f"{layer.name}.{leaf}"
-    # Counters may be left as they are; all else was compared.
+    # Counters can be missing; all other tensors were compared.
     model.load_state_dict(weights, strict=False)
     return names

@@ -1,28 +1,30 @@
-"""Networks in the format of the Hugging Face Hub: ``save_pretrained``, ``from_pretrained``, ``push_to_hub``.
+"""Exchange of networks with local folders and the Hugging Face Hub.
 
-A folder or repository holds ``model.safetensors``, which is a checkpoint of this package with its card, ``config.json``
-with the card again for people and the Hub, and ``README.md``. Nothing is ever pickled or unpickled.
+A folder or repository has three files: ``model.safetensors``, a checkpoint of this package with its metadata;
+``config.json``, the same metadata for people and the Hub; and the model card, ``README.md``. Nothing is pickled or
+unpickled.
 """
 
+import tempfile
 from pathlib import Path
-from typing import Any
 
-from huggingface_hub import ModelCard, ModelHubMixin, hf_hub_download
-from huggingface_hub.constants import SAFETENSORS_SINGLE_FILE
 from torch import nn
 
 from acsnet._utils.files import write_text
-from acsnet.checkpoints.metadata import CheckpointMetadata, save_checkpoint
-from acsnet.errors import AcsnetError, CheckpointError, DownloadError, InputError
+from acsnet.checkpoints import CheckpointMetadata, save_checkpoint
+from acsnet.errors import DownloadError, InputError
+from acsnet.models._loading import load_model
 
-_README = """---
+_WEIGHTS_NAME = "model.safetensors"
+_CONFIG_NAME = "config.json"
+_MODEL_CARD_NAME = "README.md"
+_MODEL_CARD = """---
 library_name: acsnet
 tags:
 - acsnet
 - breast-ultrasound
 - image-segmentation
 - image-classification
-- model_hub_mixin
 ---
 
 # {title} for breast-ultrasound images
@@ -46,103 +48,167 @@ prediction = predictor("image.png")
 """
 
 
-class HubModel(ModelHubMixin):
-    """Adds ``save_pretrained``, ``from_pretrained`` and ``push_to_hub`` to a network that has a card.
+def save_pretrained(model: nn.Module, folder: str | Path) -> Path:
+    """Save a network to a folder in the format of the Hugging Face Hub.
 
-    The metadata is the attribute ``metadata``, a :class:`~acsnet.checkpoints.CheckpointMetadata`, set by
-    ``acsnet.load_model``; ``from_pretrained`` gives it back, so that ``acsnet.Predictor`` needs nothing else. Arguments
-    are those of ``huggingface_hub.ModelHubMixin``.
-    """
-
-    def _save_pretrained(self, save_directory: Path) -> None:
-        metadata = _metadata_of(self)
-        assert isinstance(self, nn.Module)  # mixed into networks only
-        save_checkpoint(save_directory / SAFETENSORS_SINGLE_FILE, self.state_dict(), metadata)
-        write_text(save_directory / "config.json", metadata.model_dump_json(indent=2) + "\n")
-
-    @classmethod
-    def _from_pretrained(
-        cls,
-        *,
-        model_id: str,
-        revision: str | None,
-        cache_dir: str | Path | None,
-        force_download: bool,
-        local_files_only: bool,
-        token: str | bool | None,
-        **model_kwargs: Any,
-    ) -> Any:
-        # Imported here: it builds networks, which are made of this class.
-        from acsnet.models._loading import load_model
-
-        # What config.json holds is handed on to networks that take any argument; the card in the weights says the same.
-        given = [key for key in model_kwargs if key not in CheckpointMetadata.model_fields]
-        if given:
-            raise InputError(f"from_pretrained takes no {', '.join(given)}: the network is built as its card says")
-        if Path(model_id).is_dir():
-            path = Path(model_id) / SAFETENSORS_SINGLE_FILE
-        else:
-            options: dict[str, Any] = {"revision": revision, "cache_dir": cache_dir, "token": token}
-            options |= {"force_download": force_download, "local_files_only": local_files_only}
-            path = Path(hf_hub_download(model_id, SAFETENSORS_SINGLE_FILE, **options))
-        model = load_model(path)
-        if cls is not HubModel and not isinstance(model, cls):
-            raise CheckpointError(
-                f"{model_id} holds a network {type(model).__name__}, no {cls.__name__}: use acsnet.from_pretrained"
-            )
-        return model
-
-    def generate_model_card(self, *_: Any, **__: Any) -> ModelCard:
-        """The README of a folder or repository, from the card; the mixin's arguments have no place in it."""
-        metadata = _metadata_of(self)
-        data = (
-            f"{', '.join(metadata.dataset['names'])} ({metadata.dataset['n']} images)"
-            if "names" in metadata.dataset
-            else "-"
-        )
-        text = _README.format(
-            title=metadata.model if metadata.members == 1 else f"ensemble of {metadata.members} {metadata.model}",
-            classes=", ".join(metadata.class_names),
-            height=metadata.input_size[0],
-            width=metadata.input_size[1],
-            mean=", ".join(map(str, metadata.mean)),
-            std=", ".join(map(str, metadata.std)),
-            data=data,
-            version=metadata.code_version,
-        )
-        return ModelCard(text)
-
-
-def from_pretrained(folder_or_repository: str | Path, **options: Any) -> nn.Module:
-    """Load any network of this package from a folder, or from a repository of the Hugging Face Hub.
+    Weights and metadata are overwritten; an existing ``README.md`` is left unchanged.
 
     Args:
-        folder_or_repository: what ``save_pretrained`` wrote, or ``owner/name`` on the Hub.
-        options: ``revision``, ``token``, ``cache_dir``, ``force_download``, ``local_files_only``.
+        model: a network whose attribute ``metadata`` is a :class:`~acsnet.checkpoints.CheckpointMetadata`, as returned
+            by ``acsnet.load_model``.
+        folder: the folder, created if necessary.
 
     Returns:
-        The network in evaluation mode, with its card.
+        The folder.
 
     Raises:
-        CheckpointError: for weights without a card, or that are damaged or of another network.
-        DownloadError: where there is neither such a folder nor such a repository that can be read.
+        InputError: if the network has no metadata.
+        DiskFullError: if the disk is full.
+
+    Example:
+        >>> import tempfile
+        >>> import acsnet
+        >>> from acsnet.checkpoints import CheckpointMetadata
+        >>> model = acsnet.create_model("unet", width=4, depth=2)
+        >>> model.metadata = CheckpointMetadata(
+        ...     model="unet", arguments={"width": 4, "depth": 2}, class_names=("benign", "malignant", "normal"),
+        ...     input_size=(32, 32), mean=(0.33,), std=(0.2,),
+        ... )
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     names = sorted(path.name for path in acsnet.save_pretrained(model, folder).iterdir())
+        ...     again = acsnet.from_pretrained(folder)
+        >>> names
+        ['README.md', 'config.json', 'model.safetensors']
+        >>> again.metadata == model.metadata
+        True
     """
+    metadata = _metadata_of(model)
+    folder = Path(folder)
+    save_checkpoint(folder / _WEIGHTS_NAME, model.state_dict(), metadata)
+    write_text(folder / _CONFIG_NAME, metadata.model_dump_json(indent=2) + "\n")
+    if not (folder / _MODEL_CARD_NAME).exists():
+        write_text(folder / _MODEL_CARD_NAME, _write_model_card(metadata))
+    return folder
+
+
+def push_to_hub(
+    model: nn.Module,
+    repository: str,
+    *,
+    private: bool | None = None,
+    token: str | bool | None = None,
+    revision: str | None = None,
+    create_pr: bool = False,
+    commit_message: str = "Upload the network with acsnet",
+) -> str:
+    """Upload a network to a repository of the Hugging Face Hub, which is created if necessary.
+
+    Args:
+        model: a network with metadata; see :func:`save_pretrained`.
+        repository: ``owner/name``, or ``name`` for a repository of your own.
+        private: whether a new repository is private; by default as the owner's settings say.
+        token: an access token, by default the stored one.
+        revision: branch to upload to, by default the main one.
+        create_pr: open a pull request instead of committing to the branch.
+        commit_message: message of the commit.
+
+    Returns:
+        URL of the commit.
+
+    Raises:
+        InputError: if the network has no metadata.
+        OSError: if the Hub refuses the upload or cannot be reached (``huggingface_hub.errors.HfHubHTTPError``).
+    """
+    _metadata_of(model)  # before a repository is created
+    from huggingface_hub import HfApi
+
+    api = HfApi(token=token)
+    repository = api.create_repo(repo_id=repository, private=private, exist_ok=True).repo_id
+    with tempfile.TemporaryDirectory() as folder:
+        save_pretrained(model, folder)
+        return api.upload_folder(
+            repo_id=repository,
+            folder_path=folder,
+            commit_message=commit_message,
+            revision=revision,
+            create_pr=create_pr,
+        )
+
+
+def from_pretrained(
+    folder_or_repository: str | Path,
+    *,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    cache_dir: str | Path | None = None,
+    force_download: bool = False,
+    local_files_only: bool = False,
+) -> nn.Module:
+    """Load a network from a folder, or from a repository of the Hugging Face Hub.
+
+    Args:
+        folder_or_repository: a folder written by :func:`save_pretrained`, or ``owner/name`` on the Hub.
+        revision: branch, tag or commit of the repository, by default the main branch.
+        token: an access token, by default the stored one.
+        cache_dir: folder for downloads, by default the Hub's cache.
+        force_download: download again even if the file is in the cache.
+        local_files_only: use the cache only.
+
+    Returns:
+        The network in evaluation mode. Its attribute ``metadata`` is the checkpoint's metadata, so that
+        ``acsnet.Predictor(model)`` needs no other argument.
+
+    Raises:
+        CheckpointError: if the weights are damaged, have no metadata or do not match the network that it describes.
+        DownloadError: if there is neither such a folder nor a readable repository.
+
+    Example:
+        >>> import acsnet
+        >>> model = acsnet.from_pretrained("somebody/unet")  # doctest: +SKIP
+    """
+    folder = Path(folder_or_repository)
+    if folder.is_dir():
+        return load_model(folder / _WEIGHTS_NAME)
+    from huggingface_hub import hf_hub_download
+
     try:
-        return HubModel.from_pretrained(folder_or_repository, **options)  # type: ignore[return-value]
-    except AcsnetError:
-        raise
+        path = hf_hub_download(
+            str(folder_or_repository),
+            _WEIGHTS_NAME,
+            revision=revision,
+            token=token,
+            cache_dir=cache_dir,
+            force_download=force_download,
+            local_files_only=local_files_only,
+        )
     except (OSError, ValueError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise DownloadError(
-            f"{folder_or_repository} is no folder, and could not be had from the Hugging Face Hub ({reason})"
+            f"{folder_or_repository} is not a local folder and could not be downloaded from the Hugging Face Hub "
+            f"({reason})"
         ) from error
+    return load_model(path)
 
 
-def _metadata_of(model: Any) -> CheckpointMetadata:
-    metadata = getattr(model, "card", None)
+def _write_model_card(metadata: CheckpointMetadata) -> str:
+    dataset = metadata.dataset
+    return _MODEL_CARD.format(
+        title=metadata.model if metadata.members == 1 else f"ensemble of {metadata.members} {metadata.model}",
+        classes=", ".join(metadata.class_names),
+        height=metadata.input_size[0],
+        width=metadata.input_size[1],
+        mean=", ".join(map(str, metadata.mean)),
+        std=", ".join(map(str, metadata.std)),
+        data=f"{', '.join(dataset['names'])} ({dataset['n']} images)" if "names" in dataset else "-",
+        version=metadata.code_version,
+    )
+
+
+def _metadata_of(model: nn.Module) -> CheckpointMetadata:
+    metadata = getattr(model, "metadata", None)
     if not isinstance(metadata, CheckpointMetadata):
         raise InputError(
-            f"this {type(model).__name__} has no card, which says its classes and normalization: load it by "
-            "acsnet.load_model, or set its attribute card to an acsnet.checkpoints.CheckpointMetadata"
+            f"this {type(model).__name__} has no metadata, which names its classes and normalization: load it by "
+            "acsnet.load_model, or set its attribute metadata to an acsnet.checkpoints.CheckpointMetadata"
         )
     return metadata

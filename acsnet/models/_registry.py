@@ -1,6 +1,6 @@
-"""Names -> builders: every network of the zoo, and the one way in which a name is looked up.
+"""The registry: from the name of a network to its builder.
 
-A network registers itself with :func:`register_model`; :func:`create_model` builds it, :func:`list_models` lists it.
+A network registers itself with :func:`register_model`; :func:`create_model` builds it and :func:`list_models` lists it.
 """
 
 import copy
@@ -14,23 +14,27 @@ from typing import Any
 from torch import nn
 
 from acsnet._utils.naming import look_up
-from acsnet.checkpoints import load_weights, resolve_checkpoint
+from acsnet.checkpoints import Checkpoint, load_weights, open_checkpoint
 from acsnet.errors import InputError
-
-TASKS = ("segmentation", "classification")
+from acsnet.labels import TASKS
+from acsnet.models._contract import Contract
 
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """What the registry knows of a network.
+    """The registry's entry of a network.
 
-    Args:
-        name: the name given to :func:`create_model`.
-        builder: called with ``num_classes, in_channels, encoder_weights, tasks`` and the network's own arguments.
+    Attributes:
+        name: name of the network for :func:`create_model`.
+        builder: class or function that builds the network. It is called with ``num_classes``, ``in_channels``,
+            ``tasks``, ``encoder_weights`` if the network is ``pretrained``, and the network's own arguments.
         publication: authors, year and venue.
-        adds: in a few words, what the network adds to those before it.
-        input_size: the published input size (height, width).
-        defaults: the network's own arguments that this name fixes; copied anew for each build.
+        adds: contribution of the network, in a few words.
+        input_size: published input size (height, width).
+        defaults: own arguments that this name fixes; copied for each build.
+        pretrained: whether the encoder can start from pretrained weights, by the argument ``encoder_weights``.
+        needs_normal_class: whether the network combines its tasks by the class "normal", whose index is its argument
+            ``normal_index``.
     """
 
     name: str
@@ -39,10 +43,12 @@ class ModelEntry:
     adds: str
     input_size: tuple[int, int] = (256, 256)
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    pretrained: bool = False
+    needs_normal_class: bool = False
 
 
 _ENTRIES: dict[str, ModelEntry] = {}
-_LISTING = 'acsnet.list_models("*") lists all'
+_HINT = 'acsnet.list_models("*") lists all'
 
 
 def register_model(
@@ -52,24 +58,48 @@ def register_model(
     adds: str,
     input_size: tuple[int, int] = (256, 256),
     defaults: Mapping[str, Any] | None = None,
+    pretrained: bool = False,
+    needs_normal_class: bool = False,
 ) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
-    """Class or function decorator that puts a network into the zoo under ``name``; see :class:`ModelEntry`.
+    """Return a decorator that registers a class or function as a network; see :class:`ModelEntry` for the arguments.
 
     Raises:
-        ValueError: where the name is taken.
+        ValueError: if the name is already registered.
+
+    Example:
+        >>> import torch
+        >>> import acsnet
+        >>> @acsnet.register_model("threshold", publication="an example", adds="nothing")
+        ... class Threshold(acsnet.MultiTaskModel):
+        ...     divisor = 1
+        ...
+        ...     def forward_tasks(self, images):
+        ...         brightness = images.mean(dim=1, keepdim=True)
+        ...         return acsnet.MultiTaskOutput(brightness, None)
+        >>> model = acsnet.create_model("threshold", tasks=["segmentation"])
+        >>> model(torch.zeros(1, 3, 4, 5)).mask.shape
+        torch.Size([1, 1, 4, 5])
     """
 
     def register(builder: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
         if name in _ENTRIES:
-            raise ValueError(f"a network named {name!r} is registered already: choose another name")
-        _ENTRIES[name] = ModelEntry(name, builder, publication, adds, input_size, dict(defaults or {}))
+            raise ValueError(f"a network named {name!r} is already registered: choose another name")
+        _ENTRIES[name] = ModelEntry(
+            name, builder, publication, adds, input_size, dict(defaults or {}), pretrained, needs_normal_class
+        )
         return builder
 
     return register
 
 
 def list_models(pattern: str = "*") -> list[str]:
-    """Return the sorted names that fit a wildcard pattern, as in ``list_models("deeplab*")``."""
+    """Return the sorted names of the networks that match a wildcard pattern.
+
+    Example:
+        >>> import acsnet
+        >>> acsnet.list_models("*unet")
+        ['gated_unet', 'nnunet', 'unet']
+    """
     return sorted(fnmatch.filter(_ENTRIES, pattern))
 
 
@@ -77,9 +107,15 @@ def model_entry(name: str) -> ModelEntry:
     """Return the registry's entry of a network.
 
     Raises:
-        UnknownNameError: with near matches.
+        UnknownNameError: for an unknown name, with near matches.
+
+    Example:
+        >>> from acsnet.models import model_entry
+        >>> entry = model_entry("nnunet")
+        >>> entry.input_size, entry.pretrained
+        ((128, 128), False)
     """
-    return look_up("network", name, _ENTRIES, _LISTING)
+    return look_up("network", name, _ENTRIES, _HINT)
 
 
 def create_model(
@@ -88,57 +124,61 @@ def create_model(
     in_channels: int = 3,
     encoder_weights: str | None = None,
     tasks: Sequence[str] = TASKS,
-    checkpoint: str | Path | None = None,
+    checkpoint: str | Path | Checkpoint | None = None,
     **kwargs: Any,
 ) -> nn.Module:
     """Build a network of the zoo.
 
     Args:
-        name: one of :func:`list_models`.
+        name: name of the network; see :func:`list_models`.
         num_classes: K, the number of classes of the class logits.
-        in_channels: channels of the input images.
-        encoder_weights: ``"imagenet"`` for timm's pre-trained weights, None for random ones.
-        tasks: ``"segmentation"``, ``"classification"`` or both; the parts of a task left out are not built.
-        checkpoint: a ``.safetensors`` file, or the name of a released checkpoint, whose weights are loaded; every key
-            and shape has to fit.
+        in_channels: number of channels of the input images.
+        encoder_weights: ``"imagenet"`` for the pretrained weights of timm, None for random weights.
+        tasks: ``"segmentation"``, ``"classification"`` or both; the parts of a task that is not listed are not built.
+        checkpoint: path of a ``.safetensors`` file, or name of a released checkpoint, whose weights are loaded. All
+            keys and shapes must match. The pretrained weights of the encoder are then not loaded.
         kwargs: the network's own arguments.
 
     Returns:
-        A module that maps images (B, in_channels, H, W) to a ``MultiTaskOutput(mask, label, aux)``.
+        A module that maps images, float (B, in_channels, H, W), to a ``MultiTaskOutput(mask, label, aux)``.
 
     Raises:
-        UnknownNameError: for an unknown name of a network, of one of its arguments or of a released checkpoint, with
-            near matches.
-        InputError: for a number of classes or channels below 1, or tasks that are doubled, none or no sequence.
-        CheckpointError: for a checkpoint that does not fit.
+        UnknownNameError: for an unknown network, argument, task or released checkpoint, with near matches.
+        InputError: if ``num_classes`` or ``in_channels`` is below 1, if ``tasks`` is not a sequence, is empty or
+            repeats a task, or if ``encoder_weights`` is set for a network without pretrained weights.
+        CheckpointError: if the checkpoint does not match the network.
+
+    Example:
+        >>> import torch
+        >>> import acsnet
+        >>> model = acsnet.create_model("unet", num_classes=2, in_channels=1, width=8).eval()
+        >>> mask, label, aux = model(torch.zeros(4, 1, 32, 48))
+        >>> mask.shape, label.shape, aux
+        (torch.Size([4, 1, 32, 48]), torch.Size([4, 2]), ())
     """
     entry = model_entry(name)
-    check_contract(num_classes, in_channels, tasks)
-    parameters = inspect.signature(entry.builder).parameters
+    known = _known_arguments(entry.builder)
     for argument in kwargs:
-        look_up(f"argument of {name}", argument, parameters, "")
-    arguments = copy.deepcopy(dict(entry.defaults)) | kwargs
-    # Weights that a checkpoint replaces need not be downloaded first.
+        look_up(f"argument of {name}", argument, known, "")
+    arguments = {"num_classes": num_classes, "in_channels": in_channels, "tasks": tasks}
+    arguments |= copy.deepcopy(dict(entry.defaults)) | kwargs
+    # The weights of a checkpoint replace all others, so that these need not be downloaded.
     weights = None if checkpoint is not None else encoder_weights
-    model = entry.builder(
-        num_classes=num_classes, in_channels=in_channels, encoder_weights=weights, tasks=tuple(tasks), **arguments
-    )
+    if entry.pretrained:
+        arguments["encoder_weights"] = weights
+    elif weights is not None:
+        raise InputError(
+            f"encoder_weights is {weights!r}: {name} has no pretrained weights and starts from random ones; omit "
+            "encoder_weights (in a configuration: --set model.encoder_weights=null)"
+        )
+    model = entry.builder(**arguments)
     if checkpoint is not None:
-        load_weights(model, resolve_checkpoint(checkpoint))
+        load_weights(model, open_checkpoint(checkpoint).path)
     return model
 
 
-def check_contract(num_classes: int, in_channels: int, tasks: Sequence[str]) -> None:
-    """Check the arguments that every network takes.
-
-    Raises:
-        InputError: for a number of classes or channels below 1, or tasks that are doubled, none or no sequence.
-        UnknownNameError: for an unknown task.
-    """
-    for what, value in (("num_classes", num_classes), ("in_channels", in_channels)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise InputError(f"{what} is {value!r}: it has to be a whole number of at least 1")
-    if isinstance(tasks, str) or not tasks or len(set(tasks)) != len(tasks):
-        raise InputError(f"tasks is {tasks!r}: give a sequence of one or two of {', '.join(TASKS)}")
-    for task in tasks:
-        look_up("task", task, dict.fromkeys(TASKS), "")
+def _known_arguments(builder: Callable[..., nn.Module]) -> dict[str, None]:
+    """Return the names of all arguments of a builder, with those of the contract in place of ``**contract``."""
+    parameters = inspect.signature(builder).parameters.values()
+    own = [parameter.name for parameter in parameters if parameter.kind is not inspect.Parameter.VAR_KEYWORD]
+    return dict.fromkeys([*own, *Contract.__annotations__])

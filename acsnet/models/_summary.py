@@ -1,9 +1,10 @@
-"""The table of the zoo: publication, parameters and GFLOPs of each network.
+"""The zoo as a table: name, publication, size and cost of each network.
 
-Parameters are counted for three classes and three input channels. GFLOPs are counted for one image of 256x256 and both
-tasks, with a multiplication and its addition as two operations: convolutions, matrix products and attention, but
-neither normalization, activation, pooling, resizing nor the gather of a deformable convolution (an ``embedding_bag``;
-its offset convolutions and its matrix product are counted). Networks are built on torch's meta device, without memory.
+Parameters are counted for three classes and three input channels. GFLOPs are those of a forward pass of one 256x256
+image through both tasks; a multiplication and its addition count as two. They include convolutions, matrix products and
+attention, but not normalizations, activations, pooling, resizing, and the gather of a deformable convolution (an
+``embedding_bag``; its offset convolutions and its matrix product are included). Networks are built on torch's meta
+device, without memory for their weights.
 """
 
 from collections.abc import Sequence
@@ -32,12 +33,14 @@ _SIZE = (256, 256)
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """A row of the table.
+    """One row of the table.
 
     Attributes:
-        name, publication, adds: see :class:`acsnet.models._registry.ModelEntry`.
-        parameters: the number of parameters.
-        flops: the number of floating-point operations of a forward pass, as counted by this module.
+        name: see :class:`~acsnet.models.ModelEntry`.
+        publication: see :class:`~acsnet.models.ModelEntry`.
+        adds: see :class:`~acsnet.models.ModelEntry`.
+        parameters: number of parameters.
+        flops: floating-point operations of a forward pass, as described in the module.
     """
 
     name: str
@@ -55,7 +58,7 @@ def select_models(patterns: Sequence[str]) -> list[str]:
     """Return the sorted names that match at least one wildcard pattern, or all names without patterns.
 
     Raises:
-        UnknownNameError: if a pattern matches no name; the message has near matches.
+        UnknownNameError: if a pattern matches no name, with near matches.
     """
     chosen: set[str] = set()
     for pattern in patterns or ["*"]:
@@ -114,10 +117,10 @@ def check_readme(path: Path) -> None:
     """Check that the table between the markers of a Markdown file is up to date.
 
     Raises:
-        InputError: if it is not, if the file is missing, or if it has no markers.
+        InputError: if it is not, with the command to regenerate it, or if the file is missing or has no markers.
     """
     if _replace_table(path) != path.read_text(encoding="utf-8"):
-        raise InputError(f"the zoo table of {path} is stale: regenerate it by python tools/models.py --readme {path}")
+        raise InputError(f"the zoo table of {path} is stale: regenerate it with python tools/models.py --readme {path}")
 
 
 def _replace_table(path: Path) -> str:

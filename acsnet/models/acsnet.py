@@ -3,37 +3,40 @@
 He, Yang, Su, Wang: "Multi-task learning for segmentation and classification of breast tumors from ultrasound images",
 Computers in Biology and Medicine, 2024.
 
-Beyond the publication: any timm encoder with five feature levels (1x1 convolutions bring its maps to the published
-widths where they differ), any number of classes and input channels, and either task alone.
+Beyond the publication: any timm encoder with five feature levels (1x1 convolutions map its channels to the published
+widths if they differ), any number of classes and input channels, and either task alone.
 """
 
 from collections.abc import Sequence
 
 import torch
 from torch import nn
+from typing_extensions import Unpack
 
 from acsnet.errors import InputError
 from acsnet.layers import (
-    ConvNormAct,
+    Checkpointed,
+    Deferred,
+    DeferredInputConvNormAct,
+    DeferredSequential,
     DeformableSpatialAttention,
     DoubleConv,
     Encoder,
     GateUnit,
     MultiScaleAttentionHead,
-    Recomputed,
+    PerImage,
     UpsampleConv2d,
-    one_at_a_time,
-    recompute,
     upsample_twice,
 )
 from acsnet.models._base import MultiTaskModel, MultiTaskOutput
-from acsnet.models._registry import TASKS, register_model
+from acsnet.models._contract import Contract
+from acsnet.models._registry import register_model
 
 PUBLISHED_WIDTHS = (64, 64, 128, 256, 512)
 
 
 class UpsampleConcat(nn.Module):
-    """1x1 convolution to the skip's channels, ReLU, upsampling, then concatenation with the skip.
+    """A 1x1 convolution to the channels of the skip, ReLU, upsampling, and concatenation with the skip.
 
     (B, C_in, H, W) and a skip (B, C, 2H, 2W) -> (B, 2C, 2H, 2W).
     """
@@ -43,89 +46,98 @@ class UpsampleConcat(nn.Module):
         self.reduce = nn.Sequential(nn.Conv2d(in_channels, skip_channels, 1), nn.ReLU(inplace=True))
 
     def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
-        """(B, C_in, H, W), (B, C, 2H, 2W) -> (B, 2C, 2H, 2W)."""
+        """Merge maps (B, C_in, H, W) and a skip (B, C, 2H, 2W) into (B, 2C, 2H, 2W)."""
         return torch.cat((upsample_twice(self.reduce(x)), skip), dim=1)
+
+
+class DeferredUpsampleConcat(UpsampleConcat):
+    """:class:`UpsampleConcat` with a deferred result, the largest map of the network; its consumer computes it."""
+
+    def forward(self, x: torch.Tensor, skip: torch.Tensor) -> Deferred:  # type: ignore[override]
+        """Defer the merge of maps (B, C_in, H, W) and a skip (B, C, 2H, 2W) into (B, 2C, 2H, 2W)."""
+        return Deferred(super().forward, (x, skip))
 
 
 @register_model(
     "acsnet",
     publication="He et al. 2024, Computers in Biology and Medicine",
     adds="gate units, deformable spatial attention, multi-scale channel-attention classifier",
+    pretrained=True,
 )
 class ACSNet(MultiTaskModel):
-    """The network; see the module.
+    """ACSNet; see the module.
 
     Args:
-        num_classes: K.
-        in_channels: channels of the input.
-        encoder_weights: ``"imagenet"`` or None.
-        tasks: which tasks are built.
-        encoder: a timm network with feature maps at strides 2, 4, 8, 16, 32.
-        widths: of the five gated maps, finest first, each a multiple of 16; smaller ones make a smaller network.
-        backend: of the deformable convolutions; see :func:`acsnet.ops.deform_conv2d`.
+        encoder: name of a timm network with feature maps at strides 2, 4, 8, 16 and 32.
+        encoder_weights: ``"imagenet"`` for pretrained weights, None for random ones.
+        widths: channels of the five gated maps, finest first, each a multiple of 16; smaller widths make a smaller
+            network.
+        backend: backend of the deformable convolutions; see :func:`acsnet.ops.deform_conv2d`.
+        contract: ``num_classes``, ``in_channels`` and ``tasks``; see :class:`~acsnet.models.MultiTaskModel`.
 
     Raises:
-        InputError: for widths that are not five multiples of 16.
+        InputError: if ``widths`` is not a sequence of five multiples of 16, or the encoder has other strides.
+        UnknownNameError: for an unknown encoder, with near matches.
+
+    Example:
+        >>> import torch
+        >>> from acsnet.models import ACSNet
+        >>> model = ACSNet(encoder="mobilenetv3_small_050", widths=[16, 16, 16, 16, 16], num_classes=2).eval()
+        >>> output = model(torch.zeros(1, 3, 64, 96))
+        >>> output.mask.shape, output.label.shape
+        (torch.Size([1, 1, 64, 96]), torch.Size([1, 2]))
     """
 
     def __init__(
         self,
-        num_classes: int = 3,
-        in_channels: int = 3,
-        encoder_weights: str | None = None,
-        tasks: Sequence[str] = TASKS,
         encoder: str = "resnet18",
+        encoder_weights: str | None = None,
         widths: Sequence[int] = PUBLISHED_WIDTHS,
         backend: str = "auto",
+        **contract: Unpack[Contract],
     ) -> None:
-        super().__init__(num_classes, in_channels, tasks)
+        super().__init__(**contract)
         if not _are_widths(widths):
-            raise InputError(f"widths is {widths!r}: five multiples of 16 are needed, finest first")
+            raise InputError(f"widths is {widths!r}: expected five multiples of 16, finest first")
         w0, w1, w2, w3, w4 = widths
-        segments = "segmentation" in self.tasks
-        self.encoder = Encoder(encoder, in_channels, encoder_weights)
-        # Classification alone looks no further than the first decoder level, which needs the two coarsest maps.
-        self.levels = range(5) if segments else range(3, 5)
+        self.encoder = Encoder(encoder, self.in_channels, encoder_weights)
+        # Classification alone ends at the first decoder level, which needs the two coarsest maps only.
+        self.levels = range(5) if self.has_mask else range(3, 5)
         self.adapters = nn.ModuleDict({str(i): _adapter(self.encoder.channels[i], widths[i]) for i in self.levels})
         self.gates = nn.ModuleDict({str(i): GateUnit(widths[i]) for i in self.levels})
         self.join3 = UpsampleConcat(w4, w3)
         self.decode3 = nn.Sequential(DoubleConv(2 * w3, w3 // 16), DeformableSpatialAttention(2 * w3, backend))
-        if segments:
+        if self.has_mask:
             self.join2 = UpsampleConcat(2 * w3, w2)
             self.decode2 = nn.Sequential(DoubleConv(2 * w2, w2 // 16), DeformableSpatialAttention(2 * w2, backend))
             self.join1 = UpsampleConcat(2 * w2, w1)
             self.decode1 = DoubleConv(2 * w1, w1 // 16)
-            self.join0 = UpsampleConcat(2 * w1, w0)
-            self.decode0 = nn.Sequential(
-                nn.Conv2d(2 * w0, 2 * w0, 1), nn.ReLU(inplace=True), ConvNormAct(2 * w0, 2 * w0, w0 // 16)
+            self.join0 = DeferredUpsampleConcat(2 * w1, w0)
+            self.decode0 = DeferredSequential(
+                nn.Conv2d(2 * w0, 2 * w0, 1),
+                nn.ReLU(inplace=True),
+                DeferredInputConvNormAct(2 * w0, 2 * w0, w0 // 16),
             )
             norm = nn.GroupNorm(w0 // 16, 2 * w0)
-            self.seg_head = nn.Sequential(
-                UpsampleConv2d(2 * w0, 2 * w0), Recomputed(norm, nn.ReLU(inplace=True), nn.Conv2d(2 * w0, 1, 1))
+            self.seg_head = PerImage(
+                UpsampleConv2d(2 * w0, 2 * w0), Checkpointed(norm, nn.ReLU(inplace=True), nn.Conv2d(2 * w0, 1, 1))
             )
-        if "classification" in self.tasks:
-            self.cls_head = MultiScaleAttentionHead(w3, w4, 2 * w3, num_classes)
+        if self.has_label:
+            self.cls_head = MultiScaleAttentionHead(w3, w4, 2 * w3, self.num_classes)
 
     def forward_tasks(self, images: torch.Tensor) -> MultiTaskOutput:
-        """(B, in_channels, H, W) -> mask logits (B, 1, H, W), class logits (B, K)."""
+        """Map images (B, in_channels, H, W) to mask logits (B, 1, H, W) and class logits (B, K)."""
         features = self.encoder(images)  # (B, C_i, H/2^(i+1), W/2^(i+1))
         maps = {i: self.adapters[str(i)](features[i]) for i in self.levels}
         gated = {i: self.gates[str(i)](maps[i]) for i in self.levels}
         d3 = self.decode3(self.join3(gated[4], gated[3]))  # (B, 2*w3, H/16, W/16)
-        label = self.cls_head(maps[3], maps[4], d3) if "classification" in self.tasks else None
-        if "segmentation" not in self.tasks:
+        label = self.cls_head(maps[3], maps[4], d3) if self.has_label else None  # (B, K)
+        if not self.has_mask:
             return MultiTaskOutput(None, label)
         d2 = self.decode2(self.join2(d3, gated[2]))  # (B, 2*w2, H/8, W/8)
         d1 = self.decode1(self.join1(d2, gated[1]))  # (B, 2*w1, H/4, W/4)
-        d0 = self._decode_finest(d1, gated[0])  # (B, 2*w0, H/2, W/2)
-        return MultiTaskOutput(one_at_a_time(self.seg_head, d0), label)
-
-    def _decode_finest(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
-        """``decode0(join0(x, skip))``; of its maps, the largest of the network, those cheap to compute are not kept."""
-        mix, activate, merge = self.decode0
-        convolve, normalize, activate_again = merge.children()
-        y = recompute(lambda x, skip: convolve(activate(mix(self.join0(x, skip)))), x, skip)
-        return activate_again(normalize(y))
+        d0 = self.decode0(self.join0(d1, gated[0]))  # (B, 2*w0, H/2, W/2)
+        return MultiTaskOutput(self.seg_head(d0), label)
 
 
 def _are_widths(widths: object) -> bool:

@@ -1,15 +1,22 @@
-"""The encoder x decoder pairs: one shared encoder, a decoder for the mask, a pooled linear classifier.
+"""Pairs of an encoder and a decoder: a shared encoder, a decoder for the mask, a pooled linear classifier.
 
 Chung et al.: "Beyond Traditional Approaches: Multi-Task Network for Breast Ultrasound Diagnosis", arXiv 2401.07326,
-2024. Encoders come from timm, decoders from segmentation_models_pytorch (0.5 or newer) with that library's settings.
+2024. Encoders come from timm, decoders from segmentation_models_pytorch (0.5 or newer) with the settings of that
+library.
 
-Where the publication is silent: the classifier looks at the deepest map of the encoder (448 channels for
-EfficientNet-B4, whose last 1x1 convolution is left out), and its dropout has the rate 0.2; DeepLabV3+ dilates the last
-encoder level, so that it has stride 16 (also where the class is the only task); the weights of every decoder and mask
-head start as in that library's U-Net (He et al.'s in the decoder, Glorot's in the head).
+::
+
+    images -- encoder (timm) -- maps at strides 2, 4, 8, 16, 32 -- decoder -- mask head -- mask logits
+                                               |
+                                               +-- deepest map: pooling, dropout, linear layer -- class logits
+
+Choices of this implementation: the classifier takes the deepest map of the encoder (448 channels for EfficientNet-B4,
+without its last 1x1 convolution) and has a dropout rate of 0.2; DeepLabV3+ dilates the last encoder level, so that its
+stride is 16, also if classification is the only task; the weights of all decoders and mask heads are initialized as in
+the U-Net of segmentation_models_pytorch (He et al. in the decoder, Glorot in the head).
 
 Beyond the publication: any timm encoder with five feature levels, any number of classes and input channels, other
-widths of the decoders, and either task alone.
+decoder widths, and either task alone.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,12 +24,14 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from typing_extensions import Unpack
 
 from acsnet._utils.naming import look_up
 from acsnet.errors import InputError
 from acsnet.layers import Encoder, PooledLinearHead
 from acsnet.models._base import MultiTaskModel, MultiTaskOutput
-from acsnet.models._registry import TASKS, register_model
+from acsnet.models._contract import Contract
+from acsnet.models._registry import register_model
 
 
 def _unet(channels: Sequence[int], widths: Sequence[int]) -> nn.Module:
@@ -59,17 +68,19 @@ def _deeplabv3plus(channels: Sequence[int], widths: Sequence[int]) -> nn.Module:
 
 @dataclass(frozen=True)
 class DecoderKind:
-    """A decoder of segmentation_models_pytorch, and what it needs around it.
+    """A decoder of segmentation_models_pytorch and its requirements.
 
-    Args:
-        title: its name in running text.
-        build: from the channels of the input and of the five encoder maps, and the widths, to the decoder.
-        widths: that library's own; the last one is that of the decoder's output.
-        kernel_size: of the convolution that makes the mask logits.
-        upsampling: how much finer the input is than the decoder's output.
-        output_stride: of the encoder.
-        multiple: what the last width has to be a multiple of.
-        smallest_batch: that training takes; two where one value an image and channel is normalized over the batch.
+    Attributes:
+        title: name in running text.
+        build: function that builds the decoder from the channels of the input and the five encoder maps, and the
+            widths.
+        widths: default widths of that library; the last one is the width of the decoder's output.
+        kernel_size: kernel size of the convolution to the mask logits.
+        upsampling: factor from the size of the decoder's output to that of the input.
+        output_stride: stride of the deepest encoder map.
+        multiple: number of which the last width must be a multiple.
+        smallest_batch: smallest batch size in training; 2 if the decoder normalizes one value per image and channel
+            over the batch.
     """
 
     title: str
@@ -90,7 +101,7 @@ DECODERS = {
         "DeepLabV3+", _deeplabv3plus, (256,), kernel_size=1, upsampling=4, output_stride=16, smallest_batch=2
     ),
 }
-# The name in the zoo -> the name in timm, the name in running text.
+# Name in the zoo: (name in timm, name in running text).
 ENCODERS = {
     "resnet50": ("resnet50", "ResNet-50"),
     "resnext50": ("resnext50_32x4d", "ResNeXt-50 (32x4d)"),
@@ -100,88 +111,94 @@ ENCODERS = {
 
 
 class EncoderDecoder(MultiTaskModel):
-    """A pair; see the module.
+    """An encoder with a decoder and a classifier; see the module.
 
     Args:
-        num_classes: K.
-        in_channels: channels of the input.
-        encoder_weights: ``"imagenet"`` or None.
-        tasks: which tasks are built.
-        encoder: a timm network with feature maps at strides 2, 4, 8, 16, 32; for DeepLabV3+ one that can be dilated.
-        decoder: one of ``unet``, ``unetpp``, ``fpn``, ``deeplabv3plus``.
-        decoder_channels: widths of the decoder, by default segmentation_models_pytorch's: five for U-Net and U-Net++,
-            coarsest level first; two for FPN (the pyramid, then the mask branch: a multiple of 32); one for DeepLabV3+.
-        dropout: of the classifier.
+        encoder: name of a timm network with feature maps at strides 2, 4, 8, 16 and 32; with DeepLabV3+ one whose
+            convolutions can be dilated.
+        decoder: ``"unet"``, ``"unetpp"``, ``"fpn"`` or ``"deeplabv3plus"``.
+        encoder_weights: ``"imagenet"`` for pretrained weights, None for random ones.
+        decoder_channels: widths of the decoder, by default those of segmentation_models_pytorch: five for U-Net and
+            U-Net++, coarsest level first; two for FPN (pyramid, then mask branch, a multiple of 32); one for
+            DeepLabV3+.
+        dropout: dropout rate of the classifier, 0 to 1.
+        contract: ``num_classes``, ``in_channels`` and ``tasks``; see :class:`~acsnet.models.MultiTaskModel`.
 
     Attributes:
         divisor: 32, or 16 with DeepLabV3+, whose encoder stops at stride 16.
 
     Raises:
         UnknownNameError: for an unknown encoder or decoder, with near matches.
-        InputError: for an encoder with other feature levels, widths that the decoder cannot take, or a dropout outside
-            0 to 1.
+        InputError: if the encoder has other feature levels, the decoder cannot have the widths, or the dropout rate is
+            out of range.
+
+    Example:
+        >>> import torch
+        >>> from acsnet.models import EncoderDecoder
+        >>> model = EncoderDecoder("mobilenetv3_small_050", "deeplabv3plus", decoder_channels=[16]).eval()
+        >>> output = model(torch.zeros(1, 3, 64, 48))
+        >>> output.mask.shape, output.label.shape
+        (torch.Size([1, 1, 64, 48]), torch.Size([1, 3]))
     """
 
     def __init__(
         self,
-        num_classes: int = 3,
-        in_channels: int = 3,
-        encoder_weights: str | None = None,
-        tasks: Sequence[str] = TASKS,
         encoder: str = "resnet50",
         decoder: str = "unet",
+        encoder_weights: str | None = None,
         decoder_channels: Sequence[int] | None = None,
         dropout: float = 0.2,
+        **contract: Unpack[Contract],
     ) -> None:
-        super().__init__(num_classes, in_channels, tasks)
+        super().__init__(**contract)
         kind = look_up("decoder", decoder, DECODERS, "")
         widths = _check_widths(decoder, kind, kind.widths if decoder_channels is None else decoder_channels)
         self.divisor = kind.output_stride
-        self.smallest_batch = kind.smallest_batch if "segmentation" in self.tasks else 1
-        self.encoder = Encoder(encoder, in_channels, encoder_weights, kind.output_stride)
-        if "segmentation" in self.tasks:
-            self.decoder = kind.build((in_channels, *self.encoder.channels), widths)
+        self.smallest_batch = kind.smallest_batch if self.has_mask else 1
+        self.encoder = Encoder(encoder, self.in_channels, encoder_weights, kind.output_stride)
+        if self.has_mask:
+            self.decoder = kind.build((self.in_channels, *self.encoder.channels), widths)
             self.seg_head = _mask_head(kind, widths[-1])
             _initialize(self.decoder, self.seg_head)
-        if "classification" in self.tasks:
-            self.cls_head = PooledLinearHead(self.encoder.channels[-1], num_classes, dropout)
+        if self.has_label:
+            self.cls_head = PooledLinearHead(self.encoder.channels[-1], self.num_classes, dropout)
 
     def forward_tasks(self, images: torch.Tensor) -> MultiTaskOutput:
-        """(B, in_channels, H, W) -> mask logits (B, 1, H, W), class logits (B, K).
+        """Map images (B, in_channels, H, W) to mask logits (B, 1, H, W) and class logits (B, K).
 
         Raises:
-            InputError: for one image a batch in training where the decoder normalizes over the batch alone.
+            InputError: for a single image in training if the decoder normalizes over the batch only.
         """
         if self.training and not torch.compiler.is_compiling():
             self._check_batch(images.shape[0])
-        features = self.encoder(images)  # (B, C_i, H/2^(i+1), W/2^(i+1)), no smaller than H/divisor, W/divisor
+        features = self.encoder(images)  # (B, C_i, H/2^(i+1), W/2^(i+1)), at least H/divisor, W/divisor
         mask = label = None
-        if "segmentation" in self.tasks:
+        if self.has_mask:
             # The decoders count the input as the level of stride 1.
-            mask = self.seg_head(self.decoder([images, *features]))
-        if "classification" in self.tasks:
-            label = self.cls_head(features[-1])
+            mask = self.seg_head(self.decoder([images, *features]))  # (B, 1, H, W)
+        if self.has_label:
+            label = self.cls_head(features[-1])  # (B, K)
         return MultiTaskOutput(mask, label)
 
-    def _check_batch(self, batch: int) -> None:
-        if batch < self.smallest_batch:
+    def _check_batch(self, batch_size: int) -> None:
+        if batch_size < self.smallest_batch:
             raise InputError(
-                f"training this network takes at least {self.smallest_batch} images a batch, got {batch}: its decoder "
-                "normalizes one value an image over the batch (in a configuration: training.batch_size)"
+                f"the batch size is {batch_size}: expected at least {self.smallest_batch} in training, since the "
+                "decoder normalizes one value per image over the batch (in a configuration: training.batch_size)"
             )
 
 
 def _check_widths(decoder: str, kind: DecoderKind, widths: Sequence[int]) -> tuple[int, ...]:
-    # A tuple, since segmentation_models_pytorch slices and adds them.
-    given = tuple(widths) if isinstance(widths, Sequence) else ()
-    whole = all(type(width) is int and width > 0 for width in given)
-    if len(given) != len(kind.widths) or not whole or given[-1] % kind.multiple:
+    # segmentation_models_pytorch slices the widths and adds tuples to them.
+    values = tuple(widths) if isinstance(widths, Sequence) else ()
+    are_counts = all(type(width) is int and width > 0 for width in values)
+    if len(values) != len(kind.widths) or not are_counts or values[-1] % kind.multiple:
         last = f", the last a multiple of {kind.multiple}" if kind.multiple > 1 else ""
         raise InputError(
             f"decoder_channels is {widths!r}: the decoder {decoder!r} needs a list of {len(kind.widths)}, each a whole "
-            f"number of at least 1{last}, as in {list(kind.widths)}"
+            f"number of at least 1{last}, for example {list(kind.widths)}"
         )
-    return given
+    return values
 
 
 def _mask_head(kind: DecoderKind, channels: int) -> nn.Module:
@@ -206,6 +223,7 @@ def _register_pairs() -> None:
                 adds=f"{kind.title} decoder on {title}, pooled linear classifier",
                 input_size=(448, 448),
                 defaults={"encoder": timm_name, "decoder": decoder},
+                pretrained=True,
             )(EncoderDecoder)
 
 

@@ -2,19 +2,24 @@
 
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
+from torch.overrides import handle_torch_function, has_torch_function
 
 from acsnet._utils.naming import look_up
 from acsnet.errors import AcsnetError, InputError
-from acsnet.ops.backends import BACKENDS, Backend, DeformConvCall
+from acsnet.ops.backends import BACKENDS, Backend, DeformConvCall, pytorch
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
 _BACKENDS = {backend.name: backend for backend in BACKENDS}
-#: The backend that torch.compile and torch.export can see through, on every device and for every dtype.
+#: The backend that always fits, and the one that torch.compile and torch.export see through where it is named.
 _TRACEABLE = "torch"
 #: Backends that have failed on a device type, by both names: ``auto`` does not try them again.
 _FAILED: set[tuple[str, str]] = set()
@@ -55,7 +60,9 @@ def deform_conv2d(
         mask: Modulation (B, offset_groups * kH * kW, H_out, W_out), channel ``g * kH * kW + tap``; None for none.
         backend: A name of :func:`list_backends`, or ``"auto"`` for the fastest on the input's device, where one that
             fails is reported once and left out from then on. Under ``torch.use_deterministic_algorithms`` ``"auto"``
-            is a deterministic one; while ``torch.compile`` or ``torch.export`` traces, it is ``"torch"``.
+            is a deterministic one. To ``torch.compile`` and ``torch.export`` it is one operator,
+            ``acsnet::deform_conv2d``, that chooses when it runs; they see through ``"torch"``, as do the export to
+            ONNX and ``torch.func`` whatever the backend.
 
     Returns:
         (B, C_out, H_out, W_out) in the dtype of the arguments or, under autocast, in the autocast dtype as for
@@ -69,28 +76,32 @@ def deform_conv2d(
         RuntimeError: ``torch.use_deterministic_algorithms(True)`` is set, gradients are wanted, and those of the
             backend that was named are not deterministic on the device.
     """
-    call = DeformConvCall(
-        input=input,
-        offset=offset,
-        weight=weight,
-        bias=bias,
-        mask=mask,
-        stride=to_pair("deform_conv2d: stride", stride, smallest=1),
-        padding=to_pair("deform_conv2d: padding", padding, smallest=0),
-        dilation=to_pair("deform_conv2d: dilation", dilation, smallest=1),
-        groups=1,
-        offset_groups=1,
-        dtype=_result_dtype(input, offset, weight, bias, mask),
+    tensors = (input, offset, weight, bias, mask)
+    if has_torch_function(tensors):  # a proxy of torch.fx, say
+        return handle_torch_function(
+            deform_conv2d, tensors, input, offset, weight, bias, stride, padding, dilation, mask, backend
+        )
+    geometry = (
+        to_pair("deform_conv2d: stride", stride, smallest=1),
+        to_pair("deform_conv2d: padding", padding, smallest=0),
+        to_pair("deform_conv2d: dilation", dilation, smallest=1),
     )
-    call = _check_shapes(call)
-    is_tracing = torch.compiler.is_compiling()
-    if backend == "auto" and not is_tracing:
-        return _run_fastest(call)
-    is_deterministic = torch.are_deterministic_algorithms_enabled()
-    name = _choose(backend, input.device.type, call.dtype, is_tracing, is_deterministic)
-    if is_deterministic and torch.is_grad_enabled() and not _BACKENDS[name].is_deterministic_on(input.device.type):
-        _alert_not_deterministic(name, call)
-    return _BACKENDS[name].run(call)
+    dtype = _result_dtype(input, offset, weight, bias, mask)
+    if backend != "auto":
+        _check_backend(backend, input.device.type, dtype)
+    if torch.compiler.is_compiling():
+        if backend == _TRACEABLE or torch.onnx.is_in_onnx_export():
+            return pytorch.trace(make_call(*tensors, *geometry, dtype))
+    elif _is_transformed():
+        return pytorch.trace(make_call(*tensors, *geometry, dtype))
+    elif backend != "auto":
+        _check_deterministic(backend, tensors)
+    return torch.ops.acsnet.deform_conv2d(*tensors, *geometry, dtype, backend)
+
+
+def _is_transformed() -> bool:
+    """Whether ``torch.func`` or forward-mode differentiation is at work, which see through PyTorch's operators only."""
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 def list_backends() -> tuple[str, ...]:
@@ -121,10 +132,13 @@ def find_backend(name: str) -> Backend:
 
 
 @torch.compiler.assume_constant_result
-def _choose(name: str, device_type: str, dtype: torch.dtype, is_tracing: bool, is_deterministic: bool) -> str:
-    """Name of the backend to run. A constant to the compiler, which cannot trace the search for installed packages."""
-    if name == "auto":
-        return _TRACEABLE if is_tracing else _fastest(device_type, dtype, is_deterministic)
+def _check_backend(name: str, device_type: str, dtype: torch.dtype) -> None:
+    """Check that a backend runs here. Constant to the compiler, which cannot trace the search for packages.
+
+    Raises:
+        UnknownNameError: There is none of that name.
+        InputError: It is not installed, or does not run on the device or compute the dtype.
+    """
     backend = find_backend(name)
     if not backend.is_available():
         raise InputError(
@@ -138,7 +152,6 @@ def _choose(name: str, device_type: str, dtype: torch.dtype, is_tracing: bool, i
         )
     if not backend.computes(dtype):
         raise InputError(f"deform_conv2d: backend {name!r} does not compute {_name_of(dtype)}; use backend='auto'.")
-    return name
 
 
 def _fastest(device_type: str, dtype: torch.dtype, is_deterministic: bool) -> str:
@@ -155,13 +168,18 @@ def _fastest(device_type: str, dtype: torch.dtype, is_deterministic: bool) -> st
     return next(backend.name for _, backend in ranks if backend.is_available())
 
 
-def _run_fastest(call: DeformConvCall) -> Tensor:
-    """Run the fastest backend; where one does not start, as compiled ones may not, the next takes over for good."""
+def run_backend(name: str, call: DeformConvCall, compute: Callable[[Backend], T]) -> T:
+    """Compute by the backend that is named, or by the fastest for ``"auto"``.
+
+    Where the fastest does not start, as compiled ones may not, the next takes over for good.
+    """
+    if name != "auto":
+        return compute(_BACKENDS[name])
     device_type = call.input.device.type
     while True:
         name = _fastest(device_type, call.dtype, torch.are_deterministic_algorithms_enabled())
         try:
-            return _BACKENDS[name].run(call)
+            return compute(_BACKENDS[name])
         except (AcsnetError, MemoryError, torch.cuda.OutOfMemoryError):
             raise
         except Exception as error:
@@ -177,12 +195,23 @@ def _run_fastest(call: DeformConvCall) -> Tensor:
             )
 
 
-def _alert_not_deterministic(name: str, call: DeformConvCall) -> None:
+def layout_of_result(name: str, input: Tensor) -> torch.memory_format:
+    """Memory format of the result: as conv2d does, channels-last for a channels-last input, if the backend can."""
+    can = name == "auto" or _BACKENDS[name].keeps_channels_last
+    is_last = can and input.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if is_last else torch.contiguous_format
+
+
+def _check_deterministic(name: str, tensors: Sequence[Tensor | None]) -> None:
     """Do for a backend what PyTorch does for its own operators under ``torch.use_deterministic_algorithms``."""
-    if not any(tensor is not None and tensor.requires_grad for tensor in call[:5]):
+    if not torch.are_deterministic_algorithms_enabled() or not torch.is_grad_enabled():
+        return
+    present = [tensor for tensor in tensors if tensor is not None]
+    device_type = present[0].device.type
+    if _BACKENDS[name].is_deterministic_on(device_type) or not any(tensor.requires_grad for tensor in present):
         return
     message = (
-        f"deform_conv2d: the gradients of backend {name!r} are not deterministic on {call.input.device.type}, "
+        f"deform_conv2d: the gradients of backend {name!r} are not deterministic on {device_type}, "
         "but torch.use_deterministic_algorithms is set; use backend='auto' or 'torch'."
     )
     if not torch.is_deterministic_algorithms_warn_only_enabled():
@@ -221,26 +250,41 @@ def _name_of(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _check_shapes(call: DeformConvCall) -> DeformConvCall:
-    """Fill in groups and offset groups; raises where a shape does not fit."""
-    for name, tensor in (("input", call.input), ("offset", call.offset), ("weight", call.weight)):
+def make_call(
+    input: Tensor,
+    offset: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    mask: Tensor | None,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    dtype: torch.dtype,
+) -> DeformConvCall:
+    """Check the shapes and find the groups in them.
+
+    Raises:
+        InputError: A shape does not fit.
+    """
+    for name, tensor in (("input", input), ("offset", offset), ("weight", weight)):
         if tensor.dim() != 4:
             raise InputError(f"deform_conv2d: {name} must have 4 dimensions, got shape {tuple(tensor.shape)}")
-    groups = _count_groups(call.input, call.weight)
-    offset_groups = _count_offset_groups(call.input, call.offset, call.weight)
+    groups = _count_groups(input, weight)
+    offset_groups = _count_offset_groups(input, offset, weight)
+    pairs = ((stride[0], stride[1]), (padding[0], padding[1]), (dilation[0], dilation[1]))
+    call = DeformConvCall(input, offset, weight, bias, mask, *pairs, groups, offset_groups, dtype)
     height, width = _output_size(call)
-    taps = call.weight.shape[2] * call.weight.shape[3]
-    batch = call.input.shape[0]
+    taps = weight.shape[2] * weight.shape[3]
+    batch = input.shape[0]
     expected_offset = (batch, 2 * offset_groups * taps, height, width)
-    _expect("offset", call.offset, expected_offset, "(B, 2 * offset_groups * kH * kW, H_out, W_out)")
-    if call.mask is not None:
-        expected_mask = (batch, offset_groups * taps, height, width)
-        _expect("mask", call.mask, expected_mask, "(B, offset_groups * kH * kW, H_out, W_out)")
-    if call.bias is not None:
-        _expect("bias", call.bias, (call.weight.shape[0],), "(C_out,)")
-    # Not by _replace, which torch 2.4 cannot compile.
-    tensors = (call.input, call.offset, call.weight, call.bias, call.mask)
-    return DeformConvCall(*tensors, call.stride, call.padding, call.dilation, groups, offset_groups, call.dtype)
+    _expect("offset", offset, expected_offset, "(B, 2 * offset_groups * kH * kW, H_out, W_out)")
+    if mask is not None:
+        _expect(
+            "mask", mask, (batch, offset_groups * taps, height, width), "(B, offset_groups * kH * kW, H_out, W_out)"
+        )
+    if bias is not None:
+        _expect("bias", bias, (weight.shape[0],), "(C_out,)")
+    return call
 
 
 def _count_groups(input: Tensor, weight: Tensor) -> int:

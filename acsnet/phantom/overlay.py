@@ -1,23 +1,25 @@
-"""What a scanner burns into the picture: captions and calipers."""
+"""Captions and calipers, which scanners burn into the image."""
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from acsnet._utils.typing import BoolArray, Uint8Image
+
 SIDES = ("RT", "LT", "RIGHT", "LEFT")
 PLACES = ("", " BREAST", " AXILLA", " UOQ", " LOQ", " UIQ", " LIQ", " 10:00", " 2 O'CLOCK", " 6H RAD", " SUBAREOLAR")
 
 
-def draw_caption(image: NDArray[np.uint8], mask: NDArray[np.bool_], rng: np.random.Generator) -> bool:
-    """Write a caption into a corner of the image, in place, clear of every lesion.
+def draw_caption(image: Uint8Image, mask: BoolArray, rng: np.random.Generator) -> bool:
+    """Draw a caption in place into a corner of the image, clear of every lesion.
 
     Args:
-        image: (H, W) uint8, written to.
-        mask: (H, W) bool, True on lesions; the caption's box stays off it.
-        rng: source of text, corner, brightness.
+        image: (H, W) uint8, modified in place.
+        mask: (H, W) bool, True on lesions, which the box of the caption does not touch.
+        rng: Source of text, corner and brightness.
 
     Returns:
-        Whether a corner was free; without one nothing is written.
+        Whether a corner was free; otherwise nothing is drawn.
     """
     height, width = image.shape
     text = str(rng.choice(SIDES)) + str(rng.choice(PLACES))
@@ -36,13 +38,13 @@ def draw_caption(image: NDArray[np.uint8], mask: NDArray[np.bool_], rng: np.rand
     return False
 
 
-def draw_calipers(image: NDArray[np.uint8], mask: NDArray[np.bool_], rng: np.random.Generator) -> None:
-    """Mark the ends of one lesion, in place, with crosses joined by a dotted line, along one axis or two.
+def draw_calipers(image: Uint8Image, mask: BoolArray, rng: np.random.Generator) -> None:
+    """Mark the ends of one lesion in place with crosses and a dotted line, along one axis or two.
 
     Args:
-        image: (H, W) uint8, written to.
+        image: (H, W) uint8, modified in place.
         mask: (H, W) bool, one lesion, not empty.
-        rng: source of mark, axes and brightness.
+        rng: Source of marker, axes and brightness.
     """
     rows, columns = np.nonzero(mask)
     pixels = np.stack([columns, rows], axis=1)
@@ -57,7 +59,7 @@ def draw_calipers(image: NDArray[np.uint8], mask: NDArray[np.bool_], rng: np.ran
         _dotted_line(image, ends[0], ends[1], brightness)
 
 
-def _dotted_line(image: NDArray[np.uint8], start: NDArray[np.int64], end: NDArray[np.int64], brightness: int) -> None:
+def _dotted_line(image: Uint8Image, start: NDArray[np.int64], end: NDArray[np.int64], brightness: int) -> None:
     count = max(2, int(np.hypot(*(end - start)) / 4))
     points = np.rint(np.linspace(start, end, count)).astype(np.int64)
     image[points[:, 1], points[:, 0]] = brightness

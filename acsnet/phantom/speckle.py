@@ -1,15 +1,13 @@
 """Speckle: scatterers, point-spread function, envelope and log compression of the phantom generator."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-FloatImage: TypeAlias = NDArray[np.float32]
+from acsnet._utils.typing import Float32Array, Float64Array, Uint8Image
 
-TINY = 1e-6
+MIN_AMPLITUDE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -17,10 +15,10 @@ class PointSpread:
     """Point-spread function in baseband: separable, Gaussian along and across the beam.
 
     Attributes:
-        axial: standard deviation along the beam, in pixels.
-        lateral: standard deviation across the beam at the focus, in pixels.
-        focus: depth of the focus as a fraction of the image's height, 0 to 1.
-        widening: factor (>= 1) by which the beam is wider at the depth farthest from the focus.
+        axial: Standard deviation along the beam, in pixels.
+        lateral: Standard deviation across the beam at the focus, in pixels.
+        focus: Depth of the focus as a fraction of the height of the image, 0 to 1.
+        widening: Width of the beam at the depth farthest from the focus over its width at the focus, >= 1.
     """
 
     axial: float
@@ -29,31 +27,32 @@ class PointSpread:
     widening: float = 1.8
 
 
-def gaussian_kernel(sigma: float) -> NDArray[np.float64]:
-    """Give a Gaussian kernel (2 r + 1, 1) of sum 1, with r three standard deviations of ``sigma`` pixels."""
+def gaussian_kernel(sigma: float) -> Float64Array:
+    """Return a Gaussian kernel (2 r + 1, 1) of sum 1, with r three standard deviations of ``sigma`` pixels."""
     return np.asarray(cv2.getGaussianKernel(2 * max(1, round(3 * sigma)) + 1, sigma), dtype=np.float64)
 
 
 def speckle_envelope(
-    amplitude: FloatImage,
-    specular: FloatImage,
+    amplitude: Float32Array,
+    specular: Float32Array,
     spread: PointSpread,
     rng: np.random.Generator,
     looks: int = 1,
-) -> FloatImage:
-    """Give the echo envelope of tissue seen through a point-spread function.
+) -> Float32Array:
+    """Return the echo envelope of tissue imaged by a point-spread function.
 
-    Each pixel holds a complex circular Gaussian scatterer: the limit of many scatterers a resolution cell, so that the
+    Each pixel has a complex circular Gaussian scatterer, the limit of many scatterers per resolution cell, so that the
     speckle is fully developed. With ``specular`` zero and ``amplitude`` constant, one look has a Rayleigh envelope,
-    whose mean is ``sqrt(pi / (4 - pi)) = 1.91`` times its standard deviation. The beam's widening off the focus blends
-    a narrow and a wide lateral kernel by depth; the blend's energy is divided out, so that brightness does not change.
+    whose mean is ``sqrt(pi / (4 - pi)) = 1.91`` times its standard deviation. The widening of the beam off the focus is
+    a blend of a narrow and a wide lateral kernel by depth; it is normalized by its energy, so that brightness does not
+    change.
 
     Args:
         amplitude: (H, W), root mean square amplitude of the diffuse scatterers, >= 0.
         specular: (H, W), amplitude of smooth reflectors, which add coherently (Rician statistics), >= 0.
-        spread: the point-spread function.
-        rng: source of the scatterers.
-        looks: number of independent envelopes averaged (spatial or frequency compounding), >= 1.
+        spread: Point-spread function.
+        rng: Source of the scatterers.
+        looks: Number of independent envelopes to average (spatial or frequency compounding), >= 1.
 
     Returns:
         (H, W) float32 envelope; its mean square is ``amplitude**2`` where the tissue is homogeneous and ``looks`` is 1.
@@ -69,13 +68,13 @@ def speckle_envelope(
     depth = np.linspace(0.0, 1.0, height)[:, None]
     share = np.abs(depth - spread.focus) / max(spread.focus, 1.0 - spread.focus)
     lateral_energy = np.sum(((1 - share) * _pad_to(narrow, len(wide)) + share * _pad_to(wide, len(wide))) ** 2, axis=1)
-    # Real and imaginary part each carry half of the power.
+    # The real and the imaginary component each carry half of the power.
     scale = amplitude * np.sqrt(0.5 / (np.sum(axial**2) * lateral_energy))[:, None].astype(np.float32)
     blend = share.astype(np.float32)
     total = np.zeros((height, width), np.float32)
     for _ in range(looks):
         power = np.zeros((height, width), np.float32)
-        for coherent in (specular, np.float32(0)):  # real part, imaginary part
+        for coherent in (specular, np.float32(0)):  # real component, imaginary component
             scatterers = rng.standard_normal((height, width), np.float32) * scale + coherent
             near = cv2.sepFilter2D(scatterers, -1, narrow, axial, borderType=cv2.BORDER_REFLECT)
             far = cv2.sepFilter2D(scatterers, -1, wide, axial, borderType=cv2.BORDER_REFLECT)
@@ -85,19 +84,19 @@ def speckle_envelope(
     return total / np.float32(looks)
 
 
-def _pad_to(kernel: NDArray[np.float64], length: int) -> NDArray[np.float64]:
-    """Give a kernel (n, 1) as a row (length,), zero-padded on both sides."""
+def _pad_to(kernel: Float64Array, length: int) -> Float64Array:
+    """Return a kernel (n, 1) as a row (length,), zero-padded on both sides."""
     return np.pad(kernel[:, 0], (length - len(kernel)) // 2)
 
 
-def log_compress(envelope: FloatImage, gain_db: FloatImage | float, dynamic_range_db: float) -> NDArray[np.uint8]:
-    """Give the gray image: 255 at 0 dB and above, 0 at ``-dynamic_range_db`` and below.
+def log_compress(envelope: Float32Array, gain_db: Float32Array | float, dynamic_range_db: float) -> Uint8Image:
+    """Return the gray image: 255 at 0 dB and above, 0 at ``-dynamic_range_db`` and below.
 
     Args:
-        envelope: (H, W) echo amplitude, >= 0; an amplitude of 1 is 0 dB.
-        gain_db: gain in decibels, one number or (H, W).
-        dynamic_range_db: decibels between black and white, > 0.
+        envelope: Echo amplitude (H, W), >= 0; an amplitude of 1 is 0 dB.
+        gain_db: Gain in decibels, one number or (H, W).
+        dynamic_range_db: Decibels between black and white, > 0.
     """
-    level = 20.0 * np.log10(np.maximum(envelope, np.float32(TINY))) + gain_db
+    level = 20.0 * np.log10(np.maximum(envelope, np.float32(MIN_AMPLITUDE))) + gain_db
     gray = 255.0 * (1.0 + level / dynamic_range_db)
     return np.clip(np.rint(gray), 0, 255).astype(np.uint8)

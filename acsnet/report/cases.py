@@ -12,9 +12,9 @@ from acsnet._utils.overlay import PREDICTION_COLOR, TRUTH_COLOR, draw_contours
 from acsnet._utils.typing import Float64Array
 from acsnet.data import Record
 from acsnet.data.images import read_image, read_mask, read_merged_mask, resize_image, resize_mask
-from acsnet.data.verify import NORMAL
 from acsnet.errors import DataError
 from acsnet.inference.saved_predictions import mask_path
+from acsnet.labels import NORMAL
 from acsnet.report.images import ImageKey
 from acsnet.report.tested_networks import Network
 
@@ -107,7 +107,7 @@ def draw_cases(network: Network, records: Mapping[ImageKey, Record]) -> NetworkP
     has_masks = "dice" in network.result.per_image
     problem = ""
     if has_masks and not saved:
-        problem = "No predictions were saved: test again with tools/test.py --keep-predictions."
+        problem = "No predictions were saved: test again with tools/test.py --save-predictions."
     elif not any(case.picture for case in cases):
         problem = "The images were not found in the data of the configuration (data.root or data.records)."
     if problem:

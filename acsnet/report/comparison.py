@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from acsnet._utils.tables import Cell, Column, Row, Table
-from acsnet.data.verify import NORMAL
+from acsnet.labels import NORMAL
 from acsnet.report.context import ReportContext
 from acsnet.report.published import PIXEL_F1, Published
 from acsnet.report.significance import explain_marks, network_letters, significance_marks

@@ -8,7 +8,7 @@ import numpy as np
 
 from acsnet._utils.plots import FAINT, INK, PALETTE, WIDTH, assign_colors, despine
 from acsnet._utils.typing import Float64Array
-from acsnet.metrics.classification import POSITIVE_CLASS
+from acsnet.labels import POSITIVE_CLASS
 from acsnet.report.tested_networks import Network
 
 if TYPE_CHECKING:

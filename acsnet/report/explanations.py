@@ -80,7 +80,9 @@ def _compute_heat_maps(
 
 def _compute_image_heat_maps(predictor: Predictor, image: Uint8Image) -> list[Float32Array]:
     uncertainty = predictor(image).mask_uncertainty
-    activation = explain_images(predictor.model, predictor.metadata, [image])[0] if predictor.has_classes else None
+    activation = (
+        explain_images(predictor.model, predictor.metadata, [image])[0] if predictor.supports_classification else None
+    )
     return [heat for heat in (activation, uncertainty) if heat is not None]
 
 

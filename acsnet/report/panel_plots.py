@@ -28,7 +28,7 @@ _WINDOW_FRACTION = 0.12
 def _grid(
     networks: Sequence[Network], height: float, draw: Callable[["Axes", Network], None], columns: int = _COLUMNS
 ) -> "Figure":
-    """Return a figure with one titled panel per network."""
+    """Return a plot with one titled panel per network."""
     from matplotlib.figure import Figure
 
     columns = min(columns, max(2, len(networks)))

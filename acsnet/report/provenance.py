@@ -1,4 +1,4 @@
-"""What was compared and how: summary, protocol, evaluation settings, environment, time and parameters."""
+"""The origin of the results: summary, protocol, evaluation settings, environment, time and parameters."""
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence

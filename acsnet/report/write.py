@@ -17,7 +17,7 @@ from acsnet.report.tested_networks import Network
 
 _LATEX_HEADER = (
     "% Tables of a comparison; \\input them where they belong. They need \\usepackage{booktabs} and UTF-8.\n"
-    '% Columns under "published" hold figures of publications, all others were measured.\n'
+    '% Columns under "published" hold published values, all others were measured.\n'
 )
 
 

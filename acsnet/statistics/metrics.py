@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from acsnet._utils.typing import BoolArray, Float64Array
-from acsnet.data.verify import NORMAL
-from acsnet.metrics.classification import POSITIVE_CLASS
+from acsnet.labels import NORMAL, POSITIVE_CLASS
 from acsnet.metrics.overall import overall_score
 from acsnet.statistics.delong import delong_test
 from acsnet.statistics.estimators import Estimator, auroc_of, class_f1_of, macro_f1_of, mean_of, weighted_f1_of

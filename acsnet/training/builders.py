@@ -1,6 +1,5 @@
 """Everything a training needs, built from the configuration and checked before it starts."""
 
-import inspect
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -28,8 +27,8 @@ from acsnet.data import (
     oversample,
     split_data,
 )
-from acsnet.data.verify import NORMAL
 from acsnet.errors import ConfigError, DataError
+from acsnet.labels import NORMAL
 from acsnet.losses import (
     DistillationLoss,
     MultiTaskLoss,
@@ -42,7 +41,7 @@ from acsnet.models import create_model, model_entry
 from acsnet.models._base import check_size
 from acsnet.training.initial_weights import InitialWeights, load_initial_weights
 from acsnet.training.selection import SelectionFormula
-from acsnet.training.teacher import Teacher, check_teacher, load_teacher
+from acsnet.training.teacher import Teacher, load_teacher, open_teachers
 from acsnet.training.validation import metric_names
 
 logger = logging.getLogger(__name__)
@@ -127,7 +126,7 @@ def prepare_training(
     set_seed(config.training.seed)
     network = build_network(config)
     check_size(config.data.image_size, getattr(network, "divisor", 1))
-    check_teacher(config)
+    teachers = open_teachers(config)
     path = None if begun else config.model.initial_weights
     initial = None if path is None else load_initial_weights(network, path)
     data = load_training_data(config, load_records(config.data, progress) if records is None else records)
@@ -137,7 +136,7 @@ def prepare_training(
             "images: lower it"
         )
     loss = build_multi_task_loss(config.loss, config.model.tasks, data.class_counts(config.data.classes))
-    teacher = load_teacher(config, data.split.hash)
+    teacher = load_teacher(config, teachers, data.split.hash)
     return PreparedTraining(formula, network, data, loss, initial, teacher)
 
 
@@ -232,7 +231,7 @@ def network_arguments(config: Config) -> dict[str, Any]:
     """
     settings = config.model
     arguments = {"in_channels": settings.in_channels, "tasks": list(settings.tasks), **settings.arguments}
-    if len(settings.tasks) == 2 and "normal_index" in inspect.signature(model_entry(settings.name).builder).parameters:
+    if len(settings.tasks) == 2 and model_entry(settings.name).needs_normal_class:
         if NORMAL not in config.data.classes:
             raise ConfigError(
                 f"model {settings.name} needs a class {NORMAL!r}, data.classes has {', '.join(config.data.classes)}: "

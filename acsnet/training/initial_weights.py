@@ -1,84 +1,92 @@
-"""A training's first weights from another checkpoint."""
+"""Initial weights of a training from another checkpoint."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
 
-from acsnet._utils.download import file_sha256
-from acsnet.checkpoints import resolve_checkpoint
-from acsnet.checkpoints.metadata import read_metadata, read_weights
+from acsnet.checkpoints import Checkpoint, open_checkpoint, read_weights
 from acsnet.errors import CheckpointError
 
-_NAMED = 3
+_MAX_NAMED_TENSORS = 3
 
 
 @dataclass(frozen=True)
 class InitialWeights:
-    """What a network has of a file.
+    """Description of the weights that were loaded from a file.
 
     Attributes:
         path: the file.
-        sha256: of the file.
-        taken: how many of the network's tensors.
-        left: the names of those that stay as they were, in the network's order.
-        dataset_hash, split_hash: of the training that the file comes from, where it says so.
+        sha256: SHA-256 of the file.
+        loaded: number of the network's tensors that were loaded.
+        not_loaded: names of the other tensors, in the order of the network.
+        dataset_hash: hash of the data that the checkpoint was trained on, or None if unknown.
+        split_hash: hash of the split that the checkpoint was trained on, or None if unknown.
     """
 
     path: Path
     sha256: str
-    taken: int
-    left: tuple[str, ...]
+    loaded: int
+    not_loaded: tuple[str, ...]
     dataset_hash: str | None
     split_hash: str | None
 
     @property
     def record(self) -> dict[str, object]:
-        """For ``environment.json``."""
+        """Provenance for ``environment.json``."""
         return {
             "sha256": self.sha256,
-            "tensors_taken": self.taken,
-            "tensors": self.taken + len(self.left),
+            "tensors_taken": self.loaded,
+            "tensors": self.loaded + len(self.not_loaded),
             "dataset_hash": self.dataset_hash,
             "split_hash": self.split_hash,
         }
 
     @property
     def summary(self) -> str:
-        """For the terminal."""
-        names = ", ".join(self.left[:_NAMED]) + (", ..." if len(self.left) > _NAMED else "")
-        rest = f"{len(self.left)} start at random ({names})" if self.left else "none starts at random"
-        return f"initial weights: {self.taken} of {self.taken + len(self.left)} tensors are {self.path}'s, {rest}"
+        """Message for the log."""
+        names = ", ".join(self.not_loaded[:_MAX_NAMED_TENSORS])
+        names += ", ..." if len(self.not_loaded) > _MAX_NAMED_TENSORS else ""
+        rest = f"; {len(self.not_loaded)} start at random ({names})" if self.not_loaded else ""
+        total = self.loaded + len(self.not_loaded)
+        return f"initial weights: {self.loaded} of {total} tensors loaded from {self.path}{rest}"
 
 
-def load_initial_weights(network: nn.Module, path: Path) -> InitialWeights:
-    """Load every tensor of a safetensors file, or a released checkpoint, whose name and shape are those of one of the
-    network's.
+def load_initial_weights(network: nn.Module, checkpoint: str | Path | Checkpoint) -> InitialWeights:
+    """Load every tensor of a checkpoint whose name and shape match a tensor of the network.
+
+    Args:
+        network: the network, changed in place.
+        checkpoint: a released name, a safetensors file (with or without metadata) or an opened checkpoint.
 
     Raises:
-        CheckpointError: for a file that cannot be read, or of which no parameter fits.
-        UnknownNameError: for a name that is not released.
+        CheckpointError: if the file cannot be read, or if none of its tensors matches a parameter of the network.
+        UnknownNameError: if the name is not released.
+        DownloadError: if a released file cannot be downloaded.
     """
-    path = resolve_checkpoint(path)
-    found = read_weights(path)
-    own = network.state_dict()
-    fitting = {key: found[key] for key, value in own.items() if key in found and found[key].shape == value.shape}
-    if not any(name in fitting for name, _ in network.named_parameters()):
+    checkpoint = open_checkpoint(checkpoint)
+    weights = read_weights(checkpoint.path)
+    state = network.state_dict()
+    matching = {
+        key: weights[key] for key, value in state.items() if key in weights and weights[key].shape == value.shape
+    }
+    if not any(name in matching for name, _ in network.named_parameters()):
         raise CheckpointError(
-            f"model.initial_weights: no parameter of {path} has the name and shape of one of {type(network).__name__}: "
-            "give a checkpoint of the same network, or null"
+            f"model.initial_weights: no tensor of {checkpoint.path} matches the name and shape of a parameter of "
+            f"{type(network).__name__}: give a checkpoint of the same network, or null"
         )
-    # It copies into the network's own tensors: half-precision files are widened.
-    network.load_state_dict(fitting, strict=False)
-    left = tuple(key for key in own if key not in fitting)
-    dataset_hash, split_hash = _origin(path)
-    return InitialWeights(path, file_sha256(path), len(fitting), left, dataset_hash, split_hash)
+    # Half-precision tensors are converted to the precision of the network.
+    network.load_state_dict(matching, strict=False)
+    not_loaded = tuple(key for key in state if key not in matching)
+    dataset_hash, split_hash = _training_hashes(checkpoint)
+    return InitialWeights(checkpoint.path, checkpoint.sha256, len(matching), not_loaded, dataset_hash, split_hash)
 
 
-def _origin(path: Path) -> tuple[str | None, str | None]:
+def _training_hashes(checkpoint: Checkpoint) -> tuple[str | None, str | None]:
+    """Return the hashes of the data and the split that a checkpoint was trained on."""
     try:
-        metadata = read_metadata(path)
+        metadata = checkpoint.metadata
     except CheckpointError:
-        # Weights of other programs have no card.
+        # Weights of other programs have no metadata.
         return None, None
     return metadata.dataset.get("hash"), metadata.split_hash

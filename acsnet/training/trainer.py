@@ -13,15 +13,18 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast, set_seed
 from timm.utils import ModelEmaV3
 from torch import nn
+from torch.nn import functional
 
-from acsnet.checkpoints.metadata import CheckpointMetadata, save_checkpoint
+from acsnet.checkpoints import CheckpointMetadata, save_checkpoint
 from acsnet.config import Config
 from acsnet.data import Sample
 from acsnet.data.images import to_network_input
 from acsnet.errors import ConfigError, RunError
 from acsnet.models import MultiTaskOutput
 from acsnet.training.builders import build_loaders, log_initial_weights, log_split, network_arguments, prepare_training
+from acsnet.training.compilation import compile_for_training
 from acsnet.training.environment import describe_environment
+from acsnet.training.loss_watch import LossWatch, NotFiniteError
 from acsnet.training.memory import keep_freed_memory, peak_memory_mb
 from acsnet.training.optimization import Schedule, build_optimizer
 from acsnet.training.precision import accelerate_name, resolve_precision
@@ -84,6 +87,8 @@ class Trainer:
         if self.teacher is not None:
             self.teacher.network.to(self.accelerator.device)
         self.ema = ModelEmaV3(network, decay=settings.ema_decay, use_warmup=True) if settings.ema_decay else None
+        if settings.compile:
+            compile_for_training(network, self.accelerator.device)
         optimizer = build_optimizer(network, self.loss, self.config.optimizer)
         self.schedule = Schedule(optimizer, self.config.schedule, self.config.optimizer.learning_rate, settings.epochs)
         self.model, self.optimizer, self.train_batches, self.val_batches = self.accelerator.prepare(
@@ -172,14 +177,18 @@ class Trainer:
         set_seed(self.config.training.seed * 100_003 + self.epoch, device_specific=True)
         self.loaders.sampler.epoch = self.epoch
         self.model.train()
-        totals = torch.zeros(5, dtype=torch.float64)
+        watch = LossWatch(self.accelerator.device, values=4)
         bar = reporter.bar(self.train_batches, self.epoch, len(self.train_batches))
-        for step, batch in enumerate(bar, start=1):
-            values = self._step(batch, step)
-            totals += torch.tensor([1.0, *values], dtype=torch.float64)
-            bar.set_postfix({"loss": f"{totals[1] / totals[0]:.4f}"} | self._last_metrics())
-        count, total, segmentation, classification, distillation = self.accelerator.reduce(
-            totals.to(self.accelerator.device, torch.float32), "sum"
+        try:
+            for batch in bar:
+                self._step(batch, watch)
+                shown = {} if watch.mean is None else {"loss": f"{watch.mean:.4f}"}
+                bar.set_postfix(shown | self._last_metrics())
+            watch.finish()
+        except NotFiniteError as error:
+            raise self._explain(error) from None
+        total, segmentation, classification, distillation, count = self.accelerator.reduce(
+            functional.pad(watch.sums, (0, 1), value=len(self.train_batches)).float(), "sum"
         ).tolist()
         means = {"loss": total / count}
         if "segmentation" in self.config.model.tasks:
@@ -194,17 +203,18 @@ class Trainer:
         names = ("val_dice", "val_accuracy")
         return {name: f"{self.history[-1][name]:.3f}" for name in names if self.history and name in self.history[-1]}
 
-    def _step(self, batch: Sample, step: int) -> tuple[float, float, float, float]:
-        """One optimizer step; returns total, segmentation, classification, distillation loss (0 for one left out)."""
+    def _explain(self, error: NotFiniteError) -> RunError:
+        return RunError(
+            f"the loss became {error.value} in epoch {self.epoch + 1}, step {error.step}: training stopped, the "
+            f"checkpoints of epoch {self.epoch} in {self.folder.path} are kept; lower optimizer.learning_rate, set "
+            "training.gradient_clip, or set training.precision=float32"
+        )
+
+    def _step(self, batch: Sample, watch: LossWatch) -> None:
+        """One optimizer step, without waiting for the device."""
         taught = self._teach(batch)
         losses = self.loss(self._forward(self.model, batch), batch["mask"].float(), batch["label"], taught)
-        total = losses.total.item()
-        if not np.isfinite(total):
-            raise RunError(
-                f"the loss became {total} in epoch {self.epoch + 1}, step {step}: training stopped, the checkpoints of "
-                f"epoch {self.epoch} in {self.folder.path} are kept; lower optimizer.learning_rate, set "
-                "training.gradient_clip, or set training.precision=float32"
-            )
+        watch.add(*losses)
         self.accelerator.backward(losses.total)
         for parameter in self.loss.parameters():
             # The loss is not wrapped for several processes: its few weights are averaged here.
@@ -216,8 +226,6 @@ class Trainer:
         self.steps += 1
         if self.ema is not None:
             self.ema.update(self.network, step=self.steps)
-        segmentation, classification, distillation = (0.0 if part is None else part.item() for part in losses[1:])
-        return total, segmentation, classification, distillation
 
     def _forward(self, network: nn.Module, batch: Sample) -> MultiTaskOutput:
         return network(to_network_input(batch["image"], self.config.data.mean, self.config.data.std))

@@ -6,8 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from acsnet.checkpoints import ReleasedTest, check_released_file, read_index, resolve_split
-from acsnet.checkpoints.metadata import read_metadata
+from acsnet.checkpoints import (
+    ReleasedTest,
+    check_released_file,
+    open_checkpoint,
+    read_index,
+    read_metadata,
+    resolve_split,
+)
 from acsnet.data import read_split_list
 from acsnet.errors import AcsnetError, CheckpointError
 from acsnet.evaluation.protocol import resolve_test_config, run_test
@@ -77,16 +83,16 @@ def reproduce_results(names: Sequence[str], overrides: Sequence[str], folder: Pa
     problems = []
     for name in names:
         entry = index.checkpoints[name]
-        path = folder / entry.file
+        checkpoint = open_checkpoint(folder / entry.file)
         for released in entry.tests:
-            config = resolve_test_config(path, None, [*released.overrides, *overrides])
-            result, provenance = run_test(path, config, progress)
+            config = resolve_test_config(checkpoint, None, [*released.overrides, *overrides])
+            result, provenance = run_test(checkpoint, config, progress)
             if provenance["dataset_hash"] != released.dataset_hash:
                 problems.append(f"{name}: {provenance['dataset_sizes']} are different images from {released.datasets}")
                 continue
             with tempfile.TemporaryDirectory() as results:
                 result.write(Path(results), provenance)
-                again = read_test(entry, read_metadata(path), Path(results), ())
+                again = read_test(entry, checkpoint.metadata, Path(results), ())
             problems += [f"{name}: {difference}" for difference in _differences(released, again)]
     return problems
 

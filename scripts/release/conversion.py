@@ -8,8 +8,18 @@ from pathlib import Path
 import torch
 
 from acsnet._utils.download import file_sha256
-from acsnet.checkpoints import Recipe, ReleasedCheckpoint, ReleasedData, ReleasedInput, is_path, read_index
-from acsnet.checkpoints.metadata import CheckpointMetadata, read_metadata, read_weights, save_checkpoint
+from acsnet.checkpoints import (
+    CheckpointMetadata,
+    Recipe,
+    ReleasedCheckpoint,
+    ReleasedData,
+    ReleasedInput,
+    is_path,
+    read_index,
+    read_metadata,
+    read_weights,
+    save_checkpoint,
+)
 from acsnet.config import build_config, changed_keys, load_config
 from acsnet.errors import CheckpointError, InputError
 from acsnet.models import load_model

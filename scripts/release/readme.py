@@ -8,7 +8,7 @@ from pathlib import Path
 
 from acsnet._utils.files import replace_section, write_json, write_text
 from acsnet._utils.tables import Cell, Column, Row, Table
-from acsnet.checkpoints import Figure, ReleasedCheckpoint, ReleasedTest, ReleaseIndex
+from acsnet.checkpoints import Estimate, ReleasedCheckpoint, ReleasedTest, ReleaseIndex
 from acsnet.checkpoints.index import INDEX_NAME
 from acsnet.statistics import METRICS
 from acsnet.statistics.formatting import UNDEFINED, format_value
@@ -113,7 +113,9 @@ def _describe_test(name: str, test: ReleasedTest) -> Iterator[str]:
         f"images `{test.dataset_hash}`, split `{test.split_hash or 'none'}`."
     )
     yield ""
-    metrics = [Row(METRICS[key].title, [_cell(figure), Cell(figure.reason)]) for key, figure in test.metrics.items()]
+    metrics = [
+        Row(METRICS[key].title, [_cell(estimate), Cell(estimate.reason)]) for key, estimate in test.metrics.items()
+    ]
     yield _write_table("metric", [f"estimate [{test.level:.0%} interval]", "note"], metrics)
     yield from ("", "Worst cases:", "")
     cases = []
@@ -153,13 +155,13 @@ def _setting(override: str) -> str:
     return f"{key}: {value}"
 
 
-def _cell(figure: Figure | None) -> Cell:
-    if figure is None or figure.estimate is None:
+def _cell(estimate: Estimate | None) -> Cell:
+    if estimate is None or estimate.estimate is None:
         return Cell(UNDEFINED)
-    cell = Cell(format_value(figure.estimate))
-    if figure.low is None or figure.high is None:
+    cell = Cell(format_value(estimate.estimate))
+    if estimate.low is None or estimate.high is None:
         return cell
-    return replace(cell, low=format_value(figure.low), high=format_value(figure.high))
+    return replace(cell, low=format_value(estimate.low), high=format_value(estimate.high))
 
 
 def _write_table(row_header: str, titles: Sequence[str], rows: Sequence[Row]) -> str:

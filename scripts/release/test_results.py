@@ -7,8 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from acsnet._utils.naming import look_up
-from acsnet.checkpoints import Figure, ReleasedCheckpoint, ReleasedTest, WorstCase, check_released_file, read_index
-from acsnet.checkpoints.metadata import CheckpointMetadata, read_metadata
+from acsnet.checkpoints import (
+    CheckpointMetadata,
+    Estimate,
+    ReleasedCheckpoint,
+    ReleasedTest,
+    WorstCase,
+    check_released_file,
+    read_index,
+    read_metadata,
+)
 from acsnet.config import build_config
 from acsnet.errors import RunError
 from acsnet.statistics import RunResult, compare, read_run
@@ -132,8 +140,8 @@ def _differences(metadata: CheckpointMetadata, facts: Mapping[str, Any]) -> list
     return [f"{key}={json.dumps(now)}" for key, then, now in pairs if then != now]
 
 
-def _figure(interval: Interval) -> Figure:
-    return Figure(
+def _figure(interval: Interval) -> Estimate:
+    return Estimate(
         estimate=_number(interval.estimate),
         low=_number(interval.low),
         high=_number(interval.high),

@@ -253,7 +253,8 @@ def test_a_server_that_falls_silent(site: Any, path: Path, monkeypatch: pytest.M
 
     def silent(handler: Handler) -> None:
         if len(site.requests) > 1:
-            return site.send(handler, CONTENT)
+            site.send(handler, CONTENT)
+            return
         answer(200, {"Content-Length": "1000000", "ETag": '"1"'}, CONTENT[:1000])(handler)
         released.wait(20)
 

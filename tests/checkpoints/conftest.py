@@ -1,6 +1,7 @@
 """A folder of released checkpoints for tests."""
 
 import hashlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,7 @@ import torch
 
 from acsnet import create_model
 from acsnet._utils.files import write_json
-from acsnet.checkpoints import index
-from acsnet.checkpoints.metadata import CheckpointMetadata, save_checkpoint
+from acsnet.checkpoints import CheckpointMetadata, index, save_checkpoint
 
 
 def entry_of(path: Path, **changes: Any) -> dict[str, Any]:
@@ -42,7 +42,7 @@ WriteIndex = Callable[..., Path]
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of the index, in place of the repository's."""
+    """The folder of the index, instead of the repository's."""
     folder = tmp_path / "checkpoints"
     folder.mkdir()
     monkeypatch.setattr(index, "_PLACES", (folder,))
@@ -52,7 +52,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def released(folder: Path) -> Path:
-    """The file of ``unet_tiny``, the one checkpoint of the index."""
+    """The file of ``unet_tiny``, the only checkpoint of the index."""
     torch.manual_seed(0)
     arguments = {"in_channels": 1, "width": 4, "depth": 2}
     network = create_model("unet", **arguments)
@@ -63,4 +63,13 @@ def released(folder: Path) -> Path:
     path = folder / "unet_tiny.safetensors"
     save_checkpoint(path, network.state_dict(), metadata)
     write_json(folder / "index.json", {"format": 1, "address": "", "checkpoints": {"unet_tiny": entry_of(path)}})
+    return path
+
+
+@pytest.fixture
+def trained(folder: Path, trained_run: Path) -> Path:
+    """A trained network, released as ``tiny``."""
+    path = folder / "tiny.safetensors"
+    shutil.copy(trained_run / "best.safetensors", path)
+    write_json(folder / "index.json", {"format": 1, "address": "", "checkpoints": {"tiny": entry_of(path)}})
     return path

@@ -11,12 +11,11 @@ import torch
 
 import acsnet
 from acsnet._utils.files import write_json
-from acsnet.checkpoints import resolve_checkpoint
-from acsnet.checkpoints.metadata import read_metadata, read_weights, save_checkpoint
+from acsnet.checkpoints import open_checkpoint, read_metadata, read_weights, save_checkpoint
 from acsnet.errors import AcsnetError, CheckpointError, DownloadError, UnknownNameError
 
 OPENERS: list[Callable[[Any], Any]] = [
-    resolve_checkpoint,
+    open_checkpoint,
     acsnet.load_model,
     lambda name: acsnet.create_model("unet", in_channels=1, width=4, depth=2, checkpoint=name),
 ]
@@ -24,7 +23,7 @@ OPENERS: list[Callable[[Any], Any]] = [
 
 @pytest.fixture
 def served(released: Path, site: Any) -> str:
-    """The address of the released file, which no longer lies beside the index."""
+    """The address of the released file, which is no longer next to the index."""
     path = released.parent / "index.json"
     content = json.loads(path.read_text())
     write_json(path, {**content, "address": site.url("/v1/")})
@@ -34,7 +33,7 @@ def served(released: Path, site: Any) -> str:
 
 
 def test_a_name_works_wherever_a_path_does(released: Path) -> None:
-    assert resolve_checkpoint("unet_tiny") == released
+    assert open_checkpoint("unet_tiny").path == released
     by_path, by_name = acsnet.load_model(released), acsnet.load_model("unet_tiny")
     images = torch.randn(1, 1, 32, 32)
     assert torch.equal(by_path(images).mask, by_name(images).mask)
@@ -44,17 +43,17 @@ def test_a_name_works_wherever_a_path_does(released: Path) -> None:
     assert prediction.mask.shape == (20, 24)
 
 
-def test_what_is_a_path_and_what_a_name(released: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_and_names_are_distinguished(released: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for path in ("nothing.safetensors", "runs/unet_tiny", "./unet_tiny", Path("runs") / "unet_tiny"):
-        assert resolve_checkpoint(path) == Path(path)
-        with pytest.raises(CheckpointError, match=r"^there is no checkpoint .*: give the path of a \.safetensors"):
-            acsnet.load_model(path)
+        for opener in (open_checkpoint, acsnet.load_model):
+            with pytest.raises(CheckpointError, match=r"^there is no checkpoint .*: give the path of a \.safetensors"):
+                opener(path)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "unet_tiny").mkdir()
-    assert resolve_checkpoint("unet_tiny") == released, "a folder is no checkpoint"
+    assert open_checkpoint("unet_tiny").path == released, "a folder is not a checkpoint"
     (tmp_path / "unet_tiny").rmdir()
     (tmp_path / "unet_tiny").write_bytes(released.read_bytes())
-    assert resolve_checkpoint("unet_tiny") == Path("unet_tiny"), "a file of that name is"
+    assert open_checkpoint("unet_tiny").path == Path("unet_tiny"), "a file of that name is"
 
 
 @pytest.mark.parametrize("opener", OPENERS)
@@ -72,7 +71,7 @@ def test_an_unknown_name(released: Path, opener: Callable[[Any], Any]) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda content: content[:-1], "is truncated or not the released file: it has {less} bytes, not {size}; "),
+        (lambda content: content[:-1], "is truncated or not the released file: it is {less} bytes, not {size}; "),
         (
             lambda content: content[:-1] + bytes([content[-1] ^ 1]),
             "is not the released file: its SHA-256 is {sha}, not ",
@@ -90,12 +89,12 @@ def test_a_damaged_file_is_not_loaded(
         opener("unet_tiny" if by_name else released)
     expected = message.format(less=len(content) - 1, size=len(content), sha=sha)
     assert str(caught.value).startswith(f"{released} {expected}")
-    assert str(caught.value).endswith("; remove it, and copy or fetch it again")
+    assert str(caught.value).endswith("; remove it, and copy or download it again")
     assert "\n" not in str(caught.value)
 
 
-def test_files_of_ones_own_are_not_checked(released: Path, tmp_path: Path) -> None:
-    """Also under a released name, and where the index is broken."""
+def test_other_files_are_not_checked(released: Path, tmp_path: Path) -> None:
+    """Even with a released file name and an invalid index."""
     own = tmp_path / "own" / released.name
     own.parent.mkdir()
     metadata = read_metadata(released).model_copy(update={"code_version": "another"})
@@ -104,27 +103,27 @@ def test_files_of_ones_own_are_not_checked(released: Path, tmp_path: Path) -> No
     assert acsnet.load_model(own).metadata.code_version == "another"
 
 
-def test_a_file_that_is_not_here_is_fetched_once(served: str, released: Path, site: Any, tmp_path: Path) -> None:
-    path = resolve_checkpoint("unet_tiny")
+def test_a_missing_file_is_downloaded_once(served: str, released: Path, site: Any, tmp_path: Path) -> None:
+    path = open_checkpoint("unet_tiny").path
     content = site.files[f"/v1/{released.name}"]
     assert path == tmp_path / "cache" / "checkpoints" / hashlib.sha256(content).hexdigest()[:16] / released.name
     assert path.read_bytes() == content
-    assert resolve_checkpoint("unet_tiny") == path
+    assert open_checkpoint("unet_tiny").path == path
     assert acsnet.load_model("unet_tiny").metadata.model == "unet"
     assert site.requests == [(f"/v1/{released.name}", None)]
 
 
-def test_a_transfer_that_broke_off_goes_on(served: str, released: Path, site: Any) -> None:
+def test_an_interrupted_download_resumes(served: str, released: Path, site: Any) -> None:
     content = site.files.pop(f"/v1/{released.name}")
     half = len(content) // 2
     site.replies[f"/v1/{released.name}"] = lambda handler: site.send(handler, content, stop_after=half)
-    assert resolve_checkpoint("unet_tiny").read_bytes() == content
+    assert open_checkpoint("unet_tiny").path.read_bytes() == content
     assert [range_ for _, range_ in site.requests][:2] == [None, f"bytes={half}-"]
 
 
-def test_processes_that_start_together_fetch_it_once(served: str, site: Any) -> None:
+def test_processes_that_start_together_download_it_once(served: str, site: Any) -> None:
     found: list[Path] = []
-    threads = [threading.Thread(target=lambda: found.append(resolve_checkpoint("unet_tiny"))) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: found.append(open_checkpoint("unet_tiny").path)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -133,7 +132,7 @@ def test_processes_that_start_together_fetch_it_once(served: str, site: Any) -> 
     assert len(site.requests) == 1
 
 
-def test_what_is_served_is_checked(served: str, released: Path, site: Any, tmp_path: Path) -> None:
+def test_a_downloaded_file_is_checked(served: str, released: Path, site: Any, tmp_path: Path) -> None:
     content = site.files[f"/v1/{released.name}"]
     site.files[f"/v1/{released.name}"] = content[:-1] + b"x"
     with pytest.raises(DownloadError, match=r"is not the expected file: its SHA-256 is .*; it was deleted"):
@@ -145,10 +144,10 @@ def test_what_is_served_is_checked(served: str, released: Path, site: Any, tmp_p
 
 
 def test_a_cached_file_is_checked_at_every_load(served: str) -> None:
-    path = resolve_checkpoint("unet_tiny")
+    path = open_checkpoint("unet_tiny").path
     path.write_bytes(path.read_bytes()[:100])
     for given in ("unet_tiny", path):
-        with pytest.raises(CheckpointError, match=r"is truncated or not the released file: it has 100 bytes"):
+        with pytest.raises(CheckpointError, match=r"is truncated or not the released file: it is 100 bytes"):
             acsnet.load_model(given)
     path.unlink()
     assert acsnet.load_model("unet_tiny").metadata.model == "unet"
@@ -157,12 +156,12 @@ def test_a_cached_file_is_checked_at_every_load(served: str) -> None:
 def test_without_file_and_address(released: Path) -> None:
     released.unlink()
     message = (
-        r"^the file of unet_tiny is not here \(.*unet_tiny\.safetensors\), and the index names no address to fetch"
+        r"^the file of unet_tiny is missing \(.*unet_tiny\.safetensors\), and the index has no address to download"
     )
     with pytest.raises(CheckpointError, match=message):
         acsnet.load_model("unet_tiny")
 
 
 def test_a_released_file_of_another_network(released: Path) -> None:
-    with pytest.raises(AcsnetError, match=r"unet_tiny\.safetensors is of another network than UNet: "):
+    with pytest.raises(AcsnetError, match=r"unet_tiny\.safetensors does not match the architecture of UNet: "):
         acsnet.create_model("unet", in_channels=1, width=8, depth=2, checkpoint="unet_tiny")

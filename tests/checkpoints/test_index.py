@@ -30,7 +30,7 @@ def test_names_are_listed_by_wildcards(released: Path) -> None:
     assert acsnet.list_checkpoints("nothing*") == []
 
 
-def test_what_is_known_of_one(released: Path) -> None:
+def test_the_entry_of_a_checkpoint(released: Path) -> None:
     entry = released_checkpoint("unet_tiny")
     assert (entry.file, entry.size) == ("unet_tiny.safetensors", released.stat().st_size)
     assert entry.input.model_dump() == {"height": 32, "width": 32, "channels": 1}
@@ -41,12 +41,12 @@ def test_what_is_known_of_one(released: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", r"index\.json is not JSON \(.*\): copy it again from the release$"),
+        ("{", r"index\.json is not valid JSON \(.*\): copy it again from the release$"),
         ('{"format": 2}', r"index\.json has format 2, this version of acsnet reads 1: upgrade acsnet$"),
         ("[]", r"index\.json has format None, this version of acsnet reads 1: upgrade acsnet$"),
-        ('{"format": 1, "adress": ""}', r"index\.json: the entry 'adress' cannot be used: Extra inputs"),
-        ('{"format": 1, "address": "ftp://a"}', r"index\.json: the entry 'address' cannot be used: "),
-        ('{"format": 1, "checkpoints": {"A/b": {}}}', r"index\.json: the entry 'checkpoints\.A/b.*' cannot be used: "),
+        ('{"format": 1, "adress": ""}', r"index\.json: the entry 'adress' is invalid: Extra inputs"),
+        ('{"format": 1, "address": "ftp://a"}', r"index\.json: the entry 'address' is invalid: "),
+        ('{"format": 1, "checkpoints": {"A/b": {}}}', r"index\.json: the entry 'checkpoints\.A/b.*' is invalid: "),
     ],
 )
 def test_a_broken_index(folder: Path, text: str, message: str) -> None:
@@ -56,13 +56,11 @@ def test_a_broken_index(folder: Path, text: str, message: str) -> None:
 
 
 @pytest.mark.parametrize("file", ["../a.safetensors", "a/b.safetensors", "a.pt", "/a.safetensors"])
-def test_files_lie_in_the_folder_and_are_safetensors(released: Path, file: str) -> None:
+def test_files_are_in_the_folder_and_are_safetensors(released: Path, file: str) -> None:
     path = released.parent / "index.json"
     entry = json.loads(path.read_text())["checkpoints"]["unet_tiny"]
     change(path, checkpoints={"unet_tiny": {**entry, "file": file}})
-    with pytest.raises(
-        CheckpointError, match=r"the entry 'checkpoints\.unet_tiny\.file' cannot be used: String should"
-    ):
+    with pytest.raises(CheckpointError, match=r"the entry 'checkpoints\.unet_tiny\.file' is invalid: String should"):
         read_index()
 
 
@@ -85,7 +83,7 @@ def test_the_released_files_of_this_repository() -> None:
 
 
 def test_a_wheel_has_the_index_and_no_files(tmp_path: Path) -> None:
-    """As a build lays it out: setuptools' own step, on a copy that has a released file."""
+    """Built by setuptools from a copy of the repository with a released file."""
     source = tmp_path / "source"
     source.mkdir()
     for name in ("setup.py", "pyproject.toml", "README.md", "acsnet"):

@@ -12,13 +12,13 @@ from torch import nn
 
 from acsnet import create_model, load_model
 from acsnet._utils.files import DiskFullError
-from acsnet.checkpoints.metadata import CheckpointMetadata, load_weights, read_metadata, read_weights, save_checkpoint
+from acsnet.checkpoints import CheckpointMetadata, load_weights, read_metadata, read_weights, save_checkpoint
 from acsnet.config import EvaluationConfig
 from acsnet.errors import CheckpointError
 from acsnet.version import __version__
 
 TINY: dict[str, Any] = {"encoder": "mobilenetv3_small_050", "widths": [16, 16, 16, 16, 16]}
-CARD: dict[str, Any] = {
+METADATA: dict[str, Any] = {
     "model": "acsnet",
     "arguments": {"in_channels": 1, "tasks": ["segmentation", "classification"], **TINY},
     "class_names": ("benign", "malignant"),
@@ -35,7 +35,7 @@ OPENERS: list[Callable[[Path], Any]] = [read_metadata, read_weights, load_model]
 
 def make_network() -> nn.Module:
     torch.manual_seed(0)
-    return create_model("acsnet", num_classes=2, **CARD["arguments"])
+    return create_model("acsnet", num_classes=2, **METADATA["arguments"])
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def network() -> nn.Module:
 def checkpoint(tmp_path_factory: pytest.TempPathFactory, network: nn.Module) -> Path:
     """Read-only."""
     path = tmp_path_factory.mktemp("checkpoints") / "tiny.safetensors"
-    save_checkpoint(path, network.state_dict(), CheckpointMetadata(**CARD))
+    save_checkpoint(path, network.state_dict(), CheckpointMetadata(**METADATA))
     return path
 
 
@@ -63,7 +63,7 @@ def write_with_metadata(path: Path, metadata: dict[str, str] | None) -> Path:
 def test_a_network_is_rebuilt_from_the_file_alone(network: nn.Module, checkpoint: Path) -> None:
     rebuilt = load_model(str(checkpoint))
     assert not rebuilt.training
-    assert rebuilt.metadata == CheckpointMetadata(**CARD)
+    assert rebuilt.metadata == CheckpointMetadata(**METADATA)
     images = torch.randn(2, 1, 64, 32)
     with torch.inference_mode():
         ours, theirs = rebuilt(images), network(images)
@@ -79,20 +79,20 @@ def test_weights_come_back_bit_for_bit(network: nn.Module, checkpoint: Path) -> 
     assert all(torch.equal(weights[key], value) and weights[key].dtype == value.dtype for key, value in state.items())
 
 
-def test_the_card_comes_back(checkpoint: Path) -> None:
+def test_metadata_comes_back(checkpoint: Path) -> None:
     metadata = read_metadata(checkpoint)
-    assert metadata == CheckpointMetadata(**CARD)
-    assert metadata.metrics == CARD["metrics"]
+    assert metadata == CheckpointMetadata(**METADATA)
+    assert metadata.metrics == METADATA["metrics"]
     assert (metadata.format, metadata.code_version) == (1, __version__)
 
 
-def test_a_card_predicts_as_its_training_was_configured(checkpoint: Path) -> None:
+def test_default_prediction_settings_are_those_of_the_training(checkpoint: Path) -> None:
     assert read_metadata(checkpoint).evaluation == EvaluationConfig(threshold=0.4, postprocessing={"fill_holes": True})
-    assert CheckpointMetadata(**{**CARD, "config": {}}).evaluation == EvaluationConfig()
+    assert CheckpointMetadata(**{**METADATA, "config": {}}).evaluation == EvaluationConfig()
 
 
-def test_the_card_is_json_in_the_header(checkpoint: Path) -> None:
-    """What another program reads."""
+def test_metadata_is_json_in_the_header(checkpoint: Path) -> None:
+    """As another program reads it."""
     with safe_open(checkpoint, framework="pt") as file:
         metadata = file.metadata()
     assert list(metadata) == ["acsnet"]
@@ -102,12 +102,14 @@ def test_the_card_is_json_in_the_header(checkpoint: Path) -> None:
 def test_shared_and_channels_last_and_learned_tensors_are_saved(tmp_path: Path) -> None:
     shared = torch.randn(2, 3, 4, 4, requires_grad=True)
     state = {"a": shared, "b": shared, "c": torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last)}
-    save_checkpoint(tmp_path / "a.safetensors", state, CheckpointMetadata(**CARD))
+    save_checkpoint(tmp_path / "a.safetensors", state, CheckpointMetadata(**METADATA))
     weights = read_weights(tmp_path / "a.safetensors")
     assert all(torch.equal(weights[key], value) for key, value in state.items())
 
 
-def test_saving_replaces_whole_or_not_at_all(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_saving_overwrites_completely_or_not_at_all(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "a.safetensors"
     path.write_bytes(checkpoint.read_bytes())
     write = Path.write_bytes
@@ -118,15 +120,15 @@ def test_saving_replaces_whole_or_not_at_all(checkpoint: Path, tmp_path: Path, m
 
     monkeypatch.setattr(Path, "write_bytes", fill_the_disk)
     with pytest.raises(DiskFullError, match=r"a\.safetensors could not be written: the disk is full"):
-        save_checkpoint(path, {"a": torch.zeros(3)}, CheckpointMetadata(**CARD))
-    assert read_metadata(path) == CheckpointMetadata(**CARD)
+        save_checkpoint(path, {"a": torch.zeros(3)}, CheckpointMetadata(**METADATA))
+    assert read_metadata(path) == CheckpointMetadata(**METADATA)
     assert [file.name for file in tmp_path.iterdir()] == ["a.safetensors"]
 
 
 def test_half_precision_is_widened(network: nn.Module, tmp_path: Path) -> None:
     halved = {key: value.half() if value.is_floating_point() else value for key, value in network.state_dict().items()}
     path = tmp_path / "half.safetensors"
-    save_checkpoint(path, halved, CheckpointMetadata(**CARD))
+    save_checkpoint(path, halved, CheckpointMetadata(**METADATA))
     assert {value.dtype for value in read_weights(path).values()} == {torch.float16, torch.int64}
     rebuilt = load_model(path).state_dict()
     assert {value.dtype for value in rebuilt.values()} == {torch.float32, torch.int64}
@@ -134,7 +136,7 @@ def test_half_precision_is_widened(network: nn.Module, tmp_path: Path) -> None:
 
 
 def test_create_model_takes_the_weights_of_a_checkpoint(network: nn.Module, checkpoint: Path) -> None:
-    other = create_model("acsnet", num_classes=2, checkpoint=checkpoint, **CARD["arguments"])
+    other = create_model("acsnet", num_classes=2, checkpoint=checkpoint, **METADATA["arguments"])
     assert all(torch.equal(value, network.state_dict()[key]) for key, value in other.state_dict().items())
 
 
@@ -150,11 +152,11 @@ def test_a_missing_file(read: Callable[[Path], Any], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("read", OPENERS)
-@pytest.mark.parametrize("kept", [0.0, 1e-6, 1e-5, 0.001, 0.5, 0.99999])
-def test_a_truncated_file(read: Callable[[Path], Any], checkpoint: Path, tmp_path: Path, kept: float) -> None:
+@pytest.mark.parametrize("fraction", [0.0, 1e-6, 1e-5, 0.001, 0.5, 0.99999])
+def test_a_truncated_file(read: Callable[[Path], Any], checkpoint: Path, tmp_path: Path, fraction: float) -> None:
     content = checkpoint.read_bytes()
     path = tmp_path / "cut.safetensors"
-    path.write_bytes(content[: int(kept * len(content))])
+    path.write_bytes(content[: int(fraction * len(content))])
     with pytest.raises(
         CheckpointError, match=r"cut\.safetensors is truncated or not a safetensors file \(.+\): copy it"
     ):
@@ -163,7 +165,7 @@ def test_a_truncated_file(read: Callable[[Path], Any], checkpoint: Path, tmp_pat
 
 @pytest.mark.parametrize("read", OPENERS)
 @pytest.mark.parametrize("content", [b"a text file\n", b"{}", bytes(1000), b"\xff" * 1000])
-def test_a_file_of_something_else(read: Callable[[Path], Any], tmp_path: Path, content: bytes) -> None:
+def test_a_file_with_other_content(read: Callable[[Path], Any], tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "other.safetensors"
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match=r"other\.safetensors is truncated or not a safetensors file"):
@@ -171,7 +173,7 @@ def test_a_file_of_something_else(read: Callable[[Path], Any], tmp_path: Path, c
 
 
 class Malicious:
-    """Would create a file where it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -200,41 +202,47 @@ def test_a_pickled_file_is_refused_and_not_executed(
     assert not trace.exists()
     if not zipped:
         pickle.loads((tmp_path / name).read_bytes())
-        assert trace.exists(), "the file does what it is feared for"
+        assert trace.exists(), "unpickling would have created the file"
 
 
-# --- cards that cannot be used ---------------------------------------------------------------------------------------
+# --- invalid metadata -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("metadata", [None, {"format": "pt"}])
-def test_a_file_without_a_card(tmp_path: Path, metadata: dict[str, str] | None) -> None:
+def test_a_file_without_metadata(tmp_path: Path, metadata: dict[str, str] | None) -> None:
     path = write_with_metadata(tmp_path / "plain.safetensors", metadata)
-    message = r"has no acsnet card in its metadata: build the network with acsnet\.create_model\(name, checkpoint="
+    message = r"has no acsnet metadata in its header: build the network with acsnet\.create_model\(name, checkpoint="
     with pytest.raises(CheckpointError, match=message):
         read_metadata(path)
     assert read_weights(path)["weight"].shape == (2,)
 
 
 @pytest.mark.parametrize(
-    ("card", "message"),
+    ("text", "message"),
     [
-        ("{", r"the card in its metadata is not JSON \(.+\): copy the file again"),
-        ("", r"the card in its metadata is not JSON \(.+\): copy the file again"),
-        ("[1]", "the card in its metadata is no JSON object: copy the file again"),
+        ("{", r"the metadata is not valid JSON \(.+\): copy the file again"),
+        ("", r"the metadata is not valid JSON \(.+\): copy the file again"),
+        ("[1]", "the metadata is not a JSON object: copy the file again"),
         ("{}", "has checkpoint format None, this version of acsnet reads 1: upgrade acsnet"),
-        (json.dumps({**CARD, "format": 2}), "has checkpoint format 2, this version of acsnet reads 1: upgrade acsnet"),
-        (json.dumps({**CARD, "format": 1, "model": 3}), "the card's entry 'model' cannot be used: .*valid string"),
-        (json.dumps({**CARD, "format": 1, "std": ["a"]}), r"the card's entry 'std\.0' cannot be used: .*valid number"),
-        (json.dumps({**CARD, "format": 1, "more": 1}), "the card's entry 'more' cannot be used: Extra inputs"),
         (
-            json.dumps({**CARD, "format": 1, "config": {"evaluation": {"postprocessing": {"holes": True}}}}),
-            r"the card's entry 'config\.evaluation\.postprocessing\.holes' cannot be used: Extra inputs",
+            json.dumps({**METADATA, "format": 2}),
+            "has checkpoint format 2, this version of acsnet reads 1: upgrade acsnet",
         ),
-        (json.dumps({"format": 1, "model": "acsnet"}), "the card's entry 'arguments' cannot be used: Field required"),
+        (json.dumps({**METADATA, "format": 1, "model": 3}), "the metadata entry 'model' is invalid: .*valid string"),
+        (
+            json.dumps({**METADATA, "format": 1, "std": ["a"]}),
+            r"the metadata entry 'std\.0' is invalid: .*valid number",
+        ),
+        (json.dumps({**METADATA, "format": 1, "more": 1}), "the metadata entry 'more' is invalid: Extra inputs"),
+        (
+            json.dumps({**METADATA, "format": 1, "config": {"evaluation": {"postprocessing": {"holes": True}}}}),
+            r"the metadata entry 'config\.evaluation\.postprocessing\.holes' is invalid: Extra inputs",
+        ),
+        (json.dumps({"format": 1, "model": "acsnet"}), "the metadata entry 'arguments' is invalid: Field required"),
     ],
 )
-def test_a_broken_card(tmp_path: Path, metadata: str, message: str) -> None:
-    path = write_with_metadata(tmp_path / "broken.safetensors", {"acsnet": metadata})
+def test_invalid_metadata(tmp_path: Path, text: str, message: str) -> None:
+    path = write_with_metadata(tmp_path / "broken.safetensors", {"acsnet": text})
     for read in (read_metadata, load_model):
         with pytest.raises(CheckpointError, match=rf"broken\.safetensors:? {message}"):
             read(path)
@@ -245,18 +253,19 @@ def test_a_broken_card(tmp_path: Path, metadata: str, message: str) -> None:
     [
         ({"model": "acsent"}, "unknown network 'acsent': did you mean 'acsnet'"),
         ({"arguments": {"width": 3}}, "unknown argument of acsnet 'width'"),
-        ({"arguments": {"widths": 3}}, "widths is 3: five multiples of 16 are needed"),
+        ({"arguments": {"widths": 3}}, "widths is 3: expected five multiples of 16"),
         ({"arguments": {"encoder": 3}}, "unknown encoder '3'"),
         ({"arguments": {"num_classes": 3}}, "got multiple values for keyword argument 'num_classes'"),
         ({"arguments": {"tasks": "segmentation"}}, "tasks is 'segmentation': give a sequence"),
-        ({"class_names": []}, "num_classes is 0: it has to be a whole number of at least 1"),
+        ({"class_names": []}, "num_classes is 0: expected a whole number of at least 1"),
     ],
 )
-def test_a_card_whose_network_cannot_be_built(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
-    metadata = json.dumps({**CARD, "format": 1, **changes})
+def test_metadata_of_a_network_that_cannot_be_built(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    metadata = json.dumps({**METADATA, "format": 1, **changes})
     path = write_with_metadata(tmp_path / "other.safetensors", {"acsnet": metadata})
     with pytest.raises(
-        CheckpointError, match=rf"other\.safetensors: the network of its card cannot be built: .*{message}"
+        CheckpointError,
+        match=rf"other\.safetensors: the network described by its metadata cannot be built: .*{message}",
     ):
         load_model(path)
 
@@ -280,8 +289,8 @@ def test_weights_of_another_network_are_named_and_nothing_is_loaded(tmp_path: Pa
     with pytest.raises(CheckpointError) as caught:
         load_weights(network, path)
     assert str(caught.value) == (
-        f"{path} is of another network than Sequential: 1 missing (2.bias); 1 unexpected (3.weight); 1 of another "
-        "shape (0.weight is (2, 5) and should be (2, 3))"
+        f"{path} does not match the architecture of Sequential: 1 missing (2.bias); 1 unexpected (3.weight); 1 with a "
+        "different shape (0.weight is (2, 5) and should be (2, 3))"
     )
     assert all(torch.equal(value, toy().state_dict()[key]) for key, value in network.state_dict().items())
 
@@ -296,10 +305,12 @@ def test_many_keys_are_counted_and_three_named(tmp_path: Path) -> None:
     assert "shape" not in str(caught.value)
 
 
-def test_a_checkpoint_of_another_head_does_not_fit(checkpoint: Path) -> None:
-    arguments = {**CARD["arguments"], "tasks": ["segmentation"]}
-    with pytest.raises(CheckpointError, match=r"of another network than ACSNet: \d+ unexpected \(cls_head\."):
+def test_a_checkpoint_with_another_head_does_not_match(checkpoint: Path) -> None:
+    arguments = {**METADATA["arguments"], "tasks": ["segmentation"]}
+    with pytest.raises(
+        CheckpointError, match=r"does not match the architecture of ACSNet: \d+ unexpected \(cls_head\."
+    ):
         create_model("acsnet", num_classes=2, checkpoint=checkpoint, **arguments)
-    message = r"2 of another shape \(cls_head\.classify\.2\.weight is \(2, \d+\) and should be \(3, \d+\), "
+    message = r"2 with a different shape \(cls_head\.classify\.2\.weight is \(2, \d+\) and should be \(3, \d+\), "
     with pytest.raises(CheckpointError, match=message):
-        create_model("acsnet", num_classes=3, checkpoint=checkpoint, **CARD["arguments"])
+        create_model("acsnet", num_classes=3, checkpoint=checkpoint, **METADATA["arguments"])

@@ -11,11 +11,11 @@ from acsnet.data import read_busi, verify_records
 
 @pytest.fixture
 def root(phantom_root: Path, tmp_path: Path) -> Path:
-    """A copy of the phantoms to break."""
+    """Return a copy of the phantoms whose files a test may damage."""
     return Path(shutil.copytree(phantom_root, tmp_path / "set"))
 
 
-def test_what_is_found_on_whole_images(phantom_root: Path) -> None:
+def test_intact_images(phantom_root: Path) -> None:
     records = read_busi(phantom_root)
     examined = examine(records, progress=False)
     verified = verify_records(records, progress=False)

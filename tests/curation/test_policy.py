@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from acsnet.curation.description import describe
+from acsnet.curation.duplicates.description import describe
 from acsnet.curation.examination import Examination
-from acsnet.curation.findings import Conflict, Flag, Pair, Relation
-from acsnet.curation.policy import check_policy, choose
+from acsnet.curation.findings import Conflict, CurationFlag, ImagePair, Relation
+from acsnet.curation.policy import check_policy, select_images
 from acsnet.data import Record
 from acsnet.errors import UnknownNameError
 
@@ -15,11 +15,11 @@ from acsnet.errors import UnknownNameError
 def examination(name: str, *kinds: str, side: int = 10, label: str = "benign") -> Examination:
     description = None if "unreadable" in kinds else describe(np.zeros((side, side, 3), np.uint8), None)
     record = Record(Path(name), (), label, name)
-    return Examination(record, tuple(Flag(kind) for kind in kinds), description, np.zeros(256))
+    return Examination(record, tuple(CurationFlag(kind) for kind in kinds), description, np.zeros(256))
 
 
-def pair(first: int, second: int, relation: Relation = "copy", *conflicts: Conflict) -> Pair:
-    return Pair(first, second, relation, 1.0, 1.0, (1.0, 1.0), False, np.eye(2, 3), 1.0, conflicts)
+def pair(first: int, second: int, relation: Relation = "copy", *conflicts: Conflict) -> ImagePair:
+    return ImagePair(first, second, relation, 1.0, 1.0, (1.0, 1.0), False, np.eye(2, 3), 1.0, conflicts)
 
 
 EXAMINED = [
@@ -27,11 +27,11 @@ EXAMINED = [
     examination("a 1", side=20),
     examination("b 0", side=20),  # a smaller copy of 3
     examination("b 1", side=30),
-    examination("c 10"),  # of equal worth: the first in natural order is 5
+    examination("c 10"),  # equally good: 5 is the first in natural order
     examination("c 9"),
     examination("d 0"),  # a conflict
     examination("d 1"),
-    examination("e"),  # alone, but with an overlap that disagrees
+    examination("e"),  # without a copy, but with an overlap that disagrees
     examination("f", "unreadable"),
     examination("g", "mask-size"),
 ]
@@ -48,20 +48,20 @@ PAIRS = [pair(0, 1), pair(2, 3), pair(4, 5), pair(6, 7, "copy", "mask"), pair(7,
     ],
 )
 def test_policies(policy: str, kept: set[int]) -> None:
-    chosen = choose(policy, EXAMINED, COPIES, PAIRS)  # type: ignore[arg-type]
+    chosen = select_images(policy, EXAMINED, COPIES, PAIRS)  # type: ignore[arg-type]
     assert {index for index, keep in enumerate(chosen) if keep} == kept
 
 
-def test_a_set_of_several_classes_is_dropped_though_no_single_pair_says_so() -> None:
-    # 0 and 2 were never compared with each other, and 1 lies between them.
+def test_a_set_of_several_classes_is_dropped_even_if_no_pair_is_in_conflict() -> None:
+    # 0 and 2 are connected by 1 only and were never compared with each other.
     malignant = dataclasses.replace(EXAMINED[2], record=dataclasses.replace(EXAMINED[2].record, label="malignant"))
     examined = [EXAMINED[0], EXAMINED[1], malignant]
-    assert choose("keep-one", examined, [0, 0, 0], [pair(0, 1), pair(1, 2)]) == [False, False, False]
+    assert select_images("keep-one", examined, [0, 0, 0], [pair(0, 1), pair(1, 2)]) == [False, False, False]
 
 
 def test_a_readable_copy_is_kept_before_a_broken_one() -> None:
     examined = [examination("a", "mask-size", side=40), examination("b", "text", "calipers")]
-    assert choose("keep-one", examined, [0, 0], [pair(0, 1)]) == [False, True]
+    assert select_images("keep-one", examined, [0, 0], [pair(0, 1)]) == [False, True]
 
 
 def test_unknown_policy() -> None:

@@ -14,7 +14,7 @@ def test_without_a_map_labels_are_classes() -> None:
     check_labels({}, [])
 
 
-def test_the_labels_that_come_out_as_classes() -> None:
+def test_the_labels_that_map_to_classes() -> None:
     assert source_labels(CLASSES, {"cyst": "benign", "fibroadenoma": "benign", "cancer": "malignant"}) == [
         "benign",
         "cyst",

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from acsnet.data.csv_io import Line, read_table
+from acsnet.data.csv_io import TableRow, read_table
 from acsnet.errors import DataError
 
 openpyxl = pytest.importorskip("openpyxl", reason="the extra `data` is not installed")
@@ -20,20 +20,20 @@ def write_book(path: Path, **sheets: list[list[object]]) -> Path:
     return path
 
 
-def test_lines_of_a_csv(tmp_path: Path) -> None:
+def test_rows_of_a_csv(tmp_path: Path) -> None:
     path = tmp_path / "info.csv"
     path.write_bytes("\ufeffImage;Label;Other\n a.png ;Benign;\n\nb.png;Normal;x;y\nc.png\n".encode())
     assert read_table(path, ("Label", "Image"), delimiter=";") == [
-        Line("info.csv line 2", {"Image": "a.png", "Label": "Benign", "Other": ""}),
-        Line("info.csv line 4", {"Image": "b.png", "Label": "Normal", "Other": "x"}),
-        Line("info.csv line 5", {"Image": "c.png", "Label": "", "Other": ""}),
+        TableRow("info.csv line 2", {"Image": "a.png", "Label": "Benign", "Other": ""}),
+        TableRow("info.csv line 4", {"Image": "b.png", "Label": "Normal", "Other": "x"}),
+        TableRow("info.csv line 5", {"Image": "c.png", "Label": "", "Other": ""}),
     ]
 
 
-def test_lines_of_a_workbook(tmp_path: Path) -> None:
+def test_rows_of_a_workbook(tmp_path: Path) -> None:
     rows = [["Image", "Type", None], [1, "Benign ", "x"], [2.0, "Malignant"], [None, None], ["0003", 0.25]]
     path = write_book(tmp_path / "B.xlsx", data=rows)
-    assert [(line.where, line.cells["Image"], line.cells["Type"]) for line in read_table(path, ("Image", "Type"))] == [
+    assert [(row.place, row.cells["Image"], row.cells["Type"]) for row in read_table(path, ("Image", "Type"))] == [
         ("B.xlsx line 2", "1", "Benign"),
         ("B.xlsx line 3", "2", "Malignant"),
         ("B.xlsx line 5", "0003", "0.25"),
@@ -42,7 +42,7 @@ def test_lines_of_a_workbook(tmp_path: Path) -> None:
 
 def test_the_sheet_that_has_the_columns(tmp_path: Path) -> None:
     path = write_book(tmp_path / "b.xlsx", notes=[["read me"]], empty=[], data=[["Type", "Image"], ["Benign", 7]])
-    assert [line.cells for line in read_table(path, ("Image", "Type"))] == [{"Image": "7", "Type": "Benign"}]
+    assert [row.cells for row in read_table(path, ("Image", "Type"))] == [{"Image": "7", "Type": "Benign"}]
 
 
 def test_missing_columns(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_missing_columns(tmp_path: Path) -> None:
         read_table(book, ("Image", "Type"))
 
 
-def test_columns_that_no_sheet_has_together(tmp_path: Path) -> None:
+def test_a_single_sheet_must_have_all_columns(tmp_path: Path) -> None:
     book = write_book(tmp_path / "t.xlsx", a=[["Image", "Type"]], b=[["Type", "Case"]])
     with pytest.raises(DataError, match=r"t\.xlsx has no column Case: it has Image, Type"):
         read_table(book, ("Image", "Type", "Case"))
@@ -69,16 +69,18 @@ def test_missing_files(tmp_path: Path) -> None:
             read_table(tmp_path / name, ("ID",))
 
 
-def test_files_that_are_no_table(tmp_path: Path) -> None:
+def test_files_that_are_not_tables(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match=r"a\.csv is not a CSV table \(.+\): save it as UTF-8 text, cells parted by "):
+    with pytest.raises(
+        DataError, match=r"a\.csv is not a CSV table \(.+\): save it as UTF-8 text with cells separated by "
+    ):
         read_table(tmp_path / "a.csv", ("ID",), delimiter=";")
     (tmp_path / "a.xlsx").write_text("no workbook")
-    with pytest.raises(DataError, match=r"a\.xlsx is not an Excel workbook \(.+\): copy it again from its source"):
+    with pytest.raises(DataError, match=r"a\.xlsx is not an Excel workbook \(.+\): save the table as \.xlsx, or copy"):
         read_table(tmp_path / "a.xlsx", ("ID",))
     with zipfile.ZipFile(tmp_path / "b.xlsx", "w") as archive:
         archive.writestr("something", "else")
-    with pytest.raises(DataError, match=r"b\.xlsx is not an Excel workbook \(.+\): copy it again from its source"):
+    with pytest.raises(DataError, match=r"b\.xlsx is not an Excel workbook \(.+\): save the table as \.xlsx, or copy"):
         read_table(tmp_path / "b.xlsx", ("ID",))
 
 

@@ -1,4 +1,4 @@
-"""DICOM files written by pydicom, whose gray values are worked out by hand from PS3.3 C.7.6.3 and C.11."""
+"""DICOM files written by pydicom; their gray values are computed by hand from PS3.3 C.7.6.3 and C.11."""
 
 import io
 import logging
@@ -24,7 +24,7 @@ ULTRASOUND_MULTI_FRAME = "1.2.840.10008.5.1.4.1.1.3.1"
 
 
 def make(pixels: npt.NDArray[Any], photometric: str = "MONOCHROME2", **tags: Any) -> Dataset:
-    """A dataset of an image (H, W), (H, W, 3), (F, H, W) or (F, H, W, 3); frames where ``NumberOfFrames`` is given."""
+    """Make a dataset of an image (H, W) or (H, W, 3), or, with ``NumberOfFrames``, of frames (F, H, W[, 3])."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = ULTRASOUND_MULTI_FRAME if "NumberOfFrames" in tags else ULTRASOUND_IMAGE
     meta.MediaStorageSOPInstanceUID = generate_uid()
@@ -55,7 +55,7 @@ def save(path: Path, dataset: Dataset) -> Path:
 
 
 def region(top: int, left: int, bottom: int, right: int, **tags: Any) -> Dataset:
-    """A two-dimensional region of tissue; rows and columns are inclusive."""
+    """Make a two-dimensional region of tissue; rows and columns are inclusive."""
     one = Dataset()
     one.RegionSpatialFormat = 1
     one.RegionDataType = 1
@@ -77,14 +77,14 @@ def gray_values(path: Path) -> list[int]:
     return image[0, :, 0].tolist()
 
 
-def test_8_bit_gray_is_what_it_is(tmp_path: Path) -> None:
+def test_8_bit_gray_is_unchanged(tmp_path: Path) -> None:
     pixels = noise(6, 8)
     image = read_image(save(tmp_path / "a.dcm", make(pixels)))
     np.testing.assert_array_equal(image, np.dstack([pixels] * 3))
     image[0, 0] = 0  # it can be written to
 
 
-def test_monochrome1_is_turned_round(tmp_path: Path) -> None:
+def test_monochrome1_is_inverted(tmp_path: Path) -> None:
     pixels = noise(6, 8)
     image = read_image(save(tmp_path / "a.dcm", make(pixels, "MONOCHROME1")))
     np.testing.assert_array_equal(image[..., 0], 255 - pixels)
@@ -142,7 +142,7 @@ def test_windows(tmp_path: Path) -> None:
     expected = [0, round(255 * 0.005), round(255 * 0.505), 255, 255]
     window = {"WindowCenter": 200, "WindowWidth": 101, "BitsStored": 12}
     assert gray_values(save(tmp_path / "a.dcm", make(values, **window))) == expected
-    # Of several windows the first is taken.
+    # The first of several windows is used.
     several = {**window, "WindowCenter": [200, 1], "WindowWidth": [101, 2]}
     assert gray_values(save(tmp_path / "b.dcm", make(values, **several))) == expected
     assert gray_values(save(tmp_path / "c.dcm", make(values, "MONOCHROME1", **window))) == [255 - v for v in expected]
@@ -207,7 +207,7 @@ def test_jpeg_as_most_scanners_write_it(photometric: str, mode: str, tmp_path: P
     assert np.abs(image.astype(int) - np.asarray(picture.convert("RGB"))).mean() < 4
 
 
-def test_what_lies_outside_the_scan_is_made_black(tmp_path: Path) -> None:
+def test_pixels_outside_the_scan_are_black(tmp_path: Path) -> None:
     pixels = np.full((10, 12), 200, np.uint8)
     regions = [region(2, 1, 5, 4), region(4, 8, 9, 11), region(0, 0, 9, 11, RegionSpatialFormat=3)]
     image = read_image(save(tmp_path / "a.dcm", make(pixels, SequenceOfUltrasoundRegions=regions)))
@@ -218,7 +218,7 @@ def test_what_lies_outside_the_scan_is_made_black(tmp_path: Path) -> None:
     np.testing.assert_array_equal(image[..., 0] == 0, ~expected)
 
 
-def test_without_a_two_dimensional_region_all_is_kept(tmp_path: Path) -> None:
+def test_without_a_two_dimensional_region_nothing_is_blackened(tmp_path: Path) -> None:
     doppler = region(2, 1, 5, 4, RegionSpatialFormat=3)
     for number, regions in enumerate(([], [doppler])):
         dataset = make(np.full((10, 12), 200, np.uint8), SequenceOfUltrasoundRegions=regions)
@@ -249,11 +249,11 @@ CENTIMETERS = {"PhysicalUnitsXDirection": 3, "PhysicalUnitsYDirection": 3}
         ),
     ],
 )
-def test_pixel_sizes(tags: Any, expected: tuple[float, float] | None, tmp_path: Path) -> None:
+def test_spacings(tags: Any, expected: tuple[float, float] | None, tmp_path: Path) -> None:
     if isinstance(tags, list):
         tags = {"SequenceOfUltrasoundRegions": [region(0, 0, 3, 3, **one) for one in tags]}
-    size = read_dicom_facts(save(tmp_path / "a.dcm", make(noise(6, 8), **tags))).spacing
-    assert size == (None if expected is None else pytest.approx(expected))
+    spacing = read_dicom_facts(save(tmp_path / "a.dcm", make(noise(6, 8), **tags))).spacing
+    assert spacing == (None if expected is None else pytest.approx(expected))
 
 
 def test_facts_of_text_that_is_burned_in(tmp_path: Path) -> None:
@@ -264,7 +264,7 @@ def test_facts_of_text_that_is_burned_in(tmp_path: Path) -> None:
     assert not read_dicom_facts(save(tmp_path / "c.dcm", make(noise(6, 8), BurnedInAnnotation="NO"))).burned_in
 
 
-def test_verification_fills_in_the_pixel_size_and_names_burned_in_text(
+def test_verification_fills_in_the_spacing_and_names_burned_in_text(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     tags = {"PixelSpacing": [0.08, 0.07], "BurnedInAnnotation": "YES"}
@@ -297,7 +297,7 @@ def test_a_header_that_is_broken_is_a_problem_of_its_own(tmp_path: Path) -> None
         ("a.png", b"\0" * 128 + b"DICM", False),
     ],
 )
-def test_what_is_dicom(name: str, content: bytes, expected: bool, tmp_path: Path) -> None:
+def test_is_dicom(name: str, content: bytes, expected: bool, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
     assert is_dicom(tmp_path / name) is expected
     assert not is_dicom(tmp_path / "nowhere" / "IM0001")
@@ -308,13 +308,14 @@ def test_a_file_without_suffix_is_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_image(save(tmp_path / "IM0001", make(pixels)))[..., 0], pixels)
 
 
-def test_files_that_are_no_dicom(tmp_path: Path) -> None:
+def test_files_that_are_not_dicom(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"there is no image .*none\.dcm"):
         read_image(tmp_path / "none.dcm#2")
-    for content in (b"", b"no image", b"\0" * 400):
+    for content in (b"", b"not an image", b"\0" * 400):
         (tmp_path / "a.dcm").write_bytes(content)
         with pytest.raises(
-            DataError, match=r"a\.dcm cannot be read as a DICOM image \(.+\): copy it again from its source"
+            DataError,
+            match=r"a\.dcm cannot be read as a DICOM image \(.+\): rename it if it is not DICOM, or copy it again",
         ):
             read_image(tmp_path / "a.dcm")
 
@@ -329,8 +330,8 @@ def test_dicom_without_an_image(tmp_path: Path) -> None:
 def test_truncated_files(tmp_path: Path) -> None:
     path = save(tmp_path / "a.dcm", make(noise(60, 80)))
     whole = path.read_bytes()
-    for kept in range(140, len(whole), 333):
-        path.write_bytes(whole[:kept])
+    for length in range(140, len(whole), 333):
+        path.write_bytes(whole[:length])
         with pytest.raises(DataError, match=r"a\.dcm (cannot be read as|is a) .*DICOM"):
             read_image(path)
 
@@ -353,24 +354,26 @@ def test_broken_bytes_give_no_other_error(tmp_path: Path) -> None:
     assert outcomes == {"read", "refused"}
 
 
-def test_a_compression_that_nothing_installed_reads(tmp_path: Path) -> None:
+def test_a_compression_without_an_installed_decoder(tmp_path: Path) -> None:
     dataset = make(noise(6, 8))
     dataset.file_meta.TransferSyntaxUID = JPEGLosslessSV1
     dataset.PixelData = pydicom.encaps.encapsulate([b"\xff\xd8\xff\xd9"])
     dataset["PixelData"].is_undefined_length = True
-    with pytest.raises(DataError, match=r"a\.dcm cannot be read as a DICOM image \(.+\): copy it again"):
+    with pytest.raises(
+        DataError, match=r"a\.dcm cannot be read as a DICOM image \(.+\): save it without compression, or copy it again"
+    ):
         read_image(save(tmp_path / "a.dcm", dataset))
 
 
-def test_an_image_too_large_to_be_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save(tmp_path / "a.dcm", make(noise(20, 24)))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    with pytest.raises(DataError, match=r"a\.dcm says to have 480 pixels, more than the 100 that are taken for true"):
+    with pytest.raises(DataError, match=r"a\.dcm declares 480 pixels; the limit is 100: downscale it"):
         read_image(path)
 
 
 def test_masks_are_not_read_from_dicom(tmp_path: Path) -> None:
-    message = r"a\.dcm is a DICOM file, which no mask is read from: save it as PNG, BMP or TIFF"
+    message = r"a\.dcm is a DICOM file, and masks are not read from DICOM: save it as PNG, BMP or TIFF"
     with pytest.raises(DataError, match=message):
         read_mask(save(tmp_path / "a.dcm", make(noise(6, 8))))
 

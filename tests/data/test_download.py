@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from acsnet._utils.files import DiskFullError
-from acsnet.data import DatasetEntry, dataset_entry
-from acsnet.data.datasets import RemoteFile
+from acsnet.data import dataset_entry
+from acsnet.data.datasets import DatasetEntry, RemoteFile
 from acsnet.data.datasets.busi import scan_busi
-from acsnet.data.download import NOT_PINNED, describe, download_dataset, find_set
+from acsnet.data.download import NOT_PINNED, describe_dataset, download_dataset, find_dataset
 from acsnet.errors import DataError, DownloadError, InputError
 
 
 def zipped(root: Path, prefix: str = "Dataset_BUSI_with_GT") -> bytes:
-    """The phantoms as their publisher might zip them."""
+    """Zip the phantoms like a publisher."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for path in sorted(root.rglob("*.png")):
@@ -31,7 +31,7 @@ def content(phantom_root: Path) -> bytes:
 
 @pytest.fixture
 def entry(site: Any, content: bytes) -> DatasetEntry:
-    """A set of an archive and a table, served on loopback; neither has a pinned checksum."""
+    """Return a dataset of an archive and a table, served on loopback, without pinned checksums."""
     site.files |= {"/set.zip": content, "/notes.csv": b"a,b\n"}
     files = (RemoteFile("notes.csv", site.url("/notes.csv")), RemoteFile("set.zip", site.url("/set.zip")))
     return DatasetEntry("mine", "My set", "me", "CC0", "http://example.org", scan_busi, files=files)
@@ -41,20 +41,20 @@ def get(entry: DatasetEntry, out: Path, sha256: str = "") -> dict[str, str]:
     return download_dataset(entry, out, sha256, progress=False).checksums
 
 
-def test_a_set_is_fetched_and_unpacked(entry: DatasetEntry, content: bytes, tmp_path: Path) -> None:
+def test_a_dataset_is_downloaded_and_unpacked(entry: DatasetEntry, content: bytes, tmp_path: Path) -> None:
     fetched = download_dataset(entry, tmp_path / "data", progress=False)
     assert fetched.folder == tmp_path / "data" / "mine"
     assert sorted(path.name for path in fetched.folder.iterdir()) == ["Dataset_BUSI_with_GT", "notes.csv"]
     assert os.listdir(tmp_path / "data") == ["mine"], "archives and temporary folders are gone"
     assert fetched.checksums["set.zip"] == f"{hashlib.sha256(content).hexdigest()} ({NOT_PINNED})"
-    found = find_set(entry, fetched.folder)
+    found = find_dataset(entry, fetched.folder)
     assert found.root == fetched.folder / "Dataset_BUSI_with_GT"
     assert found.summary == "36 images (14 benign, 12 malignant, 10 normal)"
     assert found.problems == []
 
 
 @pytest.mark.parametrize("prefix", ["a", "long name/b", "x/y/z"])
-def test_outer_folders_are_left_out(prefix: str, site: Any, phantom_root: Path, tmp_path: Path) -> None:
+def test_outer_folders_are_dropped(prefix: str, site: Any, phantom_root: Path, tmp_path: Path) -> None:
     site.files["/set.zip"] = zipped(phantom_root, prefix)
     file = RemoteFile("set.zip", site.url("/set.zip"))
     fetched = download_dataset(
@@ -88,11 +88,16 @@ def test_a_required_checksum(entry: DatasetEntry, content: bytes, site: Any, tmp
         get(entry, tmp_path / "again", "abc")
 
 
-def test_a_set_on_request_says_how_it_is_had(tmp_path: Path) -> None:
-    message = r"UDIAT \(Dataset B\) cannot be fetched, it has no public address: ask Moi Hoon Yap .*; its page is http"
+def test_a_dataset_on_request_says_how_to_ask(tmp_path: Path) -> None:
+    message = (
+        r"UDIAT \(Dataset B\) cannot be downloaded: it has no public address\. Ask Moi Hoon Yap .*; its page is http"
+    )
     with pytest.raises(DownloadError, match=message):
         get(dataset_entry("udiat"), tmp_path / "data")
-    with pytest.raises(DownloadError, match=r"folders of your own cannot be fetched, it is yours: expected images/"):
+    with pytest.raises(
+        DownloadError,
+        match=r"your own images in folders cannot be downloaded: arrange your images as images/<class>/",
+    ):
         get(dataset_entry("folders"), tmp_path / "data")
     assert not (tmp_path / "data").exists()
 
@@ -119,25 +124,27 @@ def test_a_hostile_archive_leaves_nothing(entry: DatasetEntry, site: Any, tmp_pa
     assert {path.name for path in tmp_path.rglob("*")} <= {"a", "data", "notes.csv", "phantoms"}
 
 
-def test_a_broken_archive_is_fetched_anew(entry: DatasetEntry, site: Any, content: bytes, tmp_path: Path) -> None:
+def test_a_broken_archive_is_downloaded_again(entry: DatasetEntry, site: Any, content: bytes, tmp_path: Path) -> None:
     site.files["/set.zip"] = b"<html>please log in</html>"
-    with pytest.raises(DownloadError, match=r"set\.zip cannot be unpacked \(File is not a zip file\): fetch it again"):
+    with pytest.raises(
+        DownloadError, match=r"set\.zip cannot be unpacked \(File is not a zip file\): download it again"
+    ):
         get(entry, tmp_path)
     assert os.listdir(tmp_path) == ["notes.csv"]
     site.files["/set.zip"] = content
     site.requests.clear()
     get(entry, tmp_path)
-    assert [path for path, _ in site.requests] == ["/set.zip"], "what was whole is not fetched twice"
+    assert [path for path, _ in site.requests] == ["/set.zip"], "complete files are not downloaded twice"
 
 
-def test_a_full_disk_keeps_what_was_fetched(
+def test_a_full_disk_keeps_the_downloaded_files(
     entry: DatasetEntry, site: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("acsnet.data.unpack._write", full)
+        patch.setattr("acsnet._utils.unpack._write", full)
         with pytest.raises(DiskFullError, match="mine could not be written: the disk is full"):
             get(entry, tmp_path)
     assert sorted(os.listdir(tmp_path)) == ["notes.csv", "set.zip"]
@@ -146,7 +153,7 @@ def test_a_full_disk_keeps_what_was_fetched(
     assert site.requests == []
 
 
-def test_a_kept_file_with_another_checksum_is_fetched_anew(site: Any, content: bytes, tmp_path: Path) -> None:
+def test_an_old_file_with_another_checksum_is_downloaded_again(site: Any, content: bytes, tmp_path: Path) -> None:
     site.files["/set.zip"] = content
     pinned = RemoteFile("set.zip", site.url("/set.zip"), hashlib.sha256(content).hexdigest(), pinned_by="x")
     (tmp_path / "set.zip").write_bytes(b"old")
@@ -154,11 +161,11 @@ def test_a_kept_file_with_another_checksum_is_fetched_anew(site: Any, content: b
     assert len(site.requests) == 1
 
 
-def test_an_archive_without_the_set(entry: DatasetEntry, tmp_path: Path) -> None:
+def test_an_archive_without_the_dataset(entry: DatasetEntry, tmp_path: Path) -> None:
     (tmp_path / "mine" / "cats").mkdir(parents=True)
-    message = r"mine was fetched, but cannot be read as My set: .*mine has none of the folders benign/, malignant/"
+    message = r"mine was downloaded, but cannot be read as My set: .*mine has none of the folders benign/, malignant/"
     with pytest.raises(DataError, match=message):
-        find_set(entry, tmp_path / "mine")
+        find_dataset(entry, tmp_path / "mine")
 
 
 @pytest.mark.parametrize("inner", ["", "one", "one/two words"])
@@ -166,12 +173,12 @@ def test_the_root_in_an_archive(inner: str, entry: DatasetEntry, phantom_root: P
     folder = tmp_path / "mine"
     (folder / inner).parent.mkdir(parents=True, exist_ok=True)
     os.symlink(phantom_root, folder / inner)
-    assert find_set(entry, folder).root == folder / inner
+    assert find_dataset(entry, folder).root == folder / inner
 
 
-def test_what_is_shown_first() -> None:
-    shown = describe(dataset_entry("busbra"))
+def test_description_of_a_dataset() -> None:
+    shown = describe_dataset(dataset_entry("busbra"))
     assert shown.splitlines()[0] == "BUS-BRA"
     for text in ("license:     CC BY 4.0", "Medical Physics", "https://zenodo.org/records/8231412/files/BUSBRA.zip"):
         assert text in shown
-    assert "ask Moi Hoon Yap" in describe(dataset_entry("udiat"))
+    assert "Ask Moi Hoon Yap" in describe_dataset(dataset_entry("udiat"))

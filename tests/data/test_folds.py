@@ -11,6 +11,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from acsnet.config import FoldsConfig
 from acsnet.data import Record, Split, describe_split, split_records
+from acsnet.data.folds import SUBSETS
 from acsnet.data.records import stable_hash
 from acsnet.errors import DataError
 
@@ -18,7 +19,7 @@ COUNTS = {"benign": 60, "malignant": 30, "normal": 20}
 
 
 def make_records(counts: dict[str, int] | None = None, root: str = "/data", pair_every: int = 5) -> list[Record]:
-    """Records without files; every few, two neighbors of a class share a group."""
+    """Make records without files; every few records, two neighbors of a class share a group."""
     records = []
     for label, count in (counts or COUNTS).items():
         for i in range(count):
@@ -36,27 +37,26 @@ def groups(records: Sequence[Record]) -> set[str]:
     return {record.group for record in records}
 
 
-SUBSETS = ("train", "val", "test")
 FOLDS = [FoldsConfig(), FoldsConfig(count=3, index=2, validation=0.34, seed=4), FoldsConfig(count=10, validation=0.5)]
 
 
 @pytest.mark.parametrize("folds", FOLDS)
-def test_parts_are_disjoint_and_complete(folds: FoldsConfig) -> None:
+def test_subsets_are_disjoint_and_complete(folds: FoldsConfig) -> None:
     records = make_records()
     split = split_records(records, folds)
-    together = [record.name for part in SUBSETS for record in split.subset(part)]
+    together = [record.name for subset in SUBSETS for record in split.subset(subset)]
     assert sorted(together) == sorted(record.name for record in records)
-    assert all(split.subset(part) for part in SUBSETS)
+    assert all(split.subset(subset) for subset in SUBSETS)
 
 
 @pytest.mark.parametrize("folds", FOLDS)
-def test_a_group_is_never_parted(folds: FoldsConfig) -> None:
+def test_a_group_is_never_separated(folds: FoldsConfig) -> None:
     split = split_records(make_records(), folds)
     for one, other in combinations(SUBSETS, 2):
         assert groups(split.subset(one)).isdisjoint(groups(split.subset(other)))
 
 
-def test_a_group_of_several_classes_and_a_large_one_are_not_parted() -> None:
+def test_a_group_of_several_classes_and_a_large_one_are_not_separated() -> None:
     records = make_records()
     mixed = {"benign/benign (3).png", "malignant/malignant (7).png", "normal/normal (9).png"}
     large = {f"benign/benign ({i}).png" for i in range(20, 32)}
@@ -66,20 +66,20 @@ def test_a_group_of_several_classes_and_a_large_one_are_not_parted() -> None:
     for index in range(5):
         split = split_records(records, FoldsConfig(index=index))
         for together in (mixed, large):
-            assert sum(bool(together & names(split.subset(part))) for part in SUBSETS) == 1
+            assert sum(bool(together & names(split.subset(subset))) for subset in SUBSETS) == 1
 
 
 @pytest.mark.parametrize("index", range(5))
-def test_every_part_has_the_shares_of_the_classes(index: int) -> None:
+def test_every_subset_has_the_class_fractions_of_the_dataset(index: int) -> None:
     records = make_records()
     split = split_records(records, FoldsConfig(index=index))
-    for part in SUBSETS:
-        counts = Counter(record.label for record in split.subset(part))
+    for subset in SUBSETS:
+        counts = Counter(record.label for record in split.subset(subset))
         for label, count in COUNTS.items():
-            assert counts[label] / counts.total() == pytest.approx(count / len(records), abs=0.06), (part, label)
+            assert counts[label] / counts.total() == pytest.approx(count / len(records), abs=0.06), (subset, label)
 
 
-def test_sizes_of_the_parts() -> None:
+def test_sizes_of_the_subsets() -> None:
     records = make_records(pair_every=1000)
     split = split_records(records, FoldsConfig(count=5, validation=0.125))
     # A fifth of 110, an eighth of the remaining 88.
@@ -90,7 +90,7 @@ def test_sizes_of_the_parts() -> None:
 
 
 @pytest.mark.parametrize("count", [2, 5])
-def test_the_test_parts_of_all_folds_partition_the_set(count: int) -> None:
+def test_the_test_subsets_of_all_folds_partition_the_dataset(count: int) -> None:
     records = make_records()
     tested = [
         name for i in range(count) for name in names(split_records(records, FoldsConfig(count=count, index=i)).test)
@@ -121,8 +121,8 @@ def test_the_split_does_not_depend_on_the_order_of_records() -> None:
     for seed in range(3):
         split = split_records(random.Random(seed).sample(records, len(records)), FoldsConfig())
         assert split.hash == expected.hash
-        for part in SUBSETS:
-            assert names(split.subset(part)) == names(expected.subset(part))
+        for subset in SUBSETS:
+            assert names(split.subset(subset)) == names(expected.subset(subset))
 
 
 def test_the_split_does_not_depend_on_where_the_files_are() -> None:
@@ -149,7 +149,7 @@ def test_the_hash_by_hand() -> None:
     assert len({other.hash for other in others} | {split.hash}) == 6
 
 
-def test_parts_by_name() -> None:
+def test_subsets_by_name() -> None:
     split = split_records(make_records(), FoldsConfig())
     assert split.subset("train") is split.train
     assert split.subset("val") is split.val
@@ -157,8 +157,8 @@ def test_parts_by_name() -> None:
     assert split.subset("all") == split.train + split.val + split.test
 
 
-def too_few(label: str, groups: int, part: str, remedy: str) -> str:
-    return re.escape(f"class '{label}' has {groups} groups of images left, too few for {part}: add images, or {remedy}")
+def too_few(label: str, groups: int, goal: str, remedy: str) -> str:
+    return re.escape(f"class '{label}' has {groups} groups of images left, too few for {goal}: add images, or {remedy}")
 
 
 def test_too_few_groups_for_the_test_folds() -> None:
@@ -174,17 +174,17 @@ def test_too_few_groups_for_a_single_split() -> None:
     with pytest.raises(DataError, match=too_few("normal", 5, "a test subset of 0.1", "raise data.folds.test")):
         split_records(records, FoldsConfig(test=0.1))
     split = split_records(records, FoldsConfig(test=0.2, validation=0.3))
-    assert all(Counter(r.label for r in split.subset(part))["normal"] for part in SUBSETS)
+    assert all(Counter(r.label for r in split.subset(subset))["normal"] for subset in SUBSETS)
 
 
-def test_too_few_groups_for_the_validation_part() -> None:
+def test_too_few_groups_for_the_validation_subset() -> None:
     records = [replace(record, group=record.name) for record in make_records({"benign": 50, "normal": 10})]
     message = too_few("normal", 8, "a validation subset of 0.1", "raise data.folds.validation")
     with pytest.raises(DataError, match=message):
         split_records(records, FoldsConfig(count=5, validation=0.1))
 
 
-def test_too_few_images_for_a_plain_split() -> None:
+def test_too_few_images_for_an_ungrouped_split() -> None:
     records = make_records({"benign": 4, "normal": 4})
     with pytest.raises(
         DataError, match=r"^8 images are left, too few for 9 folds: add images, or lower data\.folds\.c"
@@ -206,7 +206,7 @@ def test_records_that_were_not_verified_have_no_groups() -> None:
 
 
 @pytest.mark.parametrize("index", range(3))
-def test_every_part_has_its_share_of_each_data_set(index: int) -> None:
+def test_every_subset_has_its_fraction_of_each_dataset(index: int) -> None:
     counts = {"large": {"benign": 60, "malignant": 30}, "small": {"benign": 12, "malignant": 24}}
     records = [
         replace(record, dataset=dataset, group=f"{dataset}/{record.name}")
@@ -220,11 +220,11 @@ def test_every_part_has_its_share_of_each_data_set(index: int) -> None:
         ("small", "benign"): 4,
         ("small", "malignant"): 8,
     }
-    for part in (split.train, split.val):
-        assert Counter((r.dataset, r.label) for r in part)["small", "benign"] == 4
+    for subset in (split.train, split.val):
+        assert Counter((r.dataset, r.label) for r in subset)["small", "benign"] == 4
 
 
-def test_data_sets_too_small_for_a_share_of_each() -> None:
+def test_datasets_too_small_for_a_fraction_of_each() -> None:
     records = [
         replace(record, dataset=str(number % 10), group=record.name)
         for number, record in enumerate(make_records({"benign": 30, "malignant": 30}))
@@ -237,7 +237,7 @@ def test_data_sets_too_small_for_a_share_of_each() -> None:
 
 
 def numbered(sizes: Sequence[int], label: str = "benign", first: int = 0) -> list[Record]:
-    """Groups of so many images of one class."""
+    """Make groups of the given sizes with images of one class."""
     return [
         Record(Path("x"), (), label, name=f"{label}/{first + number}/{i}", group=f"{label}/{first + number}")
         for number, size in enumerate(sizes)
@@ -247,17 +247,17 @@ def numbered(sizes: Sequence[int], label: str = "benign", first: int = 0) -> lis
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_largest_group_comes_first(seed: int) -> None:
-    """5 | 4, then 3 to the smaller side, then 3 to what is the smaller side now: 8 | 7."""
+    """5 | 4, then 3 to the smaller side, then 3 to the side that is smaller now: 8 | 7."""
     records = [*numbered([3, 5, 3, 4]), *numbered([1] * 12, "normal")]
     tested = [split_records(records, FoldsConfig(count=2, index=i, validation=0.5, seed=seed)).test for i in range(2)]
-    sizes = sorted(sorted(Counter(r.group for r in part if r.label == "benign").values()) for part in tested)
+    sizes = sorted(sorted(Counter(r.group for r in fold if r.label == "benign").values()) for fold in tested)
     assert sizes == [[3, 4], [3, 5]]
-    assert [Counter(r.label for r in part)["normal"] for part in tested] == [6, 6]
+    assert [Counter(r.label for r in fold)["normal"] for fold in tested] == [6, 6]
 
 
 @pytest.mark.parametrize("index", range(4))
 def test_a_group_of_two_classes_counts_for_both(index: int) -> None:
-    """Four groups of 2 benign and 1 malignant, 8 benign and 4 malignant alone: every fold has 4 and 2, one mixed."""
+    """Four groups of 2 benign and 1 malignant, 8 benign and 4 malignant alone: each fold has 4 and 2, and one group."""
     mixed = [replace(r, label="malignant") if r.name.endswith("/2") else r for r in numbered([3] * 4)]
     records = [*mixed, *numbered([1] * 8, "benign", first=4), *numbered([1] * 4, "malignant")]
     test = split_records(records, FoldsConfig(count=4, index=index, validation=0.3)).test
@@ -267,7 +267,7 @@ def test_a_group_of_two_classes_counts_for_both(index: int) -> None:
 
 @pytest.mark.parametrize("index", range(4))
 def test_every_fold_has_lesions_of_every_size(index: int) -> None:
-    """Twelve sizes in four folds: one of the four smallest, of the middle four, and of the four largest in each."""
+    """Twelve sizes in four folds: each has one of the four smallest, the middle four, and the four largest."""
     benign = [replace(r, lesion_share=(i + 1) / 100) for i, r in enumerate(numbered([1] * 12))]
     malignant = [replace(r, lesion_share=(i + 1) / 20) for i, r in enumerate(numbered([1] * 12, "malignant"))]
     test = split_records([*benign, *malignant], FoldsConfig(count=4, index=index)).test
@@ -277,17 +277,17 @@ def test_every_fold_has_lesions_of_every_size(index: int) -> None:
 
 
 def test_classes_weigh_more_than_lesion_sizes() -> None:
-    """Three images of the smallest third are one group: its fold is full, whatever thirds it lacks."""
+    """Three images of the smallest third are one group: its fold is full, although it lacks the other thirds."""
     sizes = [3, *[1] * 6]
     records = [
         replace(r, lesion_share=0.1 if r.group == "benign/0" else 0.2 + i / 100) for i, r in enumerate(numbered(sizes))
     ]
     tested = [split_records(records, FoldsConfig(count=3, index=i, validation=0.34)).test for i in range(3)]
-    assert [len(part) for part in tested] == [3, 3, 3]
+    assert [len(fold) for fold in tested] == [3, 3, 3]
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.2, (12, 6, 4)), (0.1, (6, 3, 2)), (0.5, (30, 15, 10))])
-def test_a_single_split_has_the_shares(share: float, expected: tuple[int, ...]) -> None:
+def test_a_single_split_has_the_requested_fraction(share: float, expected: tuple[int, ...]) -> None:
     records = make_records(pair_every=1000)
     for seed in range(5):
         split = split_records(records, FoldsConfig(test=share, seed=seed))
@@ -296,10 +296,10 @@ def test_a_single_split_has_the_shares(share: float, expected: tuple[int, ...]) 
         assert len(split.val) == pytest.approx((len(records) - len(split.test)) / 8, abs=1.5)
 
 
-# --- plain splits ----------------------------------------------------------------------------------------------------
+# --- ungrouped splits -------------------------------------------------------------------------------------------------
 
 
-def test_plain_folds_partition_the_set_and_part_groups() -> None:
+def test_ungrouped_folds_partition_the_dataset_and_separate_groups() -> None:
     records = make_records()
     splits = [split_records(records, FoldsConfig(index=index, grouped=False)) for index in range(5)]
     assert sorted(r.name for split in splits for r in split.test) == sorted(record.name for record in records)
@@ -310,13 +310,13 @@ def test_plain_folds_partition_the_set_and_part_groups() -> None:
     assert all(split_records(records, FoldsConfig(index=index)).leaked == 0 for index in range(5))
 
 
-def test_a_plain_single_split_is_of_the_size_asked_for() -> None:
+def test_an_ungrouped_single_split_has_the_requested_sizes() -> None:
     split = split_records(make_records(), FoldsConfig(test=0.2, validation=0.25, grouped=False))
     assert (len(split.train), len(split.val), len(split.test)) == (66, 22, 22)
 
 
-def test_plain_splits_are_random() -> None:
-    """Each image is tested by about a fifth of the seeds, and the shares of classes differ as chance has it."""
+def test_ungrouped_splits_are_random() -> None:
+    """About a fifth of the seeds tests each image, and the class fractions vary like random draws."""
     records = make_records()
     splits = [split_records(records, FoldsConfig(test=0.2, seed=seed, grouped=False)) for seed in range(200)]
     assert len({split.hash for split in splits}) == 200
@@ -330,7 +330,7 @@ def test_plain_splits_are_random() -> None:
     assert sum((count - mean) ** 2 for count in benign) / 200 == pytest.approx(4.4, abs=1.5)
 
 
-def test_a_plain_split_does_not_depend_on_the_order_of_records() -> None:
+def test_an_ungrouped_split_does_not_depend_on_the_order_of_records() -> None:
     records = make_records()
     folds = FoldsConfig(test=0.2, grouped=False)
     assert split_records(records[::-1], folds).hash == split_records(records, folds).hash
@@ -349,7 +349,7 @@ def test_leaked_counts_test_images_with_a_group_mate_in_training() -> None:
 
 
 def random_table(seed: int, mixed: float = 0.1) -> list[Record]:
-    """Up to 400 images of up to four classes and three sets, in groups of up to eight, some of several classes."""
+    """Make a table of up to four classes and three datasets, in groups of up to eight, some of several classes."""
     draw = random.Random(seed)
     labels = "abcd"[: draw.randint(2, 4)]
     shares = [draw.uniform(0.3, 1) for _ in labels]
@@ -366,12 +366,12 @@ def random_table(seed: int, mixed: float = 0.1) -> list[Record]:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_what_holds_for_every_table(seed: int) -> None:
+def test_properties_of_random_tables(seed: int) -> None:
     records = random_table(seed)
     for way in ({"count": 3}, {"count": 5}, {"test": 0.2}):
         folds = FoldsConfig.model_validate({**way, "seed": seed, "validation": 0.2})
         split = split_records(records, folds)
-        assert sorted(r.name for part in SUBSETS for r in split.subset(part)) == sorted(r.name for r in records)
+        assert sorted(r.name for subset in SUBSETS for r in split.subset(subset)) == sorted(r.name for r in records)
         for one, other in combinations(SUBSETS, 2):
             assert groups(split.subset(one)).isdisjoint(groups(split.subset(other)))
         assert split_records(random.Random(seed).sample(records, len(records)), folds).hash == split.hash
@@ -391,14 +391,14 @@ def test_no_class_is_off_by_more_than_its_largest_group(seed: int) -> None:
 
 
 def imbalance(folds: Sequence[Sequence[Record]], stratum: Callable[[Record], Hashable]) -> float:
-    """Chi-square of the strata's counts in folds of equal size."""
+    """Return the chi-square of the counts of strata in folds of equal size."""
     counts = [Counter(map(stratum, fold)) for fold in folds]
     expected = {key: total / len(folds) for key, total in sum(counts, Counter()).items()}
     return sum((count[key] - expected[key]) ** 2 / expected[key] for count in counts for key in expected)
 
 
-def test_balance_beside_scikit_learn() -> None:
-    """Classes are balanced as well as where they are all that is looked at; sets and lesion sizes are balanced too."""
+def test_balance_compared_with_scikit_learn() -> None:
+    """Classes are balanced as well as by a splitter for classes alone; datasets and lesion sizes are balanced, too."""
     strata: dict[str, Callable[[Record], Hashable]] = {
         "class": lambda r: r.label,
         "set": lambda r: (r.label, r.dataset),
@@ -410,10 +410,10 @@ def test_balance_beside_scikit_learn() -> None:
         records = random_table(seed)
         folds = [split_records(records, FoldsConfig(index=i, seed=seed)).test for i in range(5)]
         splitter = StratifiedGroupKFold(5, shuffle=True, random_state=seed)
-        parts = list(splitter.split(records, [r.label for r in records], [r.group for r in records]))
+        their_folds = list(splitter.split(records, [r.label for r in records], [r.group for r in records]))
         for name, stratum in strata.items():
             ours[name] += imbalance(folds, stratum)
-            theirs[name] += imbalance([[records[i] for i in part] for _, part in parts], stratum)
+            theirs[name] += imbalance([[records[i] for i in test] for _, test in their_folds], stratum)
     assert ours["class"] <= theirs["class"]
     assert ours["set"] <= 0.2 * theirs["set"]
     assert ours["size"] <= 0.7 * theirs["size"]
@@ -430,7 +430,7 @@ def test_balance_beside_scikit_learn() -> None:
     ],
 )
 def test_the_split_of_one_table_never_changes(way: dict[str, float], grouped: str, plain: str) -> None:
-    """Other hashes here mean that everyone's splits change: their checkpoints were trained on what is tested now."""
+    """Other hashes here mean that all splits change, and old checkpoints were trained on images that are tested now."""
     records = [
         Record(
             Path(f"{i}.png"),
@@ -461,9 +461,9 @@ def test_the_table_of_a_split() -> None:
         test=(),
     )
     assert describe_split(split, ["benign", "normal"]).splitlines() == [
-        "part   images  groups  benign  normal  mean lesion area",
-        "-------------------------------------------------------",
-        "train       3       2       2       1            17.50%",
-        "val         1       1       0       1                 -",
-        "test        0       0       0       0                 -",
+        "subset  images  groups  benign  normal  mean lesion area",
+        "--------------------------------------------------------",
+        "train        3       2       2       1            17.50%",
+        "val          1       1       0       1                 -",
+        "test         0       0       0       0                 -",
     ]

@@ -26,7 +26,7 @@ def test_names_of_frames(name: str, file: str, frame: int | None) -> None:
     assert file_of(Path(name)) == Path(file)
 
 
-def test_the_frame_that_is_read() -> None:
+def test_the_chosen_frame() -> None:
     assert choose_frame(Path("a.dcm"), 1) == 0
     assert choose_frame(Path("a.dcm#0"), 1) == 0
     assert choose_frame(Path("a.dcm#4"), 5) == 4
@@ -38,6 +38,6 @@ def test_several_frames_and_none_named() -> None:
         choose_frame(Path("x/cine.dcm"), 40)
 
 
-def test_a_frame_that_is_not_there() -> None:
+def test_a_frame_that_does_not_exist() -> None:
     with pytest.raises(DataError, match=r"cine\.dcm#5: there is no frame 5, the file holds 5, counted from 0"):
         choose_frame(Path("cine.dcm#5"), 5)

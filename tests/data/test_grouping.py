@@ -24,15 +24,15 @@ def record(name: str, **known: str) -> Record:
     return replace(Record(Path(name), (), "benign", name), **known)  # type: ignore[arg-type]
 
 
-def test_what_shares_anything_hangs_together() -> None:
+def test_records_with_shared_properties_are_one_group() -> None:
     records = [
         record("a10", digest="x"),
         record("a9", digest="x", patient="p"),
         record("b", digest="y", patient="p"),
-        record("c", digest="y2", patient="p", dataset="other"),  # another set's patient p
+        record("c", digest="y2", patient="p", dataset="other"),  # patient p of another dataset
         record("d", digest="z", group="g"),
         record("e", digest="w", group="g"),
-        record("f"),  # not even read
+        record("f"),  # not read yet
         record("g"),
     ]
     groups = [r.group for r in group_records(records, [(5, 7)])]

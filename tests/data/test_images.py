@@ -66,7 +66,7 @@ def test_masks_of_every_kind(image: Image.Image, tmp_path: Path) -> None:
     np.testing.assert_array_equal(mask, TRUTH)
 
 
-def test_the_kinds_of_masks_are_stored_as_they_say(tmp_path: Path) -> None:
+def test_the_kinds_of_masks_are_stored_in_their_modes(tmp_path: Path) -> None:
     modes = {}
     for name, image in MASKS.items():
         image.save(tmp_path / "mask.png")
@@ -108,7 +108,7 @@ def test_the_threshold_of_16_bit_masks(tmp_path: Path) -> None:
     assert read_mask(tmp_path / "mask.png").tolist() == [[False, False, False, True, True]]
 
 
-def test_images_are_rgb_whatever_is_stored(tmp_path: Path) -> None:
+def test_images_of_every_mode_are_read_as_rgb(tmp_path: Path) -> None:
     gray, color, alpha = noise(6, 5), noise(6, 5, 3), noise(6, 5, 1, seed=1)
     stored = {
         "gray": (Image.fromarray(gray), np.dstack([gray] * 3)),
@@ -131,7 +131,7 @@ def test_16_bit_grays_are_scaled(suffix: str, tmp_path: Path) -> None:
 
 
 def save_tiff(path: Path, pixels: npt.NDArray[np.generic], **tags: int) -> Path:
-    """Write a TIFF file with some of its tags set by number: ``t281=4095``."""
+    """Write a TIFF file with tags given by number: ``t281=4095``."""
     directory = ImageFileDirectory_v2()
     for name, value in tags.items():
         directory[int(name[1:])] = value
@@ -143,7 +143,7 @@ def save_tiff(path: Path, pixels: npt.NDArray[np.generic], **tags: int) -> Path:
     ("tags", "expected"),
     [
         ({}, [0, 0, 8, 15, 255]),
-        # MaxSampleValue: 12 bits in 16; what is above is white.
+        # MaxSampleValue: 12 bits in 16; values above it are white.
         ({"t281": 4095}, [0, 1, 128, 255, 255]),
         ({"t281": 0}, [0, 0, 8, 15, 255]),
         # White is zero.
@@ -151,7 +151,7 @@ def save_tiff(path: Path, pixels: npt.NDArray[np.generic], **tags: int) -> Path:
         ({"t262": 0, "t281": 4095}, [255, 254, 127, 0, 0]),
     ],
 )
-def test_the_range_that_a_tiff_declares(tags: dict[str, int], expected: list[int], tmp_path: Path) -> None:
+def test_the_declared_range_of_a_tiff(tags: dict[str, int], expected: list[int], tmp_path: Path) -> None:
     path = save_tiff(tmp_path / "a.tif", np.array([[0, 16, 2048, 4095, 65535]], np.uint16), **tags)
     assert read_image(path)[0].tolist() == [[value] * 3 for value in expected]
 
@@ -209,16 +209,18 @@ def test_the_size_from_the_header_alone(tmp_path: Path) -> None:
     assert image_size(path) == (24, 20)
     with pytest.raises(DataError, match=r"there is no image .*none\.png"):
         image_size(tmp_path / "none.png")
-    (tmp_path / "b.png").write_text("no image")
+    (tmp_path / "b.png").write_text("not an image")
     with pytest.raises(DataError, match=r"b\.png cannot be read as an image"):
         image_size(tmp_path / "b.png")
 
 
 @pytest.mark.parametrize("kind", [np.int32, np.float32])
 def test_images_of_32_bits_are_refused(kind: type, tmp_path: Path) -> None:
-    # Pillow would give 255 for whatever is above.
+    # Pillow would clip values above 255.
     Image.fromarray(np.array([[0, 300, 70000]], kind)).save(tmp_path / "deep.tif")
-    with pytest.raises(DataError, match=r"deep\.tif has 32-bit pixels of unknown range: save it with 8 or 16 bits"):
+    with pytest.raises(
+        DataError, match=r"deep\.tif has 32-bit pixels of unknown range: save it with 8 or 16 bits per channel"
+    ):
         read_image(tmp_path / "deep.tif")
 
 
@@ -229,27 +231,41 @@ def test_images_of_other_formats(suffix: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_image(tmp_path / f"a.{suffix}"), pixels)
 
 
-@pytest.mark.parametrize("kept", [1, 8, 20, 33, 60, 0.3, 0.9, -21])
-def test_truncated_images(kept: float, tmp_path: Path) -> None:
+@pytest.mark.parametrize("length", [1, 8, 20, 33, 60, 0.3, 0.9, -21])
+def test_truncated_images(length: float, tmp_path: Path) -> None:
     path = tmp_path / "cut (1).png"
     Image.fromarray(noise(20, 24, 3)).save(path)
     whole = path.read_bytes()
-    path.write_bytes(whole[: int(kept * len(whole)) if isinstance(kept, float) else int(kept)])
+    path.write_bytes(whole[: int(length * len(whole)) if isinstance(length, float) else int(length)])
     for read in (read_image, read_mask):
-        with pytest.raises(DataError, match=r"cut \(1\)\.png cannot be read as an image \(.+\): copy it again"):
+        with pytest.raises(DataError, match=r"cut \(1\)\.png cannot be read as an image \(.+\): .*copy it again"):
             read(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"Not an image.\n", b"\x00" * 200])
-def test_files_that_are_no_images(content: bytes, tmp_path: Path) -> None:
+def test_files_that_are_not_images(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "odd.png").write_bytes(content)
-    with pytest.raises(DataError, match=r"odd\.png cannot be read as an image \(.+\): copy it again from its source"):
+    with pytest.raises(
+        DataError, match=r"odd\.png cannot be read as an image \(.+\): convert it to a supported format \(PNG"
+    ):
         read_image(tmp_path / "odd.png")
 
 
-def test_a_folder_is_no_image(tmp_path: Path) -> None:
+def test_an_undamaged_file_of_another_format(tmp_path: Path) -> None:
+    Image.fromarray(noise(20, 24)).save(tmp_path / "scan.pdf")
+    (tmp_path / "scan.pdf").rename(tmp_path / "scan.png")
+    message = (
+        r"scan\.png cannot be read as an image \(.+\): convert it to a supported format \(PNG, JPEG, BMP, TIFF .* and "
+        r"DICOM\), or copy it again from its source if it is damaged$"
+    )
+    with pytest.raises(DataError, match=message):
+        read_image(tmp_path / "scan.png")
+
+
+def test_a_folder_is_not_an_image(tmp_path: Path) -> None:
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(DataError, match=r"folder\.png cannot be read as an image \(.*[Dd]irectory"):
+    message = r"folder\.png cannot be read as an image \(.*[Dd]irectory.*\): check that it is a file that you may read$"
+    with pytest.raises(DataError, match=message):
         read_image(tmp_path / "folder.png")
 
 
@@ -258,10 +274,12 @@ def test_a_missing_image(tmp_path: Path) -> None:
         read_image(tmp_path / "none.png")
 
 
-def test_an_image_too_large_to_be_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.fromarray(noise(20, 24)).save(tmp_path / "a.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    with pytest.raises(DataError, match=r"a\.png cannot be read as an image \(.*exceeds limit"):
+    with pytest.raises(
+        DataError, match=r"a\.png cannot be read as an image \(.*exceeds limit.*\): downscale it to at most 100 pixels$"
+    ):
         read_image(tmp_path / "a.png")
 
 
@@ -291,7 +309,7 @@ def test_several_masks_are_merged(tmp_path: Path) -> None:
     assert ["".join("#" if value else "." for value in row) for row in merged] == expected
 
 
-def test_no_mask_is_an_empty_mask() -> None:
+def test_without_mask_files_the_mask_is_empty() -> None:
     mask = read_merged_mask([], (3, 5))
     assert mask.shape == (3, 5)
     assert mask.dtype == np.bool_
@@ -306,7 +324,7 @@ def test_a_mask_of_another_size(tmp_path: Path) -> None:
 
 
 def area_weights(source: int, target: int) -> npt.NDArray[np.float64]:
-    """(target, source): how much of each source pixel a target pixel covers."""
+    """Return the coverage of each source pixel by each target pixel, (target, source)."""
     edges = np.arange(target + 1) * source / target
     pixels = np.arange(source)
     overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
@@ -314,7 +332,7 @@ def area_weights(source: int, target: int) -> npt.NDArray[np.float64]:
 
 
 def linear_weights(source: int, target: int) -> npt.NDArray[np.float64]:
-    """(target, source): interpolation between the centers of pixels, the border repeated."""
+    """Return weights of interpolation between pixel centers with a repeated border, (target, source)."""
     centers = ((np.arange(target) + 0.5) * source / target - 0.5).clip(0, source - 1)
     return (1 - np.abs(centers[:, None] - np.arange(source))).clip(0)
 
@@ -353,7 +371,7 @@ def test_resized_masks_against_a_reference(size: tuple[int, int]) -> None:
     np.testing.assert_array_equal(resized[sure], (share > 0.5)[sure])
 
 
-def test_half_of_the_area_makes_foreground() -> None:
+def test_half_of_the_area_is_foreground() -> None:
     mask = np.array([[1, 0, 1, 1], [0, 0, 0, 0], [1, 1, 1, 1], [0, 1, 1, 1]], dtype=bool)
     assert resize_mask(mask, (2, 2)).tolist() == [[False, True], [True, True]]
 
@@ -388,6 +406,15 @@ def test_network_input_by_hand(channels: int, mean: list[float], std: list[float
     assert given.dtype == torch.float32
     assert given.is_contiguous(memory_format=torch.channels_last)
     np.testing.assert_allclose(given.numpy(), expected, rtol=0, atol=2e-6)
+
+
+def test_network_input_of_training_after_inference() -> None:
+    images, mean = torch.full((1, 2, 2, 1), 255, dtype=torch.uint8), [0.123]
+    with torch.inference_mode():
+        to_network_input(images, mean, [0.5])
+    scale = torch.ones(1, requires_grad=True)
+    (to_network_input(images, mean, [0.5]) * scale).sum().backward()
+    torch.testing.assert_close(scale.grad, torch.tensor([4 * (1 - 0.123) / 0.5]))
 
 
 @pytest.mark.parametrize(("what", "mean", "std"), [("mean", [0.1, 0.2, 0.3], [1.0]), ("std", [0.1], [1.0, 2.0])])

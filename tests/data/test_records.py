@@ -72,25 +72,25 @@ def test_written_paths_are_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("cell", "expected"), [("", None), ("0.07", (0.07, 0.07)), ("0.07;0.08", (0.07, 0.08)), (" 7e-2 ", (0.07, 0.07))]
 )
-def test_pixel_sizes(cell: str, expected: tuple[float, float] | None, tmp_path: Path) -> None:
+def test_spacings(cell: str, expected: tuple[float, float] | None, tmp_path: Path) -> None:
     table = write(tmp_path / "t.csv", "image,masks,label,spacing", f"a.png,,normal,{cell}")
     assert read_record_table(table)[0].spacing == expected
 
 
-def test_a_table_without_pixel_sizes(tmp_path: Path) -> None:
+def test_a_table_without_spacings(tmp_path: Path) -> None:
     table = write(tmp_path / "t.csv", "image,masks,label,group,dataset,patient,name", "a.png,,normal,g,d,p,n")
     assert read_record_table(table) == [
         Record(tmp_path / "a.png", (), "normal", name="n", group="g", dataset="d", patient="p")
     ]
 
 
-def test_cells_that_are_no_pixel_size(tmp_path: Path) -> None:
+def test_cells_that_are_not_a_spacing(tmp_path: Path) -> None:
     cells = ["0", "-0.1", "0.1 mm", "0.1;", "0.1;0.1;0.1", "nan", "inf", "0.1", ""]
     lines = [f"{number}.png,,normal,{cell}" for number, cell in enumerate(cells)]
     table = write(tmp_path / "t.csv", "image,masks,label,spacing", *lines)
     message = (
-        r't\.csv has lines whose spacing is neither one number of millimeters above 0 nor "vertical;horizontal": '
-        r"2, 3, 4, 5, 6, 7, 8$"
+        r"t\.csv has lines whose spacing is neither one number above 0, in millimeters per pixel, nor "
+        r'"vertical;horizontal": 2, 3, 4, 5, 6, 7, 8$'
     )
     with pytest.raises(DataError, match=message):
         read_record_table(table)
@@ -140,14 +140,16 @@ def test_a_missing_table(where: str, tmp_path: Path) -> None:
 )
 def test_missing_columns(header: str, text: str, tmp_path: Path) -> None:
     table = write(tmp_path / "t.csv", header, "a.png,b.png,benign")
-    with pytest.raises(DataError, match=rf"t\.csv {text}: needed are image, masks, label"):
+    with pytest.raises(DataError, match=rf"t\.csv {text}: the columns image, masks, label are required"):
         read_record_table(table)
 
 
 @pytest.mark.parametrize("content", ["", "image,masks,label\n", "image,masks,label\n\n\n"])
 def test_an_empty_table(content: str, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(content)
-    message = r"t\.csv has no records: add a line an image" if content else r"t\.csv has no column image, masks, label"
+    message = (
+        r"t\.csv has no records: add one line per image" if content else r"t\.csv has no column image, masks, label"
+    )
     with pytest.raises(DataError, match=message):
         read_record_table(tmp_path / "t.csv")
 
@@ -165,7 +167,7 @@ def test_every_broken_line_is_named(tmp_path: Path) -> None:
         "f, left.png,f_mask.png,benign",
         "g.png,,normal",
     )
-    lines = r"lines without image or label, or of too few or too many cells: 3, 5, 6, 7, 8$"
+    lines = r"lines without image or label, or with too few or too many cells: 3, 5, 6, 7, 8$"
     with pytest.raises(DataError, match=rf"t\.csv has {lines}"):
         read_record_table(table)
 
@@ -174,27 +176,29 @@ def test_an_image_with_two_lines(tmp_path: Path) -> None:
     table = write(
         tmp_path / "t.csv", "image,masks,label", "a.png,a_1.png,benign", "b.png,,normal", "a.png,a_2.png,benign"
     )
-    message = r"t\.csv has more than one line for a\.png: give an image one line with all its masks"
+    message = r"t\.csv has more than one line for a\.png: write one line per image, with all its masks"
     with pytest.raises(DataError, match=message):
         read_record_table(table)
 
 
-def test_the_same_name_in_two_sets_is_no_matter(tmp_path: Path) -> None:
+def test_two_datasets_may_use_the_same_name(tmp_path: Path) -> None:
     table = write(tmp_path / "t.csv", "image,masks,label,dataset,name", "a/1.png,,normal,a,1", "b/1.png,,normal,b,1")
     assert [(record.dataset, record.name) for record in read_record_table(table)] == [("a", "1"), ("b", "1")]
 
 
 @pytest.mark.parametrize("content", [b"\x89PNG\r\n\x1a\n\xff\xfe", b'image,masks,label\na.png,"b.png,benign\n'])
-def test_a_table_that_is_no_csv(content: bytes, tmp_path: Path) -> None:
+def test_a_table_that_is_not_csv(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes(content)
-    message = r"t\.csv is not a CSV table \(.+\): save it as UTF-8 text, cells parted by commas"
+    message = r"t\.csv is not a CSV table \(.+\): save it as UTF-8 text with cells separated by commas"
     with pytest.raises(DataError, match=message):
         read_record_table(tmp_path / "t.csv")
 
 
 def test_a_mask_whose_path_a_table_cannot_hold(tmp_path: Path) -> None:
     record = Record(tmp_path / "a.png", (tmp_path / "x;y" / "a_mask.png",), "benign", name="a.png")
-    with pytest.raises(DataError, match=r"x;y/a_mask\.png: a table parts masks by ';': rename the file or folder"):
+    with pytest.raises(
+        DataError, match=r"x;y/a_mask\.png: a record table separates masks by ';': rename the file or folder"
+    ):
         write_record_table(tmp_path / "t.csv", [record])
     assert not (tmp_path / "t.csv").exists()
 
@@ -208,7 +212,7 @@ def test_dataset_hash_by_hand() -> None:
     assert dataset_hash(records) == hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def test_dataset_hash_is_of_names_labels_and_pixels_alone() -> None:
+def test_dataset_hash_depends_on_names_labels_and_pixels_only() -> None:
     records = [Record(Path(f"/x/{i}.png"), (), "benign", name=str(i), digest=f"d{i}") for i in range(5)]
     expected = dataset_hash(records)
     shuffled = random.Random(0).sample(records, 5)

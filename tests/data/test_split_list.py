@@ -7,7 +7,7 @@ import pytest
 from acsnet.checkpoints import index
 from acsnet.config import DataConfig
 from acsnet.data import load_records, read_split_list, split_data, write_split_list
-from acsnet.data.folds import Split
+from acsnet.data.folds import SUBSETS, Split
 from acsnet.errors import DataError, UnknownNameError
 
 MakeSet = Callable[..., Path]
@@ -36,21 +36,21 @@ def table(drawn: Split, tmp_path: Path) -> Path:
 
 
 def test_what_is_written_makes_the_same_split(root: Path, drawn: Split, table: Path) -> None:
-    listed = config(root, parts=table, folds={})
+    listed = config(root, split_file=table, folds={})
     again = split_data(load_records(listed, progress=False), listed)
-    for part in ("train", "val", "test"):
-        assert set(again.subset(part)) == set(drawn.subset(part))
+    for subset in SUBSETS:
+        assert set(again.subset(subset)) == set(drawn.subset(subset))
     assert read_split_list(table).hash == again.hash == drawn.hash
     first = table.read_text().splitlines()[:2]
-    assert first[0] == "dataset,name,label,group,part"
+    assert first[0] == "dataset,name,label,group,subset"
     assert first[1].startswith("busi,benign/benign (1).png,benign,busi/benign/benign (1).png,t")
 
 
-def test_images_that_are_not_listed_are_left_out(root: Path, table: Path, make_set: MakeSet) -> None:
+def test_images_that_are_not_listed_are_skipped(root: Path, table: Path, make_set: MakeSet) -> None:
     lines = table.read_text().splitlines(keepends=True)
     train = next(line for line in lines if line.endswith("train\n"))
     table.write_text("".join(line for line in lines if line != train))
-    records = load_records(config(root, parts=table), progress=False)
+    records = load_records(config(root, split_file=table), progress=False)
     assert len(records) == 17
     assert train.split(",")[1] not in {record.name for record in records}
 
@@ -59,7 +59,7 @@ def test_groups_are_those_of_the_list(root: Path, drawn: Split, table: Path, tmp
     first, second, *rest = drawn.test
     joined = Split(drawn.train, drawn.val, (first, replace(second, group=first.group), *rest))
     write_split_list(tmp_path / "joined.csv", joined)
-    records = load_records(config(root, parts=tmp_path / "joined.csv"), progress=False)
+    records = load_records(config(root, split_file=tmp_path / "joined.csv"), progress=False)
     group = {record.name: record.group for record in records}
     assert group[first.name] == group[second.name]
     assert len(set(group.values())) == 17
@@ -70,17 +70,17 @@ def test_all_listed_images_are_needed(root: Path, table: Path) -> None:
     (root / "malignant" / "malignant (3)_mask.png").unlink()
     message = (
         rf"^1 of the 18 images of the split {table} are not in the data \(busi/malignant/malignant \(3\)\.png, \.\.\.\)"
-        r": give all of its images; a test of others is one of data\.split=all$"
+        r": provide all of its images, or test other images with data\.split=all$"
     )
     with pytest.raises(DataError, match=message):
-        load_records(config(root, parts=table), progress=False)
+        load_records(config(root, split_file=table), progress=False)
 
 
 def test_classes_have_to_be_those_of_the_list(root: Path, table: Path) -> None:
     table.write_text(table.read_text().replace("(2).png,benign,", "(2).png,malignant,"))
-    listed = config(root, parts=table)
+    listed = config(root, split_file=table)
     records = load_records(listed, progress=False)
-    message = r"^the data is not that of the split .*: busi/benign/benign \(2\)\.png is malignant in the list, benign h"
+    message = r"^the data does not match the split .*: busi/benign/benign \(2\)\.png is malignant in the list, benign i"
     with pytest.raises(DataError, match=message):
         split_data(records, listed)
 
@@ -88,10 +88,14 @@ def test_classes_have_to_be_those_of_the_list(root: Path, table: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
-        (",test\n", ",tset\n", r"parts\.csv line \d+: the part is 'tset'"),
+        (",test\n", ",tset\n", r"split\.csv line \d+: the subset is 'tset': expected one of train, val, test"),
         ("malignant (2)", "malignant (1)", r"busi/malignant/malignant \(1\)\.png has 2 lines"),
-        (",val\n", ",train\n", "there is no image in the part val"),
-        ("dataset,name", "dataset,image", r"parts\.csv has no column name: it has dataset, image, label, group, part"),
+        (",val\n", ",train\n", "the subset val has no images"),
+        (
+            "dataset,name",
+            "dataset,image",
+            r"split\.csv has no column name: it has dataset, image, label, group, subset",
+        ),
     ],
 )
 def test_a_broken_list(table: Path, old: str, new: str, problem: str) -> None:
@@ -102,7 +106,7 @@ def test_a_broken_list(table: Path, old: str, new: str, problem: str) -> None:
 
 def test_a_missing_list(root: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"there is no table .*nothing\.csv"):
-        load_records(config(root, parts=tmp_path / "nothing.csv"), progress=False)
+        load_records(config(root, split_file=tmp_path / "nothing.csv"), progress=False)
 
 
 def test_a_released_list_is_found_by_its_name(
@@ -113,14 +117,14 @@ def test_a_released_list_is_found_by_its_name(
     (folder / "index.json").write_text("{}")
     table.rename(folder / "noise_curated.csv")
     monkeypatch.setattr(index, "_PLACES", (folder,))
-    assert len(load_records(config(root, parts="noise_curated"), progress=False)) == 18
+    assert len(load_records(config(root, split_file="noise_curated"), progress=False)) == 18
     with pytest.raises(UnknownNameError, match=r"unknown released split 'noise_curatd': did you mean 'noise_curated'"):
-        load_records(config(root, parts="noise_curatd"), progress=False)
+        load_records(config(root, split_file="noise_curatd"), progress=False)
 
 
 def test_the_released_split_of_busi(busi_root: Path) -> None:
-    """No group is parted, and the list is of images that are there."""
-    data = DataConfig(root=busi_root, parts=Path("busi_curated"))
+    """No group is separated, and all listed images exist."""
+    data = DataConfig(root=busi_root, split_file=Path("busi_curated"))
     split = split_data(load_records(data, progress=False), data)
     assert split.leaked == 0
-    assert [len(part) for part in (split.train, split.val, split.test)] == [395, 45, 77]
+    assert [len(split.subset(subset)) for subset in SUBSETS] == [395, 45, 77]

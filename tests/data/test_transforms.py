@@ -16,7 +16,7 @@ SIZE = (20, 20)
 
 
 def pair(channels: int = 3, size: tuple[int, int] = SIZE) -> Pair:
-    """An image of noise and a mask of a shape that no flip or turn maps to itself."""
+    """Return an image of noise and a mask that no flip or rotation maps to itself."""
     mask = np.zeros(size, bool)
     mask[3:12, 5:9] = mask[3:5, 9:16] = True
     return np.random.default_rng(0).integers(0, 256, (*size, channels), dtype=np.uint8), mask
@@ -106,11 +106,11 @@ RANDOM = [
 ]
 
 
-def test_the_seed_alone_decides() -> None:
+def test_the_result_depends_on_the_seed_only() -> None:
     image, mask = pair()
     one, other = pipeline(*RANDOM), pipeline(*RANDOM)
     expected = {seed: one(image, mask, seed) for seed in range(12)}
-    # In another order, by another object, while numpy's own generator goes its way.
+    # In another order, by another object, with numpy's global generator in other states.
     for seed in (11, 3, 3, 0, 7, 1):
         np.random.seed(seed)
         assert_equal(other(image, mask, seed), expected[seed])
@@ -118,7 +118,7 @@ def test_the_seed_alone_decides() -> None:
     assert sum(not equal(results[0], result) for result in results[1:]) >= 10
 
 
-def test_seeds_of_the_sampler_are_taken() -> None:
+def test_large_seeds_of_the_sampler_are_distinct() -> None:
     image, mask = pair()
     assert not equal(*(pipeline(*RANDOM)(image, mask, seed) for seed in (2**31 - 1, 2**31 - 2)))
 
@@ -133,9 +133,9 @@ def test_nested_choices() -> None:
     choice = pipeline(transform("OneOf", p=1.0, transforms=[{"name": "HorizontalFlip", "p": 1.0}, inner]))
     options = [(image[:, ::-1], mask[:, ::-1]), (image[::-1].swapaxes(0, 1), mask[::-1].T)]
     results = [choice(image, mask, seed) for seed in range(20)]
-    taken = [[equal(result, option) for option in options] for result in results]
-    assert all(sum(row) == 1 for row in taken)
-    assert {row.index(True) for row in taken} == {0, 1}
+    matches = [[equal(result, option) for option in options] for result in results]
+    assert all(sum(row) == 1 for row in matches)
+    assert {row.index(True) for row in matches} == {0, 1}
 
 
 def test_the_input_is_not_changed() -> None:
@@ -159,7 +159,7 @@ def test_one_channel_stays_a_channel() -> None:
         assert changed.dtype == np.uint8
 
 
-def test_a_size_that_is_restored() -> None:
+def test_the_size_may_change_if_it_is_restored() -> None:
     steps = [transform("RandomCrop", height=10, width=12, p=1.0), transform("Resize", height=20, width=20, p=1.0)]
     image, mask = pair()
     changed, moved = pipeline(*steps)(image, mask, 0)
@@ -223,11 +223,11 @@ WRONG = {
     "inner missing": ([transform("OneOf")], "augmentation.0 (OneOf): OneOf.__init__() missing 1 required positional"),
     "smaller": (
         [transform("RandomCrop", height=10, width=12, p=1.0)],
-        "augmentation makes 10x12 of 20x20 (height x width): end it with a transform that restores the size, such as",
+        "augmentation changes the size from 20x20 to 10x12 (height x width): end it with a transform that restores the",
     ),
     "sometimes smaller": (
         [transform("OneOf", transforms=[{"name": "RandomCrop", "height": 10, "width": 12}, FLIP], p=0.8)],
-        "augmentation makes 10x12 of 20x20",
+        "augmentation changes the size from 20x20 to 10x12",
     ),
     "crop too large": (
         [transform("RandomCrop", height=64, width=64, p=1.0)],
@@ -239,17 +239,17 @@ WRONG = {
     ),
     "normalized": (
         [transform("Normalize", p=1.0)],
-        "augmentation makes float32 of uint8 pixels: leave out Normalize, ToFloat and the like, since images are",
+        "augmentation turns uint8 pixels into float32: remove Normalize, ToFloat and the like, since images are",
     ),
     "fewer channels": (
         [transform("ToGray", num_output_channels=1, p=1.0)],
-        "augmentation makes 1 of 3 channels: leave out transforms that change their number, or set model.in_channels",
+        "augmentation changes the number of channels from 3 to 1: remove transforms that change it, or set model.",
     ),
 }
 
 
 @pytest.mark.parametrize(("steps", "message"), WRONG.values(), ids=WRONG)
-def test_what_cannot_be_built(steps: list[TransformConfig], message: str) -> None:
+def test_invalid_pipelines(steps: list[TransformConfig], message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)) as error:
         pipeline(*steps)
     assert "\n" not in str(error.value)
@@ -258,7 +258,7 @@ def test_what_cannot_be_built(steps: list[TransformConfig], message: str) -> Non
 
 def test_tensors_are_refused() -> None:
     pytest.importorskip("albumentations.pytorch")
-    with pytest.raises(ConfigError, match=r"augmentation makes Tensor of uint8 pixels: leave out Normalize"):
+    with pytest.raises(ConfigError, match=r"augmentation turns uint8 pixels into Tensor: remove Normalize"):
         pipeline(transform("ToTensorV2"))
 
 
@@ -269,10 +269,12 @@ def test_transforms_of_color_are_refused_for_one_channel() -> None:
         pipeline(transform("RandomFog", p=1.0), channels=1)
 
 
-def test_a_rare_change_of_size_is_told_when_it_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rare_change_of_size_is_refused_when_it_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transforms, "_TRIALS", 0)
     rare = pipeline(transform("RandomCrop", height=10, width=12, p=1.0))
-    with pytest.raises(ConfigError, match=r"augmentation makes 10x12 of 20x20 \(height x width\): end it with"):
+    with pytest.raises(
+        ConfigError, match=r"augmentation changes the size from 20x20 to 10x12 \(height x width\): end it with"
+    ):
         rare(*pair(), 0)
 
 

@@ -1,4 +1,4 @@
-"""Each transform against a case worked out by hand, or the statistics that it states."""
+"""Each transform against a result computed by hand, or its documented statistics."""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ def augmentation(name: str, size: tuple[int, int] = (40, 60), channels: int = 1,
 
 
 def test_decibels_are_gray_values_of_the_dynamic_range() -> None:
-    # 255 / 60 = 4.25 gray values a decibel; 4 dB are 17.
+    # 255 / 60 = 4.25 gray values per decibel; 4 dB are 17.
     image = np.array([[0, 1, 100, 250], [0, 8, 20, 255]], np.uint8)
     raised = amplify(image, np.array([[4.0], [-4.0]], np.float32))
     np.testing.assert_array_equal(raised, [[0, 18, 117, 255], [0, 0, 3, 238]])
@@ -93,7 +93,7 @@ def test_speckle_is_correlated_as_stated() -> None:
         assert correlation(lag, 0) == pytest.approx(np.exp(-((lag / axial) ** 2) / 2), abs=0.03)
 
 
-def test_speckle_is_alike_at_the_edges() -> None:
+def test_speckle_is_the_same_at_the_edges() -> None:
     drawn = np.stack([speckle((30, 30), 1.5, 3.0, np.random.default_rng(seed)) for seed in range(2000)])
     assert drawn[:, 0, 0].std() == pytest.approx(drawn[:, 15, 15].std(), rel=0.1)
 
@@ -216,7 +216,7 @@ def test_blur_is_lateral_and_grows_with_depth() -> None:
 
 @pytest.mark.parametrize("name", TRANSFORMS)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_seed_decides_and_the_mask_stays(name: str, channels: int) -> None:
+def test_the_seed_determines_the_image_and_the_mask_is_unchanged(name: str, channels: int) -> None:
     image, mask = noise(40, 60, channels), noise(40, 60) > 128
     one, other = (augmentation(name, channels=channels, p=0.8) for _ in range(2))
     results = [one(image, mask, seed) for seed in range(10)]
@@ -230,7 +230,7 @@ def test_the_seed_decides_and_the_mask_stays(name: str, channels: int) -> None:
     assert len({changed.tobytes() for changed, _ in results}) >= sum(unlike)
 
 
-def test_they_stand_in_choices() -> None:
+def test_transforms_inside_one_of() -> None:
     choice = augmentation("OneOf", p=1.0, transforms=[{"name": name, "p": 1.0} for name in TRANSFORMS])
     image, mask = noise(40, 60, 1), np.zeros((40, 60), bool)
     assert len({choice(image, mask, seed)[0].tobytes() for seed in range(8)}) == 8
@@ -260,7 +260,7 @@ def test_small_images(name: str) -> None:
         ({"name": "ProbeBlur", "p": 2}, r"augmentation\.0\.p is 2: expected a probability between 0 and 1"),
     ],
 )
-def test_a_mistake_is_one_line(step: dict[str, Any], message: str) -> None:
+def test_an_error_is_one_line(step: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         Augmentation([TransformConfig.model_validate(step)], (40, 40), 1)
     assert "\n" not in str(caught.value)
@@ -269,5 +269,7 @@ def test_a_mistake_is_one_line(step: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_another_type_than_uint8(name: str) -> None:
     image = np.full((20, 20, 1), 0.5, np.float32)
-    with pytest.raises(InputError, match="takes uint8 images, received float32: place it before what changes the type"):
+    with pytest.raises(
+        InputError, match="takes uint8 images, received float32: place it before transforms that change the type"
+    ):
         TRANSFORMS[name](p=1)(image=image)

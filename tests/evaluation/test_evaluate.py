@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import acsnet
-from acsnet.checkpoints.metadata import CheckpointMetadata
+from acsnet.checkpoints import CheckpointMetadata
 from acsnet.data import Record, read_busi
 from acsnet.errors import DataError
 from acsnet.evaluation import evaluate, metric_table
@@ -20,7 +20,7 @@ CLASSES = ("benign", "malignant", "normal")
 
 
 class Oracle(torch.nn.Module):
-    """Lesion where the image is white; malignant, benign or normal by the gray of the first pixel."""
+    """Lesion where the image is white; the class is the gray level of the first pixel."""
 
     def forward(self, images: torch.Tensor) -> acsnet.MultiTaskOutput:
         codes = (images[:, 0, 0, 0] * 255).round().long()
@@ -36,7 +36,7 @@ def predictor() -> Predictor:
 
 
 def make_record(folder: Path, name: str, label: str, seen: slice | None, truth: slice | None, code: int) -> Record:
-    """A 64x64 image whose white rows ``seen`` the oracle takes for the lesion, with ``truth`` as mask."""
+    """A 64x64 image with white rows ``seen``, which the oracle predicts as lesion, and the mask ``truth``."""
     image, mask = np.zeros((64, 64), np.uint8), np.zeros((64, 64), np.uint8)
     if seen is not None:
         image[seen, 16:48] = 255
@@ -102,8 +102,8 @@ def test_hand_computed_metrics(predictor: Predictor, records: list[Record]) -> N
     assert result.metrics["overall_score"] == pytest.approx(expected)
 
 
-def test_millimeters_where_the_pixel_size_is_known(predictor: Predictor, records: list[Record]) -> None:
-    """Rows are half as far apart as columns; the spacing of one image is not known."""
+def test_millimeters_with_a_spacing(predictor: Predictor, records: list[Record]) -> None:
+    """Rows are half as far apart as columns; the spacing of one image is unknown."""
     sized = [replace(record, spacing=(0.1, 0.2)) for record in records if record.name != "right"]
     result = evaluate(predictor, [*sized, *(record for record in records if record.name == "right")], progress=False)
     by_name = {row["image"]: row for row in result.cases}
@@ -147,24 +147,24 @@ def test_files_and_table(predictor: Predictor, records: list[Record], tmp_path: 
     assert "malignant               0          1       1" in table
 
 
-def test_predictions_are_kept(predictor: Predictor, records: list[Record], tmp_path: Path) -> None:
-    result = evaluate(predictor, records, batch_size=2, progress=False, keep=tmp_path / "out")
+def test_predictions_are_saved(predictor: Predictor, records: list[Record], tmp_path: Path) -> None:
+    result = evaluate(predictor, records, batch_size=2, progress=False, save_predictions_to=tmp_path / "out")
     assert result.cases == evaluate(predictor, records, progress=False).cases
     files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
-    assert len(files) == 2 * len(records), "and nothing half-written"
+    assert len(files) == 2 * len(records), "and no partial files"
     for record in records:
-        kept = cv2.imread(str(mask_path(tmp_path / "out", "busi", record.name)), cv2.IMREAD_UNCHANGED)
+        mask = cv2.imread(str(mask_path(tmp_path / "out", "busi", record.name)), cv2.IMREAD_UNCHANGED)
         probability = cv2.imread(str(probability_path(tmp_path / "out", "busi", record.name)), cv2.IMREAD_UNCHANGED)
         # The oracle sees white, and is certain.
         seen = cv2.imread(str(record.image), cv2.IMREAD_GRAYSCALE)
-        assert np.array_equal(kept, np.where(seen == 255, 255, 0))
-        assert np.array_equal(kept, probability)
+        assert np.array_equal(mask, np.where(seen == 255, 255, 0))
+        assert np.array_equal(mask, probability)
 
 
-def test_predictions_are_written_as_the_test_goes_on(
+def test_predictions_are_written_during_the_test(
     predictor: Predictor, records: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was predicted is on the disk when the next batch is: not all are held in memory."""
+    """Predictions of a batch are written before the next batch is predicted."""
     written = []
     predict = predictor.predict
 
@@ -173,7 +173,7 @@ def test_predictions_are_written_as_the_test_goes_on(
         return predict(images)
 
     monkeypatch.setattr(predictor, "predict", watch)
-    evaluate(predictor, records, batch_size=2, progress=False, keep=tmp_path / "out")
+    evaluate(predictor, records, batch_size=2, progress=False, save_predictions_to=tmp_path / "out")
     assert written == [0, 2, 4]
 
 
@@ -181,22 +181,22 @@ def test_predictions_of_one_name_are_refused_before_predicting(
     predictor: Predictor, records: list[Record], tmp_path: Path
 ) -> None:
     twice = [replace(records[0], name="a.png"), replace(records[1], name="a.jpg")]
-    with pytest.raises(DataError, match=r"a\.png and a\.jpg of busi would both be kept as masks/busi/a\.png"):
-        evaluate(predictor, twice, progress=False, keep=tmp_path / "out")
+    with pytest.raises(DataError, match=r"a\.png and a\.jpg of busi would both be saved as masks/busi/a\.png"):
+        evaluate(predictor, twice, progress=False, save_predictions_to=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_seconds_are_those_of_predicting_an_image(
     predictor: Predictor, records: list[Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Batches of 2, 2 and 1 that take 1, 3 and 5 seconds: 0.5, 1.5 and 5 an image."""
+    """Batches of 2, 2 and 1 that take 1, 3 and 5 seconds: 0.5, 1.5 and 5 per image."""
     ticks = iter([0.0, 1.0, 10.0, 13.0, 20.0, 25.0])
     monkeypatch.setattr(time, "perf_counter", lambda: next(ticks))
     assert evaluate(predictor, records, batch_size=2, progress=False).seconds_per_image == 1.5
 
 
-def test_each_of_several_data_sets(predictor: Predictor, records: list[Record]) -> None:
-    """Two sets, one of them without normal cases; names are those within a set."""
+def test_each_of_several_datasets(predictor: Predictor, records: list[Record]) -> None:
+    """Two datasets, one without normal cases; names are unique within a dataset."""
     here = [replace(record, dataset="here") for record in records]
     there = [replace(record, dataset="there") for record in records if record.label != "normal"]
     result = evaluate(predictor, [*here, *there], progress=False)
@@ -213,7 +213,7 @@ def test_each_of_several_data_sets(predictor: Predictor, records: list[Record]) 
 
 
 def test_a_set_without_normal_cases(predictor: Predictor, records: list[Record], tmp_path: Path) -> None:
-    """What a class without truth makes undefined is left out of means, None where nothing is left, and said."""
+    """Metrics of a class without images are omitted from means, None if no class remains, and explained in notes."""
     result = evaluate(predictor, [record for record in records if record.label != "normal"], progress=False)
     segmentation, classification = result.metrics["segmentation"], result.metrics["classification"]
     assert segmentation["dice"] == segmentation["lesion"]["dice"] == pytest.approx(1.5 / 3)

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from acsnet.checkpoints.metadata import read_metadata, read_weights, save_checkpoint
+from acsnet.checkpoints import open_checkpoint, read_weights, save_checkpoint
 from acsnet.config import EvaluationConfig
 from acsnet.data import load_records, split_records
 from acsnet.data.images import read_image, read_merged_mask
@@ -14,12 +14,12 @@ from acsnet.inference import Predictor
 from acsnet.metrics.segmentation import dice_score
 
 CHOSEN = "evaluation.threshold=validation"
-UNKNOWN = "evaluation.threshold is validation, but which images are the checkpoint's validation subset is not known: "
+UNKNOWN = "evaluation.threshold is validation, but the checkpoint's validation subset is unknown: "
 
 
-def test_the_threshold_is_chosen_on_the_validation_part(trained_run: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Against one predictor a threshold, on the validation images alone."""
-    checkpoint = trained_run / "best.safetensors"
+def test_the_threshold_is_chosen_on_the_validation_subset(trained_run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Compared with one predictor per threshold, on the validation images only."""
+    checkpoint = open_checkpoint(trained_run / "best.safetensors")
     config = resolve_test_config(checkpoint, None, [CHOSEN, "evaluation.refining.empty_mask_for_normal=true"])
     with caplog.at_level(logging.INFO, logger="acsnet"):
         result, provenance = run_test(checkpoint, config, progress=False)
@@ -50,34 +50,37 @@ def _refining() -> list[str]:
     return ["evaluation.refining.empty_mask_for_normal=true"]
 
 
-def test_without_a_split_there_is_no_validation_part(trained_run: Path, tmp_path: Path) -> None:
-    """Said before any image is read: the data is not even there."""
-    checkpoint = trained_run / "best.safetensors"
+def test_without_a_split_there_is_no_validation_subset(trained_run: Path, tmp_path: Path) -> None:
+    """Checked before any image is read: the data folder does not exist."""
+    checkpoint = open_checkpoint(trained_run / "best.safetensors")
     config = resolve_test_config(checkpoint, None, [CHOSEN, "data.split=all", "data.root=/nowhere"])
-    with pytest.raises(ConfigError, match=UNKNOWN + r"data\.split is all, which is no part of a split; give a number"):
-        run_test(checkpoint, config, progress=False)
-    metadata = read_metadata(checkpoint).model_copy(update={"split_hash": None})
-    save_checkpoint(tmp_path / "a.safetensors", read_weights(checkpoint), metadata)
-    config = resolve_test_config(
-        tmp_path / "a.safetensors", trained_run / "config.yaml", [CHOSEN, "data.root=/nowhere"]
-    )
-    with pytest.raises(ConfigError, match=UNKNOWN + r".*a\.safetensors names no split; give a number, or test a part"):
-        run_test(tmp_path / "a.safetensors", config, progress=False)
-
-
-def test_of_another_split_the_validation_part_is_unknown(trained_run: Path) -> None:
-    checkpoint = trained_run / "best.safetensors"
-    config = resolve_test_config(checkpoint, None, [CHOSEN, "data.folds.index=1"])
-    trained_on = read_metadata(checkpoint).split_hash
     with pytest.raises(
-        ConfigError, match=UNKNOWN + rf"it was trained on the split {trained_on}, here is \w{{16}}; give"
+        ConfigError, match=UNKNOWN + r"data\.split is all, which is not a subset of a split; give a number"
+    ):
+        run_test(checkpoint, config, progress=False)
+    metadata = checkpoint.metadata.model_copy(update={"split_hash": None})
+    save_checkpoint(tmp_path / "a.safetensors", read_weights(checkpoint.path), metadata)
+    other = open_checkpoint(tmp_path / "a.safetensors")
+    config = resolve_test_config(other, trained_run / "config.yaml", [CHOSEN, "data.root=/nowhere"])
+    with pytest.raises(
+        ConfigError, match=UNKNOWN + r".*a\.safetensors has no split hash; give a number, or test a subset"
+    ):
+        run_test(other, config, progress=False)
+
+
+def test_the_validation_subset_of_another_split_is_unknown(trained_run: Path) -> None:
+    checkpoint = open_checkpoint(trained_run / "best.safetensors")
+    config = resolve_test_config(checkpoint, None, [CHOSEN, "data.folds.index=1"])
+    trained_on = checkpoint.metadata.split_hash
+    with pytest.raises(
+        ConfigError, match=UNKNOWN + rf"it was trained on the split {trained_on}, this one is \w{{16}}; give"
     ):
         run_test(checkpoint, config, progress=False)
 
 
 def test_a_listed_split_is_tested_as_listed(trained_run: Path, tmp_path: Path) -> None:
-    """And of all images those that are not listed too."""
-    checkpoint = trained_run / "best.safetensors"
+    """A test of all images includes those that are not listed."""
+    checkpoint = open_checkpoint(trained_run / "best.safetensors")
     lines = (trained_run / "split.csv").read_text().splitlines(keepends=True)
     tested = [line.split(",")[1] for line in lines if line.endswith(",test\n")]
     left_out = next(line for line in lines if line.endswith(",train\n"))
@@ -85,25 +88,23 @@ def test_a_listed_split_is_tested_as_listed(trained_run: Path, tmp_path: Path) -
     config = resolve_test_config(checkpoint, None, [f"data.split_file={tmp_path / 'split.csv'}"])
     result, provenance = run_test(checkpoint, config, progress=False)
     assert [case["image"] for case in result.cases] == tested
-    assert (provenance["parts"], provenance["folds"]) == ("split.csv", None)
+    assert (provenance["split_file"], provenance["folds"]) == ("split.csv", None)
     everything = resolve_test_config(checkpoint, None, [f"data.split_file={tmp_path / 'split.csv'}", "data.split=all"])
     result, provenance = run_test(checkpoint, everything, progress=False)
     assert len(result.cases) == len(lines) - 1
-    assert (provenance["parts"], provenance["split_hash"]) == (None, None)
+    assert (provenance["split_file"], provenance["split_hash"]) == (None, None)
 
 
-def test_choosing_and_testing_on_the_same_images_is_pointed_out(
-    trained_run: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    checkpoint = trained_run / "best.safetensors"
+def test_choosing_and_testing_on_the_same_images_is_logged(trained_run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    checkpoint = open_checkpoint(trained_run / "best.safetensors")
     run_test(checkpoint, resolve_test_config(checkpoint, None, ["data.split=val"]), progress=False)
-    assert "better than they should" not in caplog.text
+    assert "chosen on the tested images" not in caplog.text
     run_test(checkpoint, resolve_test_config(checkpoint, None, [CHOSEN, "data.split=val"]), progress=False)
-    assert "the threshold is chosen on the images that are tested" in caplog.text
+    assert "the threshold is chosen on the tested images" in caplog.text
 
 
 def test_everything_is_done_as_configured(trained_run: Path) -> None:
-    checkpoint = trained_run / "best.safetensors"
+    checkpoint = open_checkpoint(trained_run / "best.safetensors")
     config = resolve_test_config(
         checkpoint,
         None,

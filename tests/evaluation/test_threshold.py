@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from acsnet import MultiTaskOutput
-from acsnet.checkpoints.metadata import CheckpointMetadata
+from acsnet.checkpoints import CheckpointMetadata
 from acsnet.config import EvaluationConfig
 from acsnet.data import Record
 from acsnet.evaluation.threshold import THRESHOLDS, best_step, choose_threshold
@@ -15,7 +15,7 @@ from acsnet.inference import Predictor
 
 
 class GrayIsProbability(torch.nn.Module):
-    """Says of each pixel that it is lesion with a probability that is its gray."""
+    """The lesion probability of a pixel is its gray level."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ def make_predictor(**evaluation: object) -> Predictor:
 
 
 def make_record(folder: Path, name: str, inside: float, outside: float, speck: float = 0.0) -> Record:
-    """A lesion of probability ``inside``, a seam of ``outside`` beside it that is none, a speck far from both."""
+    """A lesion of probability ``inside``, background of ``outside`` next to it, and a speck far from both."""
     image, mask = np.zeros((32, 32), np.uint8), np.zeros((32, 32), np.uint8)
     image[4:20, 4:12], image[4:20, 12:20], image[28, 28] = (round(255 * p) for p in (inside, outside, speck))
     mask[4:20, 4:12] = 255
@@ -50,7 +50,7 @@ def test_the_grid() -> None:
 @pytest.mark.parametrize(
     ("outside", "inside", "expected"),
     [
-        # Thresholds above the seam's and up to the lesion's probability are all right: the nearest to 0.5 is taken.
+        # Thresholds above the seam's and up to the lesion's probability are all perfect: the nearest to 0.5 is chosen.
         (0.22, 0.38, 0.35),
         (0.62, 0.88, 0.65),
         (0.12, 0.88, 0.5),
@@ -72,13 +72,13 @@ def test_the_best_threshold_is_chosen(
 
 
 def test_it_is_the_mean_over_images(tmp_path: Path) -> None:
-    """Two images want 0.3, one 0.7: 0.3 is right for two."""
+    """The best threshold is 0.3 for two images and 0.7 for one."""
     records = [make_record(tmp_path, name, 0.32, 0.28) for name in "ab"] + [make_record(tmp_path, "c", 0.72, 0.68)]
     assert choose_threshold(make_predictor(), records, progress=False) == 0.3
 
 
-def test_what_is_done_to_masks_is_done_before_measuring(tmp_path: Path) -> None:
-    """A speck of probability 0.62 asks for a threshold above it, unless it is removed anyway."""
+def test_masks_are_compared_after_post_processing(tmp_path: Path) -> None:
+    """A speck of probability 0.62 requires a threshold above it, unless post-processing removes it."""
     records = [make_record(tmp_path, "a", 0.88, 0.0, speck=0.62)]
     assert choose_threshold(make_predictor(), records, progress=False) == 0.65
     assert choose_threshold(make_predictor(postprocessing={"minimum_area": 0.01}), records, progress=False) == 0.5

@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from acsnet import load_model
-from acsnet.checkpoints.metadata import read_metadata, read_weights
+from acsnet.checkpoints import read_metadata, read_weights
 from acsnet.config import Config, build_config
 from acsnet.data import load_records
 from acsnet.errors import DataError, RunError

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from acsnet import create_model, load_model
-from acsnet.checkpoints.metadata import CheckpointMetadata, read_metadata, save_checkpoint
+from acsnet.checkpoints import CheckpointMetadata, read_metadata, save_checkpoint
 from acsnet.errors import InputError
 from acsnet.experiments import save_ensemble
 from acsnet.models import Ensemble

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from acsnet import create_model
-from acsnet.checkpoints.metadata import CheckpointMetadata, save_checkpoint
+from acsnet.checkpoints import CheckpointMetadata, save_checkpoint
 
 SaveTiny = Callable[..., Path]
 #: A U-Net of two levels.
@@ -16,7 +16,7 @@ TINY = {"width": 4, "depth": 2}
 
 
 def randomize(network: torch.nn.Module) -> torch.nn.Module:
-    """Give averages and variances of normalizations other values than those they start from."""
+    """Set running averages and variances of normalizations to random values."""
     generator = torch.Generator().manual_seed(2)
     for key, value in network.state_dict().items():
         if key.endswith(("running_mean", "running_var")):

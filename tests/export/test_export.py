@@ -17,6 +17,7 @@ import torch
 import acsnet
 from acsnet._utils.download import file_sha256
 from acsnet._utils.files import write_png
+from acsnet.checkpoints import Checkpoint
 from acsnet.errors import AcsnetError, CheckpointError, DataError, InputError, UnknownNameError
 from acsnet.export import default_export, export_checkpoint, formats, pipeline
 from acsnet.export.network import use_plain_operators
@@ -27,7 +28,7 @@ from acsnet.phantom import make_phantom
 REPOSITORY = Path(__file__).resolve().parents[2]
 SaveTiny = Callable[..., Path]
 Invoke = Callable[..., tuple[int, str, str]]
-# Run by itself, in a process that has neither this package nor PyTorch.
+# A script for a process in which some packages cannot be imported.
 WITHOUT = "import sys\nfor name in {names!r}:\n    sys.modules[name] = None\n{code}\n"
 
 
@@ -63,7 +64,7 @@ def test_file_gives_the_network_s_probabilities_at_any_batch_and_size(save_tiny:
     needs(format)
     checkpoint = save_tiny()
     result = export_checkpoint(checkpoint, format)
-    assert result.path == checkpoint.with_suffix(formats.find_format(format).suffix), "beside it, under its name"
+    assert result.path == checkpoint.with_suffix(formats.find_format(format).suffix), "next to it, with its name"
     assert sorted(path.name for path in checkpoint.parent.iterdir()) == sorted([checkpoint.name, result.path.name])
     assert result.dynamic == ("batch", "height", "width")
     assert result.largest_difference <= pipeline.TOLERANCE
@@ -128,7 +129,7 @@ def assert_describes(text: str | bytes, checkpoint: Path) -> None:
 
 
 def run_without(names: Sequence[str], code: str) -> str:
-    """What a process prints in which importing these fails."""
+    """Run code in a process in which importing these packages fails, and return its output."""
     script = WITHOUT.format(names=names, code=code)
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
@@ -164,11 +165,11 @@ def test_ensemble_averages_its_members_probabilities(save_tiny: SaveTiny, format
 
 
 class Positions(acsnet.MultiTaskModel):
-    """Adds a map of one size to the image, as networks with a learned position for each patch do."""
+    """Adds a map of fixed size to the image, like networks with learned position embeddings."""
 
     divisor = 4
 
-    def __init__(self, num_classes: int, in_channels: int, encoder_weights: Any, tasks: Sequence[str]) -> None:
+    def __init__(self, num_classes: int, in_channels: int, tasks: Sequence[str]) -> None:
         super().__init__(num_classes, in_channels, tasks)
         self.positions = torch.nn.Parameter(torch.randn(1, in_channels, 32, 48))
         self.label = torch.nn.Linear(in_channels, num_classes)
@@ -179,7 +180,7 @@ class Positions(acsnet.MultiTaskModel):
 
 
 @every_format
-def test_network_of_one_size_is_exported_with_it_and_that_is_said(
+def test_network_of_fixed_size_is_exported_with_it(
     save_tiny: SaveTiny, monkeypatch: pytest.MonkeyPatch, format: str
 ) -> None:
     needs(format)
@@ -196,7 +197,7 @@ def test_network_of_one_size_is_exported_with_it_and_that_is_said(
 
 
 @pytest.mark.parametrize("wrong", [2e-4, float("nan")])
-def test_file_that_differs_from_the_network_is_not_kept(
+def test_file_that_differs_from_the_network_is_removed(
     save_tiny: SaveTiny, monkeypatch: pytest.MonkeyPatch, wrong: float
 ) -> None:
     kind = formats.find_format("torch")
@@ -206,7 +207,7 @@ def test_file_that_differs_from_the_network_is_not_kept(
         return lambda images: {name: value + wrong * (name == "classes") for name, value in run(images).items()}
 
     monkeypatch.setattr(pipeline, "find_format", lambda _name: replace(kind, load=load))
-    monkeypatch.setattr(pipeline, "_CHOICES", ((),))
+    monkeypatch.setattr(pipeline, "_DYNAMIC_CHOICES", ((),))
     checkpoint = save_tiny()
     text = rf"cannot be exported as torch, not even with a fixed size: a probability differs by {wrong:.1e} from the"
     with pytest.raises(CheckpointError, match=text):
@@ -214,12 +215,12 @@ def test_file_that_differs_from_the_network_is_not_kept(
     assert list(checkpoint.parent.iterdir()) == [checkpoint], "nothing else is left behind"
 
 
-def test_file_that_does_not_run_is_not_kept(save_tiny: SaveTiny, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_that_does_not_run_is_removed(save_tiny: SaveTiny, monkeypatch: pytest.MonkeyPatch) -> None:
     def load(path: Path, outputs: Sequence[str]) -> formats.Run:
         raise RuntimeError("broken\nand more")
 
     monkeypatch.setattr(pipeline, "find_format", lambda _name: replace(formats.find_format("torch"), load=load))
-    monkeypatch.setattr(pipeline, "_CHOICES", ((),))
+    monkeypatch.setattr(pipeline, "_DYNAMIC_CHOICES", ((),))
     checkpoint = save_tiny()
     with pytest.raises(CheckpointError, match=r"not even with a fixed size: RuntimeError: broken$"):
         export_checkpoint(checkpoint, "torch")
@@ -233,14 +234,14 @@ def test_compared_on_the_first_eight_images_given(save_tiny: SaveTiny, phantom_r
     assert "(8 of 24 images given; 1x3x32x48, 8x3x32x48, 1x3x36x56, 8x3x36x56)" in result.summary()
 
 
-def test_what_is_no_part_of_the_network_is_told(save_tiny: SaveTiny, caplog: pytest.LogCaptureFixture) -> None:
+def test_omitted_steps_are_logged(save_tiny: SaveTiny, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("WARNING"):
         checkpoint = save_tiny()
         export_checkpoint(checkpoint, "torch", checkpoint.with_name("plain.pt2"))
         assert not caplog.messages
         checkpoint = save_tiny(evaluation={"test_time_augmentation": {"horizontal_flip": True}})
         export_checkpoint(checkpoint, "torch")
-    assert "test-time augmentation, post-processing and refining are no part of the network" in caplog.text
+    assert "test-time augmentation, post-processing and refining are not part of the network" in caplog.text
 
 
 def test_plain_operators_whatever_the_checkpoint_names() -> None:
@@ -248,9 +249,10 @@ def test_plain_operators_whatever_the_checkpoint_names() -> None:
     assert use_plain_operators(network)[0].backend == "torch"  # type: ignore[arg-type, index]
 
 
-def test_default_place() -> None:
-    assert default_export("runs/a/best.safetensors", "onnx") == Path("runs/a/best.onnx")
-    assert default_export("acsnet_busi", "torch") == Path("acsnet_busi.pt2")
+def test_default_file() -> None:
+    path = Path("runs/a/best.safetensors")
+    assert default_export(Checkpoint(path, {}), "onnx") == Path("runs/a/best.onnx")
+    assert default_export(Checkpoint(path, {}, "acsnet_busi"), "torch") == Path("acsnet_busi.pt2")
 
 
 Change = Callable[[Path], dict[str, Any]]
@@ -269,7 +271,7 @@ def _broken_image(checkpoint: Path) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("change", "error", "text"),
     [
-        (_existing, InputError, r"unet\.pt2 exists already, and nothing is overwritten: remove it, or give another"),
+        (_existing, InputError, r"unet\.pt2 exists already and is not overwritten: remove it, or give another"),
         (lambda path: {"out": path.with_name("a.pt")}, InputError, r"a\.pt has to end in \.pt2, as torch files do"),
         (_broken_image, DataError, r"broken\.png cannot be read as an image"),
         (lambda path: {"images": [path.with_name("no.png")]}, DataError, r"there is no image .*no\.png"),
@@ -277,7 +279,7 @@ def _broken_image(checkpoint: Path) -> dict[str, Any]:
         (lambda _: {"checkpoint": "no_such"}, UnknownNameError, r"unknown released checkpoint 'no_such'"),
     ],
 )
-def test_bad_input_is_told_before_the_export(
+def test_invalid_input_is_refused_before_the_export(
     save_tiny: SaveTiny, monkeypatch: pytest.MonkeyPatch, change: Change, error: type[AcsnetError], text: str
 ) -> None:
     checkpoint = save_tiny()
@@ -295,9 +297,11 @@ def test_missing_extra_is_named(save_tiny: SaveTiny, monkeypatch: pytest.MonkeyP
         export_checkpoint(save_tiny(), "onnx")
 
 
-def test_old_pytorch_is_told(save_tiny: SaveTiny, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_pytorch_is_refused(save_tiny: SaveTiny, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(formats.Dim, "DYNAMIC")
-    with pytest.raises(InputError, match=r"exporting needs PyTorch 2\.6 or newer, here is .*: pip install -U torch"):
+    with pytest.raises(
+        InputError, match=r"exporting needs PyTorch 2\.6 or newer, .* is installed: pip install -U torch"
+    ):
         export_checkpoint(save_tiny(), "torch")
 
 
@@ -318,7 +322,7 @@ def test_tool(invoke: Invoke, save_tiny: SaveTiny, phantom_root: Path, tmp_path:
 
 
 def readme_example() -> str:
-    """The README's example that runs the ONNX file without this package."""
+    """Return the README's example that runs the ONNX file without this package."""
     blocks = re.findall(
         r"^```python\n(.*?)^```", (REPOSITORY / "README.md").read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
     )

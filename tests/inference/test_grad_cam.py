@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 import acsnet
-from acsnet.checkpoints.metadata import CheckpointMetadata
+from acsnet.checkpoints import CheckpointMetadata
 from acsnet.errors import InputError, UnknownNameError
 from acsnet.inference import class_activation, explain_images, prepare_for_inference
-from acsnet.inference.grad_cam import _lies_on_pixel
+from acsnet.inference.grad_cam import _is_aligned_to_first_pixel
 from acsnet.layers import Encoder, GlobalAverage, PooledEncoder, upsample_twice
 
 Build = Callable[..., Any]
@@ -24,7 +24,7 @@ def images(batch: int = 2) -> torch.Tensor:
 
 
 class Own(nn.Module):
-    """A network of somebody's own: a map by a convolution, pooled in one way or another, and a linear layer."""
+    """A network outside the zoo: a convolution, a pooling layer and a linear layer."""
 
     def __init__(self, pool: nn.Module, num_classes: int = 3) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class Own(nn.Module):
 
 
 class Given(nn.Module):
-    """Pools the maps that it is given, whatever the images: logits are averages times fixed weights."""
+    """Pools fixed maps for any images: logits are averages times fixed weights."""
 
     def __init__(self, weights: list[list[float]], *maps: torch.Tensor) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class MeanOfMembers(nn.Module):
 
 
 def finish(heat: torch.Tensor, on_pixel: bool = False) -> torch.Tensor:
-    """(B, h, w) of any sign -> what is shown: (B, H, W), enlarged, cut off at zero, the maximum 1."""
+    """Interpolate (B, h, w) to (B, H, W), set negative values to zero and the maximum to 1."""
     values = heat.detach().double().numpy()
     for axis, length in ((1, SIZE[0]), (2, SIZE[1])):
         stride = length // values.shape[axis]
@@ -90,7 +90,7 @@ def test_maps_of_every_network(name: str, build_tiny: Build) -> None:
     assert maps.isfinite().all()
     assert maps.min() >= 0
     assert maps.amax(dim=(1, 2)).tolist() == [1, 1]
-    assert maps.std() > 0.01, "one value all over says nothing"
+    assert maps.std() > 0.01, "a constant map has no information"
     of_classes = [class_activation(network, batch, index) for index in range(3)]
     assert not torch.allclose(of_classes[0], of_classes[1], atol=0.01)
     assert not torch.allclose(of_classes[1], of_classes[2], atol=0.01)
@@ -138,7 +138,7 @@ def test_a_network_prepared_for_inference_whatever_the_caller_does_about_gradien
     assert not found.is_inference()
 
 
-# --- against what is computed in another way -------------------------------------------------------------------------
+# --- compared with other computations --------------------------------------------------------------------------------
 
 
 def test_a_pair_s_map_is_zhou_et_al_s(build_tiny: Build) -> None:
@@ -153,7 +153,7 @@ def test_a_pair_s_map_is_zhou_et_al_s(build_tiny: Build) -> None:
 
 
 def pooled_maps(name: str, network: nn.Module, batch: torch.Tensor) -> torch.Tensor:
-    """The map that the classifier pools, taken from other modules than the one that is looked at."""
+    """The map that the classifier pools, captured at other modules than the tested code uses."""
     seen: dict[str, torch.Tensor] = {}
     paths = {
         "acsnet": ("cls_head.fine", "cls_head.coarse", "cls_head.decoder"),
@@ -176,7 +176,7 @@ def pooled_maps(name: str, network: nn.Module, batch: torch.Tensor) -> torch.Ten
 
 @pytest.mark.parametrize("name", ["acsnet", "nnunet", "unet", "gated_unet", "unetpp_refined"])
 def test_the_weights_are_finite_differences(name: str, build_tiny: Build) -> None:
-    """A channel's weight is by how much the logit grows where the channel grows everywhere alike."""
+    """The weight of a channel is the change of the logit if the channel increases everywhere by the same value."""
     network = build_tiny(name).double().eval()
     batch = images().double()
     maps = pooled_maps(name, network, batch)
@@ -197,17 +197,17 @@ def test_the_weights_are_finite_differences(name: str, build_tiny: Build) -> Non
 
 
 def test_a_map_by_hand() -> None:
-    """Two channels at the size of the image: what counts for one class counts against the other."""
+    """Two channels at the size of the image: evidence for one class is evidence against the other."""
     maps = torch.tensor([[[4.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 2.0]]])[None]
     network = Given([[1.0, -1.0], [-1.0, 3.0], [0.0, 0.0]], maps)
     x = torch.zeros(1, 3, 2, 2)
     assert class_activation(network, x, 0).tolist() == [[[1, 0], [0, 0]]]
     assert class_activation(network, x, 1).tolist() == [[[0, 0], [0, 1]]]
-    assert class_activation(network, x, 2).tolist() == [[[0, 0], [0, 0]]], "nothing speaks for it"
+    assert class_activation(network, x, 2).tolist() == [[[0, 0], [0, 0]]], "there is no positive evidence"
 
 
-def test_maps_of_other_sizes_count_by_what_they_add() -> None:
-    """A coarse map of 3, and a fine one whose single 4 is 1 on average: they add 3 and 1 to the logit."""
+def test_maps_of_several_sizes_are_weighted_by_their_contribution() -> None:
+    """A coarse map of 3 and a fine map with mean 1 contribute 3 and 1 to the logit."""
     coarse, fine = torch.full((1, 1, 1, 1), 3.0), torch.tensor([[4.0, 0.0], [0.0, 0.0]])[None, None]
     network = Given([[1.0, 1.0]], coarse, fine)
     heat = class_activation(network, torch.zeros(1, 3, 2, 2))
@@ -228,7 +228,7 @@ def test_where_the_cells_of_encoders_lie(encoder: Callable[..., nn.Module], on_p
     """Mirrored images give mirrored maps, and the mirror's axis is where the two sides of the middle cells meet."""
     torch.manual_seed(0)
     network = encoder(in_channels=3).eval()
-    assert _lies_on_pixel(network) == on_pixel
+    assert _is_aligned_to_first_pixel(network) == on_pixel
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             module.weight.data += module.weight.data.flip(3)
@@ -250,7 +250,7 @@ def test_an_ensemble_s_map_is_the_mean_of_its_members() -> None:
     left, right = (torch.zeros(1, 2, 2, 2) for _ in range(2))
     left[0, :, :, 0] = 1
     right[0, :, :, 1] = 1
-    # The first member says class 0 by a hair, the second class 1 for sure, and so does the ensemble.
+    # The first member predicts class 0 by a small margin; the second and the ensemble predict class 1.
     members = Given([[1.1, 0.0], [0.0, 1.0]], left), Given([[1.0, 0.0], [0.0, 9.0]], right)
     ensemble, x = MeanOfMembers(*members), torch.zeros(3, 3, 2, 2)
     assert members[0](x).label.argmax(dim=1).tolist() == [0, 0, 0]
@@ -268,11 +268,11 @@ def test_an_ensemble_of_the_zoo(build_tiny: Build) -> None:
     torch.testing.assert_close(class_activation(ensemble, images()), expected)
 
 
-# --- networks of one's own -------------------------------------------------------------------------------------------
+# --- networks outside the zoo------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("pool", "layer"), [(GlobalAverage(), None), (nn.AdaptiveAvgPool2d(1), "activate")])
-def test_a_network_of_one_s_own(pool: nn.Module, layer: str | None) -> None:
+def test_a_network_outside_the_zoo(pool: nn.Module, layer: str | None) -> None:
     network = Own(pool).requires_grad_(False)
     feature = network.stem(images()).relu()
     expected = finish(torch.einsum("c,bchw->bhw", network.classify.weight[2], feature))
@@ -280,7 +280,7 @@ def test_a_network_of_one_s_own(pool: nn.Module, layer: str | None) -> None:
 
 
 def test_a_layer_before_one_that_works_in_place() -> None:
-    """The map is as the layer gave it, and the gradient that of what came after: zero where ReLU cut it off."""
+    """The map is the output of the layer, the gradient that of the following layers: zero where ReLU is inactive."""
     network = Own(GlobalAverage())
     feature = network.stem(images()).detach().requires_grad_()
     logit = network.classify(feature.relu().mean(dim=(2, 3)))[:, 1].sum()
@@ -289,8 +289,8 @@ def test_a_layer_before_one_that_works_in_place() -> None:
     torch.testing.assert_close(class_activation(network, images(), 1, "stem"), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_layer_amid_a_network_of_the_zoo(build_tiny: Build) -> None:
-    """Two linear layers and the last encoder map away: the same map by two names."""
+def test_a_layer_within_a_network_of_the_zoo(build_tiny: Build) -> None:
+    """The bottleneck's output is the map that the classifier pools."""
     network = build_tiny("unet")
     torch.testing.assert_close(
         class_activation(network, images(), 1, "bottleneck"), class_activation(network, images(), 1)
@@ -298,12 +298,12 @@ def test_a_layer_amid_a_network_of_the_zoo(build_tiny: Build) -> None:
     assert class_activation(build_tiny("acsnet"), images(), layer="gates.4").amax(dim=(1, 2)).tolist() == [1, 1]
 
 
-# --- what cannot be explained ----------------------------------------------------------------------------------------
+# --- invalid input ---------------------------------------------------------------------------------------------------
 
 
 def test_a_network_without_the_task(build_tiny: Build) -> None:
     network = build_tiny("unet", tasks=("segmentation",)).train()
-    message = "UNet has no classification task, so no class to explain: build or train it with tasks that include"
+    message = "UNet has no classification task, so there is no class to explain: build or train it with tasks that"
     with pytest.raises(InputError, match=message):
         class_activation(network, images())
     assert network.training
@@ -312,8 +312,8 @@ def test_a_network_without_the_task(build_tiny: Build) -> None:
 
 
 @pytest.mark.parametrize("index", [3, -1, 1.0, torch.tensor([0, 3]), torch.tensor([0, 1, 2]), torch.tensor([0.0, 1.0])])
-def test_a_class_that_is_not_there(index: Any) -> None:
-    message = r"class_index is .*: give a whole number from 0 to 2, or a tensor with one for each of the 2 images"
+def test_a_class_that_does_not_exist(index: Any) -> None:
+    message = r"class_index is .*: give an integer from 0 to 2, or a tensor with one for each of the 2 images"
     network = Own(GlobalAverage())
     with pytest.raises(InputError, match=message):
         class_activation(network, images(), index)
@@ -322,31 +322,31 @@ def test_a_class_that_is_not_there(index: Any) -> None:
 
 def test_a_network_that_pools_in_another_way() -> None:
     message = (
-        r"Own has a classifier that does not pool by acsnet\.layers\.GlobalAverage, so it is not known which maps it "
-        r"looks at: name the module that gives them, as in layer='encoder' \(model\.named_modules\(\) lists all\)"
+        r"the classifier of Own does not pool by acsnet\.layers\.GlobalAverage, so its feature maps are unknown: name "
+        r"the module that returns them, as in layer='encoder' \(model\.named_modules\(\) lists all\)"
     )
     with pytest.raises(InputError, match=message):
         class_activation(Own(nn.AdaptiveAvgPool2d(1)), images())
 
 
-def test_a_layer_that_is_of_no_use(build_tiny: Build) -> None:
+def test_an_invalid_layer(build_tiny: Build) -> None:
     network = Own(nn.AdaptiveAvgPool2d(1))
     with pytest.raises(UnknownNameError, match=r"unknown layer 'stm': did you mean 'stem'\? model\.named_modules\(\)"):
         class_activation(network, images(), layer="stm")
     with pytest.raises(InputError, match="the class logits of Own do not depend on layer 'idle': name another layer"):
         class_activation(network, images(), layer="idle")
     with pytest.raises(
-        InputError, match=r"layer 'classify' gives \(2, 3\), needed is one map \(batch, channels, height"
+        InputError, match=r"layer 'classify' returns \(2, 3\), expected one map \(batch, channels, height"
     ):
         class_activation(network, images(), layer="classify")
-    with pytest.raises(InputError, match="layer 'encoder' gives a list, needed is one map"):
+    with pytest.raises(InputError, match="layer 'encoder' returns a list, expected one map"):
         class_activation(build_tiny("unet"), images(), layer="encoder")
 
 
 # --- images ----------------------------------------------------------------------------------------------------------
 
 
-def make_card(**arguments: object) -> CheckpointMetadata:
+def make_metadata(**arguments: object) -> CheckpointMetadata:
     return CheckpointMetadata(
         model="unet",
         arguments=arguments,
@@ -362,7 +362,7 @@ def test_images_of_any_sizes(channels: int, build_tiny: Build) -> None:
     generator = np.random.default_rng(0)
     pictures = [generator.integers(0, 256, (*size, 3), dtype=np.uint8) for size in ((50, 40), SIZE, (128, 200))]
     network = build_tiny("acsnet", in_channels=channels)
-    metadata = make_card(in_channels=channels)
+    metadata = make_metadata(in_channels=channels)
     heats = explain_images(network, metadata, pictures)
     assert [heat.shape for heat in heats] == [picture.shape[:2] for picture in pictures]
     assert all(heat.dtype == np.float32 and heat.min() >= 0 and 0.5 < heat.max() <= 1 for heat in heats)
@@ -377,9 +377,9 @@ def test_images_of_any_sizes(channels: int, build_tiny: Build) -> None:
 
 def test_16_bit_weights_give_nearly_the_same_map(build_tiny: Build) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
-    exact = explain_images(build_tiny("acsnet"), make_card(), [picture], 1)[0]
+    exact = explain_images(build_tiny("acsnet"), make_metadata(), [picture], 1)[0]
     network = prepare_for_inference(build_tiny("acsnet"), torch.bfloat16)
-    found = explain_images(network, make_card(), [picture], 1)[0]
+    found = explain_images(network, make_metadata(), [picture], 1)[0]
     assert found.dtype == np.float32
     assert exact.std() > 0.05
     assert np.abs(found - exact).mean() < 0.02

@@ -38,7 +38,7 @@ def cine(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_cine_stands_for_all_its_frames(cine: Path) -> None:
+def test_a_cine_is_expanded_into_its_frames(cine: Path) -> None:
     page(5).save(cine.parent / "still.bmp")
     expected = [(cine.parent / f"cine.dcm#{frame}", Path(f"cine_{frame}")) for frame in range(3)]
     assert find_images([cine]) == expected
@@ -53,17 +53,17 @@ def test_a_frame_and_its_file_are_the_same_result(cine: Path) -> None:
         find_images([cine.parent])
 
 
-def test_inputs_that_are_not_there(tmp_path: Path) -> None:
+def test_missing_inputs(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"there is no image .*none\.dcm#3"):
         find_images([tmp_path / "none.dcm#3"])
     with pytest.raises(
-        DataError, match=r"holds no images \(\.bmp, \.dcm, \.dicom, \.jpeg, \.jpg, \.png, \.tif, \.tiff\)"
+        DataError, match=r"has no images \(\.bmp, \.dcm, \.dicom, \.jpeg, \.jpg, \.png, \.tif, \.tiff\)"
     ):
         find_images([tmp_path])
 
 
 def test_frames_are_predicted_as_images_are(cine: Path, trained_run: Path, tmp_path: Path) -> None:
-    """One way of reading: the frame of a DICOM file is predicted as the same pixels in a PNG."""
+    """A frame of a DICOM file is predicted like the same pixels in a PNG."""
     predictor = Predictor.from_checkpoint(trained_run / "best.safetensors")
     page(100).save(tmp_path / "same.png")
     table = predict_files(predictor, [cine, tmp_path / "same.png"], tmp_path / "out", progress=False)
@@ -90,7 +90,7 @@ def test_broken_inputs_are_listed_before_anything_is_written(cine: Path, trained
     assert not (tmp_path / "out").exists()
 
 
-def test_uncertainty_is_written_where_there_is_any(trained_run: Path, phantom_root: Path, tmp_path: Path) -> None:
+def test_uncertainty_is_written(trained_run: Path, phantom_root: Path, tmp_path: Path) -> None:
     image = phantom_root / "benign" / "benign (1).png"
     evaluation = EvaluationConfig(test_time_augmentation={"horizontal_flip": True})
     predictor = Predictor.from_checkpoint(trained_run / "best.safetensors", evaluation=evaluation)
@@ -113,9 +113,7 @@ def test_without_uncertainty_there_is_no_column_and_no_picture(
     table = predict_files(predictor, [image], tmp_path / "out", progress=False)
     assert "uncertainty" not in table.read_text()
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"masks", "overlays", "predictions.csv"}
-    with pytest.raises(
-        InputError, match=r"needs several opinions of each image, .*: turn on test-time augmentation \("
-    ):
+    with pytest.raises(InputError, match=r"needs several predictions per image, .*: turn on test-time augmentation \("):
         predict_files(predictor, [image], tmp_path / "none", progress=False, uncertainty=True)
     assert not (tmp_path / "none").exists()
 
@@ -136,6 +134,8 @@ def test_a_network_without_classes_explains_nothing(trained_run: Path, phantom_r
     metadata = Predictor.from_checkpoint(trained_run / "best.safetensors").metadata
     network = create_model("unet", tasks=["segmentation"], width=4, depth=2)
     predictor = Predictor(network, metadata)
-    with pytest.raises(InputError, match=r"gives no classes, so there is none to explain: leave out --explain"):
+    with pytest.raises(
+        InputError, match=r"does not predict classes, so there is no class to explain: leave out --explain"
+    ):
         predict_files(predictor, [phantom_root / "benign"], tmp_path / "out", progress=False, explain=True)
     assert not (tmp_path / "out").exists()

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import acsnet
-from acsnet.checkpoints.metadata import CheckpointMetadata, read_metadata, read_weights, save_checkpoint
+from acsnet.checkpoints import CheckpointMetadata, read_metadata, read_weights, save_checkpoint
 from acsnet.config import EvaluationConfig
 from acsnet.data.images import read_image
 from acsnet.errors import InputError
@@ -13,7 +13,7 @@ from acsnet.inference import Predictor
 
 
 class BrightIsLesion(torch.nn.Module):
-    """Says lesion where the first channel is above the mean, and gives fixed class logits."""
+    """Lesion where the first channel is above the mean, and fixed class logits."""
 
     def __init__(self, tasks: tuple[str, ...] = ("segmentation", "classification")) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class BrightIsLesion(torch.nn.Module):
         return acsnet.MultiTaskOutput(mask, label)
 
 
-def make_card(**changes: object) -> CheckpointMetadata:
+def make_metadata(**changes: object) -> CheckpointMetadata:
     values = {
         "model": "acsnet",
         "arguments": {"in_channels": 3},
@@ -46,7 +46,7 @@ def half_bright(height: int, width: int) -> np.ndarray:
 
 
 def test_mask_and_class_at_the_image_size() -> None:
-    prediction = Predictor(BrightIsLesion(), make_card())(half_bright(50, 80))
+    prediction = Predictor(BrightIsLesion(), make_metadata())(half_bright(50, 80))
     assert prediction.mask is not None
     assert prediction.mask.shape == (50, 80)
     assert prediction.mask_probability is not None
@@ -59,20 +59,20 @@ def test_mask_and_class_at_the_image_size() -> None:
     np.testing.assert_allclose(list((prediction.probabilities or {}).values()), expected, rtol=1e-6)
 
 
-def test_input_is_resized_and_normalized_as_the_card_says() -> None:
+def test_input_is_resized_and_normalized_as_in_the_metadata() -> None:
     network = BrightIsLesion()
-    Predictor(network, make_card(arguments={"in_channels": 1}))(half_bright(64, 64))
+    Predictor(network, make_metadata(arguments={"in_channels": 1}))(half_bright(64, 64))
     assert network.seen is not None
     assert network.seen.shape == (1, 1, 32, 32)
     assert network.seen[0, 0, 0, 0] == pytest.approx((0 - 0.5) / 0.25)
     assert network.seen[0, 0, 0, -1] == pytest.approx((1 - 0.5) / 0.25)
 
 
-def test_threshold_cuts_the_probability() -> None:
+def test_the_threshold_applies_to_the_probability() -> None:
     image = half_bright(32, 32)
     image[:, :16] = 129  # a probability a little above one half
-    loose = Predictor(BrightIsLesion(), make_card())(image)
-    strict = Predictor(BrightIsLesion(), make_card(), evaluation=EvaluationConfig(threshold=0.95))(image)
+    loose = Predictor(BrightIsLesion(), make_metadata())(image)
+    strict = Predictor(BrightIsLesion(), make_metadata(), evaluation=EvaluationConfig(threshold=0.95))(image)
     assert loose.mask is not None
     assert strict.mask is not None
     assert loose.mask.all()
@@ -80,7 +80,7 @@ def test_threshold_cuts_the_probability() -> None:
 
 
 def test_batch_of_mixed_sizes_equals_one_by_one() -> None:
-    predictor = Predictor(BrightIsLesion(), make_card())
+    predictor = Predictor(BrightIsLesion(), make_metadata())
     images = [half_bright(40, 60), half_bright(32, 32), half_bright(90, 20)]
     for image, prediction in zip(images, predictor.predict(images), strict=True):
         np.testing.assert_array_equal(prediction.mask, predictor(image).mask)
@@ -88,13 +88,13 @@ def test_batch_of_mixed_sizes_equals_one_by_one() -> None:
 
 @pytest.mark.parametrize("task", ["segmentation", "classification"])
 def test_single_task_leaves_the_other_none(task: str) -> None:
-    prediction = Predictor(BrightIsLesion((task,)), make_card())(half_bright(32, 32))
+    prediction = Predictor(BrightIsLesion((task,)), make_metadata())(half_bright(32, 32))
     assert (prediction.mask is None) == (task == "classification")
     assert (prediction.label is None) == (task == "segmentation")
 
 
-class SaysNormal(torch.nn.Module):
-    """A mask everywhere, and a class that is normal for dark images."""
+class NormalIfDark(torch.nn.Module):
+    """A mask on dark images, which are classified as normal."""
 
     def forward(self, images: torch.Tensor) -> acsnet.MultiTaskOutput:
         dark = images.mean(dim=(1, 2, 3)) < 0
@@ -102,15 +102,15 @@ class SaysNormal(torch.nn.Module):
         return acsnet.MultiTaskOutput(torch.where(dark, 5.0, -5.0)[:, None, None, None].expand(-1, 1, 32, 32), label)
 
 
-@pytest.mark.parametrize("by", ["card", "argument"])
+@pytest.mark.parametrize("by", ["metadata", "argument"])
 def test_refining_makes_mask_and_class_agree(by: str) -> None:
     """Dark: a mask but normal. Bright: malignant but no mask."""
     both = EvaluationConfig(refining={"empty_mask_for_normal": True, "normal_for_empty_mask": True})
     dark, bright = np.zeros((40, 40, 3), np.uint8), np.full((40, 40, 3), 255, np.uint8)
-    metadata = make_card(config={"evaluation": both.model_dump()}) if by == "card" else make_card()
-    refined = Predictor(SaysNormal(), metadata, evaluation=None if by == "card" else both)
-    plain = Predictor(SaysNormal(), metadata, evaluation=EvaluationConfig())
-    one_way = Predictor(SaysNormal(), metadata, evaluation=EvaluationConfig(refining={"empty_mask_for_normal": True}))
+    metadata = make_metadata(config={"evaluation": both.model_dump()}) if by == "metadata" else make_metadata()
+    refined = Predictor(NormalIfDark(), metadata, evaluation=None if by == "metadata" else both)
+    plain = Predictor(NormalIfDark(), metadata, evaluation=EvaluationConfig())
+    one_way = Predictor(NormalIfDark(), metadata, evaluation=EvaluationConfig(refining={"empty_mask_for_normal": True}))
     before, after, half = (p.predict([dark, bright]) for p in (plain, refined, one_way))
     assert [(p.mask.all(), p.label) for p in before] == [(True, "normal"), (False, "malignant")]
     assert [(p.mask.any(), p.label) for p in after] == [(False, "normal"), (False, "normal")]
@@ -135,9 +135,9 @@ def test_missing_file_is_named(trained_run: Path) -> None:
 def test_half_precision_is_near_float32() -> None:
     torch.manual_seed(0)
     arguments = {"encoder": "mobilenetv3_small_050", "widths": [16] * 5}
-    exact = Predictor(acsnet.create_model("acsnet", **arguments), make_card())
+    exact = Predictor(acsnet.create_model("acsnet", **arguments), make_metadata())
     torch.manual_seed(0)
-    fast = Predictor(acsnet.create_model("acsnet", **arguments), make_card(), precision="bfloat16")
+    fast = Predictor(acsnet.create_model("acsnet", **arguments), make_metadata(), precision="bfloat16")
     dtypes = {parameter.dtype: parameter.ndim > 1 for parameter in fast.model.parameters()}
     assert dtypes == {torch.float32: False, torch.bfloat16: True}
     assert {parameter.dtype for parameter in exact.model.parameters()} == {torch.float32}
@@ -148,14 +148,14 @@ def test_half_precision_is_near_float32() -> None:
 
 def test_an_unknown_precision_is_refused() -> None:
     with pytest.raises(InputError, match="precision is 'int8': choose float32, bfloat16, float16"):
-        Predictor(BrightIsLesion(), make_card(), precision="int8")
+        Predictor(BrightIsLesion(), make_metadata(), precision="int8")
 
 
-# --- several views and several networks ------------------------------------------------------------------------------
+# --- test-time augmentation and ensembles -----------------------------------------------------------------------------
 
 
 class Columns(torch.nn.Module):
-    """Lesion on the left third whatever it sees, malignant where the first pixel is bright; counts what it is shown."""
+    """Lesion on the left third of any image, malignant if the first pixel is bright; records the sizes of its input."""
 
     divisor = 8
 
@@ -174,40 +174,40 @@ class Columns(torch.nn.Module):
 
 
 class Several(torch.nn.Module):
-    """Stands for an ensemble: nothing but its members counts."""
+    """An ensemble, of which only the members are used."""
 
     def __init__(self, *members: torch.nn.Module) -> None:
         super().__init__()
         self.members = torch.nn.ModuleList(members)
 
 
-def views(**changes: object) -> EvaluationConfig:
+def with_tta(**changes: object) -> EvaluationConfig:
     return EvaluationConfig(test_time_augmentation=changes)
 
 
-def test_one_view_of_one_network_knows_no_uncertainty() -> None:
-    predictor = Predictor(Columns(), make_card())
+def test_a_single_network_without_tta_has_no_uncertainty() -> None:
+    predictor = Predictor(Columns(), make_metadata())
     prediction = predictor(half_bright(24, 48))
-    assert not predictor.knows_uncertainty
+    assert not predictor.supports_uncertainty
     assert (prediction.mask_uncertainty, prediction.label_uncertainty) == (None, None)
 
 
-def test_mirrored_views_are_averaged() -> None:
-    """Left third lesion and, mirrored back, the right third: one half each, and 0 between. Classes as of both sides."""
-    predictor = Predictor(Columns(), make_card(input_size=(24, 48)), evaluation=views(horizontal_flip=True))
+def test_flips_are_averaged() -> None:
+    """Lesion on the left third and, flipped back, on the right third: one half each, and 0 between; classes of both."""
+    predictor = Predictor(Columns(), make_metadata(input_size=(24, 48)), evaluation=with_tta(horizontal_flip=True))
     prediction = predictor(half_bright(24, 48))
     expected = np.repeat([0.5, 0.0, 0.5], 16)
     np.testing.assert_allclose(prediction.mask_probability, np.broadcast_to(expected, (24, 48)), atol=1e-6)
     # The first pixel is black (-2), the last white (2): logits (2, -2) and (-2, 2).
     assert prediction.probabilities == pytest.approx({"benign": 0.5, "malignant": 0.5, "normal": 0.0})
-    assert predictor.knows_uncertainty
+    assert predictor.supports_uncertainty
     np.testing.assert_allclose(prediction.mask_uncertainty, 2 * np.broadcast_to(expected, (24, 48)), atol=1e-5)
     assert prediction.label_uncertainty == pytest.approx(np.log(2) / np.log(3))
 
 
-def test_views_are_scaled_from_the_image_to_sizes_the_network_takes() -> None:
+def test_scaled_sizes_are_valid_for_the_network() -> None:
     network = Columns()
-    predictor = Predictor(network, make_card(input_size=(24, 48)), evaluation=views(scales=[1, 1.4, 0.1]))
+    predictor = Predictor(network, make_metadata(input_size=(24, 48)), evaluation=with_tta(scales=[1, 1.4, 0.1]))
     prediction = predictor(half_bright(50, 70))
     assert network.sizes == [(24, 48), (32, 64), (8, 8)]
     assert prediction.mask_probability is not None
@@ -219,20 +219,20 @@ def test_views_are_scaled_from_the_image_to_sizes_the_network_takes() -> None:
     assert (prediction.mask_probability[:, 45:] < 0.01).all()
 
 
-def test_members_are_averaged_as_views_are() -> None:
-    """One says lesion on the left third, one everywhere else: nobody knows. With views, two more each."""
+def test_members_are_averaged() -> None:
+    """One predicts lesion on the left third, the other everywhere else: the mean is one half."""
     image = half_bright(24, 48)
-    metadata = make_card(input_size=(24, 48))
+    metadata = make_metadata(input_size=(24, 48))
     both = Predictor(Several(Columns(), Columns(-1)), metadata)
     prediction = both(image)
-    assert both.knows_uncertainty
+    assert both.supports_uncertainty
     np.testing.assert_allclose(prediction.mask_probability, 0.5, atol=1e-6)
     np.testing.assert_allclose(prediction.mask_uncertainty, 1, atol=1e-5)
     several = Predictor(
-        Several(Columns(), Columns(), Columns(), Columns(-1)), metadata, evaluation=views(vertical_flip=True)
+        Several(Columns(), Columns(), Columns(), Columns(-1)), metadata, evaluation=with_tta(vertical_flip=True)
     )
     np.testing.assert_allclose(several(image).mask_probability[:, [0, -1]], [[0.75, 0.25]] * 24, atol=1e-6)
-    # One member is a network: bit for bit, and without uncertainty.
+    # An ensemble of one member equals the network bit for bit, and has no uncertainty.
     alone, plain = Predictor(Several(Columns()), metadata)(image), Predictor(Columns(), metadata)(image)
     assert np.array_equal(alone.mask_probability, plain.mask_probability)
     assert (alone.probabilities, alone.mask_uncertainty) == (plain.probabilities, None)
@@ -241,29 +241,31 @@ def test_members_are_averaged_as_views_are() -> None:
 def test_members_may_need_different_divisors() -> None:
     other = Columns()
     other.divisor = 12
-    predictor = Predictor(Several(Columns(), other), make_card(input_size=(24, 48)), evaluation=views(scales=[1, 1.9]))
+    predictor = Predictor(
+        Several(Columns(), other), make_metadata(input_size=(24, 48)), evaluation=with_tta(scales=[1, 1.9])
+    )
     predictor(half_bright(24, 48))
     assert other.sizes == [(24, 48), (48, 96)]
 
 
-def test_a_network_of_one_channel_is_given_one() -> None:
+def test_a_network_with_one_channel_gets_one() -> None:
     network = acsnet.create_model("acsnet", in_channels=1, encoder="mobilenetv3_small_050", widths=[16] * 5)
-    predictor = Predictor(Several(network), make_card(arguments={"in_channels": 1}, mean=(0.5,), std=(0.25,)))
+    predictor = Predictor(Several(network), make_metadata(arguments={"in_channels": 1}, mean=(0.5,), std=(0.25,)))
     assert predictor(half_bright(32, 32)).mask is not None
 
 
 @pytest.mark.parametrize("tasks", [("segmentation",), ("classification",)])
 def test_uncertainty_of_one_task(tasks: tuple[str, ...]) -> None:
-    predictor = Predictor(BrightIsLesion(tasks), make_card(), evaluation=views(horizontal_flip=True))
+    predictor = Predictor(BrightIsLesion(tasks), make_metadata(), evaluation=with_tta(horizontal_flip=True))
     prediction = predictor(half_bright(32, 32))
     assert (prediction.mask_uncertainty is None) == (tasks == ("classification",))
     assert (prediction.label_uncertainty is None) == (tasks == ("segmentation",))
-    assert predictor.has_mask_uncertainty == (tasks == ("segmentation",))
+    assert predictor.supports_mask_uncertainty == (tasks == ("segmentation",))
 
 
 def test_another_threshold_shares_the_network() -> None:
     predictor = Predictor(
-        BrightIsLesion(), make_card(), evaluation=EvaluationConfig(postprocessing={"fill_holes": True})
+        BrightIsLesion(), make_metadata(), evaluation=EvaluationConfig(postprocessing={"fill_holes": True})
     )
     other = predictor.with_threshold(0.95)
     assert other.model is predictor.model
@@ -285,17 +287,17 @@ def test_a_checkpoint_is_predicted_as_its_training_was_configured(trained_run: P
     save_checkpoint(tmp_path / "a.safetensors", read_weights(trained_run / "best.safetensors"), metadata)
     predictor = Predictor.from_checkpoint(tmp_path / "a.safetensors")
     assert predictor.evaluation == section
-    assert len(predictor.views) == 2
+    assert len(predictor.tta_transforms) == 2
     plain = Predictor.from_checkpoint(tmp_path / "a.safetensors", evaluation=EvaluationConfig())
-    assert (plain.evaluation.threshold, len(plain.views)) == (0.5, 1)
+    assert (plain.evaluation.threshold, len(plain.tta_transforms)) == (0.5, 1)
 
 
-def test_a_trained_network_is_the_mean_of_its_views(trained_run: Path, phantom_root: Path) -> None:
-    """Against flips by hand of what the predictor without views says."""
+def test_a_trained_network_is_averaged_over_flips(trained_run: Path, phantom_root: Path) -> None:
+    """Compared with predictions without test-time augmentation for images flipped by hand."""
     image = read_image(phantom_root / "benign" / "benign (1).png")
     checkpoint = trained_run / "best.safetensors"
     plain = Predictor.from_checkpoint(checkpoint)
-    tta = Predictor.from_checkpoint(checkpoint, evaluation=views(horizontal_flip=True, vertical_flip=True))
+    tta = Predictor.from_checkpoint(checkpoint, evaluation=with_tta(horizontal_flip=True, vertical_flip=True))
     flips = [(), (1,), (0,), (0, 1)]
     by_hand = [plain(np.ascontiguousarray(np.flip(image, flip))) for flip in flips]
     mask = np.mean([np.flip(p.mask_probability, flip) for p, flip in zip(by_hand, flips, strict=True)], axis=0)

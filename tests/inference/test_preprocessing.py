@@ -4,12 +4,12 @@ import torch
 from torch import nn
 
 import acsnet
-from acsnet.checkpoints.metadata import CheckpointMetadata
+from acsnet.checkpoints import CheckpointMetadata
 from acsnet.inference import Predictor, matching_autocast, prepare_for_inference, prepare_images
 
 
-class Listens(nn.Module):
-    """Keeps what it is given."""
+class Recorder(nn.Module):
+    """Records its input."""
 
     seen: torch.Tensor
 
@@ -30,7 +30,7 @@ def test_images_are_prepared_as_for_predicting(channels: int) -> None:
     )
     generator = np.random.default_rng(0)
     images = [generator.integers(0, 256, (*size, 3), dtype=np.uint8) for size in ((50, 40), (32, 48), (20, 90))]
-    network = Listens()
+    network = Recorder()
     Predictor(network, metadata, device="cpu").predict(images)
     prepared = prepare_images(images, metadata, "cpu")
     assert prepared.shape == (3, channels, 32, 48)

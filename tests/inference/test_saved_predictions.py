@@ -7,7 +7,7 @@ import pytest
 from acsnet.data import Record
 from acsnet.errors import DataError
 from acsnet.inference import Prediction, mask_path, probability_path
-from acsnet.inference.saved_predictions import check_kept_names, keep_prediction, result_name
+from acsnet.inference.saved_predictions import check_unique_names, result_name, save_prediction
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from acsnet.inference.saved_predictions import check_kept_names, keep_prediction
         ("mine", "scans/cine.dcm#12", "masks/mine/scans/cine_12.png"),
     ],
 )
-def test_names_of_kept_masks(dataset: str, image: str, expected: str) -> None:
+def test_paths_of_saved_masks(dataset: str, image: str, expected: str) -> None:
     assert mask_path(Path("test"), dataset, image) == Path("test") / expected
     other = Path("test") / expected.replace("masks", "probabilities", 1)
     assert probability_path(Path("test"), dataset, image) == other
@@ -30,14 +30,14 @@ def test_names_of_kept_masks(dataset: str, image: str, expected: str) -> None:
 @pytest.mark.parametrize("image", ["/data/images/a.png", "../../data/images/a.png", "data/../images/a.png"])
 @pytest.mark.parametrize("dataset", ["one", "../one", "/one"])
 def test_nothing_is_written_outside_the_folder(dataset: str, image: str, tmp_path: Path) -> None:
-    """A table without names calls its images by their paths: they must not be written over."""
+    """A table without names uses the paths of its images as names: they must not be overwritten."""
     path = mask_path(tmp_path, dataset, image)
     assert ".." not in path.parts
     assert path.is_relative_to(tmp_path / "masks" / "one")
     assert path.parts[-2:] == ("images", "a.png")
 
 
-def test_a_result_is_called_as_its_image() -> None:
+def test_a_result_has_the_name_of_its_image() -> None:
     assert result_name(Path("a/b.c.tiff")) == Path("a/b.c")
     assert result_name(Path("a/b.tif#0")) == Path("a/b_0")
 
@@ -47,16 +47,16 @@ def record(name: str, dataset: str = "busi") -> Record:
 
 
 def test_two_records_of_one_name_are_refused() -> None:
-    check_kept_names([record("a.png"), record("b.png"), record("a.jpg", "other")])
-    with pytest.raises(DataError, match=r"a\.png and a\.jpg of busi would both be kept as masks/busi/a\.png: give"):
-        check_kept_names([record("a.png"), record("b.png"), record("a.jpg")])
+    check_unique_names([record("a.png"), record("b.png"), record("a.jpg", "other")])
+    with pytest.raises(DataError, match=r"a\.png and a\.jpg of busi would both be saved as masks/busi/a\.png: rename"):
+        check_unique_names([record("a.png"), record("b.png"), record("a.jpg")])
 
 
-def test_what_is_written(tmp_path: Path) -> None:
+def test_saved_values(tmp_path: Path) -> None:
     probability = np.array([[0.0, 0.001], [0.5, 1.0], [0.299, 0.7]], np.float32)
     mask = np.array([[False, False], [True, True], [False, True]])
     prediction = Prediction(mask, probability, None, None)
-    keep_prediction(tmp_path, record("a/b.png"), prediction)
+    save_prediction(tmp_path, record("a/b.png"), prediction)
     read = [
         cv2.imread(str(path(tmp_path, "busi", "a/b.png")), cv2.IMREAD_UNCHANGED)
         for path in (mask_path, probability_path)
@@ -66,6 +66,6 @@ def test_what_is_written(tmp_path: Path) -> None:
     assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 2
 
 
-def test_a_network_without_masks_keeps_nothing(tmp_path: Path) -> None:
-    keep_prediction(tmp_path, record("a.png"), Prediction(None, None, "benign", {"benign": 1.0}))
+def test_nothing_is_saved_for_a_network_without_masks(tmp_path: Path) -> None:
+    save_prediction(tmp_path, record("a.png"), Prediction(None, None, "benign", {"benign": 1.0}))
     assert not list(tmp_path.iterdir())

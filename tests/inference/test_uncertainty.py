@@ -20,7 +20,7 @@ def test_mask_entropy_equals_torch() -> None:
     np.testing.assert_allclose(mask_entropy(probability), reference, rtol=1e-5)
 
 
-def test_values_that_rounding_left_outside_are_certain() -> None:
+def test_values_slightly_outside_the_range_are_certain() -> None:
     entropy = mask_entropy(np.array([[-1e-7, 1 + 2e-7]], np.float32))
     assert np.isfinite(entropy).all()
     assert (np.abs(entropy) < 1e-5).all()
@@ -38,13 +38,13 @@ def test_values_that_rounding_left_outside_are_certain() -> None:
         ([1.0], 0.0),
     ],
 )
-def test_label_entropy_is_a_share_of_the_greatest(probabilities: list[float], expected: float) -> None:
+def test_label_entropy_is_relative_to_its_maximum(probabilities: list[float], expected: float) -> None:
     entropy = label_entropy(np.array(probabilities, np.float32))
     assert entropy == pytest.approx(expected, abs=1e-6)
     assert 0 <= entropy <= 1
 
 
-def test_the_mean_is_over_the_mask_or_else_the_image() -> None:
+def test_the_mean_is_over_the_mask_or_the_image() -> None:
     uncertainty = np.array([[0.0, 1.0], [0.5, 0.1]], np.float32)
     assert mean_mask_uncertainty(uncertainty, np.array([[False, True], [True, False]])) == pytest.approx(0.75)
     assert mean_mask_uncertainty(uncertainty, np.zeros((2, 2), np.bool_)) == pytest.approx(0.4)

@@ -1,17 +1,8 @@
 import pytest
 import torch
 from torch.nn import functional
-from torch.utils.flop_counter import FlopCounterMode
 
-from acsnet.layers import (
-    ConvNormAct,
-    DoubleConv,
-    DoubleConvBatchNorm,
-    PooledEncoder,
-    Recomputed,
-    UpsampleMerge,
-    recompute,
-)
+from acsnet.layers import ConvNormAct, DoubleConv, DoubleConvBatchNorm, PooledEncoder, UpsampleMerge
 
 
 def block(x: torch.Tensor, p: dict[str, torch.Tensor], groups: int, prefix: str = "") -> torch.Tensor:
@@ -84,33 +75,3 @@ def test_upsample_merge(skips: int) -> None:
     expected = merge.merge(torch.cat([*fine, upsampled], dim=1))
     assert expected.shape == (2, 2, 6, 8)
     torch.testing.assert_close(merge(coarse, *fine), expected)
-
-
-def test_recomputed_gives_the_same_and_keeps_less() -> None:
-    layers = [torch.nn.Conv2d(2, 3, 3), torch.nn.GELU(), torch.nn.Conv2d(3, 1, 1)]
-    plain, recomputed = torch.nn.Sequential(*layers).double(), Recomputed(*layers)
-    assert list(recomputed.state_dict()) == list(plain.state_dict())
-    x = torch.randn(2, 2, 6, 6, dtype=torch.float64, requires_grad=True)
-    gradients, kept = [], []
-    for module in (plain, recomputed):
-        shapes: list[tuple[int, ...]] = []
-        with torch.autograd.graph.saved_tensors_hooks(lambda t, s=shapes: s.append(tuple(t.shape)) or t, lambda t: t):
-            output = module(x)
-        kept.append((2, 3, 4, 4) in shapes)
-        gradients.append([output, *torch.autograd.grad(output.square().sum(), (x, *plain.parameters()))])
-    assert kept == [True, False]
-    assert all(torch.equal(found, expected) for found, expected in zip(*gradients, strict=True))
-
-
-def test_a_convolution_at_the_end_is_not_computed_again() -> None:
-    layer = torch.nn.Conv2d(3, 2, 3)
-    x, scale = torch.randn(1, 3, 6, 6, requires_grad=True), torch.randn(1, 3, 1, 1, requires_grad=True)
-    operations, gradients = [], []
-    for run in (lambda f, *arguments: f(*arguments), recompute):
-        with FlopCounterMode(display=False) as counter:
-            output = run(lambda x, scale: layer(x * scale), x, scale)
-            gradients.append(torch.autograd.grad(output.square().sum(), (x, scale, *layer.parameters())))
-        operations.append(counter.get_total_flops())
-    # Forward, and the gradients of the map and of the weight.
-    assert operations == [3 * 2 * 2 * 3 * 9 * 16] * 2
-    assert all(torch.equal(found, expected) for found, expected in zip(*gradients, strict=True))

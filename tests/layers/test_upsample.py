@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from acsnet.layers import UpsampleConv2d, one_at_a_time, upsample_twice
+from acsnet.layers import UpsampleConv2d, upsample_twice
 
 
 def plain(layer: UpsampleConv2d, x: torch.Tensor) -> torch.Tensor:
@@ -99,12 +99,3 @@ def test_twice_differentiating_is_refused() -> None:
     (gradient,) = torch.autograd.grad(layer(x).square().sum(), x, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         gradient.sum().backward()
-
-
-def test_one_at_a_time_is_the_module() -> None:
-    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4))
-    seen = []
-    module.register_forward_hook(lambda _module, inputs, _output: seen.append(inputs[0].shape[0]))
-    x = torch.randn(3, 3, 6, 6)
-    torch.testing.assert_close(one_at_a_time(module, x), module(x))
-    assert seen == [1, 1, 1, 3]

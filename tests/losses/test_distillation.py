@@ -1,4 +1,4 @@
-"""Distillation against cases worked out by hand."""
+"""Distillation loss against values computed by hand."""
 
 import math
 
@@ -43,7 +43,7 @@ def test_both_tasks_are_added_and_half_precision_is_widened() -> None:
     assert loss(*halves).dtype == torch.float32
 
 
-def test_gradient_is_the_difference_of_probabilities_and_the_teacher_gets_none() -> None:
+def test_gradient_is_the_difference_of_probabilities_and_the_teacher_has_none() -> None:
     torch.manual_seed(0)
     student, teacher = torch.randn(3, 4, requires_grad=True), torch.randn(3, 4, requires_grad=True)
     DistillationLoss(temperature=3.0)(MultiTaskOutput(None, student), MultiTaskOutput(None, teacher)).backward()
@@ -54,7 +54,7 @@ def test_gradient_is_the_difference_of_probabilities_and_the_teacher_gets_none()
 
 
 @pytest.mark.parametrize("weight", [0.25, 1.0])
-def test_its_share_of_the_whole_loss(weight: float) -> None:
+def test_weight_in_the_total_loss(weight: float) -> None:
     torch.manual_seed(0)
     student, teacher = (MultiTaskOutput(torch.randn(2, 1, 8, 8), torch.randn(2, 3)) for _ in range(2))
     mask, label = (torch.rand(2, 1, 8, 8) < 0.5).float(), torch.tensor([0, 2])
@@ -70,7 +70,7 @@ def test_its_share_of_the_whole_loss(weight: float) -> None:
 def test_a_teacher_without_a_task() -> None:
     student = MultiTaskOutput(torch.zeros(1, 1, 2, 2), torch.zeros(1, 2))
     for left, task in (("mask", "segmentation"), ("label", "classification")):
-        with pytest.raises(InputError, match=f"the teacher gives no logits for {task}: expected those of every task"):
+        with pytest.raises(InputError, match=f"the teacher has no logits for {task}: expected logits for every task"):
             DistillationLoss()(student, student._replace(**{left: None}))
 
 

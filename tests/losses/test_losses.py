@@ -1,4 +1,4 @@
-"""Each loss against its formula in numpy float64, and at the edges: extreme logits, empty masks, bfloat16."""
+"""All losses against their formulas in numpy float64, and with extreme logits, empty masks and bfloat16."""
 
 import numpy as np
 import pytest
@@ -151,7 +151,7 @@ def test_perfect_and_inverted_masks(name):
 
 
 @pytest.mark.parametrize("name", SEGMENTATION)
-def test_empty_mask_predicted_empty_costs_nothing_and_can_be_learned(name):
+def test_an_empty_prediction_of_an_empty_mask_has_no_loss_and_can_be_learned(name):
     mask, loss = torch.zeros(1, 1, 256, 256), losses.SEGMENTATION_LOSSES[name]()
     assert loss(torch.full_like(mask, -20.0), mask).item() < 1e-3
     logits = torch.full_like(mask, -5.0).requires_grad_()
@@ -190,7 +190,7 @@ def test_bfloat16_class_logits_are_computed_in_float32(name, autocast):
 
 
 @pytest.mark.parametrize("name", SEGMENTATION)
-def test_masks_that_do_not_fit_are_refused(name):
+def test_masks_that_do_not_match_are_refused(name):
     logits, mask = mask_case()
     loss = losses.SEGMENTATION_LOSSES[name]()
     match = r"mask logits have shape \(3, 1, 12, 17\) and the mask \(3, 12, 17\): expected \(B, 1, H, W\)"
@@ -201,7 +201,7 @@ def test_masks_that_do_not_fit_are_refused(name):
 
 
 @pytest.mark.parametrize("name", CLASSIFICATION)
-def test_labels_that_do_not_fit_are_refused(name):
+def test_labels_that_do_not_match_are_refused(name):
     logits, label = class_case()
     loss = losses.CLASSIFICATION_LOSSES[name]()
     with pytest.raises(InputError, match=r"labels are torch.int64 of shape \(6,\): expected \(B, K\)"):
@@ -215,7 +215,7 @@ def test_labels_that_do_not_fit_are_refused(name):
 
 
 @pytest.mark.parametrize(("name", "argument"), [("cross_entropy", "class_weights"), ("focal", "alpha")])
-def test_class_weights_that_do_not_fit_are_refused(name, argument):
+def test_class_weights_that_do_not_match_are_refused(name, argument):
     build = losses.CLASSIFICATION_LOSSES[name]
     with pytest.raises(InputError, match=f"{argument} has 2 values: expected 3, one for each class logit"):
         build(**{argument: [1.0, 1.0]})(*class_case())
@@ -274,7 +274,7 @@ def test_wrong_terms_are_refused():
         losses.WeightedSum([losses.DiceLoss()], [1.0, 1.0])
 
 
-def test_losses_leave_nothing_in_the_state_dict():
+def test_losses_have_an_empty_state_dict():
     modules = [
         build() for known in (losses.SEGMENTATION_LOSSES, losses.CLASSIFICATION_LOSSES) for build in known.values()
     ]
@@ -282,7 +282,7 @@ def test_losses_leave_nothing_in_the_state_dict():
     assert not any(module.state_dict() for module in modules)
 
 
-def test_class_shares_by_hand():
+def test_weights_from_counts_by_hand():
     torch.testing.assert_close(losses.focal_alpha_from_counts([437, 210]), torch.tensor([210 / 647, 437 / 647]))
     torch.testing.assert_close(losses.focal_alpha_from_counts([1, 2, 4]), torch.tensor([4 / 7, 2 / 7, 1 / 7]))
     torch.testing.assert_close(losses.class_weights_from_counts([1, 2, 4]), torch.tensor([12 / 7, 6 / 7, 3 / 7]))

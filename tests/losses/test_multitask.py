@@ -38,20 +38,20 @@ LABEL = torch.tensor([2, 0])
 
 
 @pytest.mark.parametrize("share", [0.0, 0.7, 1.0])
-def test_fixed_balance(output, mask, share):
+def test_fixed_weighting(output, mask, share):
     values = MultiTaskLoss(DiceLoss(), CrossEntropyLoss(), FixedWeighting(share))(output, mask, LABEL)
     torch.testing.assert_close(values.segmentation, DiceLoss()(output.mask, mask))
     torch.testing.assert_close(values.classification, CrossEntropyLoss()(output.label, LABEL))
     torch.testing.assert_close(values.total, share * values.segmentation + (1 - share) * values.classification)
 
 
-def test_uncertainty_balance_starts_at_one(output, mask):
+def test_uncertainty_weighting_starts_at_one(output, mask):
     values = MultiTaskLoss(DiceLoss(), CrossEntropyLoss(), UncertaintyWeighting())(output, mask, LABEL)
     expected = values.segmentation.item() / 2 + values.classification.item() / 2 + 2 * math.log(2)
     assert values.total.item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_uncertainty_balance_and_its_gradient_by_hand():
+def test_uncertainty_weighting_and_its_gradient_by_hand():
     weighting, losses, scales = UncertaintyWeighting(), (0.4, 1.3), (0.8, -1.7)
     weighting.scales.data = torch.tensor(scales)
     total = weighting(*(torch.tensor(loss) for loss in losses))
@@ -64,7 +64,7 @@ def test_uncertainty_balance_and_its_gradient_by_hand():
 
 @pytest.mark.parametrize("scale", [0.0, 1e-9, 1.0])
 @pytest.mark.parametrize("loss", [0.0, 3.0])
-def test_uncertainty_balance_stays_finite(scale, loss):
+def test_uncertainty_weighting_stays_finite(scale, loss):
     weighting = UncertaintyWeighting()
     weighting.scales.data.fill_(scale)
     total = weighting(torch.tensor(loss), torch.tensor(loss))
@@ -73,7 +73,7 @@ def test_uncertainty_balance_stays_finite(scale, loss):
     assert torch.isfinite(weighting.scales.grad).all()
 
 
-def test_uncertainty_balance_learns_to_trust_the_smaller_loss():
+def test_uncertainty_weighting_converges_to_a_larger_weight_for_the_smaller_loss():
     weighting = UncertaintyWeighting()
     optimizer = torch.optim.Adam(weighting.parameters(), lr=0.05)
     for _ in range(200):
@@ -85,7 +85,7 @@ def test_uncertainty_balance_learns_to_trust_the_smaller_loss():
         assert loss * (1 + s**2) == pytest.approx(2 * s**4, rel=1e-2)
 
 
-def test_single_tasks_are_their_loss(output, mask):
+def test_the_total_of_a_single_task_is_its_loss(output, mask):
     segmentation = MultiTaskLoss(DiceLoss(), None)(MultiTaskOutput(output.mask, None, ()), mask, None)
     assert segmentation.total is segmentation.segmentation
     assert segmentation.classification is None
@@ -96,7 +96,7 @@ def test_single_tasks_are_their_loss(output, mask):
     torch.testing.assert_close(classification.total, CrossEntropyLoss()(output.label, LABEL))
 
 
-def test_single_task_keeps_no_balance_parameter():
+def test_a_single_task_has_no_weighting_parameter():
     assert not list(MultiTaskLoss(DiceLoss(), None, UncertaintyWeighting()).parameters())
     assert [
         name for name, _ in MultiTaskLoss(DiceLoss(), CrossEntropyLoss(), UncertaintyWeighting()).named_parameters()
@@ -123,7 +123,7 @@ def test_deep_supervision_reaches_every_weighted_map(output, mask):
 
 
 @pytest.mark.parametrize("scheme", ["harmonic", (0.5, 0.25)])
-def test_without_auxiliary_masks_the_main_mask_counts_alone(output, mask, scheme):
+def test_without_auxiliary_masks_the_loss_is_that_of_the_main_mask(output, mask, scheme):
     loss = MultiTaskLoss(DiceLoss(), None, deep_supervision=scheme)(output._replace(aux=()), mask, None)
     torch.testing.assert_close(loss.total, DiceLoss()(output.mask, mask))
 
@@ -144,13 +144,13 @@ def test_bfloat16_output_gives_a_float32_loss(output, mask):
     torch.testing.assert_close(values.total, criterion(output, mask, LABEL).total, rtol=1e-2, atol=0)
 
 
-def test_balances_are_built_by_name():
+def test_weightings_are_built_by_name():
     assert build_weighting("fixed", {"segmentation_weight": 0.7}).segmentation_weight == 0.7
     assert isinstance(build_weighting("uncertainty", {}), UncertaintyWeighting)
     assert set(WEIGHTINGS) == {"fixed", "uncertainty"}
 
 
-def test_wrong_balances_are_refused():
+def test_wrong_weightings_are_refused():
     with pytest.raises(UnknownNameError, match="unknown weighting 'fixd': did you mean 'fixed'"):
         build_weighting("fixd", {})
     with pytest.raises(InputError, match=r"weighting 'fixed': missing .*'segmentation_weight'; its arguments are"):
@@ -174,15 +174,15 @@ def test_wrong_tasks_are_refused():
         MultiTaskLoss(DiceLoss(), None, deep_supervision=(1.0, -0.5))
 
 
-def test_outputs_that_do_not_fit_are_refused(output, mask):
+def test_outputs_that_do_not_match_are_refused(output, mask):
     both = MultiTaskLoss(DiceLoss(), CrossEntropyLoss(), FixedWeighting(0.5))
-    with pytest.raises(InputError, match="the network gives no logits for segmentation"):
+    with pytest.raises(InputError, match="the network has no logits for segmentation"):
         both(output._replace(mask=None), mask, LABEL)
-    with pytest.raises(InputError, match="no target was given for segmentation"):
+    with pytest.raises(InputError, match="there is no target for segmentation"):
         both(output, None, LABEL)
-    with pytest.raises(InputError, match="the network gives no logits for classification"):
+    with pytest.raises(InputError, match="the network has no logits for classification"):
         both(output._replace(label=None), mask, LABEL)
-    with pytest.raises(InputError, match="no target was given for classification"):
+    with pytest.raises(InputError, match="there is no target for classification"):
         both(output, mask, None)
-    with pytest.raises(InputError, match="gives 2 auxiliary masks and deep_supervision has 1 weights"):
+    with pytest.raises(InputError, match="has 2 auxiliary masks and deep_supervision has 1 weights"):
         MultiTaskLoss(DiceLoss(), None, deep_supervision=(1.0,))(output, mask, None)

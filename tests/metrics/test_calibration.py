@@ -1,4 +1,4 @@
-"""Brier score and calibration error against scikit-learn and cases done by hand."""
+"""Brier score and calibration error against scikit-learn and values computed by hand."""
 
 import numpy as np
 import pytest
@@ -49,14 +49,14 @@ def test_calibration_error_by_hand():
     assert expected_calibration_error([1, 0], [[1, 0], [0, 1]]) == 1
 
 
-def test_a_bin_has_its_upper_end():
+def test_a_bin_includes_its_upper_bound():
     # 0.75 and 0.70 in one bin of (0.5, 0.75]: one right and one wrong. With the lower end they would be in two.
     expected = abs(1 - 0.75 + 0 - 0.70) / 2
     assert expected_calibration_error([0, 1], [[0.75, 0.25], [0.7, 0.3]], bins=4) == pytest.approx(expected)
 
 
 def test_no_bins_are_refused():
-    with pytest.raises(InputError, match="0 bins: expected 1 or more"):
+    with pytest.raises(InputError, match="the number of bins is 0: expected at least 1"):
         expected_calibration_error([0], [[1, 0]], bins=0)
 
 
@@ -64,7 +64,7 @@ def test_no_bins_are_refused():
 @pytest.mark.parametrize(
     ("labels", "probabilities", "match"),
     [
-        ([0, 1], [[1, 0]], r"shape is \(1, 2\): expected \(2, 2\), a row for each label and a column for each class"),
+        ([0, 1], [[1, 0]], r"shape is \(1, 2\): expected \(2, 2\), one row per label and one column per class"),
         ([0, 1], [1, 0], r"shape is \(2,\): expected \(2, 2\)"),
         ([0, 1], 0.5, r"shape is \(\): expected \(2, 0\)"),
         ([0, 2], [[1, 0], [0, 1]], "labels range from 0 to 2: expected 0 to 1"),
@@ -78,13 +78,13 @@ def test_wrong_input_is_refused(function, labels, probabilities, match):
 
 
 def test_reliability_bins_by_hand() -> None:
-    """Of four bins: 0.6 (right) and 0.75 (wrong, at the upper end of its bin), and 0.9 (right)."""
+    """Four bins; 0.6 (correct) and 0.75 (wrong, at the upper bound) share a bin, 0.9 (correct) is in the last."""
     probabilities = [[0.6, 0.4], [0.75, 0.25], [0.9, 0.1]]
     images, accuracy, confidence = reliability_bins([0, 1, 0], probabilities, 4)
     assert images.tolist() == [0, 0, 2, 1]
     assert accuracy == pytest.approx([np.nan, np.nan, 0.5, 1], nan_ok=True)
     assert confidence == pytest.approx([np.nan, np.nan, 0.675, 0.9], nan_ok=True)
-    with pytest.raises(InputError, match="0 bins: expected 1 or more"):
+    with pytest.raises(InputError, match="the number of bins is 0: expected at least 1"):
         reliability_bins([0, 1, 0], probabilities, 0)
 
 

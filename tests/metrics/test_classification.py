@@ -1,4 +1,4 @@
-"""Classification metrics against scikit-learn called directly and a confusion matrix counted by hand."""
+"""Classification metrics against direct calls of scikit-learn and a confusion matrix computed by hand."""
 
 import json
 
@@ -25,7 +25,7 @@ def one_hot(predicted, classes=3):
 
 
 def brute_force_sensitivity(positive, scores, specificity):
-    """Every threshold in turn."""
+    """Try all thresholds."""
     reached = [
         np.mean(scores[positive] >= threshold)
         for threshold in [*scores, np.inf]
@@ -84,7 +84,7 @@ def test_result_is_json():
     assert json.loads(json.dumps(result, allow_nan=False)) == result
 
 
-def test_lists_and_half_precision_are_taken():
+def test_lists_and_half_precision_are_valid():
     labels, probabilities = random_case()
     result = classification_metrics(labels.tolist(), probabilities.astype(np.float16), NAMES)
     assert result["accuracy"] == pytest.approx(
@@ -100,7 +100,7 @@ def test_two_classes():
 
 
 @pytest.mark.filterwarnings("error")  # scikit-learn warns where something is undefined; here a note says so
-def test_an_absent_class_is_noted_and_left_out():
+def test_an_absent_class_is_noted_and_skipped():
     labels, probabilities = random_case()
     kept = labels != 2
     result = classification_metrics(labels[kept], probabilities[kept], NAMES)
@@ -154,7 +154,7 @@ def test_a_class_that_is_never_predicted_has_precision_zero():
 
 @pytest.mark.parametrize("specificity", [0.0, 0.5, 0.7, 0.9, 0.95, 1.0])
 @pytest.mark.parametrize("decimals", [1, 12])  # with and without ties
-def test_sensitivity_at_specificity_equals_every_threshold_in_turn(specificity, decimals):
+def test_sensitivity_at_specificity_equals_a_search_over_thresholds(specificity, decimals):
     labels, probabilities = random_case(images=200)
     positive, scores = labels == 1, probabilities[:, 1].round(decimals)
     expected = brute_force_sensitivity(positive, scores, specificity)
@@ -183,7 +183,7 @@ def test_sensitivity_at_specificity_by_hand():
     [
         ([0, 1], [0.1, 0.2], 0.9, r"`positive` is int64 of shape \(2,\): expected booleans of shape \(N,\)"),
         ([[True, False]], [0.1, 0.2], 0.9, r"`positive` is bool of shape \(1, 2\)"),
-        ([True, False], [0.1], 0.9, r"scores are of shape \(1,\): expected 2 finite numbers, one a case"),
+        ([True, False], [0.1], 0.9, r"scores have shape \(1,\): expected 2 finite numbers, one per case"),
         ([True, False], [0.1, np.nan], 0.9, "expected 2 finite numbers"),
         ([True, False], [0.1, 0.2], 90, "specificity is 90: expected a number in 0 to 1"),
     ],
@@ -208,11 +208,11 @@ def test_wrong_input_of_a_ranking_is_refused(positive, scores, specificity, matc
             [0, 1],
             [[1, 0, 0], [0.5, 0.2, 0.2]],
             NAMES,
-            r"image 1 .* \(1 such images\): expected values in 0 to 1 with sum 1",
+            r"image 1 .* \(1 such images\): expected values in 0 to 1 with a sum of 1",
         ),
         ([0, 1], [[1, 0, 0], [1.5, -0.5, 0]], NAMES, "image 1 .* expected values in 0 to 1"),
         ([0, 1], [[1, 0, 0], [np.nan, 0, 0]], NAMES, "image 1 .* expected values in 0 to 1"),
-        ([0, 1], one_hot([0, 1]), ["a", "b", "a"], r"class names \['a', 'b', 'a'\] repeat"),
+        ([0, 1], one_hot([0, 1]), ["a", "b", "a"], r"class names \['a', 'b', 'a'\] are not unique"),
     ],
 )
 def test_wrong_input_is_refused(labels, probabilities, names, match):

@@ -1,4 +1,4 @@
-"""Counts of lesions against a matrix of all overlaps solved by another method, and cases done by hand."""
+"""Lesion counts against an assignment over the matrix of all overlaps, and against values computed by hand."""
 
 import itertools
 import json
@@ -25,7 +25,7 @@ def blobs(seed, shift=0):
 
 
 def by_assignment(prediction, truth, threshold):
-    """The best assignment over the full matrix of IoUs, from scipy's labels."""
+    """Compute the best assignment over the full matrix of IoUs of scipy's components."""
     pieces, lesions = (
         [labels == index for index in range(1, count + 1)]
         for labels, count in (label(mask, structure=np.ones((3, 3))) for mask in (prediction, truth))
@@ -54,26 +54,26 @@ def test_by_hand():
     assert count_lesions(prediction, truth, iou_threshold=0.3) == LesionCounts(2, 1, 1)
 
 
-def test_the_threshold_itself_is_enough():
+def test_an_iou_equal_to_the_threshold_is_a_detection():
     assert count_lesions(draw((slice(0, 5), slice(0, 10))), draw((slice(0, 10), slice(0, 10)))) == (1, 0, 0)
     assert count_lesions(draw((slice(0, 7), slice(0, 10))), draw((slice(0, 10), slice(0, 10))), 0.7) == (1, 0, 0)
 
 
-def test_no_piece_counts_twice():
+def test_no_component_is_matched_twice():
     # One piece over two lesions has an IoU of nearly a half with each; two pieces in one lesion the same.
     one, two = draw((slice(0, 10), slice(0, 21))), draw((slice(0, 10), slice(0, 10)), (slice(0, 10), slice(11, 21)))
     assert count_lesions(one, two, 0.4) == (1, 0, 1)
     assert count_lesions(two, one, 0.4) == (1, 1, 0)
 
 
-def test_most_pairs_are_counted():
+def test_the_number_of_pairs_is_maximal():
     # The left piece overlaps both lesions, the right one only the second: taking the best overlap first would lose one.
     truth = draw((slice(0, 1), slice(0, 4)), (slice(0, 1), slice(5, 12)))
     prediction = draw((slice(0, 1), slice(2, 9)), (slice(0, 1), slice(10, 13)))
     assert count_lesions(prediction, truth, 0.2) == (2, 0, 0)
 
 
-def test_pieces_touch_at_corners():
+def test_components_touch_at_corners():
     chain = draw(*((slice(3 * k, 3 * k + 3), slice(3 * k, 3 * k + 3)) for k in range(5)))
     assert count_lesions(chain, chain) == (1, 0, 0)
 
@@ -88,7 +88,7 @@ def test_narrow_and_empty(shape):
     assert count_lesions(empty, empty) == (0, 0, 0)
 
 
-def test_noise_does_not_fill_the_memory():
+def test_memory_with_a_noisy_prediction():
     # 65536 pieces on each side: a full matrix of their overlaps would take gigabytes.
     noise = np.zeros((512, 512), dtype=bool)
     noise[::2, ::2] = True
@@ -132,7 +132,7 @@ def test_sums_by_hand():
         ([LesionCounts(0, 0, 1)], {"precision"}),
     ],
 )
-def test_what_nothing_stands_below_is_none(counts, undefined):
+def test_ratios_without_a_denominator_are_none(counts, undefined):
     metrics = detection_metrics(counts)
     assert {key for key, value in metrics.items() if value is None} == undefined
     assert {value for value in metrics.values() if value is not None} <= {0, 1}

@@ -29,8 +29,8 @@ def test_range_and_weights():
 
 @pytest.mark.parametrize(("position", "name"), [*enumerate(["IoU", "Dice", "segmentation F1", "classification F1"])])
 @pytest.mark.parametrize("value", [-0.1, 1.5, float("nan")])
-def test_wrong_figures_are_refused(position, name, value):
-    figures = [0.5] * 4
-    figures[position] = value
+def test_metrics_out_of_range_are_refused(position, name, value):
+    metrics = [0.5] * 4
+    metrics[position] = value
     with pytest.raises(InputError, match=f"the {name} is {value}: expected a number in 0 to 1"):
-        overall_score(*figures)
+        overall_score(*metrics)

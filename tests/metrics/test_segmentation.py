@@ -1,4 +1,4 @@
-"""Segmentation metrics against MONAI's public functions, a brute-force search over edges, and cases done by hand."""
+"""Segmentation metrics against MONAI's functions, a brute-force search over edges, and values computed by hand."""
 
 import math
 import subprocess
@@ -128,7 +128,7 @@ def test_millimeters_by_hand():
 
 
 def brute_force_boundary_f1(prediction, truth, tolerance):
-    """After DAVIS (Perazzi et al. 2016): each edge, and the disc of the tolerance around each pixel of the other's."""
+    """Dilate each edge by the tolerance and intersect it with the other, as in DAVIS (Perazzi et al. 2016)."""
     edges = [edge_points(mask) for mask in (prediction, truth)]
     near = []
     for own, other in (edges, edges[::-1]):
@@ -172,7 +172,7 @@ def test_area_errors_by_hand():
 
 
 @pytest.mark.parametrize("padding", [((0, 0), (0, 37)), ((11, 0), (0, 0)), ((25, 64), (9, 3))])
-def test_background_around_both_masks_changes_nothing(padding):
+def test_background_around_both_masks_has_no_effect(padding):
     # What is cropped away is background: adding some must not move any metric but the one that asks for the diagonal.
     for pair in PAIRS.values():
         padded, plain = (
@@ -203,7 +203,7 @@ def test_shifted_square_by_hand():
     assert metrics["hd95"] == 5.0
 
 
-def test_precision_and_recall_tell_the_two_errors_apart():
+def test_precision_and_recall_distinguish_the_two_errors():
     whole, half = rectangle(slice(0, 10), slice(0, 10)), rectangle(slice(0, 5), slice(0, 10))
     assert (pixel_precision(whole, half), pixel_recall(whole, half)) == (0.5, 1.0)
     assert (pixel_precision(half, whole), pixel_recall(half, whole)) == (1.0, 0.5)
@@ -236,8 +236,8 @@ def test_empty_masks(prediction_empty, truth_empty, overlap):
 
 
 @pytest.mark.parametrize("spacing", [(0, 1), (1,), (1, math.inf), (math.nan, 1)])
-def test_wrong_pixel_sizes_are_refused(spacing):
-    message = r"spacing is \(.*\): expected two numbers above 0, millimeters a pixel \(vertical, horizontal\)"
+def test_wrong_spacings_are_refused(spacing):
+    message = r"spacing is \(.*\): expected two numbers above 0, millimeters per pixel \(vertical, horizontal\)"
     for function in (segmentation_metrics, hausdorff_distance_95, average_surface_distance):
         for pair in (PAIRS["blobs"], (rectangle(slice(0), slice(0)), rectangle(slice(0), slice(0)))):
             with pytest.raises(InputError, match=message):
@@ -267,7 +267,7 @@ def test_an_image_takes_less_than_25_milliseconds():
     assert min(times) < 0.025
 
 
-def test_importing_leaves_the_heavy_libraries_out():
+def test_the_import_does_not_import_heavy_libraries():
     code = "import sys, acsnet.metrics, acsnet.losses; print([n for n in ('monai', 'sklearn') if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

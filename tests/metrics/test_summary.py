@@ -1,4 +1,4 @@
-"""Means over a test set done by hand."""
+"""Means over a set of images against values computed by hand."""
 
 import json
 import math
@@ -12,7 +12,7 @@ UNDEFINABLE = ("hd95", "assd", "hd95_mm", "assd_mm", "area_error", "area_differe
 
 
 def image(value, distance):
-    """Metrics of an image; those in millimeters and of the area are undefined where the distance is."""
+    """Metrics of an image; those in millimeters and of the area are undefined if the distance is."""
     overlaps = {"dice": value, "iou": value / 2, "precision": 1.0, "recall": value, "boundary_f1": value}
     lesions = {"lesion_true_positives": 1, "lesion_false_positives": 2, "lesion_false_negatives": 0}
     return overlaps | dict.fromkeys(UNDEFINABLE, distance) | lesions

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from torchvision.models.feature_extraction import create_feature_extractor
 
 from acsnet import MultiTaskOutput, create_model
 from acsnet.errors import InputError, UnknownNameError
@@ -22,7 +23,7 @@ def build(**arguments: Any) -> ACSNet:
 
 
 def move(network: nn.Module) -> None:
-    """Move every parameter, so that none stands where it starts (offsets and modulations start at zero)."""
+    """Change all parameters from their initial values (those of offsets and modulations are zero)."""
     torch.manual_seed(1)
     with torch.no_grad():
         for parameter in network.parameters():
@@ -55,7 +56,7 @@ def up(x: torch.Tensor) -> torch.Tensor:
 
 
 def reference(network: ACSNet, images: torch.Tensor, groups: tuple[int, ...]) -> MultiTaskOutput:
-    """The five decoder steps and the classifier's three inputs; gates, attention and head have tests of their own.
+    """The five decoder steps and the three inputs of the classifier; gates, attention and head are tested elsewhere.
 
     ``groups`` are those of the normalizations of steps 1 to 5.
     """
@@ -107,7 +108,7 @@ def test_published_widths_need_no_adapter() -> None:
 @pytest.mark.parametrize(("num_classes", "expected"), [(2, 31_824_945), (3, 31_824_945 + 641)])
 def test_published_number_of_parameters(num_classes: int, expected: int) -> None:
     with torch.device("meta"):
-        network = ACSNet(num_classes)
+        network = ACSNet(num_classes=num_classes)
     assert sum(parameter.numel() for parameter in network.parameters()) == expected
 
 
@@ -124,7 +125,7 @@ def test_any_encoder_with_five_levels(encoder: str) -> None:
 
 
 @pytest.mark.parametrize("level", range(5))
-def test_each_width_is_its_level_s(level: int) -> None:
+def test_each_width_belongs_to_its_level(level: int) -> None:
     widths = [16] * 5
     widths[level] = 32
     network = build(widths=widths)
@@ -139,10 +140,10 @@ def test_each_width_is_its_level_s(level: int) -> None:
 def test_widths_have_to_be_five_multiples_of_16(widths: Any) -> None:
     with pytest.raises(InputError) as caught:
         build(widths=widths)
-    assert str(caught.value) == f"widths is {widths!r}: five multiples of 16 are needed, finest first"
+    assert str(caught.value) == f"widths is {widths!r}: expected five multiples of 16, finest first"
 
 
-def test_the_backend_is_handed_to_every_deformable_convolution() -> None:
+def test_all_deformable_convolutions_use_the_backend() -> None:
     network = build(backend="torchvision")
     backends = [module.backend for module in network.modules() if hasattr(module, "backend")]
     assert backends == ["torchvision"] * 4
@@ -156,7 +157,7 @@ def test_classification_alone_has_two_gates_and_one_decoder_level() -> None:
     assert not hasattr(network, "join2")
 
 
-def test_the_largest_maps_that_are_cheap_to_compute_are_not_kept() -> None:
+def test_the_largest_maps_that_are_cheap_to_compute_are_recomputed() -> None:
     network = build()
     kept = set()
 
@@ -171,7 +172,7 @@ def test_the_largest_maps_that_are_cheap_to_compute_are_not_kept() -> None:
     assert len(kept) == 2
 
 
-def test_a_task_alone_gives_what_it_gives_beside_the_other() -> None:
+def test_a_single_task_has_the_same_output_as_with_both() -> None:
     both = build().eval()
     images = torch.randn(1, 3, 64, 64)
     for task, field in (("segmentation", "mask"), ("classification", "label")):
@@ -193,7 +194,7 @@ def assert_same(ours: MultiTaskOutput, theirs: MultiTaskOutput) -> None:
 SHALLOW = "resnet18"
 
 
-def test_compiled_whole() -> None:
+def test_compiled_as_one_graph() -> None:
     network = build(encoder=SHALLOW).eval()
     move(network)
     compiled = torch.compile(network, backend="aot_eager", fullgraph=True)
@@ -210,6 +211,16 @@ def test_exported() -> None:
     other = torch.randn(1, 3, 32, 64)
     with torch.inference_mode():
         assert_same(exported(other), network(other))
+
+
+def test_features_are_extracted_by_torch_fx() -> None:
+    network = build(encoder=SHALLOW).eval()
+    images = torch.randn(1, 3, 32, 64)
+    extractor = create_feature_extractor(network, ["decode0", "seg_head"])
+    with torch.inference_mode():
+        found = extractor(images)
+        torch.testing.assert_close(found["seg_head"], network(images).mask, rtol=1e-4, atol=1e-4)
+    assert found["decode0"].shape == (1, 32, 16, 32)
 
 
 def test_bfloat16_autocast_is_near_float32() -> None:
@@ -244,7 +255,7 @@ def test_networks_built_without_the_registry_check_their_tasks_too(tasks: Any) -
         ACSNet(tasks=tasks)
 
 
-def test_a_network_has_to_say_what_it_computes() -> None:
+def test_a_network_must_define_forward_tasks() -> None:
     with pytest.raises(TypeError, match=r"abstract.*forward_tasks"):
         MultiTaskModel(3, 3, ["segmentation"])  # type: ignore[abstract]
 
@@ -253,17 +264,17 @@ def test_a_network_has_to_say_what_it_computes() -> None:
 def test_rank(shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError) as caught:
         check_images(torch.zeros(shape), 3, 32)
-    assert str(caught.value) == f"images have shape {shape}, needed is (batch, 3, height, width)"
+    assert str(caught.value) == f"images have shape {shape}: expected (batch, 3, height, width)"
 
 
 def test_channels() -> None:
-    with pytest.raises(InputError, match=r"images have 1 channels, the network was built with in_channels=3$"):
+    with pytest.raises(InputError, match=r"images have 1 channels, but the network was built with in_channels=3$"):
         check_images(torch.zeros(1, 1, 64, 64), 3, 32)
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.bool])
-def test_integers_are_no_images(dtype: torch.dtype) -> None:
-    message = rf"images are {dtype}, needed is a floating type: divide by 255 and normalize first$"
+def test_integer_images_are_refused(dtype: torch.dtype) -> None:
+    message = rf"^expected images of a floating-point type, got {dtype}: divide by 255 and normalize first$"
     with pytest.raises(InputError, match=message):
         check_images(torch.zeros(1, 3, 64, 64, dtype=dtype), 3, 32)
     for floating in (torch.float16, torch.bfloat16, torch.float64):
@@ -285,7 +296,7 @@ def test_sizes(size: tuple[int, int], nearest: tuple[int, int]) -> None:
     with pytest.raises(InputError) as caught:
         check_size(size, 32)
     assert str(caught.value) == (
-        f"images are {size[0]}x{size[1]} (height x width), which the network cannot take: both have to be multiples of "
-        f"32; the nearest valid size is {nearest[0]}x{nearest[1]}"
+        f"images are {size[0]}x{size[1]} (height x width), but the network needs multiples of 32; "
+        f"the nearest valid size is {nearest[0]}x{nearest[1]}"
     )
     check_size(nearest, 32)

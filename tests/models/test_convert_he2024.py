@@ -1,4 +1,4 @@
-"""Against networks in the publication's parts: the encoder as torchvision has it, the others under invented names."""
+"""Networks with the parts of the publication: the encoder from torchvision, the others with invented names."""
 
 import re
 import subprocess
@@ -68,7 +68,7 @@ def published(encoder: nn.ModuleList, source: ACSNet) -> Tensors:
     return weights
 
 
-def test_what_is_imported_computes_the_same(published: Tensors, encoder: nn.ModuleList, source: ACSNet) -> None:
+def test_an_imported_network_computes_the_same(published: Tensors, encoder: nn.ModuleList, source: ACSNet) -> None:
     model = ACSNet(num_classes=2).eval()
     names = import_acsnet_weights(published, model)
     assert names.keys() == model.state_dict().keys()
@@ -83,8 +83,8 @@ def test_what_is_imported_computes_the_same(published: Tensors, encoder: nn.Modu
                 assert torch.equal(model.state_dict()[key], value), key
 
 
-def test_prefixes_numbers_and_forms(published: Tensors, source: ACSNet) -> None:
-    """A wrapper's prefix, parts numbered the other way, linear layers as 1x1 convolutions, no counters."""
+def test_prefixes_numbering_and_shapes(published: Tensors, source: ACSNet) -> None:
+    """Prefix of a wrapper, reversed numbering of parts, linear layers as 1x1 convolutions, no counters."""
     other = {"sa1": "sa2", "sa2": "sa1", "conv2": "conv5", "conv3": "conv4", "conv4": "conv3", "conv5": "conv2"}
     weights = {}
     for key, value in published.items():
@@ -101,7 +101,7 @@ def test_prefixes_numbers_and_forms(published: Tensors, source: ACSNet) -> None:
 
 
 def moved(weights: Tensors, prefix: str, before: str) -> Tensors:
-    """The same tensors, those of one layer declared before another."""
+    """Declare the tensors of one layer before those of another."""
     layer = {key: value for key, value in weights.items() if key.startswith(prefix)}
     assert layer
     result: Tensors = {}
@@ -113,8 +113,8 @@ def moved(weights: Tensors, prefix: str, before: str) -> Tensors:
     return result
 
 
-def test_another_order_that_shapes_tell_apart(published: Tensors, source: ACSNet) -> None:
-    """The convolution that predicts offsets declared before the main weight."""
+def test_another_order_is_resolved_by_shapes(published: Tensors, source: ACSNet) -> None:
+    """The convolution of the offsets is declared before the main weight."""
     weights = moved(published, "sa1.xgather.x0.xoffset.", "sa1.xgather.x0.weight")
     assert list(weights) != list(published)
     model = ACSNet(num_classes=2)
@@ -123,15 +123,16 @@ def test_another_order_that_shapes_tell_apart(published: Tensors, source: ACSNet
 
 
 def test_another_order_that_is_ambiguous(published: Tensors) -> None:
-    """Both normalizations of an attention unit before everything else: which is which?"""
+    """Both normalizations of an attention unit are declared before all other layers."""
     weights = moved(published, "sa1.xmerge.x1.", "sa1.xgather.x0.weight")
     model = ACSNet(num_classes=2)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     with pytest.raises(CheckpointError) as caught:
         import_acsnet_weights(weights, model)
     assert str(caught.value) == (
-        "the weights do not fit ACSNet: it is ambiguous which of sa1.xmerge.x1, sa1.xgather.x1 is which of "
-        "decode3.1.gather.1, decode3.1.merge.1, whose shapes are the same and whose order is another: say it by renamed"
+        "the weights do not match ACSNet: the assignment of sa1.xmerge.x1, sa1.xgather.x1 to "
+        "decode3.1.gather.1, decode3.1.merge.1 is ambiguous, since their shapes are equal and their order differs: "
+        "set it by renamed"
     )
     assert all(torch.equal(model.state_dict()[key], value) for key, value in before.items())
     renamed = {"sa1.xmerge.x1": "decode3.1.merge.1"}
@@ -140,16 +141,16 @@ def test_another_order_that_is_ambiguous(published: Tensors) -> None:
     assert names["decode3.1.gather.1.weight"] == "sa1.xgather.x1.weight"
 
 
-def test_what_does_not_fit_is_named(published: Tensors) -> None:
+def test_layers_that_do_not_match_are_named(published: Tensors) -> None:
     with pytest.raises(CheckpointError) as caught:
         import_acsnet_weights(published, ACSNet(num_classes=3))
     assert str(caught.value) == (
-        "the weights do not fit ACSNet: classfer has classfer.xclassify.x2 (weight (2, 640), bias (2,)) where cls_head "
-        "has cls_head.classify.2 (weight (3, 640), bias (3,))"
+        "the weights do not match ACSNet: classfer has classfer.xclassify.x2 (weight (2, 640), bias (2,)) where "
+        "cls_head has cls_head.classify.2 (weight (3, 640), bias (3,))"
     )
     smaller = {**published, "sa2.xaverage_map.weight": torch.zeros(1, 2, 3, 3)}
     with pytest.raises(
-        CheckpointError, match=r"sa2\.xaverage_map belongs to no part .*nothing is there for decode2\.1\.av"
+        CheckpointError, match=r"sa2\.xaverage_map belongs to no part .*no tensor matches decode2\.1\.av"
     ):
         import_acsnet_weights(smaller, ACSNet(num_classes=2))
     gone = {key: value for key, value in published.items() if not key.startswith("out.x1.")}
@@ -159,7 +160,7 @@ def test_what_does_not_fit_is_named(published: Tensors) -> None:
         import_acsnet_weights(gone, ACSNet(num_classes=2))
 
 
-def test_what_is_left_over_is_named_and_can_be_ignored(published: Tensors) -> None:
+def test_extra_layers_are_named_and_can_be_ignored(published: Tensors) -> None:
     weights = {**published, "base_model.fc.weight": torch.zeros(1000, 512), "base.fc.weight": torch.zeros(1000, 512)}
     model = ACSNet(num_classes=2)
     message = (
@@ -170,21 +171,21 @@ def test_what_is_left_over_is_named_and_can_be_ignored(published: Tensors) -> No
     assert len(import_acsnet_weights(weights, model, ignore=["base_model.", "base.fc"])) == len(published)
 
 
-def test_places_that_are_wrong(published: Tensors) -> None:
+def test_wrong_renamed_layers(published: Tensors) -> None:
     model = ACSNet(num_classes=2)
-    with pytest.raises(CheckpointError, match=r"a cannot be placed at out: there is no layer a"):
+    with pytest.raises(CheckpointError, match=r"a cannot be assigned to out: there is no layer a"):
         import_acsnet_weights(published, model, renamed={"a": "out"})
-    with pytest.raises(CheckpointError, match=r"out\.x0 cannot be placed at a: there is no layer a"):
+    with pytest.raises(CheckpointError, match=r"out\.x0 cannot be assigned to a: there is no layer a"):
         import_acsnet_weights(published, model, renamed={"out.x0": "a"})
     message = (
-        r"out\.x0 \(weight \(128, 128, 3, 3\), bias \(128,\)\) cannot be placed at join3\.reduce\.0 \(weight \(256, 51"
+        r"out\.x0 \(weight \(128, 128, 3, 3\), bias \(128,\)\) cannot be assigned to join3\.reduce\.0 \(weight \(256,"
     )
     with pytest.raises(CheckpointError, match=message):
         import_acsnet_weights(published, model, renamed={"out.x0": "join3.reduce.0"})
 
 
 def test_a_file_becomes_a_checkpoint(published: Tensors, source: ACSNet, invoke: Invoke, tmp_path: Path) -> None:
-    """By the conversion that is told, which takes tensors that share memory, too."""
+    """Follows the instructions of the error; some tensors share memory."""
     published["sa2.xaverage_map.bias"] = published["sa2.xmaximum_map.bias"]
     theirs = tmp_path / "theirs.safetensors"
     save_file({key: value.clone() for key, value in published.items()}, theirs)
@@ -192,9 +193,7 @@ def test_a_file_becomes_a_checkpoint(published: Tensors, source: ACSNet, invoke:
     with pytest.raises(CheckpointError) as caught:
         import_acsnet_file(theirs, tmp_path / "ours.safetensors", ["a", "b"])
     message = str(caught.value)
-    assert message.startswith(
-        f"{theirs} does not say in which order its tensors were declared: in a process of its own "
-    )
+    assert message.startswith(f"{theirs} does not state the order in which its tensors were declared: convert ")
     theirs.unlink()
     torch.save(published, tmp_path / "theirs.pth")
     follow(message, tmp_path)
@@ -209,22 +208,20 @@ def test_a_file_becomes_a_checkpoint(published: Tensors, source: ACSNet, invoke:
     assert acsnet.Predictor.from_checkpoint(out).metadata.model == "acsnet"
 
 
-def test_a_pickled_file_is_refused_with_how_to_convert_it(tmp_path: Path, published: Tensors) -> None:
+def test_a_pickled_file_is_refused_with_instructions(tmp_path: Path, published: Tensors) -> None:
     path = tmp_path / "best model.pth"
     torch.save(published, path)
     for given in (path, path.rename(tmp_path / "renamed.safetensors")):
         with pytest.raises(CheckpointError) as caught:
             import_acsnet_file(given, tmp_path / "out.safetensors", ["a", "b"])
         message = str(caught.value)
-        assert message.startswith(
-            f"{given} is a pickled file, which may run code of its makers and is never opened here: "
-        )
+        assert message.startswith(f"{given} is a pickled file, which can run arbitrary code and is never opened: ")
         assert "\n" not in message
     assert not (tmp_path / "out.safetensors").exists()
 
 
 def follow(message: str, folder: Path) -> None:
-    """Run the three lines of an error."""
+    """Run the three lines of Python in an error message."""
     code = message.partition("three lines of Python: ")[2].split(" / ")
     assert len(code) == 3
     subprocess.run([sys.executable, "-c", "\n".join(code)], cwd=folder, check=True)

@@ -46,7 +46,7 @@ def size_of(module: nn.Module) -> int:
 
 
 @pytest.mark.parametrize(("decoder", "encoder"), PAIRS)
-def test_the_names_mean_what_they_say(decoder: str, encoder: str) -> None:
+def test_names_give_encoder_and_decoder(decoder: str, encoder: str) -> None:
     name = f"{decoder}_{encoder}"
     with torch.device("meta"):
         model = acsnet.create_model(name)
@@ -62,7 +62,7 @@ def test_the_names_mean_what_they_say(decoder: str, encoder: str) -> None:
 
 
 @pytest.mark.parametrize(("decoder", "encoder"), PAIRS)
-def test_parameters_are_those_of_the_library_s_networks(decoder: str, encoder: str) -> None:
+def test_parameters_equal_those_of_the_library(decoder: str, encoder: str) -> None:
     with torch.device("meta"):
         ours = acsnet.create_model(f"{decoder}_{encoder}", tasks=("segmentation",))
         theirs = LIBRARY[decoder](LIBRARY_ENCODERS[encoder], encoder_weights=None, classes=1)
@@ -72,7 +72,7 @@ def test_parameters_are_those_of_the_library_s_networks(decoder: str, encoder: s
 
 @pytest.mark.parametrize("decoder", DECODERS)
 @pytest.mark.parametrize("in_channels", [1, 3])
-def test_masks_are_those_of_the_library_s_networks(decoder: str, in_channels: int) -> None:
+def test_masks_equal_those_of_the_library(decoder: str, in_channels: int) -> None:
     ours = tiny(decoder, in_channels=in_channels)
     widths = TINY_WIDTHS[decoder]
     sizes: dict[str, Any] = {"decoder_channels": widths}
@@ -137,16 +137,18 @@ def test_the_others_take_multiples_of_32(decoder: str) -> None:
         tiny(decoder)(torch.randn(1, 3, 80, 128))
 
 
-def test_one_image_a_batch_in_training() -> None:
+def test_a_single_image_in_training_is_refused() -> None:
     images = torch.randn(1, 3, 64, 64)
-    with pytest.raises(InputError, match=r"takes at least 2 images a batch, got 1: .*training\.batch_size"):
+    with pytest.raises(
+        InputError, match=r"the batch size is 1: expected at least 2 in training, .*training\.batch_size"
+    ):
         tiny("deeplabv3plus").train()(images)
     tiny("deeplabv3plus", tasks=("classification",)).train()(images)
     for decoder in ("unet", "unetpp", "fpn"):
         tiny(decoder).train()(images)
 
 
-def test_names_that_are_not_known() -> None:
+def test_unknown_names() -> None:
     with pytest.raises(UnknownNameError, match=r"unknown encoder 'resnet5': did you mean 'resnet50'"):
         acsnet.create_model("unet_resnet50", encoder="resnet5")
     with pytest.raises(UnknownNameError, match=r"unknown decoder 'unet\+': did you mean 'unet' or 'unetpp'"):
@@ -165,11 +167,15 @@ def test_encoders_with_other_levels() -> None:
 @pytest.mark.parametrize(
     ("decoder", "widths", "needed"),
     [
-        ("unet", (16, 8), "needs a list of 5, each a whole number of at least 1, as in [256, 128, 64, 32, 16]"),
+        ("unet", (16, 8), "needs a list of 5, each a whole number of at least 1, for example [256, 128, 64, 32, 16]"),
         ("unetpp", (32, 16, 16, 8, 0), "needs a list of 5"),
         ("unetpp", (32, 16, 16, 8, 2.5), "needs a list of 5"),
-        ("fpn", (16, 16), "needs a list of 2, each a whole number of at least 1, the last a multiple of 32, as in"),
-        ("deeplabv3plus", 16, "needs a list of 1, each a whole number of at least 1, as in [256]"),
+        (
+            "fpn",
+            (16, 16),
+            "needs a list of 2, each a whole number of at least 1, the last a multiple of 32, for example",
+        ),
+        ("deeplabv3plus", 16, "needs a list of 1, each a whole number of at least 1, for example [256]"),
     ],
 )
 def test_widths_that_a_decoder_cannot_take(decoder: str, widths: Any, needed: str) -> None:

@@ -8,7 +8,7 @@ from acsnet.models import Ensemble, MultiTaskOutput
 
 
 class Fixed(nn.Module):
-    """Gives the same logits for any image."""
+    """Returns the same logits for any image."""
 
     def __init__(self, mask: float | None, label: list[float] | None, divisor: int = 1) -> None:
         super().__init__()
@@ -61,6 +61,6 @@ def test_the_divisor_is_the_members() -> None:
     assert Ensemble([Fixed(1.0, None, divisor=8)]).divisor == 8
 
 
-def test_no_member_is_an_error() -> None:
-    with pytest.raises(InputError, match=r"an ensemble has no members: give one network at least"):
+def test_an_ensemble_needs_members() -> None:
+    with pytest.raises(InputError, match=r"an ensemble needs at least one network: members is empty"):
         Ensemble([])

@@ -1,4 +1,4 @@
-"""Networks in the Hub's format: folders, a Hub on loopback to fetch from, and a stand-in for what uploading calls."""
+"""Networks in the format of the Hub: folders, downloads from a local server, and uploads with mocked calls."""
 
 import hashlib
 import json
@@ -15,12 +15,12 @@ import torch
 from huggingface_hub import HfApi, ModelCard, constants
 
 import acsnet
-from acsnet.checkpoints.metadata import CheckpointMetadata, save_checkpoint
+from acsnet.checkpoints import CheckpointMetadata, save_checkpoint
 from acsnet.errors import CheckpointError, DownloadError, InputError
-from acsnet.models import Ensemble, NNUNet, UNet
+from acsnet.models import Ensemble, UNet
 
 ARGUMENTS = {"in_channels": 1, "width": 4, "depth": 2}
-CARD = CheckpointMetadata(
+METADATA = CheckpointMetadata(
     model="unet",
     arguments=ARGUMENTS,
     class_names=("benign", "malignant", "normal"),
@@ -35,14 +35,13 @@ CARD = CheckpointMetadata(
 def make(seed: int = 0) -> Any:
     torch.manual_seed(seed)
     network = acsnet.create_model("unet", **ARGUMENTS).eval()
-    network.metadata = CARD
+    network.metadata = METADATA
     return network
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    make().save_pretrained(tmp_path / "saved")
-    return tmp_path / "saved"
+    return acsnet.save_pretrained(make(), tmp_path / "saved")
 
 
 def assert_same(ours: Any, theirs: Any) -> None:
@@ -54,7 +53,7 @@ def assert_same(ours: Any, theirs: Any) -> None:
 
 def test_a_folder_in_the_hubs_format(folder: Path) -> None:
     assert {path.name for path in folder.iterdir()} == {"model.safetensors", "config.json", "README.md"}
-    assert CheckpointMetadata.model_validate_json((folder / "config.json").read_text()) == CARD
+    assert CheckpointMetadata.model_validate_json((folder / "config.json").read_text()) == METADATA
     metadata = ModelCard.load(folder / "README.md")
     assert metadata.data.library_name == "acsnet"
     assert "breast-ultrasound" in metadata.data.tags
@@ -63,11 +62,11 @@ def test_a_folder_in_the_hubs_format(folder: Path) -> None:
     assert "| trained on | phantoms (36 images) |" in metadata.text
 
 
-def test_the_card_survives_and_the_predictor_works(folder: Path) -> None:
-    for model in (UNet.from_pretrained(folder), acsnet.from_pretrained(folder), acsnet.from_pretrained(str(folder))):
+def test_metadata_is_restored_and_the_predictor_works(folder: Path) -> None:
+    for model in (acsnet.from_pretrained(folder), acsnet.from_pretrained(str(folder))):
         assert type(model) is UNet
         assert not model.training
-        assert model.metadata == CARD
+        assert model.metadata == METADATA
         assert acsnet.Predictor(model).evaluation.threshold == 0.4
         assert_same(model, make())
     assert_same(acsnet.load_model(folder / "model.safetensors"), make())
@@ -75,30 +74,34 @@ def test_the_card_survives_and_the_predictor_works(folder: Path) -> None:
 
 def test_an_ensemble(tmp_path: Path) -> None:
     both = Ensemble([make(0), make(1)])
-    both.metadata = CARD.model_copy(update={"members": 2})  # type: ignore[assignment]
-    both.save_pretrained(tmp_path)
+    both.metadata = METADATA.model_copy(update={"members": 2})  # type: ignore[assignment]
+    acsnet.save_pretrained(both, tmp_path)
     loaded = acsnet.from_pretrained(tmp_path)
     assert isinstance(loaded, Ensemble)
     assert "# ensemble of 2 unet for" in (tmp_path / "README.md").read_text()
     assert_same(loaded, both)
-    with pytest.raises(CheckpointError, match=r" holds a network Ensemble, no UNet: use acsnet\.from_pretrained$"):
-        UNet.from_pretrained(tmp_path)
 
 
-def test_a_folder_of_another_network(folder: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"saved holds a network UNet, no NNUNet: use acsnet\.from_pretrained$"):
-        NNUNet.from_pretrained(folder)
+def test_arguments_of_the_network_are_refused(folder: Path) -> None:
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'width'"):
+        acsnet.from_pretrained(folder, width=8)  # type: ignore[call-arg]
 
 
-def test_arguments_of_the_network_are_not_taken(folder: Path) -> None:
-    with pytest.raises(InputError, match=r"^from_pretrained takes no width: the network is built as its card says$"):
-        UNet.from_pretrained(folder, width=8)
+def test_an_existing_model_card_is_not_overwritten(folder: Path) -> None:
+    (folder / "README.md").write_text("mine")
+    acsnet.save_pretrained(make(1), folder)
+    assert (folder / "README.md").read_text() == "mine"
+    assert_same(acsnet.from_pretrained(folder), make(1))
 
 
-def test_a_network_without_a_card(tmp_path: Path) -> None:
-    message = r"^this UNet has no card, which says its classes and normalization: load it by acsnet\.load_model, or set"
+def test_a_network_without_metadata(tmp_path: Path) -> None:
+    message = (
+        r"^this UNet has no metadata, which names its classes and normalization: load it by acsnet\.load_model, or set"
+    )
     with pytest.raises(InputError, match=message):
-        acsnet.create_model("unet", **ARGUMENTS).save_pretrained(tmp_path)  # type: ignore[operator]
+        acsnet.save_pretrained(acsnet.create_model("unet", **ARGUMENTS), tmp_path)
+    with pytest.raises(InputError, match=message):
+        acsnet.push_to_hub(acsnet.create_model("unet", **ARGUMENTS), "somebody/unet")
 
 
 def test_folders_that_cannot_be_loaded(folder: Path, tmp_path: Path) -> None:
@@ -106,20 +109,22 @@ def test_folders_that_cannot_be_loaded(folder: Path, tmp_path: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:-10])
     with pytest.raises(CheckpointError, match=r"model\.safetensors is truncated or not a safetensors file"):
         acsnet.from_pretrained(folder)
-    other = CARD.model_copy(update={"arguments": {**ARGUMENTS, "width": 8}})
+    other = METADATA.model_copy(update={"arguments": {**ARGUMENTS, "width": 8}})
     save_checkpoint(weights, make().state_dict(), other)
-    with pytest.raises(CheckpointError, match=r"model\.safetensors is of another network than UNet: "):
+    with pytest.raises(CheckpointError, match=r"model\.safetensors does not match the architecture of UNet: "):
         acsnet.from_pretrained(folder)
     weights.unlink()
     torch.save(make().state_dict(), folder / "pytorch_model.bin")
     with pytest.raises(CheckpointError, match=r"^there is no checkpoint .*model\.safetensors"):
         acsnet.from_pretrained(folder)
-    with pytest.raises(DownloadError, match=r"nothing is no folder, and could not be had from the Hugging Face Hub \("):
+    with pytest.raises(
+        DownloadError, match=r"nothing is not a local folder and could not be downloaded from the Hugging Face Hub \("
+    ):
         acsnet.from_pretrained(tmp_path / "nothing")
 
 
 class Hub(BaseHTTPRequestHandler):
-    """Serves one repository's files as the Hub does: names, sizes and hashes in headers."""
+    """Serves the files of one repository as the Hub does: names, sizes and hashes in headers."""
 
     folder: Path
 
@@ -152,7 +157,7 @@ class Hub(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def hub(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of a Hub that has ``folder`` as somebody/unet, and a cache of its own."""
+    """The address of a local Hub with ``folder`` as somebody/unet, and a temporary cache."""
     handler = type("Handler", (Hub,), {"folder": folder})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
@@ -173,17 +178,19 @@ def hub(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 @pytest.mark.usefixtures("hub")
 def test_a_repository_of_the_hub(tmp_path: Path) -> None:
     model = acsnet.from_pretrained("somebody/unet", cache_dir=tmp_path / "cache")
-    assert model.metadata == CARD
+    assert model.metadata == METADATA
     assert_same(model, make())
-    assert_same(UNet.from_pretrained("somebody/unet", cache_dir=tmp_path / "cache", local_files_only=True), make())
+    cached = acsnet.from_pretrained("somebody/unet", cache_dir=tmp_path / "cache", local_files_only=True)
+    assert_same(cached, make())
     with pytest.raises(
-        DownloadError, match=r"^somebody/else is no folder, and could not be had from the Hugging Face Hub"
+        DownloadError,
+        match=r"^somebody/else is not a local folder and could not be downloaded from the Hugging Face Hub",
     ):
         acsnet.from_pretrained("somebody/else", cache_dir=tmp_path / "cache")
 
 
 def test_pushing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the Hub would be sent; the two calls that speak to it are stood in for."""
+    """The files that are uploaded; the two calls of the Hub are mocked."""
     sent: dict[str, Any] = {}
 
     def create(_: HfApi, repo_id: str, **options: Any) -> Any:
@@ -197,7 +204,8 @@ def test_pushing(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(HfApi, "create_repo", create)
     monkeypatch.setattr(HfApi, "upload_folder", upload)
-    make().push_to_hub("somebody/unet", private=True, commit_message="first")
+    address = acsnet.push_to_hub(make(), "somebody/unet", private=True, commit_message="first")
+    assert address == "https://huggingface.co/somebody/unet/commit/1"
     assert (sent["repo_id"], sent["private"], sent["message"]) == ("somebody/unet", True, "first")
     assert sent["files"].keys() == {"model.safetensors", "config.json", "README.md"}
     assert json.loads(sent["files"]["config.json"])["model"] == "unet"

@@ -35,7 +35,7 @@ def block(before: int, after: int) -> int:
 
 
 def parameters_of_nnunet(in_channels: int, classes: int) -> tuple[int, int]:
-    """Of the masks' network and of the classifier, at the published widths."""
+    """Parameters of the mask network and of the classifier, at the published widths."""
     widths = [32, 64, 128, 256, 320, 320]
     total = sum(block(a, b) + block(b, b) for a, b in zip([in_channels, *widths], widths, strict=False))
     for coarse, fine in zip(widths[1:], widths, strict=False):
@@ -111,7 +111,7 @@ def reference(p: dict[str, torch.Tensor], x: torch.Tensor) -> tuple[list[torch.T
     return masks, functional.linear(hidden, p[f"{prefix}.3.weight"], p[f"{prefix}.3.bias"])
 
 
-def test_the_network_is_the_described_one_written_plainly() -> None:
+def test_the_network_equals_a_plain_implementation() -> None:
     network = tiny().double()
     masks, label = reference(network.state_dict(), images().double())
     output = network.train()(images().double())
@@ -125,13 +125,13 @@ def test_the_network_is_the_described_one_written_plainly() -> None:
     assert at_inference.aux == ()
 
 
-def test_without_deep_supervision_there_are_no_further_masks() -> None:
+def test_without_deep_supervision_aux_is_empty() -> None:
     network = tiny(deep_supervision=False).train()
     assert network(images()).aux == ()
     assert not any(key.startswith("aux_heads") for key in network.state_dict())
 
 
-def test_a_classifier_alone_looks_no_further_than_the_deepest_decoder_level() -> None:
+def test_a_classifier_alone_ends_at_the_deepest_decoder_level() -> None:
     network = tiny(tasks=["classification"])
     assert [key for key, _ in network.named_children()] == ["encoder", "bottleneck", "decoder", "cls_head"]
     assert list(network.decoder) == ["4"]
@@ -144,7 +144,7 @@ def test_a_classifier_alone_looks_no_further_than_the_deepest_decoder_level() ->
 
 
 def test_a_single_pixel_in_the_bottleneck_is_refused() -> None:
-    with pytest.raises(InputError, match=r"images are 32x32 .* deepest map is one pixel: take 64x64"):
+    with pytest.raises(InputError, match=r"images are 32x32 .* the deepest map of nnunet is one pixel, use 64x64"):
         tiny()(torch.zeros(2, 3, 32, 32))
     assert tiny()(torch.zeros(2, 3, 32, 64)).mask.shape == (2, 1, 32, 64)
 
@@ -152,8 +152,7 @@ def test_a_single_pixel_in_the_bottleneck_is_refused() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"width": 0}, r"width is 0: it has to be a whole number of at least 1"),
-        ({"encoder_weights": "imagenet"}, r"encoder_weights is 'imagenet': this network has no pre-trained weights"),
+        ({"width": 0}, r"width is 0: expected a whole number of at least 1"),
     ],
 )
 def test_arguments_out_of_range(arguments: dict[str, Any], message: str) -> None:

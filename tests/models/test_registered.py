@@ -1,4 +1,4 @@
-"""What holds for every network of the zoo: parametrized on the registry, so that none escapes."""
+"""Tests of all networks of the zoo, parametrized on the registry, so that none is missed."""
 
 import importlib.util
 import json
@@ -10,14 +10,14 @@ import torch
 from torch import nn
 
 from acsnet import MultiTaskModel, MultiTaskOutput, list_models, load_model
-from acsnet.checkpoints.metadata import CheckpointMetadata, save_checkpoint
+from acsnet.checkpoints import CheckpointMetadata, save_checkpoint
 from acsnet.errors import InputError
 from acsnet.losses import CrossEntropyLoss, DiceLoss, FixedWeighting, MultiTaskLoss
 from acsnet.models import TASKS, model_entry
 
 
 def load_script() -> Any:
-    """Import the script beside this file, which is no package."""
+    """Import the script next to this file, which is not in a package."""
     specification = importlib.util.spec_from_file_location("snapshots", Path(__file__).parent / "update_snapshots.py")
     assert specification is not None
     assert specification.loader is not None
@@ -32,7 +32,7 @@ NAMES = list_models()
 
 
 def distinct() -> list[str]:
-    """The names whose tiny networks differ: pairs with one decoder are the same once their encoder is the tiny one."""
+    """Names whose tiny networks differ: pairs with the same decoder are equal once their encoder is the tiny one."""
     first: dict[str, str] = {}
     for name in NAMES:
         entry = model_entry(name)
@@ -71,7 +71,7 @@ def gradients(network: nn.Module, *outputs: torch.Tensor) -> dict[str, torch.Ten
 
 @every_network
 @pytest.mark.parametrize("size", [(64, 64), SIZE])
-def test_output_has_the_contract_s_shapes(name: str, size: tuple[int, int]) -> None:
+def test_output_has_the_shapes_of_the_contract(name: str, size: tuple[int, int]) -> None:
     network = build_tiny(name, num_classes=4)
     assert isinstance(network, MultiTaskModel)
     for training in (True, False):
@@ -87,7 +87,7 @@ def test_output_has_the_contract_s_shapes(name: str, size: tuple[int, int]) -> N
 
 
 @every_network
-def test_one_image_is_what_it_is_in_a_batch(name: str) -> None:
+def test_the_output_of_an_image_does_not_depend_on_the_batch(name: str) -> None:
     network = build_tiny(name)
     batch = images(3)
     whole, single = run(network, batch), run(network, batch[1:2])
@@ -170,7 +170,7 @@ def test_two_steps_on_one_batch_lower_the_loss(name: str) -> None:
 
 
 def assert_near(ours: MultiTaskOutput, theirs: MultiTaskOutput, relative: float) -> None:
-    """Compare with what matters to people: probabilities, not logits."""
+    """Compare probabilities, which users see, instead of logits."""
     assert (ours.mask.float().sigmoid() - theirs.mask.sigmoid()).abs().max() < relative
     assert (ours.label.float().softmax(1) - theirs.label.softmax(1)).abs().max() < relative
 
@@ -223,7 +223,7 @@ def test_compiled_by_inductor(name: str) -> None:
 
 
 @every_network
-def test_the_parts_of_a_task_left_out_are_not_built(name: str) -> None:
+def test_the_parts_of_a_missing_task_are_not_built(name: str) -> None:
     both = build_tiny(name)
     masks, labels = (build_tiny(name, tasks=[task]) for task in TASKS)
     assert keys(masks) | keys(labels) == keys(both), "the parts have the same names"
@@ -242,7 +242,7 @@ def test_the_parts_of_a_task_left_out_are_not_built(name: str) -> None:
 
 @every_network
 @pytest.mark.parametrize("task", TASKS)
-def test_a_single_task_has_no_idle_parameter(name: str, task: str) -> None:
+def test_all_parameters_of_a_single_task_have_a_gradient(name: str, task: str) -> None:
     network = build_tiny(name, tasks=[task]).train()
     output = network(images())
     outputs = [tensor for tensor in (output.mask, output.label, *output.aux) if tensor is not None]
@@ -257,19 +257,19 @@ def test_one_input_channel(name: str) -> None:
     network = build_tiny(name, in_channels=1)
     output = run(network, images(1, channels=1))
     assert output.mask.shape == (1, 1, *SIZE)
-    with pytest.raises(InputError, match="images have 3 channels, the network was built with in_channels=1"):
+    with pytest.raises(InputError, match="images have 3 channels, but the network was built with in_channels=1"):
         network(images())
 
 
 @every_network
-def test_sizes_that_are_no_multiple_are_answered_with_the_nearest(name: str) -> None:
+def test_invalid_sizes_are_refused_with_the_nearest_valid_one(name: str) -> None:
     network = build_tiny(name)
     divisor = network.divisor
     with pytest.raises(InputError) as caught:
         network(torch.zeros(1, 3, 4 * divisor + 1, 3 * divisor - 1))
     assert str(caught.value) == (
-        f"images are {4 * divisor + 1}x{3 * divisor - 1} (height x width), which the network cannot take: both have to "
-        f"be multiples of {divisor}; the nearest valid size is {4 * divisor}x{3 * divisor}"
+        f"images are {4 * divisor + 1}x{3 * divisor - 1} (height x width), but the network "
+        f"needs multiples of {divisor}; the nearest valid size is {4 * divisor}x{3 * divisor}"
     )
     assert run(network, torch.zeros(1, 3, 4 * divisor, 3 * divisor)).mask.shape[2:] == (4 * divisor, 3 * divisor)
 
@@ -277,9 +277,9 @@ def test_sizes_that_are_no_multiple_are_answered_with_the_nearest(name: str) -> 
 @every_network
 def test_other_ranks_and_dtypes_are_refused(name: str) -> None:
     network = build_tiny(name)
-    with pytest.raises(InputError, match=r"images have shape \(3, 64, 96\), needed is \(batch, 3, height, width\)"):
+    with pytest.raises(InputError, match=r"images have shape \(3, 64, 96\): expected \(batch, 3, height, width\)"):
         network(images()[0])
-    with pytest.raises(InputError, match=r"images are torch\.uint8, needed is a floating type: divide by 255"):
+    with pytest.raises(InputError, match=r"expected images of a floating-point type, got torch\.uint8: divide by 255"):
         network(torch.zeros(1, 3, *SIZE, dtype=torch.uint8))
 
 
@@ -306,8 +306,8 @@ def test_a_checkpoint_rebuilds_the_network(name: str, tmp_path: Path) -> None:
 
 @every_name
 def test_state_dict_and_results_are_those_of_the_snapshot(name: str) -> None:
-    """Checkpoints that people have stay usable; a tiny network gives the logits it gave."""
-    advice = f"where that is meant, run: {script.SCRIPT} {name}"
+    """Existing checkpoints can still be loaded, and a tiny network has the same logits as before."""
+    advice = f"if this is intended, run: {script.SCRIPT} {name}"
     path = script.SNAPSHOTS / f"{name}.json"
     assert path.is_file(), f"{name} has no snapshot; {advice}"
     old, new = json.loads(path.read_text(encoding="utf-8")), script.snapshot(name)

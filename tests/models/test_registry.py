@@ -9,12 +9,13 @@ from torch import nn
 import acsnet
 from acsnet._utils.naming import look_up
 from acsnet.errors import InputError, UnknownNameError
-from acsnet.models import TASKS, _registry, create_model, list_models, model_entry, register_model
+from acsnet.labels import TASKS
+from acsnet.models import Contract, _registry, create_model, list_models, model_entry, register_model
 
 
 @pytest.fixture
 def own_entries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Registrations of a test end with it."""
+    """Restore the registry after the test."""
     monkeypatch.setattr(_registry, "_ENTRIES", dict(_registry._ENTRIES))
 
 
@@ -23,8 +24,8 @@ class Toy(nn.Module):
         self,
         num_classes: int,
         in_channels: int,
-        encoder_weights: str | None,
         tasks: Sequence[str],
+        encoder_weights: str | None = None,
         widths: Sequence[int] = (),
         depth: int = 1,
     ) -> None:
@@ -47,7 +48,7 @@ def register_toy(name: str = "toy", **arguments: Any) -> None:
 # --- look-up ---------------------------------------------------------------------------------------------------------
 
 
-def test_look_up_gives_the_value() -> None:
+def test_look_up_returns_the_value() -> None:
     assert look_up("color", "red", {"red": 1, "blue": 2}, "") == 1
 
 
@@ -60,13 +61,13 @@ def test_look_up_gives_the_value() -> None:
         (None, "", "unknown color None: known: blue, dark red, red"),
     ],
 )
-def test_look_up_says_what_was_meant(name: Any, listing: str, message: str) -> None:
+def test_look_up_suggests_near_matches(name: Any, listing: str, message: str) -> None:
     with pytest.raises(UnknownNameError) as caught:
         look_up("color", name, {"red": 1, "dark red": 2, "blue": 3}, listing)
     assert str(caught.value) == message
 
 
-def test_look_up_gives_at_most_three_names() -> None:
+def test_look_up_suggests_at_most_three_names() -> None:
     options = dict.fromkeys(f"unet{i}" for i in range(9))
     with pytest.raises(UnknownNameError, match=r"did you mean 'unet.' or 'unet.' or 'unet.'\?"):
         look_up("network", "unet", options, "")
@@ -75,36 +76,37 @@ def test_look_up_gives_at_most_three_names() -> None:
 # --- registering -----------------------------------------------------------------------------------------------------
 
 
-def test_the_builder_is_given_the_arguments(own_entries: None) -> None:
-    register_toy(defaults={"depth": 4})
+def test_the_builder_receives_the_arguments(own_entries: None) -> None:
+    register_toy(defaults={"depth": 4}, pretrained=True)
     network = create_model("toy", num_classes=5, in_channels=1, encoder_weights="imagenet", tasks=["classification"])
     assert network.received == {
         "num_classes": 5,
         "in_channels": 1,
         "encoder_weights": "imagenet",
-        "tasks": ("classification",),
+        "tasks": ["classification"],
         "widths": (),
         "depth": 4,
     }
     assert create_model("toy", depth=7).received["depth"] == 7, "an argument wins over the name's default"
 
 
-def test_the_decorator_gives_the_builder_back(own_entries: None) -> None:
+def test_the_decorator_returns_the_builder(own_entries: None) -> None:
     assert register_model("toy", publication="none", adds="nothing")(Toy) is Toy
 
 
-def test_an_entry_says_what_was_registered(own_entries: None) -> None:
-    register_toy(input_size=(64, 96), defaults={"depth": 2})
+def test_an_entry_holds_what_was_registered(own_entries: None) -> None:
+    register_toy(input_size=(64, 96), defaults={"depth": 2}, needs_normal_class=True)
     entry = model_entry("toy")
     assert (entry.name, entry.builder, entry.publication, entry.adds) == ("toy", Toy, "none", "nothing")
     assert (entry.input_size, dict(entry.defaults)) == ((64, 96), {"depth": 2})
+    assert (entry.pretrained, entry.needs_normal_class) == (False, True)
     with pytest.raises(AttributeError, match="cannot assign to field"):
         entry.name = "other"  # type: ignore[misc]
 
 
 def test_a_name_is_registered_once(own_entries: None) -> None:
     before = model_entry("acsnet")
-    with pytest.raises(ValueError, match="a network named 'acsnet' is registered already: choose another name"):
+    with pytest.raises(ValueError, match="a network named 'acsnet' is already registered: choose another name"):
         register_toy("acsnet")
     assert model_entry("acsnet") is before
 
@@ -140,7 +142,10 @@ def test_every_entry_is_complete(name: str) -> None:
     assert len(entry.adds) > 8
     assert all(length > 0 and length % 32 == 0 for length in entry.input_size)
     parameters = set(inspect.signature(entry.builder).parameters)
-    assert {"num_classes", "in_channels", "encoder_weights", "tasks"} | set(entry.defaults) <= parameters
+    assert {"contract"} | set(entry.defaults) <= parameters
+    assert ("encoder_weights" in parameters) == entry.pretrained
+    assert ("normal_index" in parameters) == entry.needs_normal_class
+    assert not parameters & set(Contract.__annotations__), "the base class alone names them"
 
 
 # --- errors of create_model ------------------------------------------------------------------------------------------
@@ -160,19 +165,36 @@ def test_an_unknown_argument_has_near_matches() -> None:
         create_model("acsnet", width=[16] * 5)
 
 
+@pytest.mark.parametrize(("wrong", "meant"), [("num_clases", "num_classes"), ("widht", "width")])
+def test_arguments_of_the_contract_and_of_the_network_are_near_matches(wrong: str, meant: str) -> None:
+    with pytest.raises(UnknownNameError, match=f"unknown argument of unet '{wrong}': did you mean '{meant}'"):
+        create_model("unet", **{wrong: 1})
+
+
+@pytest.mark.parametrize("name", [name for name in list_models() if not model_entry(name).pretrained])
+def test_a_network_without_pretrained_weights_refuses_them(name: str) -> None:
+    message = (
+        f"encoder_weights is 'imagenet': {name} has no pretrained weights and starts from random ones; omit "
+        "encoder_weights (in a configuration: --set model.encoder_weights=null)"
+    )
+    with pytest.raises(InputError) as caught:
+        create_model(name, encoder_weights="imagenet")
+    assert str(caught.value) == message
+
+
 @pytest.mark.parametrize("what", ["num_classes", "in_channels"])
 @pytest.mark.parametrize("value", [0, -1, 2.0, "3", True, None])
 def test_numbers_have_to_be_whole_and_positive(what: str, value: Any) -> None:
     with pytest.raises(InputError) as caught:
         create_model("acsnet", **{what: value})
-    assert str(caught.value) == f"{what} is {value!r}: it has to be a whole number of at least 1"
+    assert str(caught.value) == f"{what} is {value!r}: expected a whole number of at least 1"
 
 
 @pytest.mark.parametrize("tasks", ["segmentation", (), [], None, ("segmentation", "segmentation")])
 def test_tasks_have_to_be_a_sequence_each_once(tasks: Any) -> None:
     with pytest.raises(InputError) as caught:
         create_model("acsnet", tasks=tasks)
-    assert str(caught.value) == f"tasks is {tasks!r}: give a sequence of one or two of segmentation, classification"
+    assert str(caught.value) == f"tasks is {tasks!r}: expected a sequence of one or two of segmentation, classification"
 
 
 def test_an_unknown_task_has_near_matches() -> None:
@@ -208,9 +230,9 @@ def test_acsnet_has_the_published_number_of_parameters() -> None:
 
 
 def test_a_checkpoint_replaces_weights_that_would_be_downloaded(own_entries: None, tmp_path: Any) -> None:
-    from acsnet.checkpoints.metadata import CheckpointMetadata, save_checkpoint
+    from acsnet.checkpoints import CheckpointMetadata, save_checkpoint
 
-    register_toy()
+    register_toy(pretrained=True)
     source = create_model("toy", num_classes=2)
     size, mean, std = (32, 32), (0.5,), (0.5,)
     metadata = CheckpointMetadata(

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -26,17 +27,11 @@ BEGIN, END = "<!-- zoo:begin -->", "<!-- zoo:end -->"
 class Small(acsnet.MultiTaskModel):
     divisor = 1
 
-    def __init__(
-        self,
-        num_classes: int = 3,
-        in_channels: int = 3,
-        encoder_weights: str | None = None,
-        tasks: tuple[str, ...] = _registry.TASKS,
-    ) -> None:
-        super().__init__(num_classes, in_channels, tasks)
-        self.encoder = nn.Conv2d(in_channels, 8, 3, stride=2, padding=1, bias=False)
+    def __init__(self, **contract: Any) -> None:
+        super().__init__(**contract)
+        self.encoder = nn.Conv2d(self.in_channels, 8, 3, stride=2, padding=1, bias=False)
         self.mask = nn.ConvTranspose2d(8, 1, 2, stride=2)
-        self.label = nn.Linear(8, num_classes)
+        self.label = nn.Linear(8, self.num_classes)
 
     def forward_tasks(self, images: torch.Tensor) -> acsnet.MultiTaskOutput:
         x = self.encoder(images)
@@ -76,7 +71,7 @@ def test_what_is_counted() -> None:
     )
 
 
-def test_figures_are_those_of_a_real_network() -> None:
+def test_counts_of_a_real_network() -> None:
     network = acsnet.create_model("fpn_resnet50")
     assert summarize("fpn_resnet50").parameters == sum(parameter.numel() for parameter in network.parameters())
     with pytest.raises(UnknownNameError, match="unknown network 'fpn_resnet5'"):
@@ -116,7 +111,7 @@ def test_markdown_table() -> None:
 
 
 @pytest.mark.usefixtures("small_zoo")
-def test_readme_is_rewritten_between_its_markers_alone(tmp_path: Path) -> None:
+def test_readme_is_rewritten_only_between_its_markers(tmp_path: Path) -> None:
     path = tmp_path / "README.md"
     path.write_text(f"before\n\n{BEGIN}\nan old table\n{END}\n\nafter\n")
     with pytest.raises(InputError, match=rf"README\.md is stale: regenerate .* tools/models\.py --readme {path}"):

@@ -17,7 +17,7 @@ NAMES = ["unetpp", "unetpp_refined"]
 
 
 def tiny(name: str = "unetpp", **arguments: Any) -> Any:
-    """A network whose signals are strong and whose weights, averages and variances are nowhere those of the start."""
+    """A network with strong signals, whose weights, means and variances all differ from their initial values."""
     torch.manual_seed(0)
     network = acsnet.create_model(name, **({"width": 3, "depth": 3} | arguments))
     for key, value in network.state_dict().items():
@@ -39,7 +39,7 @@ def size_of(module: nn.Module) -> int:
 
 
 def parameters_of_unetpp(width: int, depth: int, in_channels: int, masks: int, norm: int = 2) -> int:
-    """Of Zhou's network; ``norm`` parameters a channel after each 3x3 convolution."""
+    """Parameters of the published network; ``norm`` per channel after each 3x3 convolution."""
     total = masks * (width + 1)
     for i in range(depth + 1):
         c = width << i
@@ -108,7 +108,7 @@ def reference(p: dict[str, torch.Tensor], images: torch.Tensor, depth: int) -> d
     return {(i, j): node(i, j) for i in range(depth + 1) for j in range(depth + 1 - i)}
 
 
-def test_the_network_is_the_published_one_written_as_its_recursion() -> None:
+def test_the_network_equals_the_published_recursion() -> None:
     network = tiny().double()
     p = network.state_dict()
     nodes = reference(p, images().double(), depth=3)
@@ -126,7 +126,7 @@ def test_the_network_is_the_published_one_written_as_its_recursion() -> None:
 
 
 def without_batch_statistics(network: Any) -> Any:
-    """Training mode, but for the normalizations, so that results can be compared with those of evaluation."""
+    """Training mode except for normalizations, so that results are comparable with those of evaluation mode."""
     network.train()
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -134,7 +134,7 @@ def without_batch_statistics(network: Any) -> Any:
     return network
 
 
-def test_further_masks_come_finest_first_and_only_while_training() -> None:
+def test_aux_is_finest_first_and_only_in_training() -> None:
     network = tiny().double()
     p = network.state_dict()
     assert network(images().double()).aux == ()
@@ -148,7 +148,7 @@ def test_further_masks_come_finest_first_and_only_while_training() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_without_deep_supervision_there_are_no_further_masks(name: str) -> None:
+def test_without_deep_supervision_aux_is_empty(name: str) -> None:
     network = tiny(name, deep_supervision=False).train()
     assert network(images()).aux == ()
     assert not any(key.startswith("aux_heads") for key in network.state_dict())
@@ -160,7 +160,7 @@ def test_without_deep_supervision_there_are_no_further_masks(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("depth", [1, 2])
 @pytest.mark.parametrize("training", [True, False])
-def test_a_pruned_network_gives_the_further_mask(name: str, depth: int, training: bool) -> None:
+def test_a_pruned_network_returns_the_auxiliary_mask(name: str, depth: int, training: bool) -> None:
     network = tiny(name)
     if training:  # with the statistics of the batch, which are the same in both
         network.train()
@@ -173,7 +173,7 @@ def test_a_pruned_network_gives_the_further_mask(name: str, depth: int, training
 
 
 @pytest.mark.parametrize("deep_supervision", [True, False])
-def test_pruning_to_the_full_depth_drops_the_classifier_alone(deep_supervision: bool) -> None:
+def test_pruning_to_the_full_depth_removes_only_the_classifier(deep_supervision: bool) -> None:
     network = tiny(deep_supervision=deep_supervision)
     pruned = network.pruned(3)
     assert torch.equal(pruned(images()).mask, network(images()).mask)
@@ -182,7 +182,7 @@ def test_pruning_to_the_full_depth_drops_the_classifier_alone(deep_supervision: 
     )
 
 
-def test_a_pruned_network_has_no_more_than_it_needs_and_owns_nothing() -> None:
+def test_a_pruned_network_is_minimal_and_shares_its_weights() -> None:
     network = tiny()
     pruned = network.pruned(2)
     assert sorted(pruned.decoder.nodes) == ["0_1", "0_2", "1_1"]
@@ -205,13 +205,17 @@ def test_a_pruned_network_is_a_network_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("arguments", "depth", "message"),
     [
-        ({}, 0, r"depth is 0: it has to be a whole number from 1 to 3"),
-        ({}, 4, r"depth is 4: it has to be a whole number from 1 to 3"),
-        ({"deep_supervision": False}, 2, r"without deep_supervision there is no mask at depth 2"),
-        ({"tasks": ["classification"]}, 2, r"tasks \('classification',\) has no mask to prune"),
+        ({}, 0, r"depth is 0: expected a whole number from 1 to 3"),
+        ({}, 4, r"depth is 4: expected a whole number from 1 to 3"),
+        (
+            {"deep_supervision": False},
+            2,
+            r"there is no mask at depth 2 without deep supervision: .* deep_supervision=True",
+        ),
+        ({"tasks": ["classification"]}, 2, r"the tasks \('classification',\) has no mask to prune"),
     ],
 )
-def test_what_cannot_be_pruned(arguments: dict[str, Any], depth: int, message: str) -> None:
+def test_invalid_pruning_is_refused(arguments: dict[str, Any], depth: int, message: str) -> None:
     with pytest.raises(InputError, match=message):
         tiny(**arguments).pruned(depth)
 
@@ -226,7 +230,7 @@ def twins(**arguments: Any) -> tuple[Any, Any]:
 
 
 @pytest.mark.parametrize("normal_index", [0, 2])
-def test_while_training_the_mask_is_multiplied_by_one_minus_the_probability_of_normal(normal_index: int) -> None:
+def test_in_training_the_mask_is_multiplied_by_the_probability_of_a_lesion(normal_index: int) -> None:
     plain, refined = (network.train() for network in twins(normal_index=normal_index))
     before, after = plain(images()), refined(images())
     assert torch.equal(before.label, after.label)
@@ -237,7 +241,7 @@ def test_while_training_the_mask_is_multiplied_by_one_minus_the_probability_of_n
     np.testing.assert_allclose(after.mask.sigmoid().detach().numpy(), expected, rtol=1e-5)
 
 
-def test_the_mask_teaches_the_classifier() -> None:
+def test_the_mask_loss_trains_the_classifier() -> None:
     plain, refined = (network.train() for network in twins())
     for network, learns in ((plain, False), (refined, True)):
         network(images()).mask.mean().backward()
@@ -245,7 +249,7 @@ def test_the_mask_teaches_the_classifier() -> None:
         assert (gradient is not None and bool(gradient.any())) is learns
 
 
-def test_at_inference_the_mask_of_an_image_classified_as_normal_is_black_and_others_are_unchanged() -> None:
+def test_at_inference_only_masks_of_images_classified_as_normal_are_emptied() -> None:
     plain, refined = twins()
     batch = images(6)
     with torch.no_grad():
@@ -277,15 +281,14 @@ def test_under_autocast_the_product_is_float32() -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("unetpp", {"width": 0}, r"width is 0: it has to be a whole number of at least 1"),
-        ("unetpp", {"depth": 6}, r"depth is 6: it has to be a whole number from 1 to 5"),
-        ("unetpp", {"encoder_weights": "imagenet"}, r"encoder_weights is 'imagenet': this network has no pre-trained"),
+        ("unetpp", {"width": 0}, r"width is 0: expected a whole number of at least 1"),
+        ("unetpp", {"depth": 6}, r"depth is 6: expected a whole number from 1 to 5"),
         (
             "unetpp_refined",
             {"num_classes": 2},
-            r'needs a "normal" class beside others, got num_classes=2 and normal_index=2: name the index of the normal',
+            r'needs the class "normal" and at least one other, got num_classes=2 and normal_index=2: set normal_index',
         ),
-        ("unetpp_refined", {"num_classes": 1, "normal_index": 0}, r'needs a "normal" class beside others'),
+        ("unetpp_refined", {"num_classes": 1, "normal_index": 0}, r'needs the class "normal" and at least one other'),
         ("unetpp_refined", {"normal_index": -1}, r"normal_index is -1: it has to be a class index of at least 0"),
     ],
 )

@@ -1,7 +1,7 @@
-"""Write tests/models/snapshots/<name>.json: what a checkpoint of each network holds, and what a tiny one computes.
+"""Write tests/models/snapshots/<name>.json: shapes of each network's state dict, and outputs of a tiny one.
 
-Run ``python tests/models/update_snapshots.py [NAME ...]`` after a change that is meant to change state dicts or
-results, and say so in the commit: checkpoints written before it no longer fit.
+Run ``python tests/models/update_snapshots.py [NAME ...]`` after an intended change of state dicts or outputs, and
+mention it in the commit: older checkpoints can then no longer be loaded.
 """
 
 import json
@@ -20,7 +20,7 @@ SNAPSHOTS = Path(__file__).parent / "snapshots"
 SCRIPT = "python tests/models/update_snapshots.py"
 
 _TINY_ENCODER = "mobilenetv3_small_050"
-# Arguments that make each network small enough to be tested in a blink.
+# Arguments that make each network small and fast.
 TINY: dict[str, dict[str, Any]] = {
     "acsnet": {"encoder": _TINY_ENCODER, "widths": [16, 16, 16, 16, 16]},
     "unet": {"width": 4},
@@ -36,7 +36,7 @@ for _decoder, _channels in _TINY_DECODERS.items():
 
 
 def tiny_arguments(name: str) -> dict[str, Any]:
-    """Give the arguments that make a network tiny."""
+    """Return the arguments that make a network tiny."""
     assert name in TINY, f"{name} is registered, but TINY in {__file__} has no entry for it: add small arguments"
     return dict(TINY[name])
 
@@ -48,12 +48,12 @@ def build_tiny(name: str, **arguments: Any) -> Any:
 
 
 def wave(count: int, frequency: float) -> torch.Tensor:
-    """Numbers that look random and are the same on every machine and version, unlike a generator's."""
+    """Pseudo-random numbers that, unlike those of a generator, are the same on all machines and versions."""
     return torch.sin(frequency * torch.arange(1, count + 1, dtype=torch.float64) ** 1.5)
 
 
 def fill(network: nn.Module) -> nn.Module:
-    """Give every tensor of a network values that depend on its name and shape alone."""
+    """Set all tensors of a network to values that depend only on their names and shapes."""
     for key, value in network.state_dict().items():
         if not value.is_floating_point():
             continue
@@ -70,8 +70,8 @@ def fill(network: nn.Module) -> nn.Module:
 
 
 def snapshot(name: str) -> dict[str, Any]:
-    """Shapes of the whole network's state dict; results of a tiny one."""
-    with torch.device("meta"):  # shapes alone, without the time that random weights take
+    """Shapes of the state dict of the full network, and outputs of a tiny one."""
+    with torch.device("meta"):  # only shapes, without the time to initialize weights
         shapes = {key: list(value.shape) for key, value in create_model(name).state_dict().items()}
     network = fill(build_tiny(name)).eval()
     images = wave(2 * 3 * 64 * 96, 0.7).reshape(2, 3, 64, 96).float()
@@ -85,7 +85,7 @@ def _round(values: torch.Tensor) -> list[Any]:
 
 
 def main() -> None:
-    """Write the snapshots of the networks named on the command line, or of all."""
+    """Write the snapshots of the networks on the command line, or of all networks."""
     names = sys.argv[1:] or list_models()
     SNAPSHOTS.mkdir(exist_ok=True)
     for name in names:

@@ -10,11 +10,13 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
+from torch.autograd import forward_ad
 from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
 from torchvision.ops import deform_conv2d as torchvision_deform_conv2d
 
 from acsnet.errors import InputError, UnknownNameError
-from acsnet.ops import deform_conv2d, list_backends
+from acsnet.ops import DeformConv2d, deform_conv2d, list_backends
 from acsnet.ops.backends import BACKENDS, mmcv, pytorch
 
 
@@ -252,8 +254,6 @@ def test_integer_offset_is_a_shifted_convolution(backend):
 @pytest.mark.parametrize("backend", ALL_BACKENDS)
 @pytest.mark.parametrize("distance", [-1e30, -1e4, 1e4, 1e30, float("inf")])
 def test_far_outside_there_is_nothing(backend, distance):
-    if backend != "torch" and abs(distance) > 1e9:
-        pytest.skip("compiled operators convert such positions to int, which C++ leaves undefined")
     case = Case()
     tensors = make_tensors(case)
     tensors[1] = torch.full_like(tensors[1], distance)
@@ -294,14 +294,20 @@ def test_zero_offset_gradients_are_torchvisions():
     assert_same(run(deform_conv2d, tensors, case, backend="torch"), expected, tolerance=1e-12)
 
 
-def test_nan_offset_gives_nan():
-    case = Case(modulated=False)
-    input, offset, weight, bias, _ = make_tensors(case)
-    offset = offset.detach().clone()
-    offset[0, 3, 2, 1] = float("nan")
-    output = deform_conv2d(input, offset, weight, bias, **case.options, backend="torch")
-    assert output[0, :, 2, 1].isnan().all()
-    assert output.isnan().sum() == output.shape[1]
+@pytest.mark.parametrize("backend", ALL_BACKENDS)
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("case", [Case(), Case(offset_groups=2, modulated=False)], ids=str)
+def test_a_sample_at_no_finite_position_lies_outside(case, value, backend):
+    tensors = make_tensors(case, reach=1.0)
+    outside, lost = ([None if t is None else t.detach().clone() for t in tensors] for _ in range(2))
+    for some, put in ((outside, 1000.0), (lost, value)):
+        some[1][0, 3, 2, 1] = put
+        some[1][1, 6:8] = put
+    expected = run(functools.partial(deform_conv2d, backend="torch"), outside, case)
+    received = run(deform_conv2d, lost, case, backend=backend)
+    assert all(result is None or result.isfinite().all() for result in received)
+    assert not received[2][0, 3, 2, 1]
+    assert_same(received, expected)
 
 
 @pytest.mark.parametrize("backend", ALL_BACKENDS)
@@ -420,12 +426,72 @@ def test_a_gradient_alone_is_that_beside_the_others(alone):
     torch.testing.assert_close(received.double(), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_a_second_derivative_is_refused():
-    input, offset, weight, bias, mask = make_tensors(Case())
-    output = deform_conv2d(input, offset, weight, bias, mask=mask, **Case().options, backend="torch")
-    (gradient,) = torch.autograd.grad(output.square().sum(), input, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
+@pytest.mark.parametrize("backend", ALL_BACKENDS)
+@pytest.mark.parametrize("by", ["input", "offset", "weight"])
+def test_a_second_derivative_is_refused(by, backend):
+    tensors = make_tensors(Case())
+    input, offset, weight, bias, mask = tensors
+    output = deform_conv2d(input, offset, weight, bias, mask=mask, **Case().options, backend=backend)
+    (gradient,) = torch.autograd.grad(output.square().sum(), tensors[NAMES.index(by)], create_graph=True)
+    with pytest.raises(RuntimeError, match=r"can be differentiated once, .* leave out create_graph=True, or detach"):
         gradient.sum().backward()
+
+
+def test_transforms_of_torch_func():
+    input, offset, weight, bias, mask = (tensor.detach() for tensor in make_tensors(Case(), torch.float64))
+
+    def total(weight):
+        return deform_conv2d(input, offset, weight, bias, mask=mask, padding=1).square().sum()
+
+    leaf = weight.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(total(leaf), leaf)
+    torch.testing.assert_close(torch.func.grad(total)(weight), expected)
+    weights = torch.stack((weight, 2 * weight))
+    torch.testing.assert_close(torch.func.vmap(total)(weights), torch.stack([total(one) for one in weights]))
+    _, slope = torch.func.jvp(total, (weight,), (weight,))
+    torch.testing.assert_close(slope, (expected * weight).sum())
+    with forward_ad.dual_level():
+        dual = forward_ad.unpack_dual(total(forward_ad.make_dual(weight, weight)))
+        torch.testing.assert_close(dual.tangent, slope)
+        with pytest.raises(NotImplementedError, match=r"forward AD with _embedding_bag.* does not support it"):
+            deform_conv2d(input, offset, weight, bias, mask=forward_ad.make_dual(mask, mask), padding=1)
+
+
+@pytest.mark.parametrize("backend", ["torch", "torchvision", "auto"])
+@pytest.mark.parametrize("case", [Case(), Case(groups=2, offset_groups=2, modulated=False, bias=False)], ids=str)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
+def test_the_operator_is_as_it_is_registered(case, layout, backend):
+    input, offset, weight, bias, mask = make_tensors(case)
+    input = input.detach().contiguous(memory_format=layout).requires_grad_()
+    arguments = (input, offset, weight, bias, mask, case.stride, case.padding, case.dilation, torch.float32, backend)
+    torch.library.opcheck(torch.ops.acsnet.deform_conv2d, arguments)
+
+
+def test_the_operator_checks_shapes_with_and_without_data():
+    arguments = (GOOD["input"], GOOD["offset"], GOOD["weight"], ones(4), GOOD["mask"])
+    for device in ("cpu", "meta"):
+        tensors = [tensor.to(device) for tensor in arguments]
+        with pytest.raises(InputError, match=r"bias must have shape \(6,\) = \(C_out,\), got \(4,\)"):
+            torch.ops.acsnet.deform_conv2d(*tensors, (1, 1), (1, 1), (1, 1), torch.float32, "auto")
+
+
+@pytest.mark.parametrize("backend", ["auto", "torchvision"])
+def test_compilers_and_exporters_see_one_node(backend):
+    layer = DeformConv2d(4, 6, 3, padding=1, backend=backend)
+    input = make_tensors(Case())[0].detach()
+    program = torch.export.export(layer, (input,))
+    targets = [str(node.target) for node in program.graph.nodes if node.op == "call_function"]
+    assert [name for name in targets if "conv2d" in name] == ["aten.conv2d.default", "acsnet.deform_conv2d.default"]
+    torch.testing.assert_close(program.module()(input), layer(input))
+
+
+def test_operations_are_counted_as_of_a_plain_convolution():
+    input, offset, weight, bias, mask = make_tensors(Case())
+    with FlopCounterMode(display=False) as counter:
+        deform_conv2d(input, offset, weight, bias, mask=mask, padding=1).sum().backward()
+    with FlopCounterMode(display=False) as plain:
+        functional.conv2d(input, weight, bias, padding=1).sum().backward()
+    assert counter.get_total_flops() == plain.get_total_flops() > 0
 
 
 @pytest.mark.parametrize("backend", ["auto", "torch", "torchvision"])
@@ -489,9 +555,9 @@ def test_cuda_agrees_with_the_naive_reference(case, backend):
 
 @pytest.fixture
 def stand_in_mmcv(monkeypatch):
-    """An ``mmcv.ops`` with the signature of mmcv 2.2 and its restrictions, computed by torchvision."""
+    """An ``mmcv.ops`` with the function of mmcv 2.2 and its restrictions, computed by torchvision."""
 
-    def modulated_deform_conv2d(*arguments):
+    def compute(*arguments):
         input, offset, mask, weight, bias, stride, padding, dilation, groups, offset_groups = arguments
         assert groups == input.shape[1] // weight.shape[1]
         assert offset_groups == mask.shape[1] // weight[0, 0].numel()
@@ -499,12 +565,32 @@ def stand_in_mmcv(monkeypatch):
         assert all(tensor.is_contiguous() and tensor.dtype == input.dtype for tensor in (input, offset, mask, weight))
         return torchvision_deform_conv2d(input, offset, weight, bias, stride, padding, dilation, mask)
 
+    class Modulated:
+        @staticmethod
+        def forward(ctx, *arguments):
+            ctx.arguments = arguments
+            ctx.save_for_backward(*arguments[:4])
+            return compute(*arguments)
+
+        @staticmethod
+        def backward(ctx, grad):
+            input, offset, mask, weight = ctx.saved_tensors
+            *pairs, groups, offset_groups = ctx.arguments[5:]
+            numbers = [number for pair in pairs for number in pair]
+            bias = weight.new_zeros(len(weight))
+            by_input, by_weight, by_offset, by_mask, by_bias = torch.ops.torchvision._deform_conv2d_backward(
+                grad, input, weight, offset, mask, bias, *numbers, groups, offset_groups, True
+            )
+            return by_input, by_offset, by_mask, by_weight, by_bias, None, None, None, None, None
+
     operators = types.ModuleType("mmcv.ops")
-    operators.modulated_deform_conv2d = modulated_deform_conv2d
     package = types.ModuleType("mmcv")
     package.ops = operators
+    functions = types.ModuleType("mmcv.ops.modulated_deform_conv")
+    functions.ModulatedDeformConv2dFunction = Modulated
     monkeypatch.setitem(sys.modules, "mmcv", package)
     monkeypatch.setitem(sys.modules, "mmcv.ops", operators)
+    monkeypatch.setitem(sys.modules, "mmcv.ops.modulated_deform_conv", functions)
     mmcv._is_available.cache_clear()
     yield
     mmcv._is_available.cache_clear()
@@ -526,7 +612,7 @@ def runs_of(monkeypatch, device_type="cpu", missing=(), dtype=torch.float32, is_
         dataclasses.replace(backend, is_available=lambda name=backend.name: name not in missing) for backend in BACKENDS
     ]
     monkeypatch.setattr(deform_conv, "BACKENDS", known)
-    return deform_conv._choose("auto", device_type, dtype, is_tracing=False, is_deterministic=is_deterministic)
+    return deform_conv._fastest(device_type, dtype, is_deterministic)
 
 
 def test_auto_takes_the_fastest_of_the_device(monkeypatch):
@@ -554,12 +640,6 @@ def test_shapes_without_data_on_the_meta_device():
     output = deform_conv2d(*tensors[:4], padding=1, mask=tensors[4])
     assert output.is_meta
     assert output.shape == (2, 6, 7, 5)
-
-
-def test_auto_is_traceable_under_the_compiler():
-    from acsnet.ops import deform_conv
-
-    assert deform_conv._choose("auto", "cuda", torch.float32, is_tracing=True, is_deterministic=False) == "torch"
 
 
 def test_installed_backends_are_listed():

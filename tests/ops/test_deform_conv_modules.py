@@ -164,3 +164,13 @@ def test_shows_its_arguments():
     text = repr(DeformConv2d(4, 6, (3, 1), offset_groups=2, backend="torch"))
     assert "4, 6, kernel_size=(3, 1), stride=(1, 1)" in text
     assert "offset_groups=2, bias=False, backend='torch'" in text
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_fx_sees_one_node(layer):
+    convolution = stir(layer(4, 6, 3, padding=1))
+    traced = torch.fx.symbolic_trace(convolution)
+    nodes = [node for node in traced.graph.nodes if node.target is deform_conv2d]
+    assert len(nodes) == 1
+    input = images(2, 4, 8, 8)
+    torch.testing.assert_close(traced(input), convolution(input))

@@ -18,7 +18,7 @@ import torch
 
 from acsnet.errors import InputError
 from acsnet.ops import deform_conv, deform_conv2d
-from acsnet.ops.backends import Backend, DeformConvCall, pytorch, triton
+from acsnet.ops.backends import Backend, DeformConvCall, Gradients, Needs, pytorch, triton
 from acsnet.ops.backends.base import ANY_DEVICE
 
 FOLDER = Path(__file__).parent
@@ -95,7 +95,7 @@ def launches_of(monkeypatch, call: DeformConvCall, capability: tuple[int, int] =
         "_launch",
         lambda kernel, grid, *tensors, **settings: launches.append(Launch(kernel, grid, tensors, settings)),
     )
-    triton._backward(call, triton._forward(call), (True,) * 5)
+    triton._backward(call, triton._forward(call), Needs(*(True,) * 5))
     return launches
 
 
@@ -158,8 +158,8 @@ def test_kernels_compile_for_hopper(monkeypatch, compiler):
     launches = launches_of(monkeypatch, make_call(SHAPES[0], 8, torch.bfloat16, "meta"))
     assert [launch.kernel.__name__ for launch in launches] == [
         "forward_kernel",
-        "backward_columns_kernel",
         "backward_weight_kernel",
+        "backward_columns_kernel",
     ]
     for launch in launches:
         usage = compiler(launch, 90)
@@ -225,7 +225,7 @@ def test_kernels_compile_for_odd_shapes(monkeypatch, compiler, input, weight, of
 def test_work_fills_the_device_and_sums_stay_small(monkeypatch, shape, dtype, batch):
     channels, _, size = shape
     columns = 4 * batch * size**2 * 9 * channels
-    forward, by_columns, by_weight = launches_of(monkeypatch, make_call(shape, batch, dtype, "meta"))
+    forward, by_weight, by_columns = launches_of(monkeypatch, make_call(shape, batch, dtype, "meta"))
     for launch in (forward, by_columns, by_weight):
         assert functools.reduce(int.__mul__, launch.grid) >= 60
     for launch in (forward, by_weight):
@@ -353,7 +353,7 @@ def test_a_triton_that_cannot_be_imported_is_reported_once(monkeypatch, caplog):
 
 
 def test_named_for_a_cpu(monkeypatch):
-    stand_in = Backend("triton", triton._run, lambda: True, {"cuda": 40}, "")
+    stand_in = Backend("triton", triton._run, triton._gradients, lambda: True, {"cuda": 40}, "")
     monkeypatch.setitem(deform_conv._BACKENDS, "triton", stand_in)
     with pytest.raises(InputError, match=r"'triton' runs on cuda, the input is on cpu; use backend='auto'"):
         deform_conv2d(torch.ones(1, 1, 3, 3), torch.ones(1, 2, 3, 3), torch.ones(1, 1, 1, 1), backend="triton")
@@ -379,13 +379,17 @@ class Fake:
 
     def __init__(self, error: Exception | None = None, **fields: Any) -> None:
         self.error, self.calls = error, 0
-        self.backend = Backend("fake", self.run, lambda: True, {"cpu": 99}, "nothing", **fields)
+        self.backend = Backend("fake", self.run, self.gradients, lambda: True, {"cpu": 99}, "nothing", **fields)
 
     def run(self, call: DeformConvCall) -> torch.Tensor:
         self.calls += 1
         if self.error is not None:
             raise self.error
         return pytorch.BACKEND.run(call)
+
+    def gradients(self, call: DeformConvCall, grad: torch.Tensor, needs: Needs) -> Gradients:
+        self.run(call)
+        return pytorch.BACKEND.gradients(call, grad, needs)
 
 
 @pytest.fixture
@@ -418,6 +422,19 @@ def test_the_next_takes_over_from_one_that_fails_and_says_so_once(install, caplo
     assert message == "deform_conv2d: backend 'fake' fails on cpu and is left out from now on: OSError: no compiler"
 
 
+def test_the_next_takes_over_in_the_backward_pass_too(install, caplog):
+    fake = Fake()
+    install(fake.backend, pytorch.BACKEND)
+    output = convolve()
+    assert fake.calls == 1
+    fake.error = OSError("no compiler")
+    with caplog.at_level(logging.WARNING):
+        output.sum().backward()
+    assert fake.calls == 2
+    (record,) = caplog.records
+    assert "backend 'fake' fails on cpu and is left out from now on" in record.getMessage()
+
+
 @pytest.mark.parametrize(
     "error",
     [InputError("wrong"), torch.cuda.OutOfMemoryError("full"), MemoryError("full")],
@@ -434,7 +451,7 @@ def test_errors_of_the_user_and_of_memory_are_not_taken_for_failures(install, er
 
 def test_the_error_of_one_that_is_named_and_of_the_last_is_raised(install):
     fake = Fake(OSError("no compiler"))
-    last = Backend("torch", fake.run, lambda: True, {ANY_DEVICE: 1}, "", frozenset({ANY_DEVICE}))
+    last = Backend("torch", fake.run, fake.gradients, lambda: True, {ANY_DEVICE: 1}, "", frozenset({ANY_DEVICE}))
     install(fake.backend, last)
     for name in ("fake", "torch", "auto"):
         with pytest.raises(OSError, match="no compiler"):

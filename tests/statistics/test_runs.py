@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from acsnet._utils.files import write_csv, write_json
+from acsnet.checkpoints import open_checkpoint
 from acsnet.data import load_records
 from acsnet.errors import AcsnetError, RunError
 from acsnet.evaluation import resolve_test_config, run_test
@@ -85,7 +86,7 @@ def _write(folder: Path, rows: list, facts: dict) -> None:
 
 
 def test_results_of_an_evaluation_are_read(trained_run: Path, phantom_root: Path, tmp_path: Path) -> None:
-    checkpoint = trained_run / "best.safetensors"
+    checkpoint = open_checkpoint(trained_run / "best.safetensors")
     config = resolve_test_config(checkpoint, None, [])
     result, provenance = run_test(checkpoint, config, progress=False)
     result.write(tmp_path, provenance)

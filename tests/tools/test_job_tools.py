@@ -1,4 +1,4 @@
-"""tools/crossval.py and tools/sweep.py as their users call them."""
+"""``tools/crossval.py`` and ``tools/sweep.py`` on the command line."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ Invoke = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def config(tmp_path: Path, phantom_root: Path) -> Path:
-    """A configuration of which a fold trains in about a second."""
+    """A configuration whose folds train in about a second each."""
     content = {
         "model": {"name": "unetpp", "in_channels": 1, "arguments": {"width": 4, "depth": 2}},
         "data": {"root": str(phantom_root), "image_size": [32, 32], "folds": {"count": 2, "validation": 0.34}},
@@ -94,7 +94,7 @@ def test_a_fold_that_cannot_be_done_ends_in_an_error(
     monkeypatch.setattr(Trainer, "fit", fail)
     result = invoke("crossval", config, "--work-dir", tmp_path / "run")
     assert_error(result, "small/fold0 failed: the loss became nan in epoch 1, step 1; small/fold1 failed: the loss")
-    assert "there is no" in result[1], "what there is to compare is told of first"
+    assert "there is no" in result[1], "the comparison is printed first"
 
 
 def test_sweep(invoke: Invoke, config: Path, tmp_path: Path) -> None:

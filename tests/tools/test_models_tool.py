@@ -50,7 +50,8 @@ def test_readme_and_check(invoke: Invoke, tmp_path: Path) -> None:
     status, _, errors = invoke("models", "--check", path)
     assert status == 2
     assert (
-        errors == f"error: the zoo table of {path} is stale: regenerate it by python tools/models.py --readme {path}\n"
+        errors
+        == f"error: the zoo table of {path} is stale: regenerate it with python tools/models.py --readme {path}\n"
     )
     assert invoke("models", "--readme", path) == (0, "", "")
     assert "| `acsnet` |" in path.read_text()

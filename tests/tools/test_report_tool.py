@@ -1,4 +1,4 @@
-"""``tools/report.py`` as its users call it."""
+"""``tools/report.py`` on the command line."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -34,4 +34,4 @@ def test_no_run_that_can_be_used_is_one_line(invoke: Invoke, tmp_path: Path) -> 
 def test_help_says_what_a_run_is(invoke: Invoke) -> None:
     status, output, _ = invoke("report", "--help")
     assert status == 0
-    assert "folders of one name are folds of one network" in " ".join(output.split())
+    assert "folders with the same name are folds of one network" in " ".join(output.split())

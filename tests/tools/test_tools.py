@@ -1,4 +1,4 @@
-"""The tools as their users call them: right and wrong input, exit status, one line of error, nothing half-written."""
+"""The tools on the command line: valid and invalid input, exit status, errors of one line, no partial files."""
 
 import csv
 import hashlib
@@ -21,7 +21,7 @@ import torch
 import yaml
 
 import acsnet
-from acsnet.checkpoints.metadata import read_metadata
+from acsnet.checkpoints import read_metadata
 from acsnet.config import EvaluationConfig
 from acsnet.data import dataset_entry
 from acsnet.data.datasets import RemoteFile, entry
@@ -93,7 +93,7 @@ def test_test_any_folder_with_fewer_classes(
 
 
 def write_records(path: Path, root: Path, dataset: str, labels: dict[str, str]) -> Path:
-    """A table of some classes of a set in BUSI's layout, under other names."""
+    """A record table of some classes of a dataset in BUSI's layout, with other class names."""
     rows = [
         {
             "image": str(image),
@@ -111,10 +111,10 @@ def write_records(path: Path, root: Path, dataset: str, labels: dict[str, str]) 
     return path
 
 
-def test_test_keeps_predictions_and_says_what_it_did(invoke: Invoke, trained_run: Path, tmp_path: Path) -> None:
+def test_test_saves_predictions_and_provenance(invoke: Invoke, trained_run: Path, tmp_path: Path) -> None:
     checkpoint = trained_run / "best.safetensors"
     arguments = ["--set", "evaluation.threshold=0.4", "--out", tmp_path / "out"]
-    status, _, errors = invoke("test", "--checkpoint", checkpoint, *arguments, "--keep-predictions")
+    status, _, errors = invoke("test", "--checkpoint", checkpoint, *arguments, "--save-predictions")
     assert status == 0, errors
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert metrics["checkpoint_sha256"] == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
@@ -126,8 +126,8 @@ def test_test_keeps_predictions_and_says_what_it_did(invoke: Invoke, trained_run
     for row in read_rows(tmp_path / "out" / "cases.csv"):
         image = cv2.imread(str(trained_root(trained_run) / row["image"]), cv2.IMREAD_GRAYSCALE)
         for path in (mask_path, probability_path):
-            kept = cv2.imread(str(path(tmp_path / "out", row["dataset"], row["image"])), cv2.IMREAD_UNCHANGED)
-            assert kept.shape == image.shape
+            saved = cv2.imread(str(path(tmp_path / "out", row["dataset"], row["image"])), cv2.IMREAD_UNCHANGED)
+            assert saved.shape == image.shape
     status, _, _ = invoke("test", "--checkpoint", checkpoint, "--out", tmp_path / "bare")
     assert status == 0
     assert {path.name for path in (tmp_path / "bare").iterdir()} == {"metrics.json", "cases.csv"}
@@ -141,7 +141,7 @@ def trained_root(run: Path) -> Path:
 def test_external_test_on_a_set_without_normal_cases(
     invoke: Invoke, trained_run: Path, phantom_root: Path, tmp_path: Path
 ) -> None:
-    """The run's own configuration names a root; the table takes its place, and its classes are mapped."""
+    """The table replaces the data root of the run's configuration, and its classes are mapped."""
     labels = {"benign": "cyst", "malignant": "cancer"}
     table = write_records(tmp_path / "other.csv", phantom_root, "other", labels)
     arguments = ["--set", f"data.records={table}", "--set", "data.split=all"]
@@ -201,12 +201,12 @@ def test_unknown_names_of_an_external_test(
     assert_error(invoke("test", "--checkpoint", trained_run / "best.safetensors", *arguments), text)
 
 
-def test_another_split_is_pointed_out(
+def test_another_split_is_logged(
     invoke: Invoke, trained_run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     arguments = ["--set", "data.folds.index=1", "--out", tmp_path / "out"]
     assert invoke("test", "--checkpoint", trained_run / "best.safetensors", *arguments)[0] == 0
-    assert "tested images may have been trained on" in caplog.text
+    assert "it may have been trained on tested images" in caplog.text
 
 
 def test_plain_split_is_trained_and_tested(
@@ -215,7 +215,7 @@ def test_plain_split_is_trained_and_tested(
     root = tmp_path / "copies"
     shutil.copytree(phantom_root, root)
     for number in range(2, 9):
-        # One image eight times over: its copies cannot all be on one side.
+        # Eight copies of one image cannot all be in one subset.
         shutil.copy(root / "benign" / "benign (1).png", root / "benign" / f"benign ({number}).png")
     overrides = [f"data.root={root}", "data.folds={test: 0.25, grouped: false}", "training.epochs=1"]
     arguments = [part for override in overrides for part in ("--set", override)]
@@ -280,7 +280,7 @@ def test_curate_a_table_and_another_layout(invoke: Invoke, phantom_root: Path, t
     assert not (tmp_path / "three").exists()
 
 
-def test_curate_goes_on_where_images_are_broken(
+def test_curate_continues_with_broken_images(
     invoke: Invoke, phantom_root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     root = Path(shutil.copytree(phantom_root, tmp_path / "set"))
@@ -318,7 +318,7 @@ def test_download_and_use(
     assert output.index("license:") < output.index("SHA-256 of Dataset_BUSI.zip: ")
     assert f"{hashlib.sha256(content).hexdigest()} (not pinned: no checksum of this file is known" in output
     assert "36 images (14 benign, 12 malignant, 10 normal)" in output
-    options = shlex.split(output.splitlines()[-1].removeprefix("use it by: "))
+    options = shlex.split(output.splitlines()[-1].removeprefix("use it with: "))
     assert options == ["--set", "data.dataset=busi", "--set", f"data.root={tmp_path}/my data/Dataset_BUSI_with_GT"]
     assert len(site.requests) == 2
     assert_error(invoke("download", "busi", "--out", tmp_path / "my data"), "is there already and is never overwritten")
@@ -326,7 +326,7 @@ def test_download_and_use(
 
 def test_download_of_sets_that_cannot_be_fetched(invoke: Invoke, tmp_path: Path) -> None:
     result = invoke("download", "udiat", "--out", tmp_path / "data")
-    assert_error(result, "UDIAT (Dataset B) cannot be fetched, it has no public address: ask Moi Hoon Yap")
+    assert_error(result, "UDIAT (Dataset B) cannot be downloaded: it has no public address. Ask Moi Hoon Yap")
     assert "license:     for research" in result[1]
     assert_error(
         invoke("download", "busbar", "--out", tmp_path / "data"), "unknown dataset 'busbar': did you mean 'busb"
@@ -334,7 +334,7 @@ def test_download_of_sets_that_cannot_be_fetched(invoke: Invoke, tmp_path: Path)
     assert not (tmp_path / "data").exists()
 
 
-def test_download_shows_the_license_alone(invoke: Invoke, tmp_path: Path) -> None:
+def test_download_only_shows_the_license(invoke: Invoke, tmp_path: Path) -> None:
     status, output, _ = invoke("download", "busbra", "--show", "--out", tmp_path / "data")
     assert status == 0
     assert "CC BY 4.0" in output
@@ -435,7 +435,7 @@ def test_images_that_cannot_be_predicted(invoke: Invoke, trained_run: Path, phan
         invoke(*call, image, tmp_path / "text.png", tmp_path / "cut.png"), "2 problems:", "text.png", "cut.png"
     )
     assert_error(invoke(*call, tmp_path / "none.png"), "there is no image", "none.png")
-    assert_error(invoke(*call, tmp_path / "empty"), "holds no images")
+    assert_error(invoke(*call, tmp_path / "empty"), "has no images")
     again = tmp_path / "again"
     again.mkdir()
     shutil.copy(image, again / image.name)
@@ -443,7 +443,7 @@ def test_images_that_cannot_be_predicted(invoke: Invoke, trained_run: Path, phan
     assert not (tmp_path / "out").exists()
 
 
-def test_test_needs_classes_the_checkpoint_knows(invoke: Invoke, trained_run: Path, tmp_path: Path) -> None:
+def test_test_needs_classes_of_the_checkpoint(invoke: Invoke, trained_run: Path, tmp_path: Path) -> None:
     arguments = ["--set", "data.classes=[benign, cyst]", "--out", tmp_path / "out"]
     assert_error(invoke("test", "--checkpoint", trained_run / "best.safetensors", *arguments), "data.classes has cyst")
 
@@ -454,10 +454,10 @@ def test_test_needs_the_configuration_of_the_same_network(
     checkpoint = shutil.copy(trained_run / "best.safetensors", tmp_path / "alone.safetensors")
     arguments = ["--config", tiny_config, "--set", "model.name=unet", "--out", tmp_path / "out"]
     result = invoke("test", "--checkpoint", checkpoint, *arguments)
-    assert_error(result, "is of the network acsnet, the configuration names unet")
+    assert_error(result, "is a checkpoint of the network acsnet, the configuration names unet")
 
 
-def test_predict_with_views_and_uncertainty(
+def test_predict_with_tta_and_uncertainty(
     invoke: Invoke, trained_run: Path, phantom_root: Path, tmp_path: Path
 ) -> None:
     call = ["predict", "--checkpoint", trained_run / "best.safetensors", phantom_root / "normal" / "normal (1).png"]
@@ -472,7 +472,7 @@ def test_predict_with_views_and_uncertainty(
     assert status == 0, errors
     assert sorted(path.name for path in (tmp_path / "tta").iterdir()) == ["masks", "overlays", "predictions.csv"]
     result = invoke(*call, "--out", tmp_path / "none", "--uncertainty")
-    assert_error(result, "needs several opinions of each image", "turn on test-time augmentation (--tta)")
+    assert_error(result, "needs several predictions per image", "turn on test-time augmentation (--tta)")
     assert not (tmp_path / "none").exists()
 
 
@@ -491,7 +491,7 @@ def test_predict_without_a_folder_named(
     image = phantom_root / "malignant" / "malignant (1).png"
     status, output, errors = invoke("predict", "--checkpoint", trained_run / "best.safetensors", image)
     assert status == 0, errors
-    assert output == f"{Path('predictions', 'predictions.csv')}; pictures beside it\n"
+    assert output == f"{Path('predictions', 'predictions.csv')}; pictures in the same folder\n"
     assert len(read_rows(tmp_path / "predictions" / "predictions.csv")) == 1
     assert (tmp_path / "predictions" / "masks" / "malignant (1).png").is_file()
 
@@ -501,7 +501,7 @@ def test_predict_threshold_out_of_range(threshold: str, invoke: Invoke, trained_
     arguments = ["--checkpoint", trained_run / "best.safetensors", "--out", tmp_path / "out", "x.png"]
     status, _, errors = invoke("predict", *arguments, "--threshold", threshold)
     assert status == 2
-    assert "it has to lie between 0 and 1" in errors
+    assert "it has to be between 0 and 1" in errors
 
 
 @pytest.mark.parametrize("tool", ["train", "test", "predict", "phantom", "curate", "download", "crossval", "sweep"])

@@ -77,12 +77,10 @@ def _needs_normal(monkeypatch: pytest.MonkeyPatch) -> None:
     """A registered network that has to know the normal class."""
     monkeypatch.setattr(_registry, "_ENTRIES", dict(_registry._ENTRIES))
 
-    @acsnet.register_model("needs_normal", publication="", adds="")
+    @acsnet.register_model("needs_normal", publication="", adds="", needs_normal_class=True)
     class NeedsNormal(acsnet.MultiTaskModel):
-        def __init__(
-            self, num_classes: int, in_channels: int, encoder_weights: None, tasks: Any, normal_index: int = 2
-        ):
-            super().__init__(num_classes, in_channels, tasks)
+        def __init__(self, normal_index: int = 2, **contract: Any) -> None:
+            super().__init__(**contract)
             self.normal_index = normal_index
 
         def forward_tasks(self, images: torch.Tensor) -> acsnet.MultiTaskOutput:

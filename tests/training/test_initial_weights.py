@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from acsnet.checkpoints.metadata import read_metadata, read_weights
+from acsnet.checkpoints import read_metadata, read_weights
 from acsnet.config import build_config, load_config
 from acsnet.errors import CheckpointError
 from acsnet.training import Trainer, prepare_training
@@ -20,7 +20,7 @@ def net() -> torch.nn.Module:
     return torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2), torch.nn.Conv2d(2, 3, 1))
 
 
-def test_what_fits_is_taken_and_the_rest_stays(tmp_path: Path) -> None:
+def test_matching_tensors_are_loaded_and_the_others_stay(tmp_path: Path) -> None:
     path = tmp_path / "other.safetensors"
     given = {"0.weight": torch.ones(2, 1, 3, 3).half(), "0.bias": torch.ones(5), "elsewhere": torch.ones(1)}
     save_file(given, path)
@@ -30,9 +30,9 @@ def test_what_fits_is_taken_and_the_rest_stays(tmp_path: Path) -> None:
     assert after["0.weight"].dtype == torch.float32
     assert (after.pop("0.weight") == 1).all()
     assert all(torch.equal(value, before[key]) for key, value in after.items())
-    assert initial.left == tuple(after)
+    assert initial.not_loaded == tuple(after)
     assert initial.summary == (
-        f"initial weights: 1 of 9 tensors are {path}'s, 8 start at random (0.bias, 1.weight, 1.bias, ...)"
+        f"initial weights: 1 of 9 tensors loaded from {path}; 8 start at random (0.bias, 1.weight, 1.bias, ...)"
     )
     assert initial.record == {
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -43,26 +43,24 @@ def test_what_fits_is_taken_and_the_rest_stays(tmp_path: Path) -> None:
     }
 
 
-def test_all_of_it(tmp_path: Path) -> None:
+def test_all_tensors_match(tmp_path: Path) -> None:
     path = tmp_path / "same.safetensors"
     save_file({key: value + 1 for key, value in net().state_dict().items()}, path)
     network = net()
-    assert load_initial_weights(network, path).summary.endswith(
-        "9 of 9 tensors are " + f"{path}'s, none starts at random"
-    )
+    assert load_initial_weights(network, path).summary.endswith(f"9 of 9 tensors loaded from {path}")
     assert all(torch.equal(value, net().state_dict()[key] + 1) for key, value in network.state_dict().items())
 
 
-def test_counters_alone_are_no_weights(tmp_path: Path) -> None:
+def test_counters_alone_are_not_weights(tmp_path: Path) -> None:
     path = tmp_path / "counters.safetensors"
     save_file({"1.num_batches_tracked": torch.tensor(3), "0.weight": torch.ones(1)}, path)
     with pytest.raises(
-        CheckpointError, match=r"model\.initial_weights: no parameter of .*counters.* of Sequential: give a"
+        CheckpointError, match=r"model\.initial_weights: no tensor of .*counters.* of Sequential: give a"
     ):
         load_initial_weights(net(), path)
 
 
-def test_a_file_that_is_no_safetensors(tmp_path: Path) -> None:
+def test_a_file_that_is_not_safetensors(tmp_path: Path) -> None:
     path = tmp_path / "weights.pt"
     torch.save(net().state_dict(), path)
     with pytest.raises(CheckpointError, match=r"truncated or not a safetensors file"):
@@ -86,11 +84,11 @@ def test_a_training_starts_from_them(
     assert recorded["sha256"] == hashlib.sha256(best.read_bytes()).hexdigest()
     assert recorded["tensors_taken"] == recorded["tensors"] == len(weights)
     logged = [record.getMessage() for record in caplog.records]
-    assert any(f"{len(weights)} of {len(weights)} tensors are {best}'s" in text for text in logged)
+    assert any(f"{len(weights)} of {len(weights)} tensors loaded from {best}" in text for text in logged)
     # The other fold's training images are validated or tested here.
     assert any("initial weights were trained on the same images with another split" in text for text in logged)
     assert read_metadata(run / "best.safetensors").config["model"]["initial_weights"] is None
-    # A run that has begun needs them no more.
+    # A resumed run does not need them.
     best.unlink()
     again = Trainer(load_config(run / "config.yaml"), run, resume=True, progress=False)
     assert again.epoch == 1

@@ -11,7 +11,7 @@ from torch import nn
 
 from acsnet import create_model, load_model
 from acsnet._utils.download import file_sha256
-from acsnet.checkpoints.metadata import read_metadata, read_weights, save_checkpoint
+from acsnet.checkpoints import open_checkpoint, read_metadata, read_weights, save_checkpoint
 from acsnet.config import Config, build_config
 from acsnet.data import load_records
 from acsnet.data.images import to_channels, to_network_input
@@ -21,7 +21,7 @@ from acsnet.experiments import save_ensemble
 from acsnet.losses import DistillationLoss
 from acsnet.models import MultiTaskOutput
 from acsnet.training import Trainer, prepare_training
-from acsnet.training.teacher import OfLuminance
+from acsnet.training.teacher import GrayscaleAdapter
 
 
 def student(settings: dict[str, Any], teacher: Path, *overrides: str) -> Config:
@@ -42,7 +42,7 @@ def ensemble(teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def distance(trainer: Trainer) -> float:
-    """Of the student from its teacher, over the validation images."""
+    """Return the distance of the student from its teacher over the validation images."""
     dataset = trainer.loaders.val_dataset
     images = torch.stack([dataset[(index, 0)]["image"] for index in range(len(dataset))])
     inputs = to_network_input(images, trainer.config.data.mean, trainer.config.data.std)
@@ -51,7 +51,7 @@ def distance(trainer: Trainer) -> float:
         taught: MultiTaskOutput = trainer.teacher.network(inputs)
         own = trainer.network.eval()(inputs)
     loss = DistillationLoss(temperature=1.0)
-    # The cross entropy's least value, the teacher's own entropy, taken away: 0 for equal probabilities.
+    # Minus the minimum of the cross entropy, the teacher's own entropy: 0 for equal probabilities.
     return float(loss(own, taught) - loss(taught, taught))
 
 
@@ -112,7 +112,9 @@ def test_the_teacher_leaves_the_first_weights_to_the_seed(teacher: Path, tiny_se
     assert all(torch.equal(value, expected[key]) for key, value in taught.network.state_dict().items())
 
 
-OTHER_SPLIT = r"it may have seen the images that are validated and tested here; give one of the same data and split"
+OTHER_SPLIT = (
+    r"the teacher may have been trained on images that are validated and tested here; use a teacher of the same"
+)
 
 
 def test_a_teacher_of_another_split_is_refused(teacher: Path, tiny_settings: dict[str, Any]) -> None:
@@ -135,12 +137,13 @@ def test_an_ensemble_is_refused_unless_it_is_allowed(
     assert text in metadata.metrics["protocol"]
     assert metadata.taught_across_splits
     with caplog.at_level(logging.WARNING, "acsnet"):
-        run_test(best, resolve_test_config(best, None, []), progress=False)
+        checkpoint = open_checkpoint(best)
+        run_test(checkpoint, resolve_test_config(checkpoint, None, []), progress=False)
     assert (
-        "the checkpoint's teacher may have been trained on the tested images: the figures are too good" in caplog.text
+        "the checkpoint's teacher may have been trained on the tested images: the metrics are too good" in caplog.text
     )
-    # What such a student knows, its own students would learn.
-    with pytest.raises(ConfigError, match=rf", with a teacher of another, this training's is .*{OTHER_SPLIT}"):
+    # Such a student may not teach either.
+    with pytest.raises(ConfigError, match=rf", with a teacher of another split, this training uses .*{OTHER_SPLIT}"):
         prepare_training(student(tiny_settings, best), progress=False)
 
 
@@ -172,14 +175,14 @@ def test_a_teacher_that_does_not_fit(
     override: str, error: type[AcsnetError], message: str, teacher: Path, tiny_settings: dict[str, Any]
 ) -> None:
     config = student(tiny_settings, teacher, override, "training.selection=loss")
-    # No records are read: it is told before.
+    # Checked before any record is read.
     with pytest.raises(error, match=message) as caught:
         prepare_training(config, progress=False, records=())
     assert "\n" not in str(caught.value)
 
 
 def test_several_teachers_of_other_channels(teacher: Path, tiny_settings: dict[str, Any], tmp_path: Path) -> None:
-    """Their mean; one is given the luminance, and is not told apart from one that was given it by hand."""
+    """Their mean; a teacher with one channel gets the luminance."""
     gray = create_model("unet", num_classes=3, in_channels=1, width=4, depth=2)
     arguments = {"in_channels": 1, "width": 4, "depth": 2}
     metadata = read_metadata(teacher).model_copy(update={"model": "unet", "arguments": arguments})
@@ -202,12 +205,12 @@ def test_several_teachers_of_other_channels(teacher: Path, tiny_settings: dict[s
     torch.testing.assert_close(taught.label.softmax(1), label, atol=1e-5, rtol=0)
 
 
-def test_luminance_is_what_an_image_of_one_channel_holds() -> None:
+def test_luminance_equals_the_conversion_to_one_channel() -> None:
     image = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-    network = OfLuminance(nn.Identity())
+    network = GrayscaleAdapter(nn.Identity())
     own = network(to_network_input(torch.from_numpy(image)[None], (0.33,), (0.2,)))
     read = to_network_input(torch.from_numpy(to_channels(image, 1))[None], (0.33,), (0.2,))
-    # Half a gray level, of rounding.
+    # Half a gray level of rounding.
     assert (own - read).abs().max() * 0.2 * 255 < 0.51
 
 

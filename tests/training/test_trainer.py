@@ -14,10 +14,11 @@ import pytest
 import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch._dynamo.utils import counters
 
 from acsnet import load_model
 from acsnet._utils.files import write_text
-from acsnet.checkpoints.metadata import read_metadata
+from acsnet.checkpoints import read_metadata
 from acsnet.config import Config, EvaluationConfig, build_config, load_config
 from acsnet.data import Split, read_busi
 from acsnet.errors import AcsnetError, ConfigError, DataError, InputError, RunError, UnknownNameError
@@ -185,8 +186,9 @@ def test_resume_on_other_data(trained_run: Path, tiny_config: Path, tmp_path: Pa
         Trainer(config, trained_run, resume=True, progress=False)
 
 
+@pytest.mark.parametrize("step", [2, 4], ids=["in the middle", "last of the epoch"])
 def test_loss_that_becomes_nan_names_epoch_and_step_and_keeps_checkpoints(
-    tiny_settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    step: int, tiny_settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = Trainer(make_config(tiny_settings, "training.epochs=3"), tmp_path / "run", progress=False)
     forward = trainer.loss.forward
@@ -196,13 +198,16 @@ def test_loss_that_becomes_nan_names_epoch_and_step_and_keeps_checkpoints(
         nonlocal calls
         calls += trainer.model.training
         values = forward(*arguments)
-        # The training subset has four whole batches: the sixth is the second of epoch 2.
-        return values._replace(total=values.total * float("nan")) if calls == 6 else values
+        # The training subset has four whole batches: those from the fifth on are of epoch 2.
+        return values._replace(total=values.total * float("nan")) if calls == 4 + step else values
 
     monkeypatch.setattr(trainer.loss, "forward", poisoned)
     assert len(trainer.train_batches) == 4
-    with pytest.raises(RunError, match=r"the loss became nan in epoch 2, step 2: .* the checkpoints of epoch 1 in"):
+    with pytest.raises(
+        RunError, match=f"the loss became nan in epoch 2, step {step}: .* the checkpoints of epoch 1 in"
+    ):
         trainer.fit()
+    assert calls <= 5 + step, "one step later it is known"
     state = load_last(tmp_path / "run")
     assert state["epoch"] == 1
     assert all(torch.isfinite(value).all() for value in state["network"].values())
@@ -234,6 +239,32 @@ def test_a_run_that_was_killed_while_its_folder_was_made_goes_on(tiny_settings: 
     write_text(tmp_path / "run" / "config.yaml", config.to_yaml())
     Trainer(config, tmp_path / "run", resume=True, progress=False).fit()
     assert json.loads((tmp_path / "run" / "environment.json").read_text())["split_hash"]
+
+
+def test_compiled_steps_train_as_plain_ones(
+    tiny_settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compile_, seen = torch.compile, []
+
+    def compile_quickly(function: Any, **options: Any) -> Any:
+        """Without the code generator, which takes minutes."""
+        seen.append(options)
+        return compile_(function, dynamic=options["dynamic"], backend="aot_eager", fullgraph=True)
+
+    monkeypatch.setattr(torch, "compile", compile_quickly)
+    overrides = ("training.epochs=2", "training.precision=float32", "training.ema_decay=0.9")
+    for name in ("false", "true"):
+        config = make_config(tiny_settings, *overrides, f"training.compile={name}")
+        torch.compiler.reset()
+        counters.clear()
+        Trainer(config, tmp_path / name, progress=False).fit()
+    assert [options["mode"] for options in seen] == ["default" if not torch.cuda.is_available() else "reduce-overhead"]
+    assert counters["stats"]["unique_graphs"] == 1, "neither validation nor a last batch is compiled"
+    plain, compiled = (load_last(tmp_path / name)["network"] for name in ("false", "true"))
+    assert list(plain) == list(compiled), "no key is told of the compiler"
+    for row, other in zip(read_history(tmp_path / "false"), read_history(tmp_path / "true"), strict=True):
+        assert float(row["loss"]) == pytest.approx(float(other["loss"]), rel=1e-3)
+    assert load_model(tmp_path / "true" / "best.safetensors") is not None
 
 
 def test_early_stopping(tiny_settings: dict[str, Any], tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The published datasets, one file each: a new one is a file here and a line below."""
+"""Published datasets, one file per dataset; to add one, write a file and import it here."""
 
 from acsnet.data.datasets import breast, busbra, busi, busuclm, folders, udiat
 from acsnet.data.datasets.entry import (

@@ -1,11 +1,11 @@
 """BUS-BRA (Gomez-Flores et al. 2024, Medical Physics 51, 3110), as published at Zenodo, record 8231412.
 
-``<root>/bus_data.csv`` with a line an image (columns ``ID``, ``Case``, ``Pathology`` and others), ``<root>/Images/
-bus_0001-l.png`` and ``<root>/Masks/mask_0001-l.png``. ``Case`` is the patient: several images of one patient are the
-rule. Classes are benign and malignant; no spacings are published.
+Layout: ``<root>/bus_data.csv`` with one row per image (columns ``ID``, ``Case``, ``Pathology`` and others),
+``<root>/Images/bus_0001-l.png`` and ``<root>/Masks/mask_0001-l.png``. ``Case`` is the patient; most patients have
+several images. Classes are benign and malignant; spacings are not published.
 
-Layout, columns and the archive's SHA-256 were verified on what several public projects that read the set say of it, and
-the reader on a fixture in this layout: the images themselves could not be had.
+Layout, columns and the SHA-256 of the archive were verified on the code and records of several public projects that
+read the dataset, and the reader on a fixture in this layout. The images themselves were not available.
 """
 
 from collections.abc import Sequence
@@ -13,29 +13,30 @@ from pathlib import Path
 
 from acsnet.data.csv_io import read_table
 from acsnet.data.datasets.entry import DatasetEntry, RemoteFile, register_dataset
-from acsnet.data.datasets.record_collector import Gathering, check_root
+from acsnet.data.datasets.record_collector import RecordCollector, check_root
 from acsnet.data.image_files import image_files
 from acsnet.data.records import Record
+from acsnet.labels import BENIGN, MALIGNANT
 
 NAME = "busbra"
 TITLE = "BUS-BRA"
-CLASSES = ("benign", "malignant")
+CLASSES = (BENIGN, MALIGNANT)
 TABLE = "bus_data.csv"
 
 
 def scan_busbra(root: Path, classes: Sequence[str] = CLASSES) -> tuple[list[Record], list[str]]:
-    """Read the records of some classes, in the table's order, and what is wrong with the set.
+    """Read the records of some classes, in the order of the table, and the problems of the dataset.
 
     Raises:
-        DataError: for a root in another layout, or without images of the classes.
+        DataError: If the root has another layout or no images of the classes.
     """
     check_root(root, NAME, TITLE, (TABLE, "Images/", "Masks/"))
-    gathering = Gathering(root, NAME, classes, CLASSES)
-    for line in read_table(root / TABLE, ("ID", "Case", "Pathology")):
-        name = line.cells["ID"]
+    collector = RecordCollector(root, NAME, classes, CLASSES)
+    for row in read_table(root / TABLE, ("ID", "Case", "Pathology")):
+        name = row.cells["ID"]
         masks = [root / "Masks" / f"mask_{name.removeprefix('bus_')}.png"]
-        gathering.add(line, "Pathology", root / "Images" / f"{name}.png", masks, line.cells["Case"])
-    return gathering.finish(image_files(root / "Images"), root / TABLE)
+        collector.add_row(row, "Pathology", root / "Images" / f"{name}.png", masks, row.cells["Case"])
+    return collector.finish(image_files(root / "Images"), root / TABLE)
 
 
 register_dataset(

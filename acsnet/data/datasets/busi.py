@@ -1,7 +1,7 @@
 """BUSI (Al-Dhabyani et al. 2020, Data in Brief 28, 104863), as published.
 
-``<root>/<class>/<class> (<id>).png`` with ``<class> (<id>)_mask.png``, and ``_mask_1.png``, ``_mask_2.png``, ... where
-one image has several lesions. Ids need not be contiguous. No patients and no spacings are published.
+Layout: ``<root>/<class>/<class> (<id>).png`` with ``<class> (<id>)_mask.png``, and for images with several lesions also
+``_mask_1.png``, ``_mask_2.png``, ... Ids may have gaps. Patients and spacings are not published.
 
 Verified on the published images.
 """
@@ -13,23 +13,38 @@ from acsnet.data.datasets.entry import DatasetEntry, RemoteFile, register_datase
 from acsnet.data.image_files import image_files, image_stem, is_mask, problem_list
 from acsnet.data.records import Record
 from acsnet.errors import DataError
+from acsnet.labels import CLASS_NAMES
 
-CLASSES = ("benign", "malignant", "normal")
 _HOW_TO_GET = (
-    "download BUSI (python tools/download.py busi) and set data.root to the folder that holds benign/, malignant/ and "
+    "download BUSI (python tools/download.py busi) and set data.root to the folder with benign/, malignant/ and "
     "normal/, or make phantoms: python tools/phantom.py --out phantoms"
 )
 
 
-def read_busi(root: Path, classes: Sequence[str] = CLASSES) -> list[Record]:
-    """Read the records of some classes of a folder in BUSI's layout; a class without a folder is left out.
+def read_busi(root: Path, classes: Sequence[str] = CLASS_NAMES) -> list[Record]:
+    """Read the records of a folder in the layout of BUSI; classes without a folder are skipped.
+
+    Args:
+        root: Folder that contains ``benign/``, ``malignant/`` and ``normal/``.
+        classes: Classes to read.
 
     Returns:
-        One record an image, by class in the order given, then by id; groups are not known yet.
+        One record per image, sorted by class in the given order, then by id. Groups are filled in by
+        :func:`acsnet.data.verify_records`.
 
     Raises:
-        DataError: for a root that is missing or has no images of these classes; for images without mask and masks
-            without image, all of them listed.
+        DataError: If the root is missing or has no images of these classes, or if images have no mask or masks no
+            image; all of them are listed.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from acsnet.data import read_busi
+        >>> from acsnet.phantom import write_phantoms
+        >>> root = Path(tempfile.mkdtemp())
+        >>> write_phantoms(root, {"benign": 2, "malignant": 1}, size=(64, 64), progress=False)
+        >>> [record.name for record in read_busi(root, ["malignant", "benign"])]
+        ['malignant/malignant (1).png', 'benign/benign (1).png', 'benign/benign (2).png']
     """
     records, problems = scan_busi(root, classes)
     if problems:
@@ -37,27 +52,30 @@ def read_busi(root: Path, classes: Sequence[str] = CLASSES) -> list[Record]:
     return records
 
 
-def scan_busi(root: Path, classes: Sequence[str] = CLASSES) -> tuple[list[Record], list[str]]:
-    """As :func:`read_busi`, but give the images without mask and the masks without image as a list of problems.
+def scan_busi(root: Path, classes: Sequence[str] = CLASS_NAMES) -> tuple[list[Record], list[str]]:
+    """Read records like :func:`read_busi`, and return images without mask and masks without image as problems.
+
+    Returns:
+        The records, and one line per problem.
 
     Raises:
-        DataError: for a root that is missing or has no images of these classes.
+        DataError: If the root is missing or has no images of these classes.
     """
     folders = [root / label for label in classes if (root / label).is_dir()]
     if not folders:
-        raise DataError(f"{_what_is_wrong(root, classes)}: {_HOW_TO_GET}")
+        raise DataError(f"{_root_fault(root, classes)}: {_HOW_TO_GET}")
     records: list[Record] = []
     problems: list[str] = []
     for folder in folders:
-        found, wrong = _read_class(folder)
-        records += found
-        problems += wrong
+        class_records, class_problems = _read_class(folder)
+        records += class_records
+        problems += class_problems
     if not records:
         raise DataError(f"{root} has no images in {', '.join(folder.name + '/' for folder in folders)}: {_HOW_TO_GET}")
     return records, problems
 
 
-def _what_is_wrong(root: Path, classes: Sequence[str]) -> str:
+def _root_fault(root: Path, classes: Sequence[str]) -> str:
     if not root.exists():
         return f"there is no data root {root}"
     for inner in sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []:
@@ -86,12 +104,12 @@ register_dataset(
         title="BUSI (Breast Ultrasound Images Dataset)",
         publication="Al-Dhabyani et al. 2020, Data in Brief 28, 104863",
         license=(
-            "free for research where the publication is cited; copies of it elsewhere are marked CC0 (public domain). "
-            "Read the authors' page: its wording could not be checked when this was written"
+            "free for research if the publication is cited; copies on other sites are marked CC0 (public domain). Read "
+            "the page of the authors: its wording has not been verified"
         ),
         page="https://scholar.cu.edu.eg/?q=afahmy/pages/dataset",
         scan=scan_busi,
-        classes=CLASSES,
+        classes=CLASS_NAMES,
         folder="Dataset_BUSI_with_GT",
         files=(RemoteFile("Dataset_BUSI.zip", "https://scholar.cu.edu.eg/Dataset_BUSI.zip"),),
     )

@@ -1,15 +1,15 @@
 """BUS-UCLM (Vallez et al. 2025, Scientific Data, s41597-025-04562-3), as published at Mendeley Data, 7fvgj4jsp7, v3.
 
-``<root>/INFO.csv``, cells parted by ";", with a line an image (columns ``Image``, ``Label`` and others),
+Layout: ``<root>/INFO.csv``, separated by ";", with one row per image (columns ``Image``, ``Label`` and others),
 ``<root>/images/ALWI_000.png`` and ``<root>/masks/ALWI_000.png``. The first part of a name is the patient. Masks are
-RGB: green is benign, red malignant, black neither; the class is taken from ``Label``, and any color counts as lesion.
-No spacings are published.
+RGB: green is benign, red malignant, black background. The class is taken from ``Label``, and any color is foreground.
+Spacings are not published.
 
-Some images are cropped against their masks, in a way that is not published: lesion and mask cannot be brought together.
-They are left out, and counted.
+Some images are cropped relative to their masks by an unpublished offset, so that they cannot be aligned. These images
+are skipped and logged.
 
-Layout and columns were verified on what several public projects that read the set say of it, and the reader on a
-fixture in this layout: the images themselves could not be had.
+Layout and columns were verified on the code of several public projects that read the dataset, and the reader on a
+fixture in this layout. The images themselves were not available.
 """
 
 import logging
@@ -18,51 +18,51 @@ from pathlib import Path
 
 from acsnet.data.csv_io import read_table
 from acsnet.data.datasets.entry import DatasetEntry, RemoteFile, register_dataset
-from acsnet.data.datasets.record_collector import Gathering, check_root
+from acsnet.data.datasets.record_collector import RecordCollector, check_root
 from acsnet.data.image_files import image_files
 from acsnet.data.images import image_size
 from acsnet.data.records import Record
 from acsnet.errors import DataError
+from acsnet.labels import CLASS_NAMES
 
 logger = logging.getLogger(__name__)
 
 NAME = "busuclm"
 TITLE = "BUS-UCLM"
-CLASSES = ("benign", "malignant", "normal")
 TABLE = "INFO.csv"
 
 
-def scan_busuclm(root: Path, classes: Sequence[str] = CLASSES) -> tuple[list[Record], list[str]]:
-    """Read the records of some classes, in the table's order, and what is wrong with the set.
+def scan_busuclm(root: Path, classes: Sequence[str] = CLASS_NAMES) -> tuple[list[Record], list[str]]:
+    """Read the records of some classes, in the order of the table, and the problems of the dataset.
 
     Raises:
-        DataError: for a root in another layout, or without images of the classes.
+        DataError: If the root has another layout or no images of the classes.
     """
     check_root(root, NAME, TITLE, (TABLE, "images/", "masks/"))
-    gathering = Gathering(root, NAME, classes, CLASSES)
-    for line in read_table(root / TABLE, ("Image", "Label"), delimiter=";"):
-        name = f"{line.cells['Image'].removesuffix('.png')}.png"
+    collector = RecordCollector(root, NAME, classes, CLASS_NAMES)
+    for row in read_table(root / TABLE, ("Image", "Label"), delimiter=";"):
+        name = f"{row.cells['Image'].removesuffix('.png')}.png"
         patient = name.partition("_")[0]
-        gathering.add(line, "Label", root / "images" / name, [root / "masks" / name], patient)
-    records, problems = gathering.finish(image_files(root / "images"), root / TABLE)
-    return _without_cropped(records), problems
+        collector.add_row(row, "Label", root / "images" / name, [root / "masks" / name], patient)
+    records, problems = collector.finish(image_files(root / "images"), root / TABLE)
+    return _skip_cropped(records), problems
 
 
-def _without_cropped(records: Sequence[Record]) -> list[Record]:
-    kept = [record for record in records if _fits(record)]
-    cropped = sorted(record.image.name for record in set(records) - set(kept))
+def _skip_cropped(records: Sequence[Record]) -> list[Record]:
+    matching = [record for record in records if _sizes_match(record)]
+    cropped = sorted(record.image.name for record in set(records) - set(matching))
     if cropped:
         logger.warning(
-            "%d images of %s are left out, cropped against their masks: %s", len(cropped), TITLE, ", ".join(cropped)
+            "skipped %d images of %s that differ in size from their masks: %s", len(cropped), TITLE, ", ".join(cropped)
         )
-    return kept
+    return matching
 
 
-def _fits(record: Record) -> bool:
+def _sizes_match(record: Record) -> bool:
     try:
         return all(image_size(mask) == image_size(record.image) for mask in record.masks)
     except DataError:
-        # What cannot be read is told by the verification, with all else.
+        # Unreadable files are reported by the verification, together with all other problems.
         return True
 
 
@@ -74,7 +74,7 @@ register_dataset(
         license="CC BY 4.0 (version 3): name the authors and cite the publication",
         page="https://data.mendeley.com/datasets/7fvgj4jsp7/3",
         scan=scan_busuclm,
-        classes=CLASSES,
+        classes=CLASS_NAMES,
         files=(RemoteFile("BUS-UCLM.zip", "https://data.mendeley.com/public-api/zip/7fvgj4jsp7/download/3"),),
     )
 )

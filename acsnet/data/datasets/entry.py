@@ -1,4 +1,4 @@
-"""The registry of published datasets: names -> how they are read, and where they are published."""
+"""The registry of datasets: names, readers, licenses and download addresses."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,20 +8,21 @@ from acsnet._utils.naming import look_up
 from acsnet.data.image_files import problem_list
 from acsnet.data.records import Record
 from acsnet.errors import DataError
+from acsnet.labels import CLASS_NAMES
 
-# Root and classes in, records and what is wrong with the set out.
+# Reads the records of some classes below a root; returns them and the problems of the dataset, one line each.
 Scan = Callable[[Path, Sequence[str]], tuple[list[Record], list[str]]]
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """One file of a dataset as its publisher serves it.
+    """One file of a dataset on the server of its publisher.
 
     Attributes:
-        name: what it is called on this side; a ``.zip`` is unpacked, anything else is kept as it is.
-        url: its published address.
-        sha256: its SHA-256 in hexadecimal digits, or "" where none was to be had. Never a guess.
-        pinned_by: where ``sha256`` was taken from.
+        name: Name of the downloaded file; a ``.zip`` is unpacked, other files are stored unchanged.
+        url: Published address.
+        sha256: SHA-256 in hexadecimal digits, or "" if no verified one is known.
+        pinned_by: Source of ``sha256``.
     """
 
     name: str
@@ -32,20 +33,20 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class DatasetEntry:
-    """What is known of a published dataset.
+    """Metadata and reader of a published dataset.
 
     Attributes:
-        name: what ``data.dataset`` and ``tools/download.py`` call it.
-        title: its published name.
-        publication: authors, year, venue.
-        license: its terms of use.
-        page: the page that describes it.
-        scan: reads the records of some classes below a root: ``scan(root, classes) -> (records, problems)``; it raises
-            :class:`~acsnet.errors.DataError` where the root is not in the set's layout.
-        classes: its own names of classes.
-        files: what is fetched, in this order; none where the set is given on request only.
-        how_to_ask: for a set without files, how it is had.
-        folder: what its folder is called once it is fetched; by default its name.
+        name: Name for ``data.dataset`` and ``tools/download.py``.
+        title: Published name.
+        publication: Authors, year and venue.
+        license: Terms of use.
+        page: Address of the page that describes the dataset.
+        scan: Reader of the records of some classes below a root: ``scan(root, classes) -> (records, problems)``. It
+            raises :class:`~acsnet.errors.DataError` if the root does not have the layout of the dataset.
+        classes: Class names of the dataset.
+        files: Files to download, in this order; empty if the dataset is provided on request only.
+        how_to_ask: How to request access, if the dataset cannot be downloaded.
+        folder: Name of the downloaded folder; by default the name of the dataset.
     """
 
     name: str
@@ -54,7 +55,7 @@ class DatasetEntry:
     license: str
     page: str
     scan: Scan
-    classes: tuple[str, ...] = ("benign", "malignant", "normal")
+    classes: tuple[str, ...] = CLASS_NAMES
     files: tuple[RemoteFile, ...] = ()
     how_to_ask: str = ""
     folder: str = ""
@@ -64,26 +65,38 @@ _ENTRIES: dict[str, DatasetEntry] = {}
 
 
 def register_dataset(entry: DatasetEntry) -> None:
-    """Add a dataset.
+    """Add a dataset to the registry.
 
     Raises:
-        ValueError: where the name is taken.
+        ValueError: If the name is already registered.
     """
     if entry.name in _ENTRIES:
-        raise ValueError(f"a dataset named {entry.name!r} is registered already: choose another name")
+        raise ValueError(f"a dataset named {entry.name!r} is already registered: choose another name")
     _ENTRIES[entry.name] = entry
 
 
 def list_datasets() -> list[str]:
-    """Return the sorted names of the datasets whose published layout is read."""
+    """Return the sorted names of the registered datasets.
+
+    Example:
+        >>> from acsnet.data import list_datasets
+        >>> list_datasets()
+        ['breast', 'busbra', 'busi', 'busuclm', 'folders', 'udiat']
+    """
     return sorted(_ENTRIES)
 
 
 def dataset_entry(name: str) -> DatasetEntry:
-    """Return what is known of a dataset.
+    """Return the registry entry of a dataset.
 
     Raises:
-        UnknownNameError: with near matches.
+        UnknownNameError: If the name is unknown; the message has near matches.
+
+    Example:
+        >>> from acsnet.data import dataset_entry
+        >>> entry = dataset_entry("busbra")
+        >>> entry.title, entry.classes
+        ('BUS-BRA', ('benign', 'malignant'))
     """
     return look_up("dataset", name, _ENTRIES, "")
 
@@ -92,13 +105,23 @@ def read_dataset(name: str, root: Path, classes: Sequence[str] | None = None) ->
     """Read the records of a dataset in its published layout.
 
     Args:
-        name: one of :func:`list_datasets`.
-        root: the folder that holds it.
-        classes: the classes to read, by the set's own names; all of them by default.
+        name: One of :func:`list_datasets`.
+        root: Folder of the dataset.
+        classes: Classes to read, by the names of the dataset; all of them by default.
 
     Raises:
-        UnknownNameError: for an unknown name.
-        DataError: for a root in another layout, and for whatever is missing, all of it listed.
+        UnknownNameError: If the name is unknown.
+        DataError: If the root has another layout, or files are missing; all of them are listed.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from acsnet.data import read_dataset
+        >>> from acsnet.phantom import write_phantoms
+        >>> root = Path(tempfile.mkdtemp())
+        >>> write_phantoms(root, {"benign": 2, "normal": 1}, size=(64, 64), progress=False)
+        >>> [record.label for record in read_dataset("busi", root)]
+        ['benign', 'benign', 'normal']
     """
     entry = dataset_entry(name)
     records, problems = entry.scan(root, entry.classes if classes is None else classes)

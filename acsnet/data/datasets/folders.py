@@ -1,9 +1,9 @@
-"""Any set of images in folders that are named after their classes.
+"""Your own images, in folders that are named after their classes.
 
-``<root>/images/<class>/<name>.<suffix>`` with its masks ``<root>/masks/<class>/<name>.<suffix>``, or, where an image
-has several, ``<name>_mask.<suffix>``, ``<name>_mask_1.<suffix>``, ...; suffixes are any of those that are read, and may
-differ. An image of the class "normal" needs no mask. What does not fit into folders (patients, groups, spacings,
-frames) is told by a table of records, ``data.records``.
+Layout: ``<root>/images/<class>/<name>.<suffix>`` with the mask ``<root>/masks/<class>/<name>.<suffix>``, or with the
+masks ``<name>_mask.<suffix>``, ``<name>_mask_1.<suffix>``, ... The suffixes of image and mask may be any supported ones
+and may differ. Images of the class "normal" do not need a mask. Properties that folders cannot express (patients,
+groups, spacings, frames) need a record table, ``data.records``.
 
 Verified on fixtures of this layout.
 """
@@ -15,17 +15,18 @@ from acsnet.data.datasets.entry import DatasetEntry, register_dataset
 from acsnet.data.image_files import image_files, image_stem
 from acsnet.data.records import Record
 from acsnet.errors import DataError
+from acsnet.labels import CLASS_NAMES, NORMAL
 
 NAME = "folders"
-CLASSES = ("benign", "malignant", "normal")
-_LAYOUT = "expected images/<class>/<name>.png with masks/<class>/<name>.png"
+_FILES = "images/<class>/<name>.png with masks/<class>/<name>.png"
+_LAYOUT = f"expected {_FILES}"
 
 
-def scan_folders(root: Path, classes: Sequence[str] = CLASSES) -> tuple[list[Record], list[str]]:
-    """Read the records of some classes, by class in the order given, and what is wrong with the set.
+def scan_folders(root: Path, classes: Sequence[str] = CLASS_NAMES) -> tuple[list[Record], list[str]]:
+    """Read the records of some classes, sorted by class in the given order, and the problems of the dataset.
 
     Raises:
-        DataError: for a root in another layout, or without images of the classes.
+        DataError: If the root has another layout or no images of the classes.
     """
     if not root.exists():
         raise DataError(f"there is no data root {root}: {_LAYOUT}")
@@ -35,9 +36,9 @@ def scan_folders(root: Path, classes: Sequence[str] = CLASSES) -> tuple[list[Rec
     records: list[Record] = []
     problems: list[str] = []
     for label in present:
-        found, wrong = _read_class(root, label)
-        records += found
-        problems += wrong
+        class_records, class_problems = _read_class(root, label)
+        records += class_records
+        problems += class_problems
     if not records and not problems:
         raise DataError(f"{root} has no images in {', '.join(f'images/{name}/' for name in present)}: {_LAYOUT}")
     return records, problems
@@ -52,7 +53,7 @@ def _read_class(root: Path, label: str) -> tuple[list[Record], list[str]]:
     stems = [path.stem for path in images]
     problems = [f"{path} has the name of another image" for path in images if stems.count(path.stem) > 1]
     problems += [f"{path} has no image" for stem, paths in masks.items() if stem not in stems for path in paths]
-    if label != "normal":
+    if label != NORMAL:
         problems += [f"{path} has no mask masks/{label}/{path.stem}.png" for path in images if path.stem not in masks]
     names = [path.relative_to(root).as_posix() for path in images]
     return [
@@ -64,12 +65,12 @@ def _read_class(root: Path, label: str) -> tuple[list[Record], list[str]]:
 register_dataset(
     DatasetEntry(
         name=NAME,
-        title="folders of your own",
+        title="your own images in folders",
         publication="",
         license="",
         page="",
         scan=scan_folders,
-        classes=CLASSES,
-        how_to_ask="it is yours: " + _LAYOUT,
+        classes=CLASS_NAMES,
+        how_to_ask=f"arrange your images as {_FILES}",
     )
 )

@@ -1,11 +1,11 @@
-"""What the readers of sets with a table have in common: records and problems, line by line."""
+"""Shared steps of the readers of datasets with a table: check of the layout, records and problems per row."""
 
 import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from acsnet.data.csv_io import Line
+from acsnet.data.csv_io import TableRow
 from acsnet.data.records import Record, Spacing
 from acsnet.errors import DataError
 
@@ -13,90 +13,91 @@ logger = logging.getLogger(__name__)
 
 
 def check_root(root: Path, dataset: str, title: str, needed: Sequence[str]) -> None:
-    """Check that a root holds the files and folders of a layout; folders end in "/".
+    """Check that a root contains the files and folders of a layout; names of folders end in "/".
 
     Raises:
-        DataError: naming what is missing, and the folder further down that has it.
+        DataError: If one is missing; the message names it, and a subfolder that has them all.
     """
-    get = f"python tools/download.py {dataset} fetches {title}, or says how it is had"
+    remedy = f"python tools/download.py {dataset} downloads {title}, or explains how to request it"
     if not root.exists():
-        raise DataError(f"there is no data root {root}: {get}")
-    missing = [name for name in needed if not _has(root, name)]
+        raise DataError(f"there is no data root {root}: {remedy}")
+    missing = [name for name in needed if not _contains(root, name)]
     if not missing:
         return
-    inner = [path for depth in ("*/", "*/*/") for path in sorted(root.glob(depth)) if _holds(path, needed)]
-    guess = f", but {inner[0]} has (did you mean that one?)" if inner else f": {get}"
-    raise DataError(f"{root} is not in the layout of {title}, it has no {', '.join(missing)}{guess}")
+    candidates = (path for depth in ("*/", "*/*/") for path in sorted(root.glob(depth)))
+    inner = next((path for path in candidates if all(_contains(path, name) for name in needed)), None)
+    advice = f", but {inner} has (did you mean that one?)" if inner else f": {remedy}"
+    raise DataError(f"{root} is not in the layout of {title}: it has no {', '.join(missing)}{advice}")
 
 
-def _has(root: Path, name: str) -> bool:
+def _contains(root: Path, name: str) -> bool:
     return (root / name).is_dir() if name.endswith("/") else any(path.is_file() for path in root.glob(name))
 
 
-def _holds(root: Path, needed: Sequence[str]) -> bool:
-    return all(_has(root, name) for name in needed)
-
-
-class Gathering:
-    """Collects records of a set whose table has a line an image.
+class RecordCollector:
+    """Records and problems of a dataset whose table has one row per image.
 
     Args:
-        root: the set's folder; names of records are paths below it.
-        dataset: the set's name in the registry.
-        wanted: the classes that are read; lines of others are counted and left out.
-        known: every class of the set.
+        root: Folder of the dataset; the names of records are paths below it.
+        dataset: Name of the dataset in the registry.
+        classes: Classes to read; rows of other classes are counted and skipped.
+        known_classes: All classes of the dataset.
     """
 
-    def __init__(self, root: Path, dataset: str, wanted: Sequence[str], known: Sequence[str]) -> None:
+    def __init__(self, root: Path, dataset: str, classes: Sequence[str], known_classes: Sequence[str]) -> None:
         self._root = root
         self._dataset = dataset
-        self._wanted = wanted
-        self._known = known
-        self._seen: dict[Path, str] = {}
-        self._left_out: Counter[str] = Counter()
+        self._classes = classes
+        self._known_classes = known_classes
+        self._place_of: dict[Path, str] = {}
+        self._skipped: Counter[str] = Counter()
         self.records: list[Record] = []
         self.problems: list[str] = []
 
-    def add(
+    def add_row(
         self,
-        line: Line,
+        row: TableRow,
         label_column: str,
         image: Path,
         masks: Sequence[Path],
         patient: str = "",
         spacing: Spacing | None = None,
     ) -> None:
-        """Add the image of a line, or note what is wrong with it."""
-        if image in self._seen:
-            self.problems.append(f"{line.where}: {image.name} has a line already ({self._seen[image]})")
+        """Add the image of a row to the records, or its fault to the problems."""
+        if image in self._place_of:
+            self.problems.append(f"{row.place}: {image.name} already has a line ({self._place_of[image]})")
             return
-        self._seen[image] = line.where
-        label = line.cells[label_column].lower()
-        if label not in self._known:
-            expected = " or ".join(self._known)
-            self.problems.append(f"{line.where}: {label_column} is {line.cells[label_column]!r}: expected {expected}")
-        elif label not in self._wanted:
-            self._left_out[label] += 1
-        elif self._are_there(line, image, masks):
+        self._place_of[image] = row.place
+        label = row.cells[label_column].lower()
+        if label not in self._known_classes:
+            expected = " or ".join(self._known_classes)
+            self.problems.append(f"{row.place}: {label_column} is {row.cells[label_column]!r}: expected {expected}")
+        elif label not in self._classes:
+            self._skipped[label] += 1
+        elif self._files_exist(row, image, masks):
             name = image.relative_to(self._root).as_posix()
             self.records.append(Record(image, tuple(masks), label, name, "", self._dataset, patient, "", spacing))
 
-    def _are_there(self, line: Line, image: Path, masks: Sequence[Path]) -> bool:
-        missing = [f"{line.where}: there is no image {image}"] if not image.is_file() else []
-        missing += [f"{line.where}: there is no mask {mask}" for mask in masks if not mask.is_file()]
+    def _files_exist(self, row: TableRow, image: Path, masks: Sequence[Path]) -> bool:
+        missing = [f"{row.place}: there is no image {image}"] if not image.is_file() else []
+        missing += [f"{row.place}: there is no mask {mask}" for mask in masks if not mask.is_file()]
         self.problems += missing
         return not missing
 
     def finish(self, images: Iterable[Path], table: Path) -> tuple[list[Record], list[str]]:
-        """Give records and problems, images of the set that the table leaves out among them.
+        """Return the records and the problems, including images that the table does not list.
+
+        Args:
+            images: Image files of the dataset.
+            table: Table whose rows were added.
 
         Raises:
-            DataError: where nothing of the classes is there, and nothing is wrong either.
+            DataError: If there are no images of the classes, and no problems that explain it.
         """
-        self.problems += [f"{path} has no line in {table.name}" for path in images if path not in self._seen]
+        self.problems += [f"{path} has no line in {table.name}" for path in images if path not in self._place_of]
         if not self.records and not self.problems:
-            found = ", ".join(f"{count} {label}" for label, count in self._left_out.items()) or "nothing"
-            raise DataError(f"{self._root} has no images of the classes {', '.join(self._wanted)}: it has {found}")
-        if self._left_out:
-            logger.info("left out of %s, not asked for: %s", self._root, dict(self._left_out))
+            found = ", ".join(f"{count} {label}" for label, count in self._skipped.items()) or "nothing"
+            raise DataError(f"{self._root} has no images of the classes {', '.join(self._classes)}: it has {found}")
+        if self._skipped:
+            logger.info("skipped in %s, not among the requested classes: %s", self._root, dict(self._skipped))
         return self.records, self.problems

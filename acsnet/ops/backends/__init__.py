@@ -5,8 +5,8 @@ add it to :data:`BACKENDS`. Validation, dispatch, ``list_backends`` and the pari
 """
 
 from acsnet.ops.backends import mmcv, pytorch, torchvision, triton
-from acsnet.ops.backends.base import Backend, DeformConvCall
+from acsnet.ops.backends.base import Backend, DeformConvCall, Gradients, Needs
 
 BACKENDS: tuple[Backend, ...] = (pytorch.BACKEND, torchvision.BACKEND, mmcv.BACKEND, triton.BACKEND)
 
-__all__ = ["BACKENDS", "Backend", "DeformConvCall"]
+__all__ = ["BACKENDS", "Backend", "DeformConvCall", "Gradients", "Needs"]

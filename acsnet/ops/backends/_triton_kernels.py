@@ -35,14 +35,15 @@ def _channels_of(block: int, unit: int, BLOCK: tl.constexpr) -> tuple[int, tl.te
 
 @triton.jit
 def _neighbor(position: tl.tensor, size: int) -> tuple[tl.tensor, tl.tensor]:
-    """Pixel at or before each position on one axis, and the fraction of the way to the next; NaN goes on as fraction.
+    """Pixel at or before each position on one axis, and the fraction of the way to the next.
 
-    Clamping comes first because a float far outside has no integer. All from -2 down and from ``size`` up is outside.
+    Clamping comes first because a float far outside has no integer. All from -2 down and from ``size`` up is outside,
+    and so is NaN.
     """
     is_number = position == position
     clamped = tl.minimum(tl.maximum(tl.where(is_number, position, -2.0), -2.0), size)
     floor = tl.floor(clamped)
-    return floor.to(tl.int32), tl.where(is_number, clamped - floor, position)
+    return floor.to(tl.int32), clamped - floor
 
 
 @triton.jit

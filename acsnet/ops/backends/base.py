@@ -44,13 +44,34 @@ class DeformConvCall(NamedTuple):
     dtype: torch.dtype
 
 
+class Needs(NamedTuple):
+    """Of which tensors the gradients are needed; never of one that is not there."""
+
+    input: bool
+    offset: bool
+    weight: bool
+    bias: bool
+    mask: bool
+
+
+class Gradients(NamedTuple):
+    """The gradients that are needed, in the shapes of the tensors and any floating dtype; others may be None."""
+
+    input: Tensor | None
+    offset: Tensor | None
+    weight: Tensor | None
+    bias: Tensor | None
+    mask: Tensor | None
+
+
 @dataclass(frozen=True)
 class Backend:
     """One way to compute a deformable convolution.
 
     Attributes:
         name: What the user passes as ``backend=``.
-        run: Computes the result, (B, C_out, H_out, W_out) in ``call.dtype``.
+        run: Computes the result, (B, C_out, H_out, W_out) in ``call.dtype``, without autograd and autocast.
+        gradients: Computes the gradients that are needed from that of the result, without autograd and autocast.
         is_available: Whether it can run here. May import; ``auto`` asks only the candidates it comes to.
         priority: Device type to rank among the backends there, highest first. A device type that is missing is not
             supported; :data:`ANY_DEVICE` stands for all others.
@@ -58,15 +79,18 @@ class Backend:
         deterministic_on: Device types, or :data:`ANY_DEVICE`, on which gradients are the same from run to run, or which
             it leaves to operators of PyTorch that honor ``torch.use_deterministic_algorithms`` by themselves.
         dtypes: Dtypes of the result that it computes; None for all.
+        keeps_channels_last: Whether the result of a channels-last input is channels-last; else it is contiguous.
     """
 
     name: str
     run: Callable[[DeformConvCall], Tensor]
+    gradients: Callable[[DeformConvCall, Tensor, Needs], Gradients]
     is_available: Callable[[], bool]
     priority: Mapping[str, int]
     install_hint: str
     deterministic_on: frozenset[str] = frozenset()
     dtypes: frozenset[torch.dtype] | None = None
+    keeps_channels_last: bool = True
 
     def priority_on(self, device_type: str) -> int | None:
         """Rank on a device type, or None where the backend does not run."""
@@ -81,16 +105,20 @@ class Backend:
         return self.dtypes is None or dtype in self.dtypes
 
 
-def promote_to_float32(call: DeformConvCall) -> DeformConvCall:
-    """Cast every tensor of ``call`` to float32, or to float64 where that is asked for.
+#: A position so far outside that it fits into the integers of every compiled operator.
+_FAR = 1e6
 
-    For compiled operators without kernels for the half-precision types. Call it and the operator with autocast off,
-    and cast the result back to the dtype of the original call.
+
+def promote_to_float32(call: DeformConvCall) -> DeformConvCall:
+    """Cast every tensor of ``call`` to float32, or to float64 where that is asked for, and make the offsets finite.
+
+    For compiled operators, which have no kernels for the half-precision types, and read whatever memory an offset that
+    is no number points to: what is not finite lies outside, where samples are zero.
     """
     dtype = torch.promote_types(call.dtype, torch.float32)
     return DeformConvCall(
         input=call.input.to(dtype),
-        offset=call.offset.to(dtype),
+        offset=call.offset.to(dtype).nan_to_num(nan=_FAR).clamp_(-_FAR, _FAR),
         weight=call.weight.to(dtype),
         bias=None if call.bias is None else call.bias.to(dtype),
         mask=None if call.mask is None else call.mask.to(dtype),

@@ -1,7 +1,8 @@
 """Backend ``mmcv``: OpenMMLab's compiled operator, in float32 (float64 for float64 input) also under autocast.
 
 mmcv orders offset and mask channels as torchvision does. Its plain operator takes no bias and wants the batch to be a
-multiple of a step, therefore the modulated one runs for both, with a mask of ones where there is none.
+multiple of a step, therefore the modulated one runs for both, with a mask of ones where there is none. The gradients
+are those of its function, called without autograd.
 """
 
 import functools
@@ -9,9 +10,8 @@ import importlib
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from acsnet.ops.backends.base import Backend, DeformConvCall, promote_to_float32
+from acsnet.ops.backends.base import Backend, DeformConvCall, Gradients, Needs, promote_to_float32
 
 
 @functools.cache
@@ -23,24 +23,27 @@ def _is_available() -> bool:
     return True
 
 
-def _empty_batch(call: DeformConvCall) -> Tensor:
-    """Give the result for a batch of none, which mmcv refuses, still joined to every tensor that wants a gradient."""
-    output = functional.conv2d(
-        call.input, call.weight, call.bias, call.stride, call.padding, call.dilation, call.groups
-    )
-    output = output + call.offset.sum()
-    return output if call.mask is None else output + call.mask.sum()
+class _Context:
+    """What autograd would hand to mmcv's function, which is called without autograd here."""
+
+    def __init__(self) -> None:
+        self.saved_tensors: tuple[Tensor, ...] = ()
+
+    def save_for_backward(self, *tensors: Tensor) -> None:
+        """Keep tensors for the backward pass."""
+        self.saved_tensors = tensors
 
 
-def _run_modulated(call: DeformConvCall) -> Tensor:
-    from mmcv.ops import modulated_deform_conv2d
+def _run_modulated(context: _Context, call: DeformConvCall) -> Tensor:
+    from mmcv.ops.modulated_deform_conv import ModulatedDeformConv2dFunction
 
     mask = call.mask
     if mask is None:
         batch, offset_channels, height, width = call.offset.shape
         mask = call.offset.new_ones(batch, offset_channels // 2, height, width)
     # Its kernels index raw memory: other strides than the contiguous ones give wrong results without an error.
-    return modulated_deform_conv2d(
+    return ModulatedDeformConv2dFunction.forward(
+        context,
         call.input.contiguous(),
         call.offset.contiguous(),
         mask.contiguous(),
@@ -55,15 +58,29 @@ def _run_modulated(call: DeformConvCall) -> Tensor:
 
 
 def _run(call: DeformConvCall) -> Tensor:
-    with torch.autocast(call.input.device.type, enabled=False):
-        full = promote_to_float32(call)
-        output = _empty_batch(full) if full.input.shape[0] == 0 else _run_modulated(full)
-    return output.to(call.dtype)
+    full = promote_to_float32(call)
+    if len(full.input) == 0:  # which mmcv refuses
+        return call.input.new_empty((0, len(call.weight), *call.offset.shape[2:]), dtype=call.dtype)
+    return _run_modulated(_Context(), full).to(call.dtype)
+
+
+def _gradients(call: DeformConvCall, grad: Tensor, needs: Needs) -> Gradients:
+    from mmcv.ops.modulated_deform_conv import ModulatedDeformConv2dFunction
+
+    full = promote_to_float32(call)
+    if len(full.input) == 0:
+        return Gradients(*(None if tensor is None else torch.zeros_like(tensor) for tensor in full[:5]))
+    context = _Context()
+    _run_modulated(context, full)
+    results = ModulatedDeformConv2dFunction.backward(context, grad.to(full.dtype).contiguous())
+    by_input, by_offset, by_mask, by_weight, by_bias = results[:5]
+    return Gradients(by_input, by_offset, by_weight, by_bias, by_mask)
 
 
 BACKEND = Backend(
     name="mmcv",
     run=_run,
+    gradients=_gradients,
     is_available=_is_available,
     priority={"cpu": 0, "cuda": 20},
     install_hint=(
@@ -71,5 +88,6 @@ BACKEND = Backend(
         "MMCV_WITH_OPS=1 pip install --no-build-isolation --no-binary mmcv mmcv==2.2.0 (compiles for over ten minutes; "
         "torch 2.15 wants C++20 and mmcv asks for -std=c++17: compile with a CXX that replaces it)"
     ),
+    keeps_channels_last=False,
     deterministic_on=frozenset({"cpu"}),  # its CUDA kernels add up the gradient of the input by atomics
 )

@@ -11,7 +11,7 @@ Precision. Sums and positions are float32 whatever the dtypes. A float32 product
 TF32 where ``torch.backends.cuda.matmul`` allows it, else three passes, which leave out the last two bits of float32.
 
 Deterministic but for the gradient of the input: samples overlap, and their shares are added by atomics, in no fixed
-order. Differentiable once. With ``TRITON_INTERPRET=1`` in the environment before Python starts, Triton's interpreter
+order. With ``TRITON_INTERPRET=1`` in the environment before Python starts, Triton's interpreter
 runs the kernels without a GPU, slowly and only where the backend is asked for by name: for tests.
 """
 
@@ -21,16 +21,15 @@ import importlib.util
 import logging
 import math
 import os
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from acsnet.errors import InputError
 from acsnet.ops.backends import pytorch
-from acsnet.ops.backends.base import Backend, DeformConvCall
+from acsnet.ops.backends.base import Backend, DeformConvCall, Gradients, Needs
 
 logger = logging.getLogger(__name__)
 
@@ -92,9 +91,33 @@ class _Geometry(NamedTuple):
 
 
 def _geometry(call: DeformConvCall) -> _Geometry:
-    batch, channels, height, width = call.input.shape
-    out_channels, group_channels, kernel_height, kernel_width = call.weight.shape
-    out_height, out_width = call.offset.shape[2:]
+    return _find_geometry(
+        call.input.shape,
+        call.weight.shape,
+        call.offset.shape[2:],
+        call.stride,
+        call.padding,
+        call.dilation,
+        call.groups,
+        call.offset_groups,
+    )
+
+
+@functools.lru_cache(maxsize=256)
+def _find_geometry(
+    input: torch.Size,
+    weight: torch.Size,
+    out_size: torch.Size,
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+    groups: int,
+    offset_groups: int,
+) -> _Geometry:
+    """Sizes of a call; kept, as are other decisions about a launch, because the host takes longer than the kernels."""
+    batch, channels, height, width = input
+    out_channels, group_channels, kernel_height, kernel_width = weight
+    out_height, out_width = out_size
     taps = kernel_height * kernel_width
     return _Geometry(
         pixels=batch * out_height * out_width,
@@ -106,17 +129,17 @@ def _geometry(call: DeformConvCall) -> _Geometry:
         out_width=out_width,
         kernel_width=kernel_width,
         taps=taps,
-        stride_y=call.stride[0],
-        stride_x=call.stride[1],
-        padding_y=call.padding[0],
-        padding_x=call.padding[1],
-        dilation_y=call.dilation[0],
-        dilation_x=call.dilation[1],
+        stride_y=stride[0],
+        stride_x=stride[1],
+        padding_y=padding[0],
+        padding_x=padding[1],
+        dilation_y=dilation[0],
+        dilation_x=dilation[1],
         group_channels=group_channels,
-        group_out_channels=out_channels // call.groups,
-        offset_channels=channels // call.offset_groups,
-        entries=call.offset_groups * taps,
-        unit=math.gcd(group_channels, channels // call.offset_groups),
+        group_out_channels=out_channels // groups,
+        offset_channels=channels // offset_groups,
+        entries=offset_groups * taps,
+        unit=math.gcd(group_channels, channels // offset_groups),
     )
 
 
@@ -159,6 +182,7 @@ def _precision(dtype: torch.dtype) -> str:
     return "tf32" if allows_tf32 else "tf32x3"
 
 
+@functools.lru_cache(maxsize=256)
 def _fit(size: int, limit: int) -> tuple[int, bool]:
     """Side of a tile for an axis of ``size``, and whether tiles fill the axis exactly."""
     block = min(limit, size & -size)  # the largest power of two that divides size
@@ -169,13 +193,20 @@ def _fit(size: int, limit: int) -> tuple[int, bool]:
 
 def _settings(
     geometry: _Geometry, blocks: _Blocks, out_width: int, dtype: torch.dtype, device: torch.device
-) -> dict[str, Any]:
+) -> Mapping[str, Any]:
     """Keyword arguments that all kernels take, for tiles of at most ``out_width`` output channels."""
+    return _find_settings(geometry, blocks, out_width, _precision(dtype), _register_limit(device, blocks.warps))
+
+
+@functools.lru_cache(maxsize=256)
+def _find_settings(
+    geometry: _Geometry, blocks: _Blocks, out_width: int, precision: str, register_limit: int | None
+) -> Mapping[str, Any]:
     block_in, tiled_in = _fit(geometry.unit, blocks.channels)
     block_out, tiled_out = _fit(geometry.group_out_channels, out_width)
     return {
         **geometry._asdict(),
-        "PRECISION": _precision(dtype),
+        "PRECISION": precision,
         "TILED_IN": tiled_in,
         "TILED_OUT": tiled_out,
         "BLOCK_PIXELS": blocks.pixels,
@@ -183,7 +214,7 @@ def _settings(
         "BLOCK_OUT": block_out,
         "num_warps": blocks.warps,
         "num_stages": blocks.stages,
-        "maxnreg": _register_limit(device, blocks.warps) if tiled_in else None,
+        "maxnreg": register_limit if tiled_in else None,
         "enable_fp_fusion": True,
     }
 
@@ -203,8 +234,9 @@ def _count_blocks(channels: int, geometry: _Geometry, block: int) -> int:
     return channels // geometry.unit * _over(geometry.unit, block)
 
 
+@functools.lru_cache(maxsize=256)
 def _share_out(
-    geometry: _Geometry, blocks: _Blocks, rows: int, size: int, most_parts: int, device: torch.device
+    geometry: _Geometry, blocks: _Blocks, rows: int, size: int, most_parts: int, processors: int
 ) -> tuple[int, int, int]:
     """Find work for the whole device: width of the tiles in output channels, steps of a part, and parts.
 
@@ -215,9 +247,9 @@ def _share_out(
     programs = 1
     for out_width in blocks.out_channels:
         programs = max(1, rows * _over(geometry.group_out_channels, _fit(geometry.group_out_channels, out_width)[0]))
-        if 2 * programs * most_parts >= 3 * _processors(device):
+        if 2 * programs * most_parts >= 3 * processors:
             break
-    wanted = round(_PROGRAMS_PER_PROCESSOR * _processors(device) / programs)
+    wanted = round(_PROGRAMS_PER_PROCESSOR * processors / programs)
     steps = _over(size, max(1, min(wanted, most_parts)))
     return out_width, steps, _over(size, steps) if size else 0
 
@@ -260,7 +292,7 @@ def _forward(call: DeformConvCall) -> Tensor:
     most_parts = geometry.taps * geometry.channels // (3 * geometry.out_channels)
     chunks = _count_blocks(geometry.group_channels, geometry, chunk)
     out_width, chunks_per_part, parts = _share_out(
-        geometry, blocks, pixel_blocks * call.groups, chunks, most_parts, device
+        geometry, blocks, pixel_blocks * call.groups, chunks, most_parts, _processors(device)
     )
     settings = _settings(geometry, blocks, out_width, dtype, device)
 
@@ -326,7 +358,7 @@ def _backward_weight(call: DeformConvCall, upstream: Tensor, sampling: _Sampling
     most_parts = geometry.pixels * geometry.channels // (3 * geometry.out_channels * geometry.group_channels)
     pixel_blocks = _over(geometry.pixels, blocks.pixels)
     out_width, blocks_per_part, parts = _share_out(
-        geometry, blocks, rows, pixel_blocks, min(most_parts, _over(pixel_blocks, 4)), device
+        geometry, blocks, rows, pixel_blocks, min(most_parts, _over(pixel_blocks, 4)), _processors(device)
     )
     settings = _settings(geometry, blocks, out_width, dtype, device)
 
@@ -344,43 +376,23 @@ def _backward_weight(call: DeformConvCall, upstream: Tensor, sampling: _Sampling
     return _total(sums).permute(0, 3, 1, 2)
 
 
-def _backward(call: DeformConvCall, grad_output: Tensor, needs: tuple[bool, ...]) -> tuple[Tensor | None, ...]:
-    """Gradients of input, offset, weight, bias and mask, None where ``needs`` says that they are not needed."""
-    needs_input, needs_offset, needs_weight, needs_bias, needs_mask = needs
+def _backward(call: DeformConvCall, grad_output: Tensor, needs: Needs) -> Gradients:
+    """Compute the gradients that are needed, in the dtypes that they are summed in."""
     upstream = _laid_out(grad_output, _arithmetic_dtype(call), torch.channels_last)
     sampling = _sampling(call)
     by_input = by_offset = by_mask = by_weight = by_bias = None
-    if needs_input or needs_offset or needs_mask:
-        needs_sampling = needs_offset or needs_mask
-        by_input, by_offset, by_mask = _backward_columns(call, upstream, sampling, needs_input, needs_sampling)
-    if needs_weight:
-        by_weight = _backward_weight(call, upstream, sampling)
-    if needs_bias:
+    # First, so that its partial sums are gone before there is a gradient of the input.
+    if needs.weight:
+        by_weight = _backward_weight(call, upstream, sampling).to(call.weight.dtype)
+    if needs.bias:
         by_bias = grad_output.sum((0, 2, 3), dtype=torch.float32)
+    if needs.input or needs.offset or needs.mask:
+        needs_sampling = needs.offset or needs.mask
+        by_input, by_offset, by_mask = _backward_columns(call, upstream, sampling, needs.input, needs_sampling)
     del upstream, sampling  # before the gradient of the input may be copied
     if by_input is not None:
         by_input = _laid_out(by_input, call.input.dtype, _layout_of(call.input))
-    gradients = by_input, by_offset, by_weight, by_bias, by_mask
-    return tuple(
-        None if gradient is None or tensor is None else gradient.to(tensor.dtype)
-        for gradient, tensor in zip(gradients, call[:5], strict=True)
-    )
-
-
-class _DeformConv(torch.autograd.Function):
-    """The kernels as one differentiable step: ``options`` are the fields of the call that are no tensors."""
-
-    @staticmethod
-    def forward(ctx: Any, options: tuple[Any, ...], *tensors: Any) -> Tensor:
-        ctx.options = options
-        ctx.save_for_backward(*tensors)
-        return _forward(DeformConvCall(*tensors, *options))
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        call = DeformConvCall(*ctx.saved_tensors, *ctx.options)
-        return None, *_backward(call, grad_output, ctx.needs_input_grad[1:])
+    return Gradients(by_input, by_offset, by_weight, by_bias, by_mask)
 
 
 def _trial(device: torch.device, dtype: torch.dtype) -> DeformConvCall:
@@ -408,37 +420,37 @@ def _trial(device: torch.device, dtype: torch.dtype) -> DeformConvCall:
 def _try_out(device: torch.device, dtype: torch.dtype, with_gradients: bool) -> None:
     """Run the kernels once on a small problem, and compare with the backend ``torch`` in float32.
 
-    What keeps the kernels of the backward pass from running would otherwise show when no other backend can take over,
-    and a compiler that mistakes them would not show at all.
+    A compiler that mistakes the kernels would otherwise not show at all.
 
     Raises:
         RuntimeError: The results are wrong.
     """
     call = _trial(device, dtype)
     tensors: tuple[Any, ...] = call[:5]
-    leaves = [tensor.float().requires_grad_(with_gradients) for tensor in tensors]
     options: tuple[Any, ...] = (*call[5:10], torch.float32)
-    with torch.autocast(device.type, enabled=False):
-        received: tuple[Tensor | None, ...] = (_forward(call),)
-        expected: tuple[Tensor, ...] = (pytorch.BACKEND.run(DeformConvCall(*leaves, *options)),)
-        if with_gradients:
-            received += _backward(call, call.input, (True,) * 5)
-            expected += torch.autograd.grad(expected[0], leaves, call.input.float())
+    exact = DeformConvCall(*(tensor.float() for tensor in tensors), *options)
+    received: tuple[Tensor | None, ...] = (_forward(call),)
+    expected: tuple[Tensor | None, ...] = (pytorch.BACKEND.run(exact),)
+    if with_gradients:
+        every = Needs(*(True,) * 5)
+        received += _backward(call, call.input, every)
+        expected += pytorch.BACKEND.gradients(exact, exact.input, every)
     for one, other in zip(received, expected, strict=True):
-        if one is None or not (one - other).norm() < _TOLERANCE * other.norm():  # not: so that NaN does not pass
+        # not: so that NaN does not pass
+        if one is None or other is None or not (one - other).norm() < _TOLERANCE * other.norm():
             raise RuntimeError(f"backend 'triton' gives wrong results on {device} in {dtype}; please report this")
 
 
 def _run(call: DeformConvCall) -> Tensor:
-    if torch.compiler.is_compiling():
-        raise InputError(
-            "deform_conv2d: backend 'triton' cannot be traced by torch.compile or torch.export; use backend='auto'"
-        )
-    tensors = call[:5]
     with torch.cuda.device_of(call.input):  # kernels go to the current device
-        needs_gradient = any(tensor is not None and tensor.requires_grad for tensor in tensors)
-        _try_out(call.input.device, call.dtype, torch.is_grad_enabled() and needs_gradient)
-        return _DeformConv.apply(call[5:], *tensors)
+        _try_out(call.input.device, call.dtype, False)
+        return _forward(call)
+
+
+def _gradients(call: DeformConvCall, grad: Tensor, needs: Needs) -> Gradients:
+    with torch.cuda.device_of(call.input):
+        _try_out(call.input.device, call.dtype, True)
+        return _backward(call, grad, needs)
 
 
 @functools.cache
@@ -460,6 +472,7 @@ def _is_available() -> bool:
 BACKEND = Backend(
     name="triton",
     run=_run,
+    gradients=_gradients,
     is_available=_is_available,
     # In the interpreter below all others, so that it is never chosen but by name.
     priority={"cpu": -10, "cuda": -10} if _IS_INTERPRETED else {"cuda": 40},

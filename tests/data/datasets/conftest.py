@@ -1,4 +1,4 @@
-"""Files of made-up sets in the published layouts: small images of noise, and tables."""
+"""Files of synthetic datasets in the published layouts: small images of noise, and tables."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,9 +12,10 @@ WriteImage = Callable[..., Path]
 
 @pytest.fixture
 def write_image() -> WriteImage:
-    """``write_image(path, size=(24, 20))`` writes noise, another for each path; ``color=`` an RGB mask of a rectangle.
+    """Return a function that writes one image.
 
-    Sizes are (width, height).
+    ``write_image(path, size=(24, 20))`` writes noise that depends on the path; with ``color`` it writes an RGB mask of
+    a rectangle. Sizes are (width, height).
     """
 
     def write(path: Path, size: tuple[int, int] = (24, 20), color: tuple[int, int, int] | None = None) -> Path:
@@ -33,7 +34,7 @@ def write_image() -> WriteImage:
 
 @pytest.fixture
 def write_book() -> Callable[[Path, Sequence[Sequence[object]]], None]:
-    """Write the rows of a workbook of one sheet."""
+    """Return a function that writes a workbook with one sheet."""
     openpyxl = pytest.importorskip("openpyxl", reason="the extra `data` is not installed")
 
     def write(path: Path, rows: Sequence[Sequence[object]]) -> None:

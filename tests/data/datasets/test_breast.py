@@ -54,7 +54,7 @@ def test_records(root: Path) -> None:
     assert len(verify_records([first, second, third], progress=False)) == 3
 
 
-def test_images_beside_the_workbook(root: Path) -> None:
+def test_images_next_to_the_workbook(root: Path) -> None:
     for path in (root / FOLDER).iterdir():
         path.rename(root / path.name)
     assert [record.name for record in read_dataset("breast", root)] == ["case001.png", "case002.png", "case003.png"]
@@ -72,25 +72,25 @@ def test_images_beside_the_workbook(root: Path) -> None:
         ([0.007, 0.007, 0.03], [0.07, 0.07, 0.3]),
     ],
 )
-def test_pixel_sizes_are_millimeters(
+def test_spacings_are_millimeters_per_pixel(
     root: Path, write_book: WriteBook, values: list[object], expected: list[float | None]
 ) -> None:
     rows = [[*row[:4], value, *row[5:]] for row, value in zip(ROWS, values, strict=False)]
     rows += [[*row[:4], None, *row[5:]] for row in ROWS[len(values) :]]
     write_rows(write_book, root, rows)
-    sizes = [record.spacing for record in read_dataset("breast", root)][: len(values)]
-    assert sizes == [None if value is None else (pytest.approx(value), pytest.approx(value)) for value in expected]
+    spacings = [record.spacing for record in read_dataset("breast", root)][: len(values)]
+    assert spacings == [None if value is None else (pytest.approx(value), pytest.approx(value)) for value in expected]
 
 
-def test_a_unit_that_cannot_be_told(root: Path, write_book: WriteBook, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unknown_unit(root: Path, write_book: WriteBook, caplog: pytest.LogCaptureFixture) -> None:
     write_rows(write_book, root, [[*row[:4], 70, *row[5:]] for row in ROWS])
     with caplog.at_level(logging.WARNING, "acsnet"):
         assert {record.spacing for record in read_dataset("breast", root)} == {None}
-    assert caplog.messages == ["spacings of BrEaST are left out: 70 is neither millimeters nor centimeters"]
+    assert caplog.messages == ["spacings of BrEaST are ignored: 70 is neither in millimeters nor in centimeters"]
 
 
 def test_masks_with_transparency(root: Path) -> None:
-    """Published masks are RGBA; what is transparent is black."""
+    """Published masks are RGBA; transparent pixels are black."""
     mask = np.zeros((20, 24, 4), np.uint8)
     mask[3:9, 5:11] = 255
     Image.fromarray(mask).save(root / FOLDER / "case001_tumor.png")
@@ -98,14 +98,14 @@ def test_masks_with_transparency(root: Path) -> None:
     np.testing.assert_array_equal(read_merged_mask(first.masks, (20, 24)), mask[..., 3] > 0)
 
 
-def test_everything_that_is_wrong_at_once(root: Path, write_image: WriteImage, write_book: WriteBook) -> None:
+def test_all_problems_are_listed_at_once(root: Path, write_image: WriteImage, write_book: WriteBook) -> None:
     os.unlink(root / FOLDER / "case002_tumor2.png")
     write_image(root / FOLDER / "case010.png")
     write_rows(write_book, root, [[*ROWS[0][:2], None, *ROWS[0][3:]], ROWS[1], [*ROWS[2][:6], "cyst"]])
     with pytest.raises(DataError, match="breast cannot be used, 4 problems:") as error:
         read_dataset("breast", root)
     assert [line.strip() for line in str(error.value).splitlines()[1:]] == [
-        f"{WORKBOOK} line 2: Mask_tumor_filename is empty, which only a normal case may have",
+        f"{WORKBOOK} line 2: Mask_tumor_filename is empty, but only normal cases have no mask",
         f"{WORKBOOK} line 3: there is no mask {root}/case002_tumor2.png",
         f"{WORKBOOK} line 4: Classification is 'cyst': expected benign or malignant or normal",
         f"{root}/{FOLDER}/case010.png has no line in {WORKBOOK}",

@@ -53,11 +53,11 @@ def test_images_of_one_patient_are_one_group(root: Path) -> None:
     assert groups[0] == groups[1] != groups[2]
 
 
-def test_other_classes_are_left_out_with_a_word(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_other_classes_are_skipped_and_logged(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     (root / "Masks" / "mask_0001-l.png").unlink()
     with caplog.at_level(logging.INFO, "acsnet"):
         assert [record.label for record in read_dataset("busbra", root, ["malignant", "normal"])] == ["malignant"]
-    assert caplog.messages == [f"left out of {root}, not asked for: {{'benign': 2}}"]
+    assert caplog.messages == [f"skipped in {root}, not among the requested classes: {{'benign': 2}}"]
 
 
 def test_no_image_of_the_classes(root: Path) -> None:
@@ -70,7 +70,7 @@ def test_no_image_of_the_classes(root: Path) -> None:
         read_dataset("busbra", root)
 
 
-def test_everything_that_is_wrong_at_once(root: Path, write_image: WriteImage) -> None:
+def test_all_problems_are_listed_at_once(root: Path, write_image: WriteImage) -> None:
     (root / "Images" / "bus_0001-r.png").unlink()
     (root / "Masks" / "mask_0001-r.png").unlink()
     write_image(root / "Images" / "bus_0009-l.png")
@@ -81,7 +81,7 @@ def test_everything_that_is_wrong_at_once(root: Path, write_image: WriteImage) -
     assert [line.strip() for line in str(error.value).splitlines()[1:]] == [
         f"bus_data.csv line 3: there is no image {root}/Images/bus_0001-r.png",
         f"bus_data.csv line 3: there is no mask {root}/Masks/mask_0001-r.png",
-        "bus_data.csv line 5: bus_0002-s.png has a line already (bus_data.csv line 4)",
+        "bus_data.csv line 5: bus_0002-s.png already has a line (bus_data.csv line 4)",
         "bus_data.csv line 6: Pathology is 'Uncertain': expected benign or malignant",
         f"{root}/Images/bus_0009-l.png has no line in bus_data.csv",
     ]
@@ -98,7 +98,7 @@ def test_a_table_without_the_columns(root: Path) -> None:
 
 def test_another_layout(root: Path) -> None:
     message = (
-        r"is not in the layout of BUS-BRA, it has no bus_data\.csv, Images/, Masks/, but .*BUSBRA has \(did you mean"
+        r"is not in the layout of BUS-BRA: it has no bus_data\.csv, Images/, Masks/, but .*BUSBRA has \(did you mean"
     )
     with pytest.raises(DataError, match=message):
         read_dataset("busbra", root.parent)
@@ -107,6 +107,8 @@ def test_another_layout(root: Path) -> None:
     with pytest.raises(DataError, match=r"but .*deeper/BUSBRA has \(did you mean that one\?\)"):
         read_dataset("busbra", root.parent)
     (root.parent / "deeper" / "BUSBRA" / "bus_data.csv").unlink()
-    message = r"it has no bus_data\.csv: python tools/download\.py busbra fetches BUS-BRA, or says how it is had"
+    message = (
+        r"it has no bus_data\.csv: python tools/download\.py busbra downloads BUS-BRA, or explains how to request it"
+    )
     with pytest.raises(DataError, match=message):
         read_dataset("busbra", root.parent / "deeper" / "BUSBRA")

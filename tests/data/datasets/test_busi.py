@@ -10,13 +10,14 @@ from PIL import Image
 from acsnet.config import FoldsConfig
 from acsnet.data import read_busi, split_records, verify_records
 from acsnet.data.datasets.busi import scan_busi
+from acsnet.data.folds import SUBSETS
 from acsnet.data.image_files import is_mask, natural_order, problem_list
 from acsnet.data.images import read_image, read_mask
 from acsnet.errors import DataError
 
 MakeSet = Callable[..., Path]
 HOW_TO_GET = (
-    r"download BUSI \(python tools/download\.py busi\) and set data\.root to the folder that holds benign/, malignant/ "
+    r"download BUSI \(python tools/download\.py busi\) and set data\.root to the folder with benign/, malignant/ "
     r"and normal/, or make phantoms: python tools/phantom\.py --out phantoms"
 )
 
@@ -68,26 +69,26 @@ def test_the_order_is_the_same_on_every_file_system(make_set: MakeSet, monkeypat
             assert [record.image.name for record in read_busi(root, ["benign"])] == expected
 
 
-def test_natural_order_of_parts() -> None:
+def test_natural_order_of_names() -> None:
     names = ["a10b2", "a2b10", "a2b9", "b1", "10", "9"]
     assert sorted(names, key=natural_order) == ["9", "10", "a2b9", "a2b10", "a10b2", "b1"]
 
 
-def test_only_the_classes_asked_for_in_their_order(make_set: MakeSet) -> None:
+def test_only_the_requested_classes_in_their_order(make_set: MakeSet) -> None:
     root = make_set(benign=2, malignant=3, normal=1)
     assert [r.label for r in read_busi(root, ["malignant", "benign"])] == ["malignant"] * 3 + ["benign"] * 2
     assert [r.label for r in read_busi(root, ["normal"])] == ["normal"]
 
 
-def test_a_class_without_folder_is_left_out(make_set: MakeSet) -> None:
+def test_a_class_without_folder_is_skipped(make_set: MakeSet) -> None:
     assert Counter(r.label for r in read_busi(make_set(benign=2, malignant=1))) == {"benign": 2, "malignant": 1}
 
 
 def test_hidden_and_other_files_are_ignored(make_set: MakeSet) -> None:
     root = make_set(benign=2)
     for name in ("._benign (1).png", ".hidden.png", "Thumbs.db", "notes.txt", "._benign (9)_mask.png"):
-        (root / "benign" / name).write_text("no image")
-    (root / "readme.png").write_text("no image")
+        (root / "benign" / name).write_text("not an image")
+    (root / "readme.png").write_text("not an image")
     assert len(read_busi(root)) == 2
 
 
@@ -111,7 +112,7 @@ def test_every_suffix_of_images_is_read(make_set: MakeSet) -> None:
         ("a_mask/b.png", False),
     ],
 )
-def test_what_is_a_mask(name: str, expected: bool) -> None:
+def test_is_mask(name: str, expected: bool) -> None:
     assert is_mask(Path(name)) is expected
 
 
@@ -218,11 +219,11 @@ def test_the_real_images_are_split_without_leakage(busi_root: Path) -> None:
     records = verify_records(read_busi(busi_root), progress=False)
     split = split_records(records, FoldsConfig())
     assert len(split.train) + len(split.val) + len(split.test) == len(records)
-    parts = [{value for r in part for value in (r.digest, r.group)} for part in (split.train, split.val, split.test)]
-    assert parts[0].isdisjoint(parts[1])
-    assert parts[0].isdisjoint(parts[2])
-    assert parts[1].isdisjoint(parts[2])
-    for part in (split.train, split.val, split.test):
+    train, val, test = ({value for r in split.subset(name) for value in (r.digest, r.group)} for name in SUBSETS)
+    assert train.isdisjoint(val)
+    assert train.isdisjoint(test)
+    assert val.isdisjoint(test)
+    for subset in (split.train, split.val, split.test):
         for label in ("benign", "malignant", "normal"):
-            share = sum(r.label == label for r in part) / len(part)
+            share = sum(r.label == label for r in subset) / len(subset)
             assert share == pytest.approx(sum(r.label == label for r in records) / len(records), abs=0.02)

@@ -44,7 +44,7 @@ def test_records(root: Path) -> None:
     assert groups[0] == groups[1] != groups[2]
 
 
-def test_any_color_is_lesion(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_any_color_is_foreground(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     records = read_dataset("busuclm", root)
     assert [int(read_mask(record.masks[0]).sum()) for record in records] == [72, 0, 72]
     with caplog.at_level(logging.WARNING, "acsnet"):
@@ -58,7 +58,7 @@ def test_names_without_suffix(root: Path) -> None:
     assert [record.image.name for record in read_dataset("busuclm", root)] == [f"{name}.png" for name in IMAGES]
 
 
-def test_images_cropped_against_their_masks_are_left_out(
+def test_images_cropped_relative_to_their_masks_are_skipped(
     root: Path, write_image: WriteImage, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_image(root / "images" / "ALWI_000.png", size=(18, 20))
@@ -67,19 +67,19 @@ def test_images_cropped_against_their_masks_are_left_out(
         records = read_dataset("busuclm", root)
     assert [record.image.name for record in records] == ["ALWI_001.png"]
     assert caplog.messages == [
-        "2 images of BUS-UCLM are left out, cropped against their masks: ALWI_000.png, ANAT_000.png"
+        "skipped 2 images of BUS-UCLM that differ in size from their masks: ALWI_000.png, ANAT_000.png"
     ]
 
 
 def test_broken_images_are_left_to_the_verification(root: Path) -> None:
-    (root / "images" / "ALWI_000.png").write_text("no image")
+    (root / "images" / "ALWI_000.png").write_text("not an image")
     records = read_dataset("busuclm", root)
     assert len(records) == 3
     with pytest.raises(DataError, match=r"ALWI_000\.png cannot be read as an image"):
         verify_records(records, progress=False)
 
 
-def test_everything_that_is_wrong_at_once(root: Path) -> None:
+def test_all_problems_are_listed_at_once(root: Path) -> None:
     (root / "masks" / "ANAT_000.png").unlink()
     write_table(root, ALWI_000="Begnin", ANAT_000="Malignant")
     with pytest.raises(DataError, match="BUS-UCLM cannot be used, 3 problems:") as error:
@@ -91,7 +91,7 @@ def test_everything_that_is_wrong_at_once(root: Path) -> None:
     ]
 
 
-def test_a_table_parted_by_commas(root: Path) -> None:
+def test_a_table_separated_by_commas(root: Path) -> None:
     (root / "INFO.csv").write_text("Image,Label\nALWI_000.png,Benign\n")
     with pytest.raises(DataError, match=r"INFO\.csv has no column Image, Label: it has Image,Label"):
         read_dataset("busuclm", root)

@@ -41,10 +41,10 @@ def test_records(root: Path) -> None:
 def test_classes_of_any_name(root: Path) -> None:
     for kind in ("images", "masks"):
         (root / kind / "benign").rename(root / kind / "cyst")
-    assert [record.label for record in read_dataset("folders", root, ["cyst", "tumour"])] == ["cyst", "cyst"]
+    assert [record.label for record in read_dataset("folders", root, ["cyst", "tumor"])] == ["cyst", "cyst"]
 
 
-def test_everything_that_is_wrong_at_once(root: Path, write_image: WriteImage) -> None:
+def test_all_problems_are_listed_at_once(root: Path, write_image: WriteImage) -> None:
     (root / "masks" / "benign" / "a9.png").unlink()
     write_image(root / "masks" / "benign" / "b.png", color=(255, 255, 255))
     write_image(root / "images" / "benign" / "a10.png")

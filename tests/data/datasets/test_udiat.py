@@ -40,7 +40,7 @@ def test_records(root: Path) -> None:
     assert len(verify_records(records, progress=False)) == 3
 
 
-def test_everything_that_is_wrong_at_once(root: Path, write_image: WriteImage, write_book: WriteBook) -> None:
+def test_all_problems_are_listed_at_once(root: Path, write_image: WriteImage, write_book: WriteBook) -> None:
     write_book(root / "DatasetB.xlsx", [["Image", "Type"], [1, "benign"], [2, ""], [3, "Malignant"]])
     with pytest.raises(DataError, match="BUS cannot be used, 4 problems:") as error:
         read_dataset("udiat", root)
@@ -55,7 +55,7 @@ def test_everything_that_is_wrong_at_once(root: Path, write_image: WriteImage, w
 def test_another_layout(root: Path) -> None:
     (root / "GT").rename(root / "masks")
     with pytest.raises(
-        DataError, match=r"BUS is not in the layout of UDIAT \(Dataset B\), it has no GT/: python tools"
+        DataError, match=r"BUS is not in the layout of UDIAT \(Dataset B\): it has no GT/: python tools"
     ):
         read_dataset("udiat", root)
 

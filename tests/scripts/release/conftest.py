@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from acsnet._utils.files import write_json
-from acsnet.checkpoints import index
+from acsnet.checkpoints import index, open_checkpoint
 from acsnet.evaluation import resolve_test_config, run_test
 from scripts.release import add_test, release_checkpoint
 
@@ -51,7 +51,8 @@ def tested_clone(released_clone: Path) -> Path:
     clone = Path(shutil.copytree(released_clone, released_clone.with_name("tested"), symlinks=True))
     with pytest.MonkeyPatch.context() as patch:
         enter(clone, patch)
-        result, provenance = run_test("tiny", resolve_test_config("tiny", None, []), progress=False)
+        checkpoint = open_checkpoint("tiny")
+        result, provenance = run_test(checkpoint, resolve_test_config(checkpoint, None, []), progress=False)
         result.write(clone / "results", provenance)
         add_test("tiny", clone / "results", [], clone / "checkpoints")
     return clone

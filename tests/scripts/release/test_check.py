@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from acsnet._utils.files import write_json
-from acsnet.checkpoints import read_index
-from acsnet.checkpoints.metadata import read_metadata, read_weights, save_checkpoint
+from acsnet.checkpoints import read_index, read_metadata, read_weights, save_checkpoint
 from scripts.release import check, check_release, release_checkpoint, reproduce_results
 
 Invoke = Callable[..., tuple[int, str, str]]
@@ -27,9 +26,9 @@ def test_problems_with_files(tested: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert problem.startswith(f"{path} is not the released file: its SHA-256 is ")
     path.write_bytes(content[:-1])
     (problem,) = check_release(tested)
-    assert f"it has {len(content) - 1} bytes, not {len(content)}" in problem
+    assert f"it is {len(content) - 1} bytes, not {len(content)}" in problem
     path.unlink()
-    assert check_release(tested) == [f"there is no {path}: copy it from the release"]
+    assert check_release(tested) == [f"there is no file {path}: copy it from the release"]
     path.write_bytes(content)
     (tested / "stray.safetensors").touch()
     assert check_release(tested) == [f"{tested}/stray.safetensors is not in the index"]

@@ -7,8 +7,7 @@ import torch
 
 import acsnet
 from acsnet._utils.download import file_sha256
-from acsnet.checkpoints import read_index
-from acsnet.checkpoints.metadata import CheckpointMetadata, read_metadata, read_weights, save_checkpoint
+from acsnet.checkpoints import CheckpointMetadata, read_index, read_metadata, read_weights, save_checkpoint
 from acsnet.errors import CheckpointError, InputError
 from acsnet.experiments.ensembling import save_ensemble
 from scripts.release import conversion, release_checkpoint

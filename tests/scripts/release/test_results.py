@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from acsnet._utils.files import write_csv, write_json
-from acsnet.checkpoints import read_index
-from acsnet.checkpoints.metadata import read_metadata
+from acsnet.checkpoints import open_checkpoint, read_index, read_metadata
 from acsnet.errors import CheckpointError, InputError, RunError, UnknownNameError
 from acsnet.evaluation import resolve_test_config, run_test
 from acsnet.statistics import METRICS, compare, read_run
@@ -58,7 +57,7 @@ def test_worst_cases(tested: Path) -> None:
 
 def test_a_test_of_another_file_is_refused(folder: Path, trained_run: Path, phantom_root: Path) -> None:
     """Above all of the original, whose figures are not quite those of the released file."""
-    original = trained_run / "best.safetensors"
+    original = open_checkpoint(trained_run / "best.safetensors")
     result, provenance = run_test(original, resolve_test_config(original, None, []), progress=False)
     results = folder.parent / "original"
     result.write(results, provenance)
@@ -141,12 +140,12 @@ def test_image_names_that_are_paths(tested: Path, results: Path) -> None:
 def test_another_protocol_has_overrides(tested: Path) -> None:
     """What they make of the card's configuration is what was tested."""
     given = ["evaluation.threshold=0.3", "evaluation.test_time_augmentation={horizontal_flip: true}"]
-    config = resolve_test_config("tiny", None, given)
-    result, provenance = run_test("tiny", config, progress=False)
+    config = resolve_test_config(open_checkpoint("tiny"), None, given)
+    result, provenance = run_test(open_checkpoint("tiny"), config, progress=False)
     result.write(tested.parent / "augmented", provenance)
     test = add_test("tiny", tested.parent / "augmented", [], tested)
     assert test.threshold == 0.3
-    again = resolve_test_config("tiny", None, test.overrides)
+    again = resolve_test_config(open_checkpoint("tiny"), None, test.overrides)
     assert again == config
     assert len(test.overrides) == 2
 
@@ -158,7 +157,9 @@ def test_a_second_data_set(tested: Path) -> None:
     root = tested.parent / "data" / "other"
     write_phantoms(root, {"benign": 4, "malignant": 4}, seed=5, size=(64, 64), vary_size=False, progress=False)
     given = ["data.root=data/other", "data.split=all"]
-    result, provenance = run_test("tiny", resolve_test_config("tiny", None, given), progress=False)
+    result, provenance = run_test(
+        open_checkpoint("tiny"), resolve_test_config(open_checkpoint("tiny"), None, given), progress=False
+    )
     result.write(tested.parent / "other", provenance)
     test = add_test("tiny", tested.parent / "other", ["data.root=data/other"], tested)
     assert test.overrides == ("data.root=data/other", 'data.split="all"')

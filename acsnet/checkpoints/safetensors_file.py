@@ -1,0 +1,109 @@
+"""Reading and writing of checkpoint files: safetensors with metadata in the header. Nothing is ever unpickled."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from acsnet._utils.files import whole_file
+from acsnet.checkpoints.metadata import METADATA_KEY, CheckpointMetadata, parse_metadata
+from acsnet.errors import CheckpointError
+
+_MAX_NAMED_KEYS = 3
+
+
+def save_checkpoint(path: Path, state_dict: dict[str, torch.Tensor], metadata: CheckpointMetadata) -> None:
+    """Write weights and metadata to a checkpoint file.
+
+    The file appears under its name only once it is complete; an existing file is overwritten.
+
+    Args:
+        path: the file to write, ``.safetensors``.
+        state_dict: the weights.
+        metadata: the metadata.
+
+    Raises:
+        DiskFullError: if the disk is full.
+    """
+    # Clones: safetensors refuses tensors that share storage and does not store memory formats.
+    tensors = {key: value.detach().cpu().contiguous().clone() for key, value in state_dict.items()}
+    with whole_file(path) as temporary:
+        temporary.write_bytes(save(tensors, metadata={METADATA_KEY: metadata.model_dump_json()}))
+
+
+def read_header(path: Path) -> dict[str, str]:
+    """Read the text entries in the header of a safetensors file; an empty dictionary if it has none.
+
+    Raises:
+        CheckpointError: if the file is missing, truncated or not safetensors.
+    """
+    return _open(path).metadata() or {}
+
+
+def read_metadata(path: Path) -> CheckpointMetadata:
+    """Read the metadata of a checkpoint file, without its weights.
+
+    Raises:
+        CheckpointError: if the file is missing, truncated or not safetensors, or if its metadata is missing, invalid
+            or of a newer format.
+    """
+    return parse_metadata(read_header(path), path)
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Read the tensors of a safetensors file.
+
+    Raises:
+        CheckpointError: if the file is missing, truncated or not safetensors.
+    """
+    with _open(path) as file:
+        return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (a safetensors file is not a mapping)
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Load the tensors of a safetensors file into a network: all of them, or none if any does not fit.
+
+    Half-precision tensors are converted to the precision of the network.
+
+    Raises:
+        CheckpointError: if the file cannot be read, or if its keys or shapes differ from the network's; the message
+            names the missing, unexpected and misshapen tensors.
+    """
+    weights = read_weights(path)
+    differences = _describe_differences(model.state_dict(), weights)
+    if differences:
+        raise CheckpointError(
+            f"{path} does not match the architecture of {type(model).__name__}: {'; '.join(differences)}"
+        )
+    model.load_state_dict(weights)
+
+
+def _describe_differences(expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> list[str]:
+    missing = [key for key in expected if key not in found]
+    unexpected = [key for key in found if key not in expected]
+    misshapen = [
+        f"{key} is {tuple(found[key].shape)} and should be {tuple(value.shape)}"
+        for key, value in expected.items()
+        if key in found and found[key].shape != value.shape
+    ]
+    groups = (("missing", missing), ("unexpected", unexpected), ("with a different shape", misshapen))
+    return [f"{len(keys)} {kind} ({_name_first(keys)})" for kind, keys in groups if keys]
+
+
+def _name_first(keys: list[str]) -> str:
+    return ", ".join(keys[:_MAX_NAMED_KEYS]) + (", ..." if len(keys) > _MAX_NAMED_KEYS else "")
+
+
+def _open(path: Path) -> Any:
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint {path}: give the path of a .safetensors file")
+    try:
+        return safe_open(str(path), framework="pt")
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} is truncated or not a safetensors file ({error}): copy it again; pickled files (.pt, .pth) are "
+            "never opened"
+        ) from error

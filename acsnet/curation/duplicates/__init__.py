@@ -1,0 +1,1 @@
+"""Search for duplicates: description of images, candidate pairs, alignment and structural similarity."""

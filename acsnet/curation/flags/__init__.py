@@ -1,0 +1,1 @@
+"""Detectors of flags: marks burned into images, and doubtful masks."""

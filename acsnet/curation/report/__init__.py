@@ -1,0 +1,1 @@
+"""Report of curation: one HTML page with all conflicts, copies, overlaps and flags."""

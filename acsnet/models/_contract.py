@@ -1,0 +1,62 @@
+"""The common arguments of all networks, and checks of arguments."""
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+from acsnet._utils.naming import look_up
+from acsnet.errors import InputError
+from acsnet.labels import TASKS
+
+
+class Contract(TypedDict, total=False):
+    """Keyword arguments that every network accepts; all of them have a default.
+
+    A network passes them on to its base class: ``def __init__(self, ..., **contract: Unpack[Contract])``, then
+    ``super().__init__(**contract)``.
+
+    Attributes:
+        num_classes: K, the number of classes of the class logits; 3 by default.
+        in_channels: number of channels of the input images; 3 by default.
+        tasks: tasks to build, ``"segmentation"``, ``"classification"`` or both; both by default.
+    """
+
+    num_classes: int
+    in_channels: int
+    tasks: Sequence[str]
+
+
+def check_contract(num_classes: object, in_channels: object, tasks: Sequence[str]) -> None:
+    """Check the values of a :class:`Contract`.
+
+    Raises:
+        InputError: if a count is not an integer of at least 1, or if ``tasks`` is not a sequence, is empty or repeats a
+            task.
+        UnknownNameError: for an unknown task, with near matches.
+    """
+    check_count("num_classes", num_classes)
+    check_count("in_channels", in_channels)
+    if isinstance(tasks, str) or not tasks or len(set(tasks)) != len(tasks):
+        raise InputError(f"tasks is {tasks!r}: expected a sequence of one or two of {', '.join(TASKS)}")
+    for task in tasks:
+        look_up("task", task, dict.fromkeys(TASKS), "")
+
+
+def check_count(name: str, value: object, most: int | None = None, multiple_of: int = 1) -> None:
+    """Check an argument that counts something: channels, classes, levels.
+
+    Args:
+        name: name of the argument, for the message.
+        value: its value.
+        most: the largest valid value; None for no limit.
+        multiple_of: the value must be a multiple of this number.
+
+    Raises:
+        InputError: if the value is not an integer of at least 1 that meets both conditions.
+    """
+    # bool is a subclass of int.
+    if type(value) is int and value >= 1 and value % multiple_of == 0 and (most is None or value <= most):
+        return
+    expected = "a whole number of at least 1" if most is None else f"a whole number from 1 to {most}"
+    if multiple_of > 1:
+        expected = f"a positive multiple of {multiple_of}"
+    raise InputError(f"{name} is {value!r}: expected {expected}")
