@@ -90,13 +90,13 @@ def test_a_page_fetches_nothing() -> None:
     assert f'<meta http-equiv="Content-Security-Policy" content="{policy}' in render("base.html")
 
 
-def test_the_templates_belong_to_the_package() -> None:
+def test_data_files_belong_to_the_package() -> None:
     package = REPOSITORY / "acsnet"
     files = [path for path in package.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")]
     others = {path.relative_to(package).as_posix() for path in files if path.parent.name != "templates"}
-    assert others == {"report/published.yaml"}
+    assert others == {"py.typed", "report/published.yaml"}
     declared = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
-    assert '"acsnet._utils" = ["templates/*"]\n' in declared
+    assert '\nacsnet = ["py.typed"]\n"acsnet._utils" = ["templates/*"]\n' in declared
     assert '"acsnet.report" = ["published.yaml"]\n' in declared
 
 

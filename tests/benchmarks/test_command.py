@@ -31,7 +31,7 @@ def test_results_are_printed_and_saved(monkeypatch: pytest.MonkeyPatch, invoke: 
 def test_data_on_a_folder(invoke: Invoke, phantom_root: Path) -> None:
     status, output, errors = invoke("benchmarks", "data", "--root", phantom_root, "--rounds", "1")
     assert (status, errors.count("Traceback")) == (0, 0)
-    assert "images a second" in output
+    assert "images per second" in output
 
 
 def test_readme_needs_results(invoke: Invoke) -> None:
