@@ -2,8 +2,8 @@
 
 ``create_model`` builds a network by its name; ``list_models`` lists the names. ``load_model`` rebuilds a network from a
 checkpoint, and ``list_checkpoints`` lists the released checkpoints. ``from_pretrained``, ``save_pretrained`` and
-``push_to_hub`` exchange networks with folders and the Hugging Face Hub. ``Predictor`` applies a network to images. The packages ``ops``, ``layers``, ``losses``
-and ``metrics`` can be used on their own.
+``push_to_hub`` exchange networks with folders and the Hugging Face Hub. ``Predictor`` applies a network to images. The
+packages ``ops``, ``layers``, ``losses`` and ``metrics`` can be used on their own.
 
 Example:
     >>> import torch

@@ -1,14 +1,14 @@
-"""Speed and memory beside the libraries that are replaced: the operator, a training step, inference, the input."""
+"""Benchmarks of speed and memory against other libraries: the operator, training, inference and the input pipeline."""
 
-from benchmarks.measure import Row
+from benchmarks.measure import Measurement
 from benchmarks.networks import benchmark_growth, benchmark_inference, benchmark_training
 from benchmarks.operator import benchmark_operator
 from benchmarks.pipeline import benchmark_pipeline
 from benchmarks.report import Report, check_readme, render_text, update_readme
 
 __all__ = [
+    "Measurement",
     "Report",
-    "Row",
     "benchmark_growth",
     "benchmark_inference",
     "benchmark_operator",

@@ -1,4 +1,4 @@
-"""Measure speed and memory against other libraries: python -m benchmarks WHAT [--json FILE]."""
+"""Measure speed and memory against other libraries: python -m benchmarks BENCHMARK [--json FILE]."""
 
 import argparse
 from collections.abc import Callable
@@ -8,31 +8,36 @@ import benchmarks
 from acsnet.cli import run
 
 ROOT = Path(__file__).resolve().parents[1]
-WHAT = ("deform_conv", "train", "infer", "data", "growth", "readme")
+BENCHMARKS = ("deform_conv", "train", "infer", "data", "growth", "readme")
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument(
-        "what", choices=WHAT, help="what to measure; readme writes the figures of --json into the README"
+        "benchmark", choices=BENCHMARKS, help="readme does not measure: it writes the results in --json to the README"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="add the figures to this file")
-    parser.add_argument("--device", choices=("cpu", "cuda"), help="by default cuda where there is one")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="add the results to this file")
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda if available")
     parser.add_argument(
-        "--rounds", type=int, choices=range(1, 1000), metavar="N", default=7, help="how often each is timed, in turns"
+        "--rounds",
+        type=int,
+        choices=range(1, 1000),
+        metavar="N",
+        default=7,
+        help="number of timings of each contender, interleaved",
     )
-    parser.add_argument("--root", type=Path, help="data: images in BUSI's layout; by default phantoms made for it")
+    parser.add_argument("--root", type=Path, help="data: images in BUSI's layout; default: generated phantoms")
     arguments = parser.parse_args()
-    if arguments.what == "readme" and arguments.json is None:
-        parser.error("readme needs --json FILE, the figures to show")
+    if arguments.benchmark == "readme" and arguments.json is None:
+        parser.error("readme needs --json FILE, the results to write")
     return arguments
 
 
 def measure(arguments: argparse.Namespace) -> None:
-    """Run one benchmark and print, and keep, what it gives."""
+    """Run one benchmark, print its results and write them to --json."""
     import torch
 
     from acsnet.config import load_config
@@ -41,31 +46,31 @@ def measure(arguments: argparse.Namespace) -> None:
 
     device = torch.device(arguments.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise InputError("there is no CUDA device here: leave --device out, or give --device cpu")
+        raise InputError("there is no CUDA device: omit --device, or pass --device cpu")
     environment = describe_environment(device, "", 1)
     machine = {key: environment[key] for key in ("device", "threads")} | {"torch": torch.__version__.split("+")[0]}
     if arguments.json is not None:
         benchmarks.Report(machine, ()).check_file(arguments.json)
-    functions: dict[str, Callable[[torch.device, int], list[benchmarks.Row]]] = {
+    functions: dict[str, Callable[[torch.device, int], list[benchmarks.Measurement]]] = {
         "deform_conv": benchmarks.benchmark_operator,
         "train": benchmarks.benchmark_training,
         "infer": benchmarks.benchmark_inference,
         "growth": benchmarks.benchmark_growth,
     }
-    if arguments.what == "data":
+    if arguments.benchmark == "data":
         transforms = load_config(ROOT / "configs/acsnet_busi.yaml").augmentation
         rows = benchmarks.benchmark_pipeline(arguments.root, transforms, arguments.rounds)
     else:
-        rows = functions[arguments.what](device, arguments.rounds)
+        rows = functions[arguments.benchmark](device, arguments.rounds)
     print(benchmarks.render_text(rows))
     if arguments.json is not None:
         benchmarks.Report(machine, tuple(rows)).write(arguments.json)
 
 
 def main() -> None:
-    """Measure, or show what was measured."""
+    """Run a benchmark, or write earlier results to the README."""
     arguments = parse_arguments()
-    if arguments.what == "readme":
+    if arguments.benchmark == "readme":
         from benchmarks import Report, update_readme
 
         update_readme(ROOT / "README.md", Report.read(arguments.json))

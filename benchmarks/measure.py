@@ -1,4 +1,4 @@
-"""Interleaved timing, so that a machine whose speed wanders does not decide, and the memory of a process."""
+"""Interleaved timing, robust to a varying speed of the machine, and the peak memory of a process."""
 
 import pickle
 import statistics
@@ -20,19 +20,18 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Row:
-    """One figure of a benchmark.
+class Measurement:
+    """One measurement of a benchmark.
 
     Attributes:
         benchmark: ``deform_conv``, ``train``, ``infer``, ``data`` or ``growth``.
-        case: what is done, the same for all that are compared.
-        contender: what does it.
-        seconds: median time of one repetition.
-        ratio: to the case's reference: the median, over the rounds, of the two times of one round. None for a case
-            without reference.
-        reference: the contender that is the reference.
-        memory_mb: peak memory in MB, of the whole process on a CPU and of the device's tensors on a GPU; None where
-            it was not measured.
+        case: the task, the same for all compared contenders.
+        contender: the implementation.
+        seconds: the median time of one repetition.
+        ratio: the median over rounds of the time relative to the reference in the same round; None without reference.
+        reference: the contender that the ratio refers to, or None.
+        memory_mb: the peak memory in MB, of the process on a CPU and of the device's tensors on a GPU; None if it was
+            not measured.
     """
 
     benchmark: str
@@ -51,10 +50,18 @@ def measure(
     rounds: int,
     memory: Mapping[str, float] | None = None,
     progress: bool = True,
-) -> list[Row]:
-    """Time some callables in turn, round after round; the first of them is the reference of the ratios.
+) -> list[Measurement]:
+    """Time several callables in turn, round by round; the first one is the reference of the ratios.
 
-    Each is called once before, unmeasured. Calls shorter than 20 ms are repeated within their turn.
+    Each is called once before measuring. Calls shorter than 20 ms are repeated within their turn.
+
+    Args:
+        benchmark: the name of the benchmark.
+        case: the task.
+        contenders: the callables by name.
+        rounds: the number of timings of each callable.
+        memory: the peak memory of each in MB, if it was measured.
+        progress: show a progress bar.
     """
     repetitions = {name: max(1, round(0.02 / max(_time(run, 1), 1e-6))) for name, run in contenders.items()}
     times: dict[str, list[float]] = {name: [] for name in contenders}
@@ -63,7 +70,7 @@ def measure(
             times[name].append(_time(run, repetitions[name]))
     reference = next(iter(contenders))
     return [
-        Row(
+        Measurement(
             benchmark=benchmark,
             case=case,
             contender=name,
@@ -77,13 +84,13 @@ def measure(
 
 
 def time_once(run: Callable[[], object], rounds: int) -> float:
-    """Median seconds of a call, after one that is not measured."""
+    """Return the median seconds of a call, after one call that is not measured."""
     _time(run, 1)
     return statistics.median(_time(run, 1) for _ in range(rounds))
 
 
 def _time(run: Callable[[], object], repetitions: int) -> float:
-    """Seconds a call, whatever the device."""
+    """Return the seconds per call, on any device."""
     _synchronize()
     started = time.perf_counter()
     for _ in range(repetitions):
@@ -98,11 +105,11 @@ def _synchronize() -> None:
 
 
 def in_fresh_process(function: Callable[..., Result], *arguments: Any) -> tuple[Result, float]:
-    """Call a function of a module in a new process; return its result and the process's peak memory in MB.
+    """Call a module-level function in a new process, and return its result and the peak memory in MB.
 
-    On a GPU it is the peak of the device's memory, without the CUDA context and the allocator's reserve.
+    On a GPU this is the peak memory of the device's tensors, without the CUDA context and the allocator's reserve.
     """
-    # No pool of multiprocessing: it waits for ever for a process that was killed, for want of memory say.
+    # A multiprocessing pool would wait forever for a process that was killed, for lack of memory for example.
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "call"
         path.write_bytes(pickle.dumps((function, arguments)))
@@ -112,7 +119,7 @@ def in_fresh_process(function: Callable[..., Result], *arguments: Any) -> tuple[
 
 
 def run_call(path: str) -> None:
-    """What the new process does: make the call that a file holds, and leave result and peak memory in its place."""
+    """Run the pickled call in a file, and replace the file by the pickled result and peak memory."""
     function, arguments = pickle.loads(Path(path).read_bytes())
     result = function(*arguments)
     memory = peak_memory_mb(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
@@ -120,7 +127,7 @@ def run_call(path: str) -> None:
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype, rounds: int = 5) -> float:
-    """Operations a second of a large matrix product: what the device has to give."""
+    """Return the operations per second of a large matrix product, as an upper bound for the device."""
     size = 2048 if device.type == "cpu" else 8192
     a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     return 2 * size**3 / time_once(lambda: a @ b, rounds)

@@ -1,4 +1,4 @@
-"""A training step and the inference of whole networks, and how both grow with the image."""
+"""Training steps and inference of whole networks, and the growth of a training step with the image size."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,24 +15,24 @@ from acsnet.layers import UpsampleConv2d
 from acsnet.models import create_model
 from acsnet.training import keep_freed_memory
 from acsnet.training.compilation import compile_mode
-from benchmarks.measure import Row, in_fresh_process, matmul_rate, measure, time_once
+from benchmarks.measure import Measurement, in_fresh_process, matmul_rate, measure, time_once
 
 _CLASSES = 3
 
 
 @dataclass(frozen=True)
 class Case:
-    """A network, how it is run, and on what.
+    """A network with its settings and its input.
 
     Attributes:
-        name: of the contender, as the tables show it.
-        model: a name of the registry.
-        arguments: of :func:`acsnet.create_model`.
-        is_ours: run as this package's tools run it: bfloat16, channels last, memory kept, fused optimizer. Else as
-            the publications do: float32, the operations in their order, and what the libraries do by default.
+        name: the name of the contender in tables.
+        model: its name in the registry.
+        arguments: the arguments of :func:`acsnet.create_model`.
+        is_ours: run as by the tools of this package: bfloat16, channels last, freed memory kept, fused optimizer.
+            Otherwise as published: float32, operations in the published order, defaults of the libraries.
         is_compiled: run through torch.compile.
-        batch, size: of the images.
-        device: where.
+        batch, size: the number of images, and their height and width.
+        device: the type of the device.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Case:
 
 
 def contenders(device: torch.device, batch: int) -> list[Case]:
-    """ACSNet, ACSNet as published, and networks of segmentation_models_pytorch with a classification head."""
+    """Return ACSNet, ACSNet as published, and networks of segmentation_models_pytorch with a classification head."""
     ours = Case("acsnet", "acsnet", batch=batch, device=device.type)
     peers = [
         replace(
@@ -56,44 +56,46 @@ def contenders(device: torch.device, batch: int) -> list[Case]:
         replace(ours, name="smp FPN, ResNet-50 (float32)", model="fpn_resnet50"),
         replace(ours, name="smp U-Net, ResNet-18 (float32)", model="unet_resnet50", arguments={"encoder": "resnet18"}),
     ]
-    # On a CPU the compiler itself takes longer than all the rest.
+    # On a CPU, compiling takes longer than all other contenders together.
     compiled = [replace(ours, name="acsnet, compiled", is_compiled=True)] if device.type == "cuda" else []
     return [ours, *compiled, *(replace(peer, is_ours=False) for peer in peers)]
 
 
-def benchmark_training(device: torch.device, rounds: int, cases: Sequence[Case] | None = None) -> list[Row]:
-    """A training step, batch 8 at 256x256: time side by side, memory in a process of its own each."""
+def benchmark_training(device: torch.device, rounds: int, cases: Sequence[Case] | None = None) -> list[Measurement]:
+    """Measure a training step, batch 8 at 256x256; the memory is measured in one process per network."""
     cases = contenders(device, batch=8) if cases is None else cases
     memory = {case.name: in_fresh_process(_train_some, case)[1] for case in cases}
     if device.type == "cpu":
         keep_freed_memory()
     runs = {case.name: training_step(case) for case in cases}
     rows = measure("train", _describe(cases[0]), runs, rounds, memory)
-    return [*rows, _floor("train", cases[0], 3)]
+    return [*rows, _lower_bound("train", cases[0], 3)]
 
 
-def benchmark_inference(device: torch.device, rounds: int, cases: Sequence[Case] | None = None) -> list[Row]:
-    """The inference of one image of 256x256."""
+def benchmark_inference(device: torch.device, rounds: int, cases: Sequence[Case] | None = None) -> list[Measurement]:
+    """Measure the inference of one image of 256x256."""
     cases = contenders(device, batch=1) if cases is None else cases
     runs = {case.name: inference(case) for case in cases}
-    return [*measure("infer", _describe(cases[0]), runs, rounds), _floor("infer", cases[0], 1)]
+    return [*measure("infer", _describe(cases[0]), runs, rounds), _lower_bound("infer", cases[0], 1)]
 
 
 GROWTH = ((1, 128), (1, 256), (1, 512), (1, 1024), (1, 256), (2, 256), (4, 256), (8, 256))
 
 
-def benchmark_growth(device: torch.device, rounds: int, points: Sequence[tuple[int, int]] = GROWTH) -> list[Row]:
-    """A training step of ACSNet at several batch and image sizes, each in a process of its own."""
+def benchmark_growth(
+    device: torch.device, rounds: int, points: Sequence[tuple[int, int]] = GROWTH
+) -> list[Measurement]:
+    """Measure a training step of ACSNet at several batch and image sizes, each in its own process."""
     rows = []
     for batch, size in points:
         case = Case("acsnet", "acsnet", batch=batch, size=size, device=device.type)
         seconds, memory = in_fresh_process(_time_training, case, rounds)
-        rows.append(Row("growth", _describe(case), "acsnet", seconds, None, None, memory))
+        rows.append(Measurement("growth", _describe(case), "acsnet", seconds, None, None, memory))
     return rows
 
 
 def training_step(case: Case) -> Callable[[], object]:
-    """One optimizer step on random images with two cross-entropy losses, to be called as often as wished."""
+    """Return a function that runs one optimizer step on random images with two cross-entropy losses."""
     torch.manual_seed(0)
     device = torch.device(case.device)
     model = _build(case).to(device).train()
@@ -119,7 +121,7 @@ def training_step(case: Case) -> Callable[[], object]:
 
 
 def inference(case: Case) -> Callable[[], object]:
-    """A forward pass on random images."""
+    """Return a function that runs a forward pass on random images."""
     torch.manual_seed(0)
     device = torch.device(case.device)
     model = _build(case).to(device).eval()
@@ -148,7 +150,7 @@ def _build(case: Case) -> nn.Module:
 
 
 def _in_plain_order(layer: UpsampleConv2d) -> nn.Module:
-    """The enlargement, then the convolution, as everybody else has them."""
+    """Return upsampling followed by the convolution, the usual order of other implementations."""
     size = layer.kernel_size[0]
     convolution = skip_init(nn.Conv2d, layer.in_channels, layer.out_channels, size, padding=size // 2)
     convolution.load_state_dict(layer.state_dict())
@@ -156,7 +158,7 @@ def _in_plain_order(layer: UpsampleConv2d) -> nn.Module:
 
 
 def _train_some(case: Case) -> None:
-    # The first step makes the optimizer's state, the second has it from the start.
+    # The optimizer's state is created in the first step; the second one has it from the start.
     _time_training(case, 1)
 
 
@@ -166,8 +168,8 @@ def _time_training(case: Case, rounds: int) -> float:
     return time_once(training_step(case), rounds)
 
 
-def _floor(benchmark: str, case: Case, passes: int) -> Row:
-    """The time that the multiplications of the network's plain form take at the speed of a large matrix product."""
+def _lower_bound(benchmark: str, case: Case, passes: int) -> Measurement:
+    """Return the lower bound of the time: the multiplications at the rate of a large matrix product."""
     with torch.device("meta"):
         model = _build(case).eval()
         images = torch.empty(case.batch, 3, case.size, case.size)
@@ -176,7 +178,7 @@ def _floor(benchmark: str, case: Case, passes: int) -> Row:
     operations = passes * counter.get_total_flops()
     rate = matmul_rate(torch.device(case.device), torch.bfloat16)
     name = f"its {operations / 1e9:.0f} GFLOP at this machine's {rate / 1e9:.0f} GFLOP/s (bfloat16 matrix product)"
-    return Row(benchmark, _describe(case), name, operations / rate, None, None)
+    return Measurement(benchmark, _describe(case), name, operations / rate, None, None)
 
 
 def _describe(case: Case) -> str:

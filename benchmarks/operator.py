@@ -1,4 +1,4 @@
-"""The deformable convolution beside a plain convolution of the same shape and the libraries' operators."""
+"""The deformable convolution against a plain convolution of the same shape and the operators of other libraries."""
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -9,14 +9,14 @@ from torch.nn import functional
 
 from acsnet.ops import deform_conv2d
 from acsnet.ops.deform_conv import list_backends
-from benchmarks.measure import Row, measure
+from benchmarks.measure import Measurement, measure
 
 REFERENCE = "conv2d"
 OURS = "acsnet"
 
 
 class Shape(NamedTuple):
-    """C_in -> C_out channels at a height and width of ``size``, 3x3, modulated."""
+    """The shape of a modulated 3x3 convolution, at a height and width of ``size``."""
 
     in_channels: int
     out_channels: int
@@ -30,9 +30,9 @@ class Shape(NamedTuple):
 SHAPES = (Shape(512, 512, 16), Shape(1024, 512, 16), Shape(256, 256, 32), Shape(512, 256, 32), Shape(64, 64, 128))
 
 
-def benchmark_operator(device: torch.device, rounds: int, shapes: tuple[Shape, ...] = SHAPES) -> list[Row]:
-    """Every shape, batch 1 and 8, forward and forward + backward, float32 and bfloat16 autocast."""
-    rows: list[Row] = []
+def benchmark_operator(device: torch.device, rounds: int, shapes: tuple[Shape, ...] = SHAPES) -> list[Measurement]:
+    """Measure every shape: batch 1 and 8, forward and forward + backward, float32 and bfloat16 autocast."""
+    rows: list[Measurement] = []
     for dtype in (torch.float32, torch.bfloat16):
         for batch in (1, 8):
             for shape in shapes:
@@ -44,7 +44,7 @@ def benchmark_operator(device: torch.device, rounds: int, shapes: tuple[Shape, .
 
 def _one_case(
     case: str, shape: Shape, batch: int, dtype: torch.dtype, device: torch.device, backward: bool, rounds: int
-) -> list[Row]:
+) -> list[Measurement]:
     arguments = _Arguments.draw(shape, batch, device)
     runs: dict[str, Callable[[], object]] = {}
     for name, function in _contenders(device, dtype):
@@ -64,7 +64,7 @@ class _Arguments(NamedTuple):
 
     @classmethod
     def draw(cls, shape: Shape, batch: int, device: torch.device) -> "_Arguments":
-        """Offsets of about a pixel and modulation about one half, as a trained layer has them."""
+        """Draw offsets of about one pixel and modulation of about one half, as in a trained layer."""
         generator = torch.Generator().manual_seed(0)
         size = (shape.size, shape.size)
         drawn = [
@@ -74,7 +74,7 @@ class _Arguments(NamedTuple):
             torch.rand(batch, 9, *size, generator=generator),
             torch.randn(batch, shape.out_channels, *size, generator=generator),
         ]
-        # A network of this package runs in channels last.
+        # Networks of this package run in channels last.
         placed = [tensor.to(device, memory_format=torch.channels_last) for tensor in drawn]
         input, offset, weight, mask = (tensor.requires_grad_() for tensor in placed[:4])
         return cls(input, offset, weight, mask, gradient=placed[4])
@@ -87,7 +87,7 @@ def _contenders(device: torch.device, dtype: torch.dtype) -> Iterator[tuple[str,
     yield REFERENCE, lambda a: functional.conv2d(a.input, a.weight, padding=1)
     yield OURS, _deform("auto")
     for peer in ("torchvision", "mmcv"):
-        # On a CPU, the libraries have no half precision: what they take there is a time of float32.
+        # The libraries have no half precision on a CPU: their time there is that of float32.
         if peer in list_backends():
             yield peer, _deform(peer)
 
@@ -115,7 +115,7 @@ def _runner(function: Operator, arguments: _Arguments, dtype: torch.dtype, backw
 
 
 def _peak_on_cuda(run: Callable[[], object]) -> float:
-    """MB of device memory that a call needs beyond what lay there before it."""
+    """Return the MB of device memory that a call needs in addition to the memory in use before."""
     run()
     torch.cuda.synchronize()
     before = torch.cuda.memory_allocated()

@@ -1,4 +1,4 @@
-"""The input of a training: decoded once and cached, beside opening, decoding and resizing each image each time."""
+"""The input pipeline: cached images against opening, decoding and resizing each image every time."""
 
 import tempfile
 from collections.abc import Callable, Sequence
@@ -12,19 +12,19 @@ from acsnet.config import DataConfig, TransformConfig
 from acsnet.data import Augmentation, CachedDataset, ImageCache, Record, load_records
 from acsnet.data.images import read_image, read_merged_mask, resize_image, resize_mask
 from acsnet.phantom import write_phantoms
-from benchmarks.measure import Row, measure
+from benchmarks.measure import Measurement, measure
 
 SIZE = (256, 256)
-_PER_ROUND = 64
+_IMAGES_PER_ROUND = 64
 
 
-def benchmark_pipeline(root: Path | None, transforms: Sequence[TransformConfig], rounds: int) -> list[Row]:
-    """Images with augmentation in one process, ours against the naive way; seconds are those of one image.
+def benchmark_pipeline(root: Path | None, transforms: Sequence[TransformConfig], rounds: int) -> list[Measurement]:
+    """Measure loading with augmentation in one process, cached against naive; seconds are per image.
 
     Args:
         root: images in BUSI's layout; None for phantoms of BUSI's usual size.
-        transforms: of the augmentation.
-        rounds: how often each way is timed.
+        transforms: the transforms of the augmentation.
+        rounds: the number of timings of each contender.
     """
     with tempfile.TemporaryDirectory() as folder:
         if root is None:
@@ -37,10 +37,10 @@ def benchmark_pipeline(root: Path | None, transforms: Sequence[TransformConfig],
 
 def _measure(
     records: Sequence[Record], cache: ImageCache, transforms: Sequence[TransformConfig], rounds: int
-) -> list[Row]:
+) -> list[Measurement]:
     augmentation = Augmentation(transforms, SIZE)
     dataset = CachedDataset(cache, range(len(records)), [0] * len(records), augmentation)
-    order = np.random.default_rng(0).permutation(len(records))[:_PER_ROUND].tolist()
+    order = np.random.default_rng(0).permutation(len(records))[:_IMAGES_PER_ROUND].tolist()
     runs: dict[str, Callable[[], object]] = {
         "open, decode, resize, augment": lambda: [_naive(records[i], augmentation, i) for i in order],
         "acsnet": lambda: [dataset[i, i] for i in order],
@@ -56,7 +56,7 @@ _EMPTY = np.zeros(SIZE, np.bool_)
 
 
 def _naive(record: Record, augmentation: Augmentation, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the published training codes do for each image of each epoch."""
+    """Load an image as the published training codes do for each image in each epoch."""
     image = read_image(record.image)
     mask = read_merged_mask(record.masks, image.shape[:2])
     augmented, augmented_mask = augmentation(resize_image(image, SIZE), resize_mask(mask, SIZE), seed)

@@ -129,7 +129,7 @@ def test_commands(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
     assert {tool for tool, _ in commands} == {*tools, "export", "benchmarks", "scripts.release"}
     data = ("--set", "data.root=runs/demo/phantoms")
     assert invoke("test", "--checkpoint", "acsnet_busi", *data, "--out", "results")[0] == 0
-    assert invoke("scripts.release", "--name", "acsnet_busi", "--results", "results")[0] == 0
+    assert invoke("scripts.release", "add-results", "acsnet_busi", "results")[0] == 0
     for tool, line in commands:
         arguments = [part for word in shlex.split(line) for part in (sorted(glob.glob(word)) or [word])]
         if tool == "crossval":

@@ -1,1 +1,1 @@
-"""Utilities that know nothing of the field: names, files, downloads, tables, pages."""
+"""Utilities that are independent of the field: names, files, downloads, tables, pages."""

@@ -1,7 +1,7 @@
-"""Fetching one file over HTTP: with progress, going on where it broke off, checked, and named only when whole.
+"""Download of one file over HTTP, with progress, resuming and a checksum; the file appears only when complete.
 
-The standard library's client does it: of the libraries at hand none both goes on with a broken transfer and checks what
-came against a hash.
+It uses the client of the standard library, because none of the installed libraries both resumes interrupted downloads
+and verifies a hash.
 """
 
 import hashlib
@@ -26,52 +26,52 @@ from acsnet.version import __version__
 MAX_BYTES = 4 * 10**9
 _CHUNK = 1 << 18
 _TIMEOUT_SECONDS = 60
-# Attempts in a row that bring nothing, and attempts in all; the pause before one doubles.
-_FRUITLESS = 4
-_ATTEMPTS = 50
+# Attempts in a row without any received bytes; the pause before each doubles.
+_MAX_ATTEMPTS_WITHOUT_PROGRESS = 4
+_MAX_ATTEMPTS = 50
 _PAUSE_SECONDS = 1.0
-# Answers that may be others a moment later.
-_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+# HTTP status codes of temporary errors.
+_TEMPORARY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
-class _BrokenOffError(Exception):
-    """A transfer that may go on when tried again."""
+class _InterruptedError(Exception):
+    """An interruption after which the download can be retried."""
 
 
 def fetch(url: str, path: Path, sha256: str = "", max_bytes: int = MAX_BYTES, progress: bool = True) -> str:
-    """Fetch a file.
+    """Download a file.
 
-    What came of a transfer that broke off is kept beside ``path`` under a hidden name, and gone on with: at once a few
-    times, and by the next call. It is begun anew where the server has another file meanwhile, or cannot go on.
+    An interrupted download is kept in a hidden file next to ``path`` and resumed: immediately a few times, then by the
+    next call. It restarts if the file has changed on the server, or the server cannot resume.
 
     Args:
-        url: its address, http or https.
-        path: where it goes.
-        sha256: what its SHA-256 has to be, in hexadecimal digits; "" where that is not known.
-        max_bytes: the size above which it is refused.
+        url: the address, http or https.
+        path: the path of the downloaded file.
+        sha256: the expected SHA-256 in hexadecimal digits, or "" if unknown.
+        max_bytes: the largest accepted size.
         progress: show a progress bar.
 
     Returns:
-        The SHA-256 of the file, in hexadecimal digits.
+        The SHA-256 of the file in hexadecimal digits.
 
     Raises:
-        DownloadError: for an address that does not answer, redirects elsewhere than to http(s) or away from https, or
-            breaks off again and again; for a file that is too large for ``max_bytes`` or the disk, or whose SHA-256 is
-            another. Nothing is left under ``path``.
-        DiskFullError: where there is no space left.
+        DownloadError: if the address does not respond, redirects to another protocol or from https to http, or is
+            interrupted repeatedly; if the file exceeds ``max_bytes`` or the free disk space, or its SHA-256 differs.
+            ``path`` does not exist then.
+        DiskFullError: if the disk is full.
     """
     _check_scheme(url)
-    part = _Part(path, url, checked=bool(sha256))
+    part = _PartialFile(path, url, checked=bool(sha256))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tqdm(desc=path.name, unit="B", unit_scale=True, disable=None if progress else True) as bar:
-            _fetch_part(url, part, max_bytes, bar)
+            _fetch_all(url, part, max_bytes, bar)
         digest = file_sha256(part.path)
         if sha256 and digest != sha256.lower():
             part.remove()
             raise DownloadError(
-                f"{url} is not the file that is expected: its SHA-256 is {digest}, not {sha256.lower()}; it was not "
-                "kept. Try again, and look at the publisher's page if it stays so"
+                f"{url} is not the expected file: its SHA-256 is {digest}, not {sha256.lower()}; it was deleted. "
+                "Try again, and check the publisher's page if this repeats"
             )
         part.publish()
     except OSError as error:
@@ -80,7 +80,7 @@ def fetch(url: str, path: Path, sha256: str = "", max_bytes: int = MAX_BYTES, pr
 
 
 def explain_write_error(error: OSError, path: Path) -> Exception:
-    """Turn what went wrong while writing below ``path`` into one line."""
+    """Return an error with a one-line message for an error while writing to ``path``."""
     explained = explain_os_error(error, path)
     if isinstance(explained, AcsnetError):
         return explained
@@ -88,7 +88,7 @@ def explain_write_error(error: OSError, path: Path) -> Exception:
 
 
 def file_sha256(path: Path) -> str:
-    """Give the SHA-256 of a file in hexadecimal digits."""
+    """Return the SHA-256 of a file in hexadecimal digits."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
@@ -96,38 +96,38 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-class _Part:
-    """What has come of a file so far, and what it is known by to the server."""
+class _PartialFile:
+    """The received part of a file, with the validator by which the server identifies the file."""
 
     def __init__(self, path: Path, url: str, checked: bool) -> None:
         self._final = path
         self._url = url
         self._checked = checked
         self.path = path.with_name(f".{path.name}.part")
-        self._notes = path.with_name(f".{path.name}.part.json")
+        self._validator_file = path.with_name(f".{path.name}.part.json")
         self.validator = self._read_validator()
 
     def _read_validator(self) -> str:
         try:
-            notes = json.loads(self._notes.read_text(encoding="utf-8"))
+            saved = json.loads(self._validator_file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return ""
-        return str(notes.get("validator", "")) if isinstance(notes, dict) and notes.get("url") == self._url else ""
+        return str(saved.get("validator", "")) if isinstance(saved, dict) and saved.get("url") == self._url else ""
 
     @property
     def size(self) -> int:
         return self.path.stat().st_size if self.path.exists() else 0
 
     @property
-    def can_go_on(self) -> bool:
-        """Whether somebody can tell that the rest belongs to what came: the server now, or the checksum in the end."""
+    def can_resume(self) -> bool:
+        """Whether a mismatch of the rest would be noticed, by the server or by the checksum."""
         return self.size > 0 and bool(self.validator or self._checked)
 
-    def note(self, headers: http.client.HTTPMessage) -> None:
-        """Keep what tells this file from a later one of the same address: a strong ETag, or else the date."""
+    def save_validator(self, headers: http.client.HTTPMessage) -> None:
+        """Save the strong ETag, or the date, that identifies this version of the file."""
         tag = headers.get("ETag", "")
         self.validator = tag if tag and not tag.startswith("W/") else headers.get("Last-Modified", "")
-        with whole_file(self._notes) as temporary:
+        with whole_file(self._validator_file) as temporary:
             temporary.write_text(json.dumps({"url": self._url, "validator": self.validator}), encoding="utf-8")
 
     def restart(self) -> None:
@@ -135,7 +135,7 @@ class _Part:
 
     def remove(self) -> None:
         self.restart()
-        self._notes.unlink(missing_ok=True)
+        self._validator_file.unlink(missing_ok=True)
 
     def publish(self) -> None:
         descriptor = os.open(self.path, os.O_RDONLY)
@@ -144,52 +144,54 @@ class _Part:
         finally:
             os.close(descriptor)
         os.replace(self.path, self._final)
-        self._notes.unlink(missing_ok=True)
+        self._validator_file.unlink(missing_ok=True)
 
 
-def _fetch_part(url: str, part: _Part, max_bytes: int, bar: Any) -> None:
-    """Try until the part is whole."""
-    fruitless = 0
-    for _ in range(_ATTEMPTS):
+def _fetch_all(url: str, part: _PartialFile, max_bytes: int, bar: Any) -> None:
+    """Retry until the file is complete."""
+    without_progress = 0
+    for _ in range(_MAX_ATTEMPTS):
         before = part.size
         try:
-            return _attempt(url, part, max_bytes, bar)
-        except _BrokenOffError as error:
+            _attempt(url, part, max_bytes, bar)
+            return
+        except _InterruptedError as error:
             reason = error
-        fruitless = 0 if part.size > before else fruitless + 1
-        if fruitless >= _FRUITLESS:
+        without_progress = 0 if part.size > before else without_progress + 1
+        if without_progress >= _MAX_ATTEMPTS_WITHOUT_PROGRESS:
             break
-        time.sleep(_PAUSE_SECONDS * 2**fruitless)
-    came = f"{_megabytes(part.size)} that came are kept: run the command again to go on" if part.size else "try later"
-    raise DownloadError(f"{url} could not be fetched ({reason}); {came}")
+        time.sleep(_PAUSE_SECONDS * 2**without_progress)
+    remedy = f"{_megabytes(part.size)} were received: run the command again to resume" if part.size else "try later"
+    raise DownloadError(f"{url} could not be downloaded ({reason}); {remedy}")
 
 
-def _attempt(url: str, part: _Part, max_bytes: int, bar: Any) -> None:
+def _attempt(url: str, part: _PartialFile, max_bytes: int, bar: Any) -> None:
     try:
         response = _open(url, part)
     except urllib.error.HTTPError as error:
-        return _take_refusal(url, part, error)
+        _handle_status(url, part, error)
+        return
     except urllib.error.URLError as error:
         if isinstance(error.reason, ssl.SSLCertVerificationError):
             reason = error.reason.verify_message
-            raise DownloadError(f"{url} has no certificate that can be trusted ({reason}): not fetched") from error
-        raise _BrokenOffError(_one_line(error.reason)) from error
+            raise DownloadError(f"{url} has no trusted certificate ({reason}): it was not downloaded") from error
+        raise _InterruptedError(_one_line(error.reason)) from error
     except (OSError, http.client.HTTPException) as error:
-        raise _BrokenOffError(_one_line(error)) from error
+        raise _InterruptedError(_one_line(error)) from error
     with response:
-        total = _begin(response, part)
+        total = _prepare(response, part)
         _check_space(url, part, total, max_bytes)
         bar.total = total
         bar.update(part.size - bar.n)
         _copy(url, response, part, max_bytes, bar)
     if total is not None and part.size != total:
-        raise _BrokenOffError(f"{part.size} of {total} bytes came")
+        raise _InterruptedError(f"received {part.size} of {total} bytes")
 
 
-def _open(url: str, part: _Part) -> Any:
-    # Compressed on the way, a file would have another size than the server says.
+def _open(url: str, part: _PartialFile) -> Any:
+    # With compression the size would differ from the Content-Length of the file.
     headers = {"User-Agent": f"acsnet/{__version__}", "Accept-Encoding": "identity"}
-    if part.can_go_on:
+    if part.can_resume:
         headers["Range"] = f"bytes={part.size}-"
         if part.validator:
             headers["If-Range"] = part.validator
@@ -197,37 +199,37 @@ def _open(url: str, part: _Part) -> Any:
     return opener.open(urllib.request.Request(url, headers=headers), timeout=_TIMEOUT_SECONDS)
 
 
-def _take_refusal(url: str, part: _Part, error: urllib.error.HTTPError) -> None:
-    """Make sense of an answer that is no file; a part that is whole already is none."""
+def _handle_status(url: str, part: _PartialFile, error: urllib.error.HTTPError) -> None:
+    """Raise the error of an HTTP status, unless it means that the file is already complete."""
     error.close()
     if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and part.size:
         if error.headers.get("Content-Range", "") == f"bytes */{part.size}":
             return
         part.restart()
-        raise _BrokenOffError("it has another size now")
+        raise _InterruptedError("the size of the file has changed")
     reason = f"{error.code} {_one_line(error.reason)}"
-    if error.code in _PASSING:
-        raise _BrokenOffError(reason) from error
-    raise DownloadError(f"{url} answers {reason}: look at the publisher's page") from error
+    if error.code in _TEMPORARY_STATUSES:
+        raise _InterruptedError(reason) from error
+    raise DownloadError(f"{url} responds with {reason}: check the publisher's page") from error
 
 
-def _begin(response: Any, part: _Part) -> int | None:
-    """Bring the part to where the answer begins, and give the size that the file will have, where that is told."""
+def _prepare(response: Any, part: _PartialFile) -> int | None:
+    """Truncate the partial file to the start of the response, and return the size of the file, if known."""
     length = response.headers.get("Content-Length", "")
     rest = int(length) if length.isdecimal() else None
     if response.status == http.HTTPStatus.PARTIAL_CONTENT:
         if not response.headers.get("Content-Range", "").startswith(f"bytes {part.size}-"):
             part.restart()
-            raise _BrokenOffError("it went on elsewhere than asked")
+            raise _InterruptedError("the server resumed at a wrong position")
         return None if rest is None else part.size + rest
     part.restart()
-    part.note(response.headers)
+    part.save_validator(response.headers)
     return rest
 
 
-def _check_space(url: str, part: _Part, total: int | None, max_bytes: int) -> None:
+def _check_space(url: str, part: _PartialFile, total: int | None, max_bytes: int) -> None:
     if total is not None and total > max_bytes:
-        raise DownloadError(f"{url} says to have {_megabytes(total)}, more than the {_megabytes(max_bytes)} allowed")
+        raise DownloadError(f"{url} is {_megabytes(total)}; the limit is {_megabytes(max_bytes)}")
     free = shutil.disk_usage(part.path.parent).free
     if total is not None and total - part.size > free:
         raise DownloadError(
@@ -235,14 +237,14 @@ def _check_space(url: str, part: _Part, total: int | None, max_bytes: int) -> No
         )
 
 
-def _copy(url: str, response: Any, part: _Part, max_bytes: int, bar: Any) -> None:
+def _copy(url: str, response: Any, part: _PartialFile, max_bytes: int, bar: Any) -> None:
     size = part.size
     with part.path.open("ab") as file:
         while chunk := _read(response):
             size += len(chunk)
             if size > max_bytes:
                 part.remove()
-                raise DownloadError(f"{url} has more than the {_megabytes(max_bytes)} allowed: it was not kept")
+                raise DownloadError(f"{url} is larger than the limit of {_megabytes(max_bytes)}: it was deleted")
             file.write(chunk)
             bar.update(len(chunk))
 
@@ -251,11 +253,11 @@ def _read(response: Any) -> bytes:
     try:
         return response.read(_CHUNK)
     except (OSError, http.client.HTTPException) as error:
-        raise _BrokenOffError(_one_line(error)) from error
+        raise _InterruptedError(_one_line(error)) from error
 
 
 class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects to http(s), and never from https to http."""
+    """Redirect handler that follows only http(s), and never from https to http."""
 
     def redirect_request(
         self,
@@ -270,12 +272,13 @@ class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _check_scheme(url: str, came_from: str = "") -> None:
+def _check_scheme(url: str, origin: str = "") -> None:
     scheme = urllib.parse.urlsplit(url).scheme
     if scheme not in ("http", "https"):
-        raise DownloadError(f"{came_from + ' redirects to ' if came_from else ''}{url}, which is no web address")
-    if scheme == "http" and came_from.startswith("https:"):
-        raise DownloadError(f"{came_from} redirects to {url}, which is not encrypted: it was not followed")
+        redirect = f"{origin} redirects to " if origin else ""
+        raise DownloadError(f"{redirect}{url}, which is not an http or https address")
+    if scheme == "http" and origin.startswith("https:"):
+        raise DownloadError(f"{origin} redirects to {url}, which is not encrypted: the redirect was not followed")
 
 
 def _megabytes(size: int) -> str:

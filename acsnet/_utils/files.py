@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic writing of files."""
 
 import csv
 import errno
@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
-import numpy.typing as npt
 
+from acsnet._utils.typing import Uint8Image
 from acsnet.errors import AcsnetError, InputError
 
 
@@ -22,21 +21,29 @@ class DiskFullError(AcsnetError):
 
 
 def cache_folder() -> Path:
-    """The folder for what can be made or fetched again: the environment variable ACSNET_CACHE, else ~/.cache/acsnet."""
+    """Return the folder for files that can be recreated: the environment variable ACSNET_CACHE, or ~/.cache/acsnet."""
     return Path(os.environ.get("ACSNET_CACHE") or Path.home() / ".cache" / "acsnet")
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; once the block has filled it, it is synced and renamed to ``path``.
+    """Yield a temporary path next to ``path``; after the block it is synced and renamed to ``path``.
 
-    A reader, or a process killed at any moment, sees the old file or the new one, never a part. Where the block fails,
-    the temporary file is removed and the old file stays.
+    Readers see either the old file or the complete new one, even if the process is killed. If the block fails, the
+    temporary file is removed and the old file is unchanged.
 
     Raises:
-        DiskFullError: where there is no space left.
+        DiskFullError: if the disk is full.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "a.txt"
+        >>> with whole_file(path) as temporary:
+        ...     _ = temporary.write_text("complete")
+        >>> path.read_text()
+        'complete'
     """
-    # The suffix stays: some writers (cv2.imwrite) choose the format by it.
+    # The suffix is preserved because some writers (cv2.imwrite) derive the format from it.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +58,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def explain_os_error(error: OSError, path: Path) -> Exception:
-    """Turn "no space left" and "quota exceeded" into one clear line; give any other error back as it is."""
+    """Return a DiskFullError for "no space left" and "quota exceeded", and any other error unchanged."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFullError(
             f"{path} could not be written: the disk is full; free some space and run the command again"
@@ -68,30 +75,30 @@ def _sync(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text file whole or not at all."""
+    """Write a UTF-8 text file atomically."""
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file whole or not at all; NaN and infinity are refused, since JSON has neither."""
+    """Write a JSON file atomically; NaN and infinity raise an error, because JSON has neither."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def write_png(path: Path, picture: npt.NDArray[np.uint8]) -> None:
-    """Write a gray picture (H, W) or an RGB one (H, W, 3), uint8, as PNG, whole or not at all."""
+def write_png(path: Path, picture: Uint8Image) -> None:
+    """Write a gray image (H, W) or an RGB image (H, W, 3) of uint8 as PNG, atomically."""
     encoded = cv2.imencode(".png", picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1]
     with whole_file(path) as temporary:
         temporary.write_bytes(encoded.tobytes())
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
-    """Write a CSV file with a header whole or not at all.
+    """Write a CSV file with a header, atomically.
 
     Args:
         path: the file.
-        rows: one mapping a row.
-        columns: their order; by default that of the first row.
+        rows: one mapping per row.
+        columns: the order of the columns, by default that of the first row.
     """
     buffer = io.StringIO(newline="")
     writer = csv.DictWriter(buffer, fieldnames=list(columns or rows[0]), lineterminator="\n")
@@ -101,12 +108,15 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[s
 
 
 def replace_section(path: Path, name: str, make_text: Callable[[], str]) -> str:
-    """Give the content of a Markdown file with a text between its lines ``<!-- NAME:begin -->`` and ``:end``.
+    """Return the content of a Markdown file with a new text between ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->``.
 
-    The text is made once the file is known to have its place.
+    Args:
+        path: the file.
+        name: the name of the section.
+        make_text: returns the new text; called only if the file has the section.
 
     Raises:
-        InputError: for a file that is missing or has no such lines.
+        InputError: if the file is missing or has no such section.
     """
     if not path.is_file():
         raise InputError(f"there is no file {path}")
@@ -114,7 +124,5 @@ def replace_section(path: Path, name: str, make_text: Callable[[], str]) -> str:
     before, has_begin, rest = path.read_text(encoding="utf-8").partition(begin)
     _, has_end, after = rest.partition(end)
     if not has_begin or not has_end:
-        raise InputError(
-            f"{path} has no place for the {name} section: put the lines {begin} and {end} where it belongs"
-        )
+        raise InputError(f"{path} has no {name} section: add the lines {begin} and {end}")
     return f"{before}{begin}\n{make_text()}\n{end}{after}"

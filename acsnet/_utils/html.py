@@ -1,7 +1,7 @@
-"""Pages of one file, for a browser without a network: templates, style, pictures and figures within the page.
+"""Self-contained HTML pages: templates, style, pictures and plots in one file that needs no network.
 
-A report is a template that extends ``base.html`` and fills its blocks from the parts of ``parts.html``; both, the style
-``page.css`` and the script ``page.js`` lie in ``acsnet/_utils/templates``.
+A report is a template that extends ``base.html`` and fills its blocks with the macros of ``parts.html``. Templates, the
+style ``page.css`` and the script ``page.js`` are in ``acsnet/_utils/templates``.
 """
 
 import base64
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from acsnet._utils.typing import Uint8Image
 from acsnet.errors import InputError
 from acsnet.version import __version__
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from matplotlib.figure import Figure
 
-# What a page shows where there is no value.
+# The text of a missing value.
 NO_VALUE = "–"  # noqa: RUF001
 
 
 def render(template: str, **values: Any) -> str:
-    """Fill a template of ``acsnet/_utils/templates``; every value is escaped, and one that is missing is an error.
+    """Render a template of ``acsnet/_utils/templates`` with escaped values; missing values are errors.
 
-    Beside Jinja's own filters there are :func:`count`, :func:`percent` and :func:`decimal`.
+    In addition to Jinja's filters, templates can use :func:`count`, :func:`percent` and :func:`decimal`.
     """
     return _environment().get_template(template).render(values | {"version": __version__})
 
@@ -49,33 +49,38 @@ def _environment() -> "Environment":
 
 
 def count(value: int) -> str:
-    """Write a number of things with its thousands parted: 1,234."""
+    """Return an integer with a thousands separator: 1,234."""
     return f"{value:,}"
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """Write a share as a percentage; None and NaN as a dash."""
+    """Return a fraction as a percentage, or a dash for None and NaN.
+
+    Example:
+        >>> percent(0.1234)
+        '12.3 %'
+    """
     return NO_VALUE if value is None or math.isnan(value) else f"{100 * value:.{digits}f} %"
 
 
 def decimal(value: float | None, digits: int = 3) -> str:
-    """Write a number with so many decimals; None and NaN as a dash."""
+    """Return a number with this many decimals, or a dash for None and NaN."""
     return NO_VALUE if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
 
-def inline_jpeg(image: npt.NDArray[np.uint8], quality: int = 80) -> str:
-    """Give an RGB image (H, W, 3) as the address of an ``img`` that holds the picture itself, as JPEG.
+def inline_jpeg(image: Uint8Image, quality: int = 80) -> str:
+    """Return an RGB image (H, W, 3) as a data URL of a JPEG file.
 
     Args:
-        image: the picture.
-        quality: of JPEG, 1 to 100.
+        image: the image.
+        quality: the quality of the JPEG file, 1-100.
 
     Raises:
-        InputError: for an array that is not (H, W, 3) uint8, or has no pixels.
+        InputError: if the array is not (H, W, 3) uint8, or has no pixels.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-        raise InputError(f"a picture is an array (H, W, 3) of uint8 with pixels, not {image.shape} of {image.dtype}")
-    # Gray pictures with thin colored lines: colors at half the resolution would wash the lines out and save little.
+        raise InputError(f"expected an image (H, W, 3) of uint8 with pixels, got {image.shape} of {image.dtype}")
+    # Full color resolution: gray images with thin colored lines would lose the lines, and get little smaller.
     options = [
         cv2.IMWRITE_JPEG_QUALITY,
         quality,
@@ -83,26 +88,26 @@ def inline_jpeg(image: npt.NDArray[np.uint8], quality: int = 80) -> str:
         cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
     ]
     encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1]
-    return _data_address("image/jpeg", encoded.tobytes())
+    return _data_url("image/jpeg", encoded.tobytes())
 
 
-def inline_plot(figure: "Figure") -> str:
-    """Give a Matplotlib figure as the address of an ``img`` that holds the drawing itself, as SVG.
+def inline_plot(plot: "Figure") -> str:
+    """Return a plot as a data URL of an SVG file.
 
-    The figure is one of Matplotlib's object interface (``matplotlib.figure.Figure``): no window, no global state.
-    Letters are drawn as outlines, so that the page needs no font.
+    Create the plot as a ``matplotlib.figure.Figure``, which needs neither a window nor global state. Text is drawn as
+    outlines, so that the page needs no font.
     """
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return _data_address("image/svg+xml", buffer.getvalue())
+    plot.savefig(buffer, format="svg", metadata={"Date": None})
+    return _data_url("image/svg+xml", buffer.getvalue())
 
 
-def _data_address(kind: str, content: bytes) -> str:
+def _data_url(kind: str, content: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 class Tile(NamedTuple):
-    """A large figure: its value, what it is, a remark or "", and "bad", "good" or ""."""
+    """A highlighted value: the value, its name, a remark or "", and a mark: "bad", "good" or ""."""
 
     value: str
     title: str
@@ -111,17 +116,17 @@ class Tile(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """A picture within the page; its size in pixels keeps its place until it is drawn."""
+    """A picture of a page as a data URL; its size in pixels reserves its space until it is drawn."""
 
     address: str
     width: int
     height: int
 
 
-def to_picture(image: npt.NDArray[np.uint8], quality: int = 78) -> Picture:
-    """Give an RGB image (H, W, 3) as a picture within the page, as JPEG of a quality of 1 to 100.
+def to_picture(image: Uint8Image, quality: int = 78) -> Picture:
+    """Return an RGB image (H, W, 3) as a picture of a page, in JPEG format with a quality of 1-100.
 
     Raises:
-        InputError: for an array that is no picture.
+        InputError: if the array is not an image.
     """
     return Picture(inline_jpeg(image, quality), image.shape[1], image.shape[0])

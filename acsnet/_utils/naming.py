@@ -1,4 +1,4 @@
-"""Look-up of names, with near matches for a misspelled one."""
+"""Look-up of names, with near matches for misspelled ones."""
 
 import difflib
 from collections.abc import Mapping
@@ -10,16 +10,24 @@ T = TypeVar("T")
 
 
 def look_up(kind: str, name: str, options: Mapping[str, T], listing: str) -> T:
-    """Return ``options[name]``, or say what was meant.
+    """Return ``options[name]``, or raise an error with near matches.
 
     Args:
-        kind: what the name stands for, as in "unknown network".
-        name: the name that was asked for.
-        options: the known names.
-        listing: how to see all names, as in "acsnet.list_models() lists all"; where it is empty, they are listed.
+        kind: the kind of thing, as in "unknown network".
+        name: the name to look up.
+        options: the values by their names.
+        listing: how to list all names, such as "acsnet.list_models() lists all"; if empty, the message lists them.
 
     Raises:
-        UnknownNameError: with up to three near matches.
+        UnknownNameError: if the name is unknown; the message has up to three near matches.
+
+    Example:
+        >>> look_up("network", "unet", {"unet": 1, "unetpp": 2}, "")
+        1
+        >>> look_up("network", "unett", {"unet": 1, "fpn": 2}, "")
+        Traceback (most recent call last):
+        ...
+        acsnet.errors.UnknownNameError: unknown network 'unett': did you mean 'unet'? known: fpn, unet
     """
     if name in options:
         return options[name]

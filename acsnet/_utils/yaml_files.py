@@ -1,21 +1,23 @@
-"""YAML files that people write: read strictly, and wrong values explained in one line."""
+"""Strict reading of YAML files, and one-line explanations of invalid values."""
 
 import difflib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from acsnet.errors import ConfigError
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a configuration file: keys and values, none given twice.
+    """Read a configuration file of unique keys and their values.
 
     Raises:
-        ConfigError: for a file that is missing, cannot be read, or is anything else.
+        ConfigError: if the file is missing, cannot be read, is not YAML, or has other content.
     """
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=StrictLoader)
@@ -34,17 +36,17 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-# Values that only look like a date or a number, and bytes that are no text, are ValueErrors.
+# Invalid dates and numbers, and bytes that are not text, are ValueErrors.
 YAML_ERRORS = (yaml.YAMLError, ValueError)
 _MERGE_TAG = "tag:yaml.org,2002:merge"
 
 
 class StrictLoader(yaml.SafeLoader):
-    """YAML as people write it: a key given twice is an error, and 1e-4 is a number."""
+    """A YAML loader that rejects duplicate keys and reads 1e-4 as a number."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """A mapping, of keys that are given once."""
-        # A merge key (<<: *other) stands for the keys of others: it is no key itself, and may be overridden.
+        """Construct a mapping, and check that its keys are unique."""
+        # A merge key (<<: *other) inserts the keys of another mapping, which may be overridden.
         keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != _MERGE_TAG]
         for key in keys:
             if keys.count(key) > 1:
@@ -56,32 +58,51 @@ def _number(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> float:
     return float(loader.construct_scalar(node))
 
 
-# YAML 1.1 wants a dot and a sign in exponents (1.0e-4); without this, 1e-4 and 1.5e3 would be strings.
+# YAML 1.1 needs a dot and a sign in numbers with exponents (1.0e-4); otherwise 1e-4 and 1.5e3 would be strings.
 _EXPONENT = re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
 StrictLoader.add_implicit_resolver("!exponent", _EXPONENT, list("-+.0123456789"))
 StrictLoader.add_constructor("!exponent", _number)
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    """Say what is wrong with the values of a model, an entry a value: dotted key, what was expected, what was meant."""
+    """Return one message per invalid value: its dotted key, the expected value, and the nearest spelling.
+
+    Args:
+        error: the error of the validation.
+        model: the validated model, whose fields are the known keys.
+    """
     entries = error.errors()
-    # A list whose items are all wrong is reported as too short beside its items.
+    # A list with only invalid items is also reported as too short.
     parents = {entry["loc"][:depth] for entry in entries for depth in range(len(entry["loc"]))}
     entries = [entry for entry in entries if entry["type"] != "too_short" or entry["loc"] not in parents]
-    return [_explain_one(model, entry["loc"], entry["type"], entry["msg"], entry["input"]) for entry in entries]
+    return [_explain_entry(model, entry) for entry in entries]
 
 
-# Where pydantic's words name classes of Python instead of what to write.
+# The expected value by pydantic's types of errors; the fields are those of the error's context.
 _EXPECTED = {
-    "model_type": "expected a section of keys and values",
-    "tuple_type": "expected a list, as in [1, 2]",
-    "dict_type": "expected keys and values, as in {key: value}",
-    "path_type": "expected a path",
-    "string_type": "expected text",
+    "bool_parsing": "a valid boolean",
+    "bool_type": "a valid boolean",
+    "dict_type": "keys and values, as in {{key: value}}",
+    "finite_number": "a finite number",
+    "float_parsing": "a valid number",
+    "float_type": "a valid number",
+    "greater_than": "greater than {gt:g}",
+    "greater_than_equal": "greater than or equal to {ge:g}",
+    "int_from_float": "a valid integer",
+    "int_parsing": "a valid integer",
+    "int_type": "a valid integer",
+    "less_than": "less than {lt:g}",
+    "less_than_equal": "less than or equal to {le:g}",
+    "literal_error": "{expected}",
+    "model_type": "a section of keys and values",
+    "path_type": "a path",
+    "string_type": "text",
+    "tuple_type": "a list, as in [1, 2]",
 }
 
 
-def _explain_one(model: type[BaseModel], location: tuple[int | str, ...], kind: str, message: str, value: Any) -> str:
+def _explain_entry(model: type[BaseModel], entry: ErrorDetails) -> str:
+    kind, location, value, context = entry["type"], entry["loc"], entry["input"], entry.get("ctx", {})
     key = ".".join(str(part) for part in location)
     if kind == "extra_forbidden":
         known = _known_keys(model, location[:-1])
@@ -90,16 +111,28 @@ def _explain_one(model: type[BaseModel], location: tuple[int | str, ...], kind: 
         return f"unknown key {key!r}: {guess}"
     if kind == "missing":
         return f"{key} is missing"
-    if kind == "literal_error" and isinstance(value, str):
-        choices = message.removeprefix("Input should be ").replace("'", "").replace(" or ", ", ").split(", ")
-        near = difflib.get_close_matches(value.lower(), choices, n=1)
-        message += f"; did you mean {near[0]!r}?" if near else ""
-    message = _EXPECTED.get(kind, message).removeprefix("Value error, ").replace("Input should be", "expected")
-    message = message.replace("Tuple should have", "expected").replace(" after validation", "")
     if kind == "value_error":
-        # A check of the whole configuration has no key of its own; its message names those it is about.
-        return f"{key}: {message}" if key else message
-    return f"{key} is {value!r}: {message}"
+        # A check of the whole configuration has no key; its message names the keys.
+        return f"{key}: {context['error']}" if key else str(context["error"])
+    return f"{key} is {value!r}: {_describe_expected(kind, value, context, entry['msg'])}"
+
+
+def _describe_expected(kind: str, value: Any, context: Mapping[str, Any], message: str) -> str:
+    if kind == "too_short":
+        return f"expected at least {_count_items(context['min_length'])}, not {context['actual_length']}"
+    if kind == "too_long":
+        return f"expected at most {_count_items(context['max_length'])}, not {context['actual_length']}"
+    if kind not in _EXPECTED:
+        return message
+    expected = f"expected {_EXPECTED[kind].format(**context)}"
+    if kind == "literal_error" and isinstance(value, str):
+        near = difflib.get_close_matches(value.lower(), re.findall(r"'([^']*)'", context["expected"]), n=1)
+        return f"{expected}; did you mean {near[0]!r}?" if near else expected
+    return expected
+
+
+def _count_items(count: int) -> str:
+    return f"{count} item" if count == 1 else f"{count} items"
 
 
 def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

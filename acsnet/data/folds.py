@@ -11,7 +11,7 @@ from itertools import accumulate
 from math import fsum
 from typing import NamedTuple
 
-from acsnet._utils.tables import format_table
+from acsnet._utils.tables import Table
 from acsnet.config import FoldsConfig, Subset
 from acsnet.data.records import Record, stable_hash
 from acsnet.errors import DataError
@@ -143,7 +143,7 @@ def describe_split(split: Split, classes: Sequence[str]) -> str:
         area = f"{sum(areas) / len(areas):.2%}" if areas else "-"
         groups = len({record.group for record in members})
         rows.append([name, str(len(members)), str(groups), *(str(counts[label]) for label in classes), area])
-    return format_table(rows)
+    return Table.from_rows(rows).to_text()
 
 
 def _check_enough(records: Sequence[Record], grouped: bool, share: float, goal: str, remedy: str) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from acsnet._utils.tables import format_table
+from acsnet._utils.tables import Table
 from acsnet.metrics.detection import IOU_THRESHOLD
 
 _OVERLAPS = (("Dice", "dice"), ("IoU", "iou"))
@@ -42,11 +42,11 @@ _CLASSIFICATION = (
 
 
 def metric_table(metrics: Mapping[str, Any], class_names: Sequence[str]) -> str:
-    """Format the metrics of an :class:`~acsnet.evaluation.Evaluation` as text tables; undefined metrics are dashes.
+    """Return the metrics of an :class:`~acsnet.evaluation.Evaluation` as text; undefined values are dashes.
 
     Args:
-        metrics: metrics of an evaluation.
-        class_names: classes in the order of the confusion matrix.
+        metrics: the content of ``metrics.json``.
+        class_names: the classes in the order of the confusion matrix.
     """
     tables = []
     if metrics["segmentation"] is not None:
@@ -55,20 +55,20 @@ def metric_table(metrics: Mapping[str, Any], class_names: Sequence[str]) -> str:
     if metrics["classification"] is not None:
         tables.append(_classification_table(metrics["classification"], class_names))
     if metrics["overall_score"] is not None:
-        tables.append(f"overall score (Chung et al. 2024): {_format(metrics['overall_score'])}")
+        tables.append(f"overall score (Chung et al. 2024): {_format_value(metrics['overall_score'])}")
     if "datasets" in metrics:
         tables.append(_dataset_table(metrics["datasets"]))
     return "\n\n".join(tables)
 
 
 def _dataset_table(datasets: Mapping[str, Any]) -> str:
-    """Format the main metrics, one row per dataset."""
+    """Return the main metrics, one row per dataset."""
     rows = [["dataset", "images", "Dice", "accuracy", "AUROC (malignant)"]]
     for name, metrics in datasets.items():
         segmentation, classification = metrics["segmentation"] or {}, metrics["classification"] or {}
         values = (segmentation.get("dice"), classification.get("accuracy"), classification.get("auroc_malignant"))
-        rows.append([name, str(metrics["n"]), *map(_format, values)])
-    return format_table(rows)
+        rows.append([name, str(metrics["n"]), *map(_format_value, values)])
+    return Table.from_rows(rows).to_text()
 
 
 def _columns(segmentation: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -79,35 +79,36 @@ def _columns(segmentation: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 def _segmentation_table(columns: Mapping[str, Mapping[str, Any]]) -> str:
-    # Most datasets have no spacings: rows of dashes are omitted.
+    # Most datasets have no spacing: rows of dashes would be of no use.
     has_millimeters = columns["all"]["hd95_mm"] is not None
-    names = (*_OVERLAPS, *_PIXELS, *(_MILLIMETERS if has_millimeters else ()), *_AREAS_AND_EDGES)
+    lines = (*_OVERLAPS, *_PIXELS, *(_MILLIMETERS if has_millimeters else ()), *_AREAS_AND_EDGES)
     rows = [["segmentation", *columns], ["images", *(str(values["n"]) for values in columns.values())]]
-    rows += [[title, *(_format(values[key]) for values in columns.values())] for title, key in names]
+    rows += [[title, *(_format_value(values[key]) for values in columns.values())] for title, key in lines]
     rows.append(["distances undefined", *(str(values["hd95_undefined"]) for values in columns.values())])
     if has_millimeters:
         rows.append(["undefined in mm", *(str(values["hd95_mm_undefined"]) for values in columns.values())])
-    return format_table(rows)
+    return Table.from_rows(rows).to_text()
 
 
 def _detection_table(columns: Mapping[str, Mapping[str, Any]]) -> str:
     detection = [values["detection"] for values in columns.values()]
     rows = [[f"detection (IoU {IOU_THRESHOLD})", *columns]]
     rows += [[title, *(str(values[key]) for values in detection)] for title, key in _DETECTION_COUNTS]
-    rows += [[title, *(_format(values[key]) for values in detection)] for title, key in _DETECTION]
-    return format_table(rows)
+    rows += [[title, *(_format_value(values[key]) for values in detection)] for title, key in _DETECTION]
+    return Table.from_rows(rows).to_text()
 
 
 def _classification_table(classification: Mapping[str, Any], class_names: Sequence[str]) -> str:
     rows = [["classification", "all"]]
-    rows += [[title, _format(classification[key])] for title, key in _CLASSIFICATION]
+    rows += [[title, _format_value(classification[key])] for title, key in _CLASSIFICATION]
     matrix = [["truth \\ predicted", *class_names]]
     matrix += [
         [name, *map(str, counts)] for name, counts in zip(class_names, classification["confusion_matrix"], strict=True)
     ]
     notes = [f"{key}: {reason}" for key, reason in classification["notes"].items()]
-    return "\n\n".join([format_table(rows), format_table(matrix), *(["\n".join(notes)] if notes else [])])
+    tables = [Table.from_rows(rows).to_text(), Table.from_rows(matrix).to_text()]
+    return "\n\n".join([*tables, *(["\n".join(notes)] if notes else [])])
 
 
-def _format(value: float | None) -> str:
+def _format_value(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"

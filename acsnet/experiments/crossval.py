@@ -17,12 +17,13 @@ from acsnet.experiments.job_folder import lock_folder, own_storage
 from acsnet.experiments.queue import Claim, JobQueue
 from acsnet.experiments.storage import DEFAULT_HEARTBEAT, open_storage
 from acsnet.experiments.worker import run_worker
-from acsnet.statistics import MEASURES, compare, comparison_table, leave_out_incomplete, read_run, summarize_folds
+from acsnet.statistics import METRICS, compare, comparison_table, read_run, summarize_folds
+from acsnet.statistics.pooling import leave_out_incomplete
 from acsnet.training import RunFolder, Trainer, prepare_training
 
 logger = logging.getLogger(__name__)
 
-_METADATA_METRICS = frozenset(measure.metric for measure in MEASURES.values())
+_METADATA_METRICS = frozenset(metric.json_name for metric in METRICS.values())
 
 
 class CrossValidation:

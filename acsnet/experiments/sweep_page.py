@@ -1,11 +1,11 @@
-"""Results of a search: a table, a page, and the best configuration."""
+"""The results of a search: a table, an HTML page, and the best configuration."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 from acsnet._utils.files import write_csv, write_text
 from acsnet._utils.html import decimal, inline_plot, render
-from acsnet._utils.tables import format_table
+from acsnet._utils.tables import Table
 from acsnet.experiments.sweep import Sweep, TrialResult
 from acsnet.experiments.sweep_plots import draw_curves, draw_scores, draw_values
 
@@ -15,10 +15,10 @@ def write_sweep(sweep: Sweep, failures: Mapping[str, str]) -> Path | None:
 
     Args:
         sweep: the search.
-        failures: error message of each failed trial by its name.
+        failures: the errors of failed trials, by the names of the trials.
 
     Returns:
-        The path of the page, or None if no trial is done and nothing was written.
+        The path of the page, or None if no trial is done; then nothing is written.
     """
     results = sweep.results()
     if not results:
@@ -45,11 +45,17 @@ def write_sweep(sweep: Sweep, failures: Mapping[str, str]) -> Path | None:
 
 
 def result_table(results: list[TrialResult], count: int = 10) -> str:
-    """Return the best trials as a text table."""
+    """Return the best trials as text.
+
+    Args:
+        results: the trials, best first.
+        count: the largest number of trials to show.
+    """
     if not results:
         return "no trial is done"
     keys = list(results[0].values)
-    return format_table([["trial", *keys, "score", "epochs"], *(_cells(result, keys) for result in results[:count])])
+    rows = [["trial", *keys, "score", "epochs"], *(_cells(result, keys) for result in results[:count])]
+    return Table.from_rows(rows).to_text()
 
 
 def _tiles(results: list[TrialResult], failures: Mapping[str, str]) -> list[tuple[str, str, str, str]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import product
 
 import torch
-import torch.nn.functional as F
+from torch.nn import functional
 
 from acsnet.config import TestTimeAugmentationConfig
 from acsnet.models._base import MultiTaskOutput, nearest_size
@@ -77,7 +77,7 @@ def deaugment(transform: TTATransform, mask: torch.Tensor, size: tuple[int, int]
     mask = augment(transform, mask)
     if transform.size == size:
         return mask
-    resized = F.interpolate(mask, size=size, mode="bilinear", align_corners=False, antialias=True)
+    resized = functional.interpolate(mask, size=size, mode="bilinear", align_corners=False, antialias=True)
     # Rounding errors of the interpolation can leave the range.
     return resized.clamp(0, 1)
 

@@ -16,10 +16,17 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from acsnet._utils.files import replace_section, write_text
 from acsnet._utils.naming import look_up
+from acsnet._utils.tables import Align, Cell, Column, Row, Table
 from acsnet.errors import InputError
 from acsnet.models._registry import create_model, list_models, model_entry
 
-COLUMNS = ("name", "publication", "parameters (M, K=3)", "GFLOPs at 256x256", "what it adds")
+# The columns after the name, with their alignment.
+COLUMNS: dict[str, Align] = {
+    "publication": "left",
+    "parameters (M, K=3)": "right",
+    "GFLOPs at 256x256": "right",
+    "what it adds": "left",
+}
 SECTION = "zoo"
 _SIZE = (256, 256)
 
@@ -43,7 +50,7 @@ class ModelSummary:
     flops: int
 
     def cells(self) -> tuple[str, ...]:
-        """Return the row in the order of ``COLUMNS``."""
+        """Return the name and the cells in the order of ``COLUMNS``."""
         return self.name, self.publication, f"{self.parameters / 1e6:.2f}", f"{self.flops / 1e9:.1f}", self.adds
 
 
@@ -66,7 +73,7 @@ def summarize(name: str) -> ModelSummary:
     """Build a network on the meta device and count its parameters and operations.
 
     Raises:
-        UnknownNameError: for an unknown name, with near matches.
+        UnknownNameError: if the name is unknown; the message has near matches.
     """
     entry = model_entry(name)
     with torch.device("meta"):
@@ -79,25 +86,22 @@ def summarize(name: str) -> ModelSummary:
 
 
 def plain_table(summaries: Sequence[ModelSummary]) -> str:
-    """Return the table with aligned columns, for a terminal."""
-    rows = [COLUMNS, *(summary.cells() for summary in summaries)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
-    return "\n".join(_aligned(row, widths) for row in rows)
-
-
-def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
-    name, publication, parameters, flops, adds = row
-    left = f"{name:<{widths[0]}}  {publication:<{widths[1]}}"
-    return f"{left}  {parameters:>{widths[2]}}  {flops:>{widths[3]}}  {adds}"
+    """Return the table as aligned text, for a terminal."""
+    return _table(summaries).to_text(underline=False)
 
 
 def markdown_table(summaries: Sequence[ModelSummary]) -> str:
     """Return the table in Markdown."""
-    rows: list[tuple[str, ...]] = [COLUMNS, ("---", "---", "---:", "---:", "---")]
+    return _table(summaries).to_markdown()
+
+
+def _table(summaries: Sequence[ModelSummary]) -> Table:
+    rows = []
     for summary in summaries:
-        name, *others = summary.cells()
-        rows.append((f"`{name}`", *others))
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        name, *cells = summary.cells()
+        rows.append(Row(name, [*map(Cell, cells)], is_code=True))
+    columns = [Column(title, align=align) for title, align in COLUMNS.items()]
+    return Table("name", columns, rows)
 
 
 def update_readme(path: Path) -> None:
@@ -106,7 +110,7 @@ def update_readme(path: Path) -> None:
     Raises:
         InputError: if the file is missing or has no markers.
     """
-    write_text(path, _with_table(path))
+    write_text(path, _replace_table(path))
 
 
 def check_readme(path: Path) -> None:
@@ -115,9 +119,9 @@ def check_readme(path: Path) -> None:
     Raises:
         InputError: if it is not, with the command to regenerate it, or if the file is missing or has no markers.
     """
-    if _with_table(path) != path.read_text(encoding="utf-8"):
+    if _replace_table(path) != path.read_text(encoding="utf-8"):
         raise InputError(f"the zoo table of {path} is stale: regenerate it with python tools/models.py --readme {path}")
 
 
-def _with_table(path: Path) -> str:
+def _replace_table(path: Path) -> str:
     return replace_section(path, SECTION, lambda: markdown_table([summarize(name) for name in list_models()]))

@@ -1,4 +1,4 @@
-"""The images that were tested, found again where the configurations say they are."""
+"""The tested images, located by the configurations of the networks."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,19 +9,20 @@ from acsnet.data.images import read_mask, read_merged_mask
 from acsnet.data.records import read_record_table
 from acsnet.data.source import scan_records
 from acsnet.errors import AcsnetError, DataError
-from acsnet.report.networks import Network
+from acsnet.report.tested_networks import Network
 
-Image = tuple[str, str]
+# Dataset and name of an image.
+ImageKey = tuple[str, str]
 
 
-def find_records(networks: Sequence[Network]) -> tuple[dict[Image, Record], list[str]]:
+def find_records(networks: Sequence[Network]) -> tuple[dict[ImageKey, Record], list[str]]:
     """Find the records of the tested images in the data that the networks' configurations name.
 
     Returns:
-        The records, by dataset and name of the image, and a line for everything that keeps images from being found.
+        The records by dataset and name of the image, and one line per problem because of which images were not found.
     """
     tested = {image for network in networks for image in network.result.images}
-    found: dict[Image, Record] = {}
+    found: dict[ImageKey, Record] = {}
     problems: list[str] = []
     for data in _sources(networks):
         try:
@@ -34,13 +35,13 @@ def find_records(networks: Sequence[Network]) -> tuple[dict[Image, Record], list
     if len(found) < len(tested):
         problems.append(
             f"{len(tested) - len(found)} of {len(tested)} tested images are not in the data that the configurations "
-            "name (data.root or data.records in config.yaml): there are no pictures of them"
+            "name (data.root or data.records in config.yaml): their pictures are missing"
         )
     return found, problems
 
 
 def _sources(networks: Sequence[Network]) -> list[DataConfig]:
-    """The different data that configurations name."""
+    """Return the distinct data sections of the configurations."""
     configs = [training.config.data for network in networks for training in network.trainings if training.config]
     return [*{(data.root, data.records, data.dataset): data for data in configs}.values()]
 
@@ -50,21 +51,21 @@ def _scan(data: DataConfig) -> list[Record]:
         return [record for table in data.records for record in read_record_table(table)]
     if data.root is not None:
         return scan_records(data.root, data.dataset)
-    raise DataError("the configuration names no data (data.root or data.records): there are no pictures of its images")
+    raise DataError("the configuration names no data (data.root or data.records): no pictures of its images")
 
 
-def lesion_shares(records: Mapping[Image, Record]) -> dict[Image, float]:
-    """The share of each image that is lesion in its true mask, 0-1; masks that cannot be read are left out."""
+def lesion_fractions(records: Mapping[ImageKey, Record]) -> dict[ImageKey, float]:
+    """Return the fraction of lesion pixels in the true mask of each image, 0-1, without masks that cannot be read."""
 
     def measure(record: Record) -> float | None:
         if not record.masks:
             return 0.0
         try:
-            # Masks are of their image's size, which takes longer to read.
+            # A mask has the size of its image, and is faster to read.
             return float(read_merged_mask(record.masks, read_mask(record.masks[0]).shape).mean())
         except DataError:
             return None
 
     with ThreadPoolExecutor() as pool:
-        shares = dict(zip(records, pool.map(measure, records.values()), strict=True))
-    return {image: share for image, share in shares.items() if share is not None}
+        fractions = dict(zip(records, pool.map(measure, records.values()), strict=True))
+    return {image: fraction for image, fraction in fractions.items() if fraction is not None}

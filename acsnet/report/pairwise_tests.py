@@ -1,61 +1,59 @@
-"""The paired tests of a comparison as tables."""
+"""Tables of the paired tests of a comparison."""
 
 import math
 from collections.abc import Sequence
 
 from acsnet._utils.html import percent
-from acsnet.report.cells import digits_of
-from acsnet.report.significance import SIGNIFICANT
-from acsnet.report.tables import Cell, Column, Row, Table
-from acsnet.statistics import MEASURES, Comparison, NetworkPair
-from acsnet.statistics.texts import bounds_text, figure_text, p_value_text
+from acsnet._utils.tables import Cell, Column, Row, Table
+from acsnet.report.significance import SIGNIFICANCE_LEVEL
+from acsnet.statistics import METRICS
+from acsnet.statistics.compare import Comparison, NetworkPair
+from acsnet.statistics.formatting import format_bounds, format_p_value, format_value
 
 
 def paired_test_tables(comparison: Comparison) -> list[Table]:
-    """Every pair of networks, or every network against the reference: a table a measure that has a test.
+    """Return one table per tested metric: every pair of networks, or every network against the reference.
 
-    Pairs of which one network does not give the measure are left out, with a note.
+    Pairs in which a network does not have the metric are left out, with a note.
     """
     tables = []
-    for measure in dict.fromkeys(pair.measure for pair in comparison.pairs):
-        pairs = [pair for pair in comparison.pairs if pair.measure == measure]
+    for name in dict.fromkeys(pair.metric for pair in comparison.pairs):
+        pairs = [pair for pair in comparison.pairs if pair.metric == name]
         tested = [pair for pair in pairs if not math.isnan(pair.difference.estimate)]
         if tested:
-            tables.append(_table(comparison, measure, tested, [pair for pair in pairs if pair not in tested]))
+            tables.append(_table(comparison, name, tested, [pair for pair in pairs if pair not in tested]))
     return tables
 
 
-def _table(
-    comparison: Comparison, measure: str, tested: Sequence[NetworkPair], left_out: Sequence[NetworkPair]
-) -> Table:
-    about, first = MEASURES[measure], tested[0].test
+def _table(comparison: Comparison, name: str, tested: Sequence[NetworkPair], left_out: Sequence[NetworkPair]) -> Table:
+    metric, first = METRICS[name], tested[0].test
     by_group = ", by group" if any(pair.test.by_group for pair in tested) else ""
     against = "every pair of networks" if comparison.reference is None else f"against {comparison.reference}"
     interval = f"{percent(comparison.level, 0)} interval"
     return Table(
-        f"tests_{measure}",
-        f"{about.title}: {about.test_title}'s test{by_group}, {first.n} images, {against}",
         "first - second",
         [Column("difference"), Column(interval), Column("p"), Column("p (Holm)")],
         [_row(pair) for pair in tested],
+        f"tests_{name}",
+        f"{metric.title}: {metric.test_title}'s test{by_group}, {first.n} images, {against}",
         [
             *dict.fromkeys(f"Not tested: {pair.test.reason}." for pair in left_out),
             *(f"{_name(pair)}: {pair.test.reason}." for pair in tested if pair.test.reason),
         ],
         [
-            f"Differences are first less second, with {interval}s that are not corrected. Bold: p below {SIGNIFICANT} "
-            "after Holm's correction, each measure by itself."
+            f"Differences are first minus second, with uncorrected {interval}s. Bold: p below {SIGNIFICANCE_LEVEL} "
+            "after Holm's correction, which is separate for each metric."
         ],
     )
 
 
 def _row(pair: NetworkPair) -> Row:
-    digits = digits_of(pair.measure)
+    digits = METRICS[pair.metric].digits
     cells = [
-        Cell(figure_text(pair.difference.estimate, digits)),
-        Cell(bounds_text(pair.difference, digits)),
-        Cell(p_value_text(pair.test.p_value)),
-        Cell(p_value_text(pair.adjusted_p), best=pair.adjusted_p < SIGNIFICANT),
+        Cell(format_value(pair.difference.estimate, digits)),
+        Cell(format_bounds(pair.difference, digits)),
+        Cell(format_p_value(pair.test.p_value)),
+        Cell(format_p_value(pair.adjusted_p), best=pair.adjusted_p < SIGNIFICANCE_LEVEL),
     ]
     return Row(_name(pair), cells)
 

@@ -1,4 +1,4 @@
-"""Which tests the arguments of a report name: run folders, result folders and cross-validations."""
+"""The tests named by the arguments of a report: run folders, result folders and cross-validations."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,15 +15,17 @@ _KINDS = (
 
 
 @dataclass(frozen=True)
-class Source:
-    """One test, and the training that it is of.
+class TestFolder:
+    """The folders of one test and of its training.
 
     Attributes:
         result: the folder with ``metrics.json`` and ``cases.csv``.
-        training: the run folder, or None where it is not known.
-        name: what the network is called; None leaves that to its model.
-        config: the resolved configuration as plain values; None where it is that of the run folder.
+        training: the run folder, or None if unknown.
+        name: the name of the network; None for the name of its model.
+        config: the resolved configuration as plain values; None if it is the one in the run folder.
     """
+
+    __test__ = False  # pytest would collect the class otherwise
 
     result: Path
     training: Path | None
@@ -31,26 +33,29 @@ class Source:
     config: Mapping[str, Any] | None = None
 
 
-def find_sources(arguments: Sequence[str]) -> tuple[list[Source], list[str]]:
-    """Find the tests that arguments name, each a folder or NAME=FOLDER; every test once.
+def find_tests(arguments: Sequence[str]) -> tuple[list[TestFolder], list[str]]:
+    """Find the tests that the arguments name, each test once.
+
+    Args:
+        arguments: folders, or NAME=FOLDER.
 
     Returns:
-        The tests, and a line for each argument that names none.
+        The tests, and one line per argument without a test.
     """
-    sources: dict[tuple[Path, str | None], Source] = {}
+    tests: dict[tuple[Path, str | None], TestFolder] = {}
     problems = []
     for argument in arguments:
         try:
-            for source in _find(*_part(argument)):
-                sources.setdefault((source.result.resolve(), source.name), source)
+            for test in _find(*_split_argument(argument)):
+                tests.setdefault((test.result.resolve(), test.name), test)
         except AcsnetError as error:
             problems.append(str(error))
-    return [*sources.values()], problems
+    return [*tests.values()], problems
 
 
-def _part(argument: str) -> tuple[str | None, Path]:
+def _split_argument(argument: str) -> tuple[str | None, Path]:
     name, equals, folder = argument.partition("=")
-    # The name of a folder may have a "=" in it.
+    # The name of an existing folder may contain "=".
     if not equals or Path(argument).exists():
         return None, Path(argument)
     if not name.strip() or not folder:
@@ -58,37 +63,37 @@ def _part(argument: str) -> tuple[str | None, Path]:
     return name.strip(), Path(folder)
 
 
-def _find(name: str | None, folder: Path) -> Iterator[Source]:
+def _find(name: str | None, folder: Path) -> Iterator[TestFolder]:
     if not folder.is_dir():
-        raise RunError(f"there is no folder {folder}: name {_KINDS}")
+        raise RunError(f"there is no folder {folder}: pass {_KINDS}")
     if (folder / PLAN_FILE).is_file():
         yield from _find_folds(name, folder)
     elif (folder.resolve().parent / PLAN_FILE).is_file():
         yield from _find_folds(name, folder.resolve().parent, folder.resolve().name)
     elif (folder / "metrics.json").is_file():
-        yield Source(folder, _training(folder.parent), name)
+        yield TestFolder(folder, _training(folder.parent), name)
     elif (folder / "test").is_dir() or (folder / "config.yaml").is_file():
-        yield Source(folder / "test", _training(folder), name)
+        yield TestFolder(folder / "test", _training(folder), name)
     else:
-        raise RunError(f"{folder} is none of these: {_KINDS}")
+        raise RunError(f"{folder} is not a folder of results: pass {_KINDS}")
 
 
 def _training(folder: Path) -> Path | None:
     return folder if (folder / "config.yaml").is_file() else None
 
 
-def _find_folds(name: str | None, folder: Path, only: str | None = None) -> Iterator[Source]:
+def _find_folds(name: str | None, folder: Path, only: str | None = None) -> Iterator[TestFolder]:
     plan = read_plan(folder)
     if only is not None and only not in plan.configurations:
         raise RunError(f"{folder / PLAN_FILE} has no configuration {only}: it has {', '.join(plan.configurations)}")
     chosen = [*plan.configurations] if only is None else [only]
     if name is not None and len(chosen) > 1:
         raise RunError(
-            f"{folder / PLAN_FILE} has the configurations {', '.join(chosen)}, which cannot all be named {name}: leave "
-            "the name away, or name run folders"
+            f"{folder / PLAN_FILE} has the configurations {', '.join(chosen)}, which cannot all be named {name}: omit "
+            "the name, or pass run folders"
         )
     for own in chosen:
         planned = plan.configurations[own]
         for fold in range(plan.folds):
             training = folder / planned.training / f"fold{fold}"
-            yield Source(folder / own / f"fold{fold}" / "test", training, name or own, planned.config)
+            yield TestFolder(folder / own / f"fold{fold}" / "test", training, name or own, planned.config)

@@ -1,4 +1,4 @@
-"""What a training left behind: configuration, history, environment."""
+"""The configuration, history and environment of a training."""
 
 import json
 from collections.abc import Mapping
@@ -10,19 +10,19 @@ from acsnet.config import Config, build_config, load_config
 from acsnet.data.csv_io import read_csv
 from acsnet.errors import AcsnetError, DataError
 
-# What is told of how a network was made; without it a report is poorer, and not wrong.
-_HISTORY = ("epoch", "learning_rate", "loss", "val_loss", "seconds")
+# The required columns of a training history.
+_HISTORY_COLUMNS = ("epoch", "learning_rate", "loss", "val_loss", "seconds")
 
 
 @dataclass(frozen=True)
 class Training:
-    """One training, as far as it can be read.
+    """The files of one training that could be read.
 
     Attributes:
-        folder: the run folder, or None where it is not known.
+        folder: the run folder, or None if unknown.
         config: the resolved configuration, or None.
-        history: a mapping an epoch of every number in ``history.csv``; none where there is no such file.
-        environment: what ``environment.json`` holds.
+        history: one mapping per epoch with every number in ``history.csv``; empty if the file is missing.
+        environment: the content of ``environment.json``.
     """
 
     folder: Path | None = None
@@ -32,19 +32,19 @@ class Training:
 
     @property
     def seconds(self) -> float | None:
-        """How long it took, or None where there is no history."""
+        """The duration in seconds, or None without a history."""
         return sum(row["seconds"] for row in self.history) if self.history else None
 
 
 def read_training(folder: Path | None, config: Mapping[str, Any] | None = None) -> tuple[Training, list[str]]:
-    """Read what a training left behind.
+    """Read the files of a training.
 
     Args:
-        folder: the run folder, or None where it is not known.
-        config: the resolved configuration as plain values, where it is another than that in the folder.
+        folder: the run folder, or None if unknown.
+        config: the resolved configuration as plain values, if it differs from the one in the folder.
 
     Returns:
-        The training, and a line for each file that is broken or missing.
+        The training, and one line per file that is broken or missing.
     """
     problems: list[str] = []
 
@@ -66,14 +66,14 @@ def read_training(folder: Path | None, config: Mapping[str, Any] | None = None) 
 
 
 def _read_history(path: Path) -> tuple[dict[str, float], ...]:
-    columns, rows = read_csv(path, f"there is no {path}: no training curves of this run")
-    missing = [column for column in _HISTORY if column not in columns]
+    columns, rows = read_csv(path, f"there is no {path}: the training curves of this run are missing")
+    missing = [column for column in _HISTORY_COLUMNS if column not in columns]
     if missing:
-        raise DataError(f"{path} has no column {', '.join(missing)}: no training curves of this run")
+        raise DataError(f"{path} has no column {', '.join(missing)}: the training curves of this run are missing")
     try:
         return tuple({key: float(cell) for key, cell in row.items() if cell} for _, row in rows)
     except (TypeError, ValueError) as error:
-        raise DataError(f"{path} is broken ({error}): no training curves of this run") from error
+        raise DataError(f"{path} is broken ({error}): the training curves of this run are missing") from error
 
 
 def _read_environment(folder: Path) -> dict[str, Any]:
@@ -81,5 +81,5 @@ def _read_environment(folder: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: what the run was made with is not known") from error
+        raise DataError(f"{path} cannot be read: the environment of the run is unknown") from error
     return content if isinstance(content, dict) else {}

@@ -1,31 +1,24 @@
-"""The files of a report: one page, and its tables as CSV, Markdown and LaTeX."""
+"""The files of a report: an HTML page, and its tables as CSV, Markdown and LaTeX."""
 
-import csv
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from acsnet._utils.files import write_text
 from acsnet._utils.html import render
+from acsnet._utils.tables import STRICT_STYLE, Table, tables_to_csv
 from acsnet.report.comparison import comparison_tables
-from acsnet.report.effects import effect_table, find_effects
-from acsnet.report.header import head_tiles
-from acsnet.report.images import find_records
-from acsnet.report.latex import to_latex
-from acsnet.report.markdown import to_markdown
-from acsnet.report.networks import Network
+from acsnet.report.context import ReportContext, build_context
+from acsnet.report.drawings import draw_pictures, draw_plots
+from acsnet.report.evaluation_options import option_tables
 from acsnet.report.pairwise_tests import paired_test_tables
-from acsnet.report.pictures import draw_figures, picture_sections
-from acsnet.report.protocol import cost_table, environments_of, part_shared, protocol_rows, settings_of
-from acsnet.report.published import find_published
+from acsnet.report.provenance import cost_table, fact_sections, protocol_rows, summary_tiles
 from acsnet.report.published_comparison import published_tables
-from acsnet.report.tables import Table
-from acsnet.statistics import compare
+from acsnet.report.tested_networks import Network
 
-_COLUMNS = (
-    "table", "row", "column", "source", "figure", "low", "high", "fold_mean", "fold_deviation", "marks", "best",
-)  # fmt: skip
+_LATEX_HEADER = (
+    "% Tables of a comparison; \\input them where they belong. They need \\usepackage{booktabs} and UTF-8.\n"
+    '% Columns under "published" hold published values, all others were measured.\n'
+)
 
 
 def write_report(
@@ -36,86 +29,61 @@ def write_report(
     title: str = "Comparison of networks",
     problems: Sequence[str] = (),
 ) -> list[str]:
-    """Write ``report.html``, ``comparison.csv``, ``comparison.md`` and ``comparison.tex``, each whole or not at all.
+    """Write ``report.html``, ``comparison.csv``, ``comparison.md`` and ``comparison.tex``, each atomically.
 
     Args:
-        folder: where to.
-        networks: of :func:`~acsnet.report.read_networks`.
+        folder: the folder of the files; it is created if missing.
+        networks: the networks, as returned by :func:`~acsnet.report.read_networks`.
         reference: the network that the others are tested against; by default all pairs are tested.
-        title: of the page.
-        problems: what could not be read, a line each; they head the page.
+        title: the title of the page.
+        problems: one line per input that could not be read, shown at the top of the page.
 
     Returns:
-        A line for each thing that is missing beside those problems: images that were not found.
+        One line per further problem: images that were not found.
 
     Raises:
-        RunError: where the networks cannot be compared, with the difference.
-        UnknownNameError: for a reference that is none of the networks.
+        RunError: if the networks cannot be compared; the message names the difference.
+        UnknownNameError: if the reference is not one of the networks.
+
+    Example:
+        >>> from acsnet.report import read_networks
+        >>> networks, problems = read_networks(["runs/unet", "runs/acsnet"])  # doctest: +SKIP
+        >>> write_report(Path("report"), networks, problems=problems)  # doctest: +SKIP
     """
-    comparison = compare([run for network in networks for run in network.runs], reference)
-    published = {network.name: known for network in networks if (known := find_published(network))}
-    effects = effect_table(find_effects(networks))
-    tables: dict[str, list[Table]] = {
-        "comparison": comparison_tables(comparison, networks, published),
-        "published": published_tables(comparison, published),
-        "tests": paired_test_tables(comparison),
-        "effects": _known(effects),
-        "cost": [cost_table(networks)],
-    }
-    records, missing = find_records(networks)
-    facts = {
-        "settings": part_shared("settings", "Settings that differ", networks, settings_of(networks)),
-        "environment": part_shared("environment", "What differs", networks, environments_of(networks)),
-    }
+    context = build_context(networks, reference)
+    tables = _build_tables(context)
     page = render(
         "report.html",
         title=title,
-        tiles=head_tiles(comparison, networks),
-        problems=[*problems, *missing],
-        comparison=comparison,
+        tiles=summary_tiles(context),
+        problems=[*problems, *context.missing],
+        comparison=context.comparison,
         tables=tables,
-        figures=draw_figures(networks, records),
-        picture_sections=picture_sections(networks, records),
+        plots=draw_plots(context),
+        picture_sections=draw_pictures(context),
         protocol=protocol_rows(networks),
-        facts=facts,
+        facts=fact_sections(networks),
     )
-    every = [table for group in tables.values() for table in group]
-    write_text(folder / "comparison.csv", _to_csv(every))
-    write_text(folder / "comparison.md", to_markdown(every))
-    write_text(folder / "comparison.tex", to_latex(every))
+    all_tables = [table for group in tables.values() for table in group]
+    write_text(folder / "comparison.csv", tables_to_csv(all_tables))
+    write_text(folder / "comparison.md", "\n".join(map(_to_markdown, all_tables)))
+    write_text(folder / "comparison.tex", _LATEX_HEADER + "".join(f"\n{table.to_latex()}" for table in all_tables))
     write_text(folder / "report.html", page)
-    return missing
+    return [*context.missing]
 
 
-def _known(table: Table | None) -> list[Table]:
-    return [] if table is None else [table]
+def _build_tables(context: ReportContext) -> dict[str, list[Table]]:
+    """Return the tables of each section of the page."""
+    return {
+        "comparison": comparison_tables(context),
+        "published": published_tables(context),
+        "tests": paired_test_tables(context.comparison),
+        "effects": option_tables(context.networks),
+        "cost": [cost_table(context.networks)],
+    }
 
 
-def _to_csv(tables: Sequence[Table]) -> str:
-    """A line a figure, "measured" or "published" by its source, so that any tool can turn it into a table."""
-    buffer = io.StringIO(newline="")
-    writer = csv.DictWriter(buffer, _COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for table in tables:
-        writer.writerows(_lines(table))
-    return buffer.getvalue()
-
-
-def _lines(table: Table) -> list[Mapping[str, Any]]:
-    return [
-        {
-            "table": table.key,
-            "row": row.name,
-            "column": column.title,
-            "source": "published" if column.published or row.published else "measured",
-            "figure": cell.text,
-            "low": cell.low,
-            "high": cell.high,
-            "fold_mean": cell.mean,
-            "fold_deviation": cell.deviation,
-            "marks": cell.marks,
-            "best": "yes" if cell.best else "",
-        }
-        for row in table.rows
-        for column, cell in zip(table.columns, row.cells, strict=True)
-    ]
+def _to_markdown(table: Table) -> str:
+    """Return a table with its caption as a heading, and its legend and notes as a list."""
+    notes = [f"- {STRICT_STYLE.escape(note)}" for note in (*table.legend, *table.notes)]
+    return "\n".join([f"### {STRICT_STYLE.escape(table.caption)}", "", table.to_markdown(STRICT_STYLE), "", *notes, ""])

@@ -1,12 +1,12 @@
-"""Confidence intervals by the bootstrap of groups of images.
+"""Confidence intervals by a bootstrap over groups of images.
 
-Images of one group (copies of a scan, images of a patient) resemble each other: resampling them as if they were
-independent makes intervals too narrow. So whole groups are drawn, with replacement, as many as there are: the cluster
-bootstrap (Field and Welsh 2007, Journal of the Royal Statistical Society B 69, 369-390). Intervals lie between
-percentiles of the resamples (Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 13).
+Images of one group (copies of a scan, images of one patient) resemble each other, so resampling single images gives
+intervals that are too narrow. The cluster bootstrap draws whole groups with replacement, as many as there are (Field
+and Welsh 2007, Journal of the Royal Statistical Society B 69, 369-390). The bounds are percentiles of the resamples
+(Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 13).
 
-scipy.stats.bootstrap draws single images and draws anew for every statistic; here the draws are those of groups, and
-the same for every statistic, so that differences of networks are paired.
+scipy.stats.bootstrap draws single images, and draws again for every metric. Here all metrics share the same draws of
+groups, so that differences between networks are paired.
 """
 
 import math
@@ -16,15 +16,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from acsnet._utils.typing import Float64Array
 from acsnet.errors import InputError
-from acsnet.statistics.results import FloatArray, Interval
-from acsnet.statistics.statistic import Statistic, mean_of, of_all
+from acsnet.statistics.estimators import Estimator, estimate_once, mean_of
+from acsnet.statistics.results import Interval
 
-# The share of resamples without, say, a malignant case, above which the rest no longer stands for all: about what comes
-# up where three groups have the class.
-MOST_UNDEFINED = 0.05
-# How many values are resampled at once: 32 MB.
-_CHUNK = 4_000_000
+# The largest fraction of undefined resamples (those without a malignant case, for example) for which the others still
+# represent the distribution. Three groups with the class give about this fraction.
+MAX_UNDEFINED_FRACTION = 0.05
+# 32 MB of float64.
+_VALUES_PER_CHUNK = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,9 @@ class BootstrapInterval(Interval):
     """A bootstrap confidence interval.
 
     Attributes:
-        resamples: how many the interval is of.
-        undefined: how many more were left out because the statistic is undefined for them.
-        groups: how many there are to draw from.
+        resamples: the number of resamples that the interval is based on.
+        undefined: the number of further resamples for which the metric is undefined.
+        groups: the number of groups.
     """
 
     resamples: int
@@ -44,19 +45,19 @@ class BootstrapInterval(Interval):
 
 @dataclass(frozen=True)
 class Resampled:
-    """A statistic of the images, and of each resample of them.
+    """A metric on all images and on each resample.
 
-    The difference of two of them, drawn by the same :class:`ClusterBootstrap`, is the difference of the statistics.
+    The difference of two of them, drawn by the same :class:`ClusterBootstrap`, is the paired difference of the metrics.
 
     Attributes:
-        estimate: of the images as they are.
-        distribution: (R,) of the resamples, NaN where undefined.
-        groups: how many were drawn from.
-        reason: why the estimate is NaN, where more is known of it than that.
+        estimate: the metric on all images.
+        distribution: the metric on each resample (R,), NaN where undefined.
+        groups: the number of groups.
+        reason: why the estimate is NaN, if known; otherwise "".
     """
 
     estimate: float
-    distribution: FloatArray
+    distribution: Float64Array
     groups: int
     reason: str = ""
 
@@ -69,49 +70,57 @@ class Resampled:
         )
 
     def interval(self, level: float = 0.95) -> BootstrapInterval:
-        """The percentile interval; NaN, with the reason, where it cannot be given.
+        """Compute the percentile interval; its bounds are NaN, with the reason, if it is undefined.
 
         Args:
-            level: of confidence, 0-1, both excluded.
+            level: the confidence level, between 0 and 1.
 
         Raises:
-            InputError: for another level.
+            InputError: if the level is out of range.
         """
         if not 0 < level < 1:
-            raise InputError(f"the level of confidence is {level}: expected a number between 0 and 1, as 0.95")
+            raise InputError(f"the confidence level is {level}: expected a number between 0 and 1, such as 0.95")
         defined = self.distribution[~np.isnan(self.distribution)]
         undefined = len(self.distribution) - len(defined)
-        reason = self._missing(undefined)
+        reason = self._why_undefined(undefined)
         if reason:
             low = high = math.nan
         else:
             low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2]).tolist()
             if np.ptp(defined) == 0:
-                reason = "every resample gives the same: that the interval is a point is no sign of certainty"
+                reason = "all resamples have the same value: an interval of width 0 does not mean certainty"
         return BootstrapInterval(
             self.estimate, low, high, level, reason, resamples=len(defined), undefined=undefined, groups=self.groups
         )
 
-    def _missing(self, undefined: int) -> str:
+    def _why_undefined(self, undefined: int) -> str:
         if math.isnan(self.estimate):
             return self.reason or "undefined for these images"
         if self.groups == 1:
             return "all images are of one group: there is nothing to resample"
-        if undefined > MOST_UNDEFINED * len(self.distribution):
+        if undefined > MAX_UNDEFINED_FRACTION * len(self.distribution):
             return f"undefined for {undefined} of {len(self.distribution)} resamples: too few groups have such images"
         return ""
 
 
 class ClusterBootstrap:
-    """Resamples of whole groups of images, the same ones for every statistic.
+    """Resamples of whole groups of images, the same for every metric.
 
     Args:
         groups: the group of each image (N,).
-        resamples: how many; with 2000 the bounds of a 95 % interval wander by about 2 % of its width.
-        seed: the same gives the same resamples.
+        resamples: the number of resamples. With 2000, the bounds of a 95 % interval vary by about 2 % of its width.
+        seed: the seed of the draws.
 
     Raises:
-        InputError: for no image or no resample.
+        InputError: if there are no images or no resamples.
+
+    Example:
+        >>> from acsnet.statistics.estimators import auroc_of
+        >>> bootstrap = ClusterBootstrap(["a", "a", "b", "c", "d", "e", "f", "g"])
+        >>> malignant = [1, 1, 0, 1, 0, 1, 0, 0]
+        >>> interval = bootstrap.interval(auroc_of(malignant, [0.9, 0.8, 0.3, 0.6, 0.7, 0.9, 0.2, 0.1]))
+        >>> f"{interval.estimate:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
+        '0.94 [0.60, 1.00]'
     """
 
     def __init__(self, groups: Sequence[str], resamples: int = 2000, seed: int = 0) -> None:
@@ -123,33 +132,48 @@ class ClusterBootstrap:
         drawn = np.random.default_rng(seed).integers(self._groups, size=(resamples, self._groups))
         self._counts = np.stack([np.bincount(row, minlength=self._groups) for row in drawn]).astype(np.int32)
 
-    def resample(self, statistic: Statistic) -> Resampled:
-        """Compute a statistic of the images and of each resample."""
-        rows = max(1, _CHUNK // self._images)
+    def resample(self, estimator: Estimator) -> Resampled:
+        """Compute a metric on all images and on each resample."""
+        rows = max(1, _VALUES_PER_CHUNK // self._images)
         chunks = [
-            statistic(self._counts[start : start + rows, self._group].astype(np.float64))
+            estimator(self._counts[start : start + rows, self._group].astype(np.float64))
             for start in range(0, len(self._counts), rows)
         ]
-        return Resampled(of_all(statistic, self._images), np.concatenate(chunks), self._groups)
+        return Resampled(estimate_once(estimator, self._images), np.concatenate(chunks), self._groups)
 
-    def interval(self, statistic: Statistic, level: float = 0.95) -> BootstrapInterval:
-        """The percentile interval of a statistic; NaN, with the reason, where it cannot be given.
+    def interval(self, estimator: Estimator, level: float = 0.95) -> BootstrapInterval:
+        """Compute the percentile interval of a metric; its bounds are NaN, with the reason, if it is undefined.
 
         Raises:
-            InputError: for a level that is not between 0 and 1.
+            InputError: if the level is not between 0 and 1.
         """
-        return self.resample(statistic).interval(level)
+        return self.resample(estimator).interval(level)
 
 
 def bootstrap_mean(
     values: npt.ArrayLike, groups: Sequence[str], *, level: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> BootstrapInterval:
-    """The mean over images of a value an image (N,), NaN left out, with its interval by resampling groups (N,).
+    """Compute the mean of one value per image, such as Dice, with a confidence interval.
+
+    Args:
+        values: one value per image (N,); NaN is left out.
+        groups: the group of each image (N,); groups are resampled as a whole.
+        level: the confidence level, between 0 and 1.
+        resamples: the number of resamples.
+        seed: the seed of the draws.
 
     Raises:
-        InputError: for lengths that differ, no image, no resample, or a level that is not between 0 and 1.
+        InputError: if the lengths differ, there are no images or no resamples, or the level is out of range.
+
+    Example:
+        >>> dice = [0.9, 0.85, 0.7, 0.95, 0.4, 0.8]
+        >>> interval = bootstrap_mean(dice, ["a", "a", "b", "c", "d", "e"])
+        >>> f"{interval.estimate:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+        '0.767 [0.570, 0.886]'
     """
     known = np.asarray(values, np.float64)
     if known.shape != (len(groups),):
-        raise InputError(f"received values of shape {known.shape} and {len(groups)} groups: expected one each an image")
+        raise InputError(
+            f"received values of shape {known.shape} and {len(groups)} groups: expected one of each per image"
+        )
     return ClusterBootstrap(groups, resamples, seed).interval(mean_of(known), level)

@@ -1,4 +1,4 @@
-"""Networks side by side: estimates with intervals, and corrected tests of each pair."""
+"""Comparison of networks: estimates with confidence intervals, and corrected paired tests."""
 
 import math
 from collections import Counter
@@ -11,23 +11,23 @@ import numpy as np
 from acsnet._utils.naming import look_up
 from acsnet.errors import InputError
 from acsnet.statistics.bootstrap import BootstrapInterval, ClusterBootstrap, Resampled
+from acsnet.statistics.estimators import mean_of
 from acsnet.statistics.folds import FoldSummary, summarize_folds
-from acsnet.statistics.holm import holm
-from acsnet.statistics.measures import MEASURES, Measure
+from acsnet.statistics.metrics import METRICS, Metric
+from acsnet.statistics.paired import holm
 from acsnet.statistics.pooling import check_comparable, pool_networks
 from acsnet.statistics.results import PairedTest
 from acsnet.statistics.runs import RunResult
-from acsnet.statistics.statistic import mean_of
 
 
 @dataclass(frozen=True)
 class NetworkEstimates:
-    """What one network reaches.
+    """The metrics of one network.
 
     Attributes:
-        name: of the network.
-        runs: how many folds are pooled.
-        estimates: of all images, with intervals, by the names of :data:`MEASURES`.
+        name: the name of the network.
+        runs: the number of pooled folds.
+        estimates: the metrics of all images with intervals, by their names in :data:`METRICS`.
         folds: mean and standard deviation over folds of every metric, by its dotted name in ``metrics.json``.
     """
 
@@ -39,19 +39,19 @@ class NetworkEstimates:
 
 @dataclass(frozen=True)
 class NetworkPair:
-    """Two networks tested against each other in one measure.
+    """Two networks tested against each other in one metric.
 
     Attributes:
         first, second: their names.
-        measure: one of the names of :data:`MEASURES`.
-        difference: first less second, with its interval; not corrected for the number of pairs.
+        metric: the name of the metric in :data:`METRICS`.
+        difference: first minus second, with its interval; not corrected for the number of pairs.
         test: the paired test.
-        adjusted_p: its p-value after Holm's correction over all pairs of this measure; NaN where it has none.
+        adjusted_p: its p-value after Holm's correction over all pairs in this metric; NaN if undefined.
     """
 
     first: str
     second: str
-    measure: str
+    metric: str
     difference: BootstrapInterval
     test: PairedTest
     adjusted_p: float
@@ -59,17 +59,17 @@ class NetworkPair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Networks side by side on the same images.
+    """A comparison of networks on the same images.
 
     Attributes:
-        networks: what each reaches.
-        pairs: the tests, measure by measure.
+        networks: the metrics of each network.
+        pairs: the paired tests, ordered by metric.
         reference: the network that the others are tested against, or None for all pairs.
-        level: of confidence of the intervals, 0-1.
-        images: how many.
-        groups: of how many groups.
-        classes: how many images of each class.
-        notes: what a reader must know.
+        level: the confidence level of the intervals, 0-1.
+        images: the number of images.
+        groups: the number of groups of images.
+        classes: the number of images of each class.
+        notes: remarks that a reader needs to interpret the results.
     """
 
     networks: tuple[NetworkEstimates, ...]
@@ -90,26 +90,46 @@ def compare(
     resamples: int = 2000,
     seed: int = 0,
 ) -> Comparison:
-    """Compare networks tested on the same images; runs of one name are folds of one network, and pooled.
+    """Compare networks that were tested on the same images.
 
-    By default every pair is tested. To test only against the network that turned out best would favor it: it is best
-    partly by chance, on these very images. Name a reference that was chosen before the results were seen, and there are
-    fewer tests to correct for. Each measure is a family of tests of its own.
+    Runs of one name are folds of one network and are pooled. By default every pair of networks is tested. Testing only
+    against the network with the best results would favor it, because it is best partly by chance. A reference that was
+    chosen before the results were known needs fewer tests, so the correction is smaller. Each metric is a separate
+    family of tests.
 
     Args:
-        runs: of one network or several, in any order.
+        runs: the runs of all networks, in any order.
         reference: the network to test the others against; by default all pairs are tested.
-        level: of confidence of the intervals, 0-1, both excluded.
-        resamples: of the groups of images, for the intervals.
-        seed: of the resamples.
+        level: the confidence level of the intervals, between 0 and 1.
+        resamples: the number of bootstrap resamples.
+        seed: the seed of the resamples.
 
     Raises:
-        InputError: for no run, or a level or number of resamples out of range.
-        UnknownNameError: for a reference that is none of the networks.
-        RunError: where the networks cannot be compared (:func:`check_comparable`), or the folds of one not be pooled.
+        InputError: without runs, or if the level or number of resamples is out of range.
+        UnknownNameError: if the reference is not one of the networks.
+        RunError: if the networks cannot be compared (:func:`check_comparable`), or the folds of one cannot be pooled.
+
+    Example:
+        Usually ``runs, problems = read_runs([Path("runs/unet/test"), Path("runs/acsnet/test")])``. Here the results of
+        two networks without classes are given directly:
+
+        >>> def make_result(name: str, dice: list[float]) -> RunResult:
+        ...     images = tuple(("busi", f"benign ({index}).png") for index in range(len(dice)))
+        ...     values = {"dice": np.array(dice), "iou": np.array(dice), "hd95": np.ones(len(dice))}
+        ...     return RunResult(
+        ...         name=name, folders=(), class_names=("benign",), subset="test", split_hashes=("1b36",),
+        ...         dataset_hashes=("0777",), metrics=({},), provenance=({},), images=images,
+        ...         labels=("benign",) * len(dice), groups=tuple(image for _, image in images), predicted=None,
+        ...         probabilities=None, per_image=values,
+        ...     )
+        >>> unet = make_result("unet", [0.9, 0.8, 0.7, 0.9, 0.6, 0.8])
+        >>> fpn = make_result("fpn", [0.7, 0.7, 0.6, 0.5, 0.5, 0.5])
+        >>> pair = compare([unet, fpn]).pairs[0]
+        >>> f"{pair.metric}: {pair.difference.estimate:.3f}, p = {pair.test.p_value:.3f}"
+        'dice_lesion: 0.200, p = 0.031'
     """
     if not runs:
-        raise InputError("there is no run to compare: give the results of one at least")
+        raise InputError("there are no runs to compare: pass at least one result")
     networks = pool_networks(runs)
     by_name = {network.name: network for network in networks}
     if reference is not None:
@@ -117,18 +137,18 @@ def compare(
     check_comparable(networks)
     bootstrap = ClusterBootstrap(networks[0].groups, resamples, seed)
     resampled = {
-        (network.name, key): _resample(bootstrap, network, measure)
+        (network.name, key): _resample(bootstrap, network, metric)
         for network in networks
-        for key, measure in MEASURES.items()
+        for key, metric in METRICS.items()
     }
-    pairs = _pairs(networks, reference)
-    tested = [_test_pairs(pairs, key, measure, resampled, level) for key, measure in MEASURES.items() if measure.test]
+    pairs = _select_pairs(networks, reference)
+    tested = [_test_pairs(pairs, key, metric, resampled, level) for key, metric in METRICS.items() if metric.test]
     return Comparison(
         networks=tuple(
             NetworkEstimates(
                 name=network.name,
                 runs=len(network.folders),
-                estimates={key: resampled[network.name, key].interval(level) for key in MEASURES},
+                estimates={key: resampled[network.name, key].interval(level) for key in METRICS},
                 folds=summarize_folds(network.metrics),
             )
             for network in networks
@@ -146,63 +166,62 @@ def compare(
 def paired_differences(
     first: RunResult,
     second: RunResult,
-    measures: Sequence[str],
+    metrics: Sequence[str],
     *,
     level: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
 ) -> dict[str, BootstrapInterval]:
-    """First less second in some of :data:`MEASURES`, of the same images, with intervals and without a test.
+    """Compute the differences, first minus second, in some of :data:`METRICS`, with intervals but without tests.
 
     Args:
-        first, second: two networks, or two ways to use one, each pooled over its folds.
-        measures: names of :data:`MEASURES`.
-        level: of confidence of the intervals, 0-1, both excluded.
-        resamples: of the groups of images.
-        seed: of the resamples.
+        first: the results of a network, pooled over its folds.
+        second: those of another network, or of the same one evaluated in another way.
+        metrics: names of :data:`METRICS`.
+        level: the confidence level of the intervals, between 0 and 1.
+        resamples: the number of bootstrap resamples.
+        seed: the seed of the resamples.
 
     Raises:
-        InputError: for a level or number of resamples out of range.
-        RunError: where the two cannot be compared (:func:`check_comparable`).
+        InputError: if the level or number of resamples is out of range.
+        RunError: if the two cannot be compared (:func:`check_comparable`).
     """
     check_comparable([first, second])
     bootstrap = ClusterBootstrap(first.groups, resamples, seed)
-    one, other = (
-        {key: _resample(bootstrap, network, MEASURES[key]) for key in measures} for network in (first, second)
-    )
-    return {key: (one[key] - other[key]).interval(level) for key in measures}
+    one, other = ({key: _resample(bootstrap, network, METRICS[key]) for key in metrics} for network in (first, second))
+    return {key: (one[key] - other[key]).interval(level) for key in metrics}
 
 
-def _pairs(networks: Sequence[RunResult], reference: str | None) -> list[tuple[RunResult, RunResult]]:
+def _select_pairs(networks: Sequence[RunResult], reference: str | None) -> list[tuple[RunResult, RunResult]]:
     if reference is None:
         return [*combinations(networks, 2)]
     others = [network for network in networks if network.name != reference]
     return [(other, network) for other in others for network in networks if network.name == reference]
 
 
-def _resample(bootstrap: ClusterBootstrap, network: RunResult, measure: Measure) -> Resampled:
-    reason = measure.missing(network)
+def _resample(bootstrap: ClusterBootstrap, network: RunResult, metric: Metric) -> Resampled:
+    reason = metric.why_missing(network)
     if reason:
         return replace(bootstrap.resample(mean_of(np.full(len(network.images), math.nan))), reason=reason)
-    resampled = bootstrap.resample(measure.statistic(network))
-    return replace(resampled, reason=f"needs {measure.needs}") if math.isnan(resampled.estimate) else resampled
+    resampled = bootstrap.resample(metric.estimator(network))
+    return replace(resampled, reason=f"needs {metric.needs}") if math.isnan(resampled.estimate) else resampled
 
 
 def _test_pairs(
     pairs: Sequence[tuple[RunResult, RunResult]],
     key: str,
-    measure: Measure,
+    metric: Metric,
     resampled: Mapping[tuple[str, str], Resampled],
     level: float,
 ) -> list[NetworkPair]:
-    """Test every pair in one measure, and correct for their number."""
-    tests = [_test(measure, first, second) for first, second in pairs]
+    """Test every pair in one metric, and correct for the number of pairs."""
+    tests = [_test(metric, first, second) for first, second in pairs]
     adjusted = holm([test.p_value for test in tests])
     return [
         NetworkPair(
             first=first.name,
             second=second.name,
-            measure=key,
+            metric=key,
             difference=(resampled[first.name, key] - resampled[second.name, key]).interval(level),
             test=test,
             adjusted_p=p_value,
@@ -211,22 +230,22 @@ def _test_pairs(
     ]
 
 
-def _test(measure: Measure, first: RunResult, second: RunResult) -> PairedTest:
-    reason = measure.missing(first) or measure.missing(second)
-    if reason or measure.test is None:
+def _test(metric: Metric, first: RunResult, second: RunResult) -> PairedTest:
+    reason = metric.why_missing(first) or metric.why_missing(second)
+    if reason or metric.test is None:
         return PairedTest(math.nan, math.nan, math.nan, 0, len(first.images), reason)
-    return measure.test(first, second)
+    return metric.test(first, second)
 
 
 def _notes(networks: Sequence[RunResult]) -> Iterator[str]:
     first = networks[0]
     absent = [name for name in first.class_names if name not in first.labels]
     if absent:
-        yield f"no image is {' or '.join(absent)}: what needs one is undefined or leaves the class out"
+        yield f"no image is {' or '.join(absent)}: metrics of the class are undefined, averages leave it out"
     sizes = Counter(first.groups)
-    together = sum(size for size in sizes.values() if size > 1)
-    if together:
-        yield f"{together} of {len(first.images)} images share a group with another: intervals and tests allow for it"
+    grouped = sum(size for size in sizes.values() if size > 1)
+    if grouped:
+        yield f"{grouped} of {len(first.images)} images share a group with another: intervals and tests account for it"
     pooled = [network.name for network in networks if len(network.folders) > 1]
     if pooled:
-        yield f"folds are pooled ({', '.join(pooled)}): AUROC also orders images of different folds"
+        yield f"folds are pooled ({', '.join(pooled)}): AUROC also ranks images of different folds"

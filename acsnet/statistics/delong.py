@@ -1,9 +1,9 @@
-"""The variance of an area under the ROC curve, and the test of two of the same images, by DeLong's method.
+"""DeLong's variance of the area under the ROC curve, and the paired test of two areas.
 
-DeLong, DeLong and Clarke-Pearson 1988 (Biometrics 44, 837-845), computed from midranks in O(n log n) as Sun and Xu 2014
-(IEEE Signal Processing Letters 21, 1389-1393) showed; neither scipy nor statsmodels has it. Images that come in groups
-are not independent: their parts of the variance are added up group by group (Obuchowski 1997, Biometrics 53, 567-578),
-which with one image a group is DeLong's variance.
+DeLong, DeLong and Clarke-Pearson 1988 (Biometrics 44, 837-845), computed from midranks in O(n log n) as in Sun and Xu
+2014 (IEEE Signal Processing Letters 21, 1389-1393). Neither scipy nor statsmodels provides it. Images of one group are
+not independent: their contributions to the variance are summed per group (Obuchowski 1997, Biometrics 53, 567-578),
+which equals DeLong's variance for one image per group.
 """
 
 import math
@@ -12,29 +12,30 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from acsnet._utils.typing import Float64Array, IndexArray
 from acsnet.errors import InputError
-from acsnet.statistics.paired import check_pairs, group_numbers
-from acsnet.statistics.results import FloatArray, Interval, PairedTest
+from acsnet.statistics.paired import check_pairs, number_groups
+from acsnet.statistics.results import Interval, PairedTest
 
-_TOO_FEW = "needs images of the class, and of the others, of two groups each, has"
+_TOO_FEW = "needs images of the class and of other classes from at least two groups each, received"
 
 
 def auroc_covariance(
     positive: npt.ArrayLike, scores: npt.ArrayLike, groups: Sequence[str] | None = None
-) -> tuple[FloatArray, FloatArray]:
-    """Give the areas under the ROC curves of several networks on the same images, and their covariance.
+) -> tuple[Float64Array, Float64Array]:
+    """Compute the areas under the ROC curves of several networks on the same images, and their covariance.
 
     Args:
-        positive: (N,) which images are of the class.
-        scores: (M, N) finite; higher speaks for the class. Equal scores count half.
-        groups: (N,) the group of each image; by default each is alone.
+        positive: whether each image belongs to the class (N,).
+        scores: finite scores (M, N); higher means more likely of the class. Equal scores count half.
+        groups: the group of each image (N,); by default each image is its own group.
 
     Returns:
-        The areas (M,), NaN without an image of the class or without another, and their covariance (M, M), NaN where
-        less than two groups have either.
+        The areas (M,), NaN without images of the class or of other classes, and their covariance (M, M), NaN if fewer
+        than two groups have either.
 
     Raises:
-        InputError: for other shapes, or a score that is not finite.
+        InputError: if the shapes do not match, or a score is not finite.
     """
     from scipy.stats import rankdata
 
@@ -42,17 +43,18 @@ def auroc_covariance(
     if is_positive.ndim != 1 or values.ndim != 2 or values.shape[1] != len(is_positive):
         raise InputError(f"received shapes {is_positive.shape} and {values.shape}: expected (N,) and (M, N)")
     if not np.isfinite(values).all():
-        raise InputError("a score is not a finite number: every image needs one of each network")
+        raise InputError("a score is not a finite number: every image needs a finite score of each network")
     of_class, others = values[:, is_positive], values[:, ~is_positive]
     networks, n_class, n_others = len(values), of_class.shape[1], others.shape[1]
     if not n_class or not n_others:
         return np.full(networks, math.nan), np.full((networks, networks), math.nan)
     ranks = rankdata(values, axis=1)
-    # The share of the others that an image of the class is above, and of the class that another is below.
+    # For each image of the class, the fraction of the others with a lower score; for each other image, the fraction of
+    # the class with a higher one.
     above = (ranks[:, is_positive] - rankdata(of_class, axis=1)) / n_others
     below = 1 - (ranks[:, ~is_positive] - rankdata(others, axis=1)) / n_class
     areas = above.mean(axis=1)
-    numbers = group_numbers(groups, len(is_positive))
+    numbers = number_groups(groups, len(is_positive))
     if min(len(np.unique(numbers[is_positive])), len(np.unique(numbers[~is_positive]))) < 2:
         return areas, np.full((networks, networks), math.nan)
     of_class = _group_sums((above - areas[:, None]) / n_class, numbers[is_positive], numbers)
@@ -62,13 +64,13 @@ def auroc_covariance(
     return areas, covariance + mixed + mixed.T
 
 
-def _group_sums(parts: FloatArray, numbers: npt.NDArray[np.intp], of_all: npt.NDArray[np.intp]) -> FloatArray:
-    """The sums (M, G) of each network's parts (M, n) over the images of each group."""
-    return np.stack([np.bincount(numbers, row, minlength=int(of_all.max()) + 1) for row in parts])
+def _group_sums(contributions: Float64Array, numbers: IndexArray, all_numbers: IndexArray) -> Float64Array:
+    """Return the sums (M, G) of each network's contributions (M, n) over the images of each group."""
+    return np.stack([np.bincount(numbers, row, minlength=int(all_numbers.max()) + 1) for row in contributions])
 
 
-def _product(first: FloatArray, second: FloatArray, numbers: npt.NDArray[np.intp]) -> FloatArray:
-    """The sum over groups of products (M, M), as an unbiased estimate from as many groups as there are numbers."""
+def _product(first: Float64Array, second: Float64Array, numbers: IndexArray) -> Float64Array:
+    """Return the sum of products over groups (M, M), corrected for the number of groups to be unbiased."""
     groups = len(np.unique(numbers))
     return groups / (groups - 1) * first @ second.T
 
@@ -76,26 +78,32 @@ def _product(first: FloatArray, second: FloatArray, numbers: npt.NDArray[np.intp
 def delong_interval(
     positive: npt.ArrayLike, scores: npt.ArrayLike, level: float = 0.95, groups: Sequence[str] | None = None
 ) -> Interval:
-    """The area under the ROC curve with its interval by the normal distribution, cut off at 0 and 1.
+    """Compute the area under the ROC curve with its normal-approximation interval, clipped to 0-1.
 
     Args:
-        positive: (N,) which images are of the class.
-        scores: (N,) finite; higher speaks for the class.
-        level: of confidence, 0-1, both excluded.
-        groups: (N,) the group of each image; by default each is alone.
+        positive: whether each image belongs to the class (N,).
+        scores: finite scores (N,); higher means more likely of the class.
+        level: the confidence level, between 0 and 1.
+        groups: the group of each image (N,); by default each image is its own group.
 
     Raises:
-        InputError: for other shapes, a score that is not finite, or another level.
+        InputError: if the shapes do not match, a score is not finite, or the level is out of range.
+
+    Example:
+        >>> malignant = [1, 1, 0, 1, 0, 1, 0, 0]
+        >>> interval = delong_interval(malignant, [0.9, 0.8, 0.3, 0.6, 0.7, 0.9, 0.2, 0.1])
+        >>> f"{interval.estimate:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
+        '0.94 [0.76, 1.00]'
     """
     from scipy.stats import norm
 
     if not 0 < level < 1:
-        raise InputError(f"the level of confidence is {level}: expected a number between 0 and 1, as 0.95")
+        raise InputError(f"the confidence level is {level}: expected a number between 0 and 1, such as 0.95")
     (area,), ((variance,),) = auroc_covariance(positive, np.asarray(scores)[None], groups)
     if math.isnan(variance):
         return Interval(float(area), math.nan, math.nan, level, _too_few(positive, groups))
     half = float(norm.ppf((1 + level) / 2) * math.sqrt(variance))
-    reason = "" if variance > 0 else "the estimated variance is 0: that the interval is a point is no sign of certainty"
+    reason = "" if variance > 0 else "the estimated variance is 0: an interval of width 0 does not mean certainty"
     return Interval(float(area), max(0.0, float(area) - half), min(1.0, float(area) + half), level, reason)
 
 
@@ -105,15 +113,24 @@ def delong_test(
     """Test whether two networks have the same area under the ROC curve.
 
     Args:
-        positive: (N,) which images are of the class.
-        first, second: (N,) finite scores of the two networks; higher speaks for the class.
-        groups: (N,) the group of each image; by default each is alone.
+        positive: whether each image belongs to the class (N,).
+        first: finite scores of the first network (N,); higher means more likely of the class.
+        second: finite scores of the second network (N,).
+        groups: the group of each image (N,); by default each image is its own group.
 
     Returns:
-        The statistic is the standardized difference z. Networks that order the images alike have p-value 1.
+        The test: its statistic is the standardized difference z. Networks that rank the images alike have a p-value
+        of 1.
 
     Raises:
-        InputError: for other shapes, or a score that is not finite.
+        InputError: if the shapes do not match, or a score is not finite.
+
+    Example:
+        >>> malignant = [1, 1, 0, 1, 0, 1, 0, 0]
+        >>> good, poor = [0.9, 0.8, 0.3, 0.6, 0.7, 0.9, 0.2, 0.1], [0.2, 0.8, 0.3, 0.6, 0.7, 0.1, 0.9, 0.4]
+        >>> test = delong_test(malignant, good, poor)
+        >>> f"{test.difference:.3f} (p = {test.p_value:.3f})"
+        '0.625 (p = 0.012)'
     """
     from scipy.stats import norm
 
@@ -124,10 +141,10 @@ def delong_test(
     variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
     if math.isnan(variance):
         return PairedTest(difference, math.nan, math.nan, images, 0, _too_few(positive, groups))
-    # What is left of a variance that is 0 but for rounding.
+    # A variance of 0, up to rounding.
     if variance <= 1e-12:
         if abs(difference) <= 1e-12:
-            return PairedTest(0.0, 0.0, 1.0, images, 0, "both order the images alike")
+            return PairedTest(0.0, 0.0, 1.0, images, 0, "both networks rank the images alike")
         return PairedTest(difference, math.nan, math.nan, images, 0, "the estimated variance is 0")
     by_group = groups is not None and len(set(groups)) < images
     z = difference / math.sqrt(variance)
@@ -136,5 +153,5 @@ def delong_test(
 
 def _too_few(positive: npt.ArrayLike, groups: Sequence[str] | None) -> str:
     is_positive = np.asarray(positive, np.bool_)
-    numbers = group_numbers(groups, len(is_positive))
+    numbers = number_groups(groups, len(is_positive))
     return f"{_TOO_FEW} {len(np.unique(numbers[is_positive]))} and {len(np.unique(numbers[~is_positive]))}"

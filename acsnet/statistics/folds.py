@@ -1,4 +1,4 @@
-"""Mean and standard deviation of figures over the folds of a cross-validation."""
+"""Mean and standard deviation of metrics over the folds of a cross-validation."""
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,14 +12,14 @@ from acsnet.errors import InputError
 
 @dataclass(frozen=True)
 class FoldSummary:
-    """One figure over folds.
+    """One metric over folds.
 
     Attributes:
-        mean: over the folds that have it; None where none has.
-        deviation: the standard deviation of a fold (n - 1 in the denominator); None with less than two.
-        folds: how many folds have the figure.
-        undefined: how many do not.
-        reason: why the deviation or the mean is None and which folds lack the figure; else "".
+        mean: the mean over the folds in which it is defined; None without such a fold.
+        deviation: the standard deviation (n - 1 in the denominator); None with fewer than two such folds.
+        folds: the number of folds in which it is defined.
+        undefined: the number of other folds.
+        reason: why the deviation or the mean is None, and in which folds the metric is undefined; otherwise "".
     """
 
     mean: float | None
@@ -30,20 +30,27 @@ class FoldSummary:
 
 
 def summarize_folds(metrics: Sequence[Mapping[str, Any]]) -> dict[str, FoldSummary]:
-    """Average every number of the metrics of several folds.
+    """Average every metric over several folds.
 
     Args:
-        metrics: one mapping a fold, as ``metrics.json`` holds it: numbers and None, in mappings of any depth. Lists,
-            texts and truth values are left out. None, NaN and an entry that is not there are all undefined.
+        metrics: one mapping per fold, as in ``metrics.json``: numbers and None in nested mappings. Lists, strings and
+            booleans are skipped. None, NaN and missing entries are undefined.
 
     Returns:
-        The summary of each number by its dotted name, as ``segmentation.lesion.dice``, in order of first appearance.
+        The summary of each metric by its dotted name, such as ``segmentation.lesion.dice``, in order of first
+        appearance.
 
     Raises:
-        InputError: for no fold.
+        InputError: if there are no folds.
+
+    Example:
+        >>> folds = [{"segmentation": {"dice": 0.7}}, {"segmentation": {"dice": 0.8}}]
+        >>> summary = summarize_folds(folds)["segmentation.dice"]
+        >>> f"{summary.mean:.2f} ± {summary.deviation:.2f}"
+        '0.75 ± 0.07'
     """
     if not metrics:
-        raise InputError("there is no fold to average: give the metrics of one at least")
+        raise InputError("there are no folds to average: pass the metrics of at least one fold")
     folds = [dict(_numbers(fold)) for fold in metrics]
     names = dict.fromkeys(name for fold in folds for name in fold)
     return {name: _summarize([fold.get(name) for fold in folds]) for name in names}
@@ -59,14 +66,14 @@ def _numbers(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
 
 def _summarize(values: Sequence[float | None]) -> FoldSummary:
     known = [value for value in values if value is not None]
-    lacking = [str(fold) for fold, value in enumerate(values, start=1) if value is None]
-    reasons = [f"undefined in fold {', '.join(lacking)} of {len(values)}"] if lacking else []
+    undefined = [str(fold) for fold, value in enumerate(values, start=1) if value is None]
+    reasons = [f"undefined in fold {', '.join(undefined)} of {len(values)}"] if undefined else []
     if len(known) == 1:
         reasons.append("one fold has no standard deviation")
     return FoldSummary(
         mean=statistics.fmean(known) if known else None,
         deviation=statistics.stdev(known) if len(known) > 1 else None,
         folds=len(known),
-        undefined=len(lacking),
+        undefined=len(undefined),
         reason="; ".join(reasons),
     )

@@ -1,12 +1,6 @@
-"""What an interval and a test say, and why one says nothing."""
+"""Results of interval estimation and of paired tests, with the reason for each undefined value."""
 
 from dataclasses import dataclass
-
-import numpy as np
-import numpy.typing as npt
-
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -14,10 +8,10 @@ class Interval:
     """An estimate with its confidence interval.
 
     Attributes:
-        estimate: of the images as they are; NaN where it is undefined for them.
-        low, high: the bounds; NaN where they cannot be given.
-        level: of confidence, 0-1.
-        reason: why a figure is NaN, or what is odd about the interval; else "".
+        estimate: the value on all images; NaN if undefined.
+        low, high: the bounds; NaN if undefined.
+        level: the confidence level, 0-1.
+        reason: why a value is NaN, or a caveat about the interval; otherwise "".
     """
 
     estimate: float
@@ -29,16 +23,16 @@ class Interval:
 
 @dataclass(frozen=True)
 class PairedTest:
-    """The outcome of a two-sided test of two networks on the same images.
+    """The result of a two-sided paired test of two networks on the same images.
 
     Attributes:
-        difference: of the first network from the second, in what the test is about; NaN where undefined.
-        statistic: of the test; NaN where the test cannot be done.
-        p_value: 0-1; NaN where the test cannot be done.
-        n: the images compared.
-        left_out: images without a value for one of the two.
-        reason: why a figure is NaN, or why there was nothing to test; else "".
-        by_group: whether groups of images, rather than images, were taken as independent.
+        difference: first network minus second, in the tested metric; NaN if undefined.
+        statistic: the test statistic; NaN if the test is impossible.
+        p_value: 0-1; NaN if the test is impossible.
+        n: the number of compared images.
+        left_out: the number of images without a value for one of the networks.
+        reason: why a value is NaN, or why there was nothing to test; otherwise "".
+        by_group: whether groups of images, rather than single images, were treated as independent.
     """
 
     difference: float

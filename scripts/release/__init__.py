@@ -1,6 +1,6 @@
-"""Releasing checkpoints: conversion, figures, cards, and the check that all of it still holds."""
+"""Releasing checkpoints: conversion, test results, generated READMEs, and checks of released files."""
 
-from scripts.release.check import check_figures, check_release
+from scripts.release.check import check_release, reproduce_results
 from scripts.release.conversion import MAX_FILE_BYTES, MAX_TOTAL_BYTES, release_checkpoint
 from scripts.release.readme import README_NAME, release_readme, write_index
 from scripts.release.test_results import add_test
@@ -10,9 +10,9 @@ __all__ = [
     "MAX_TOTAL_BYTES",
     "README_NAME",
     "add_test",
-    "check_figures",
     "check_release",
     "release_checkpoint",
     "release_readme",
+    "reproduce_results",
     "write_index",
 ]

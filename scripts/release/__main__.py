@@ -1,73 +1,118 @@
-"""Release a checkpoint in two steps, or check what is released: python -m scripts.release --help."""
+"""Release checkpoints in two steps, and check what is released: python -m scripts.release --help."""
 
 import argparse
 from pathlib import Path
 
 from acsnet.cli import add_override_argument, run
 
-_STEPS = """first   python -m scripts.release CHECKPOINT --name NAME --recipe CONFIG [--set ...] --license TEXT [...]
-then    python tools/test.py --checkpoint NAME [--set ...] --out DIR
-then    python -m scripts.release --name NAME --results DIR [--set data.root=... or data.records=...]
-always  python -m scripts.release --check [--reproduce [--set data.root=...]]"""
+_STEPS = """A release takes three steps; check must pass after them:
+  python -m scripts.release promote CHECKPOINT --name NAME --recipe CONFIG --license TEXT [--set ...]
+  python tools/test.py --checkpoint NAME [--set ...] --out DIR
+  python -m scripts.release add-results NAME DIR [--set data.root=... or data.records=...]
+  python -m scripts.release check [NAME] [--reproduce [--set data.root=...]]"""
 
 
 def main() -> None:
-    """Parse the command line and do the step that it names."""
+    """Parse the command line and run the chosen command."""
+    arguments = _build_parser().parse_args()
+    arguments.function(arguments)
+
+
+def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m scripts.release",
-        description="Release a checkpoint: write its float16 file, then add the figures of a test of that very file.",
+        description="Release checkpoints, and check released ones.",
         epilog=_STEPS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("checkpoint", nargs="?", type=Path, metavar="CHECKPOINT", help="of a training")
-    parser.add_argument("--name", metavar="NAME", help="to release it under")
-    parser.add_argument("--recipe", type=Path, metavar="CONFIG", help="the configuration it was trained by")
-    before_help = "what made the weights it started from, as 'tools/train.py CONFIG'"
-    parser.add_argument("--before", nargs="+", default=[], metavar="COMMAND", help=before_help)
-    parser.add_argument("--license", metavar="TEXT", help="of the weights, as CC-BY-4.0")
-    parser.add_argument("--limits", nargs="+", default=[], metavar="TEXT", help="what it is not good at")
-    parser.add_argument("--results", type=Path, metavar="DIR", help="what tools/test.py --checkpoint NAME wrote")
-    add_override_argument(parser, "data.root=FOLDER, as the training or test had")
-    parser.add_argument("--readme", action="store_true", help="write checkpoints/README.md anew")
-    parser.add_argument("--check", action="store_true", help="fail where files, sizes, README or figures are wrong")
-    parser.add_argument("--reproduce", action="store_true", help="with --check: test each checkpoint again")
-    arguments = parser.parse_args()
-    steps = [arguments.checkpoint, arguments.results, arguments.readme or None, arguments.check or None]
-    if sum(step is not None for step in steps) != 1:
-        parser.error("give one of CHECKPOINT, --results, --readme and --check")
-    if arguments.checkpoint and not (arguments.name and arguments.recipe and arguments.license):
-        parser.error("CHECKPOINT needs --name, --recipe and --license")
-    if arguments.results and not arguments.name:
-        parser.error("--results needs --name")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    from acsnet.checkpoints import index_folder, list_checkpoints, read_index, released_checkpoint
+    promote = commands.add_parser("promote", help="write the float16 file of a checkpoint and its entry in the index")
+    promote.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="the checkpoint of a training")
+    promote.add_argument("--name", required=True, metavar="NAME", help="the name of the released checkpoint")
+    promote.add_argument(
+        "--recipe", required=True, type=Path, metavar="CONFIG", help="the configuration of the training"
+    )
+    promote.add_argument("--license", required=True, metavar="TEXT", help="the license of the weights, e.g. CC-BY-4.0")
+    promote.add_argument("--limits", nargs="+", default=[], metavar="TEXT", help="known limitations, a sentence each")
+    promote.add_argument(
+        "--before",
+        nargs="+",
+        default=[],
+        metavar="COMMAND",
+        help="the commands that made the initial weights, such as 'tools/train.py CONFIG'",
+    )
+    add_override_argument(promote, "the overrides of the training, such as data.root=FOLDER")
+    promote.set_defaults(function=_promote)
+
+    add_results = commands.add_parser("add-results", help="add the results of a test of the released file")
+    add_results.add_argument("name", metavar="NAME", help="a released checkpoint")
+    add_results.add_argument("results", type=Path, metavar="DIR", help="the folder of tools/test.py --checkpoint NAME")
+    add_override_argument(add_results, "the data of the test, such as data.root=FOLDER")
+    add_results.set_defaults(function=_add_results)
+
+    readme = commands.add_parser("readme", help="rewrite checkpoints/README.md and the table of the main README")
+    readme.set_defaults(function=_write_readme)
+
+    check = commands.add_parser("check", help="fail if files, sizes, READMEs or results are wrong")
+    check.add_argument("name", nargs="?", metavar="NAME", help="reproduce this checkpoint only")
+    check.add_argument("--reproduce", action="store_true", help="test the released checkpoints again")
+    add_override_argument(check, "the data of the tests, such as data.root=FOLDER")
+    check.set_defaults(function=_check)
+    return parser
+
+
+def _promote(arguments: argparse.Namespace) -> None:
+    from acsnet.checkpoints import index_folder, released_checkpoint
+    from scripts.release import release_checkpoint
+
+    folder, name = index_folder(), arguments.name
+    difference = release_checkpoint(
+        arguments.checkpoint,
+        name,
+        arguments.recipe,
+        arguments.overrides,
+        arguments.license,
+        arguments.limits,
+        folder,
+        arguments.before,
+    )
+    entry = released_checkpoint(name)
+    print(f"{folder / entry.file}: {entry.size / 1e6:.1f} MB; probabilities within {difference:.1e} of the original's")
+    print(f"now test it: python tools/test.py --checkpoint {name} --out results/{name}")
+    print(f"and then:    python -m scripts.release add-results {name} results/{name}")
+
+
+def _add_results(arguments: argparse.Namespace) -> None:
+    from acsnet.checkpoints import index_folder
+    from scripts.release import README_NAME, add_test
+
+    folder = index_folder()
+    test = add_test(arguments.name, arguments.results, arguments.overrides, folder)
+    print(f"added the results of {arguments.name} on {test.n} images; see {folder / README_NAME}")
+
+
+def _write_readme(arguments: argparse.Namespace) -> None:
+    from acsnet.checkpoints import index_folder, read_index
+    from scripts.release import write_index
+
+    write_index(index_folder(), read_index(index_folder()))
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    from acsnet.checkpoints import index_folder, list_checkpoints, released_checkpoint
     from acsnet.errors import RunError
-    from scripts import release
+    from scripts.release import check_release, reproduce_results
 
-    folder, name, overrides = index_folder(), arguments.name, arguments.overrides
-    if arguments.checkpoint:
-        how = (arguments.recipe, overrides, arguments.license, arguments.limits, folder, arguments.before)
-        difference = release.release_checkpoint(arguments.checkpoint, name, *how)
-        entry = released_checkpoint(name)
-        print(
-            f"{folder / entry.file}: {entry.size / 1e6:.1f} MB; probabilities within {difference:.1e} of the original's"
-        )
-        print(f"now test it: python tools/test.py --checkpoint {name} --out results/{name}")
-        print(f"and then:    python -m scripts.release --name {name} --results results/{name}")
-    elif arguments.results:
-        test = release.add_test(name, arguments.results, overrides, folder)
-        print(f"{name} has the figures of {test.n} images; {folder / release.README_NAME}")
-    elif arguments.readme:
-        release.write_index(folder, read_index(folder))
-    else:
-        if name:
-            released_checkpoint(name)
-        problems = release.check_release(folder)
-        if arguments.reproduce and not problems:
-            problems = release.check_figures([name] if name else list_checkpoints(), overrides, folder)
-        if problems:
-            raise RunError("; ".join(problems))
-        print(f"{len(list_checkpoints())} released checkpoints: all right")
+    folder, name = index_folder(), arguments.name
+    if name:
+        released_checkpoint(name)
+    problems = check_release(folder)
+    if arguments.reproduce and not problems:
+        problems = reproduce_results([name] if name else list_checkpoints(), arguments.overrides, folder)
+    if problems:
+        raise RunError("; ".join(problems))
+    print(f"{len(list_checkpoints())} released checkpoints: no problems found")
 
 
 if __name__ == "__main__":

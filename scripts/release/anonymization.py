@@ -1,4 +1,4 @@
-"""What must not be published: where things lie on the machine of a training."""
+"""Removal of local paths, which must not be published."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,29 +12,29 @@ _PATH = re.compile(r"""(?:^|[\s"'=:,(\[])(?:/[\w.~-]|~[\w.-]*/|[A-Za-z]:[\\/]\w|
 _DATA_PATHS = ("root", "records", "cache")
 
 
-def public_card(metadata: CheckpointMetadata) -> CheckpointMetadata:
-    """The card without the folders of its data.
+def remove_data_paths(metadata: CheckpointMetadata) -> CheckpointMetadata:
+    """Return the metadata without the folders of the data.
 
     Raises:
-        InputError: where it names other absolute paths.
+        InputError: if it contains other absolute paths.
     """
     config = dict(metadata.config)
     if isinstance(config.get("data"), Mapping):
         config["data"] = config["data"] | dict.fromkeys(_DATA_PATHS)
     public = metadata.model_copy(update={"config": config})
-    check_public(public.model_dump(mode="json"), "the checkpoint's card")
+    check_public(public.model_dump(mode="json"), "the metadata of the checkpoint")
     return public
 
 
 def check_public(content: Mapping[str, Any], where: str) -> None:
-    """Check that nothing names an absolute path.
+    """Check that no entry contains an absolute path.
 
     Raises:
-        InputError: naming the entries that do.
+        InputError: if some do; the message names them.
     """
     found = [f"{key} ({text})" for key, text in _texts(content) if _PATH.search(text)]
     if found:
-        raise InputError(f"{where} names paths of this machine, which are not released: {'; '.join(found)}")
+        raise InputError(f"{where} contains local paths, which must not be released: {'; '.join(found)}")
 
 
 def _texts(content: Any, prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Whether what is released still holds: files, README, and every figure."""
+"""Checks of released checkpoints: files, READMEs, and reproduction of the results."""
 
 import math
 import tempfile
@@ -17,20 +17,20 @@ from acsnet.checkpoints import (
 from acsnet.data import read_split_list
 from acsnet.errors import AcsnetError, CheckpointError
 from acsnet.evaluation.protocol import resolve_test_config, run_test
-from acsnet.statistics import MEASURES
+from acsnet.statistics import METRICS
 from scripts.release.conversion import MAX_FILE_BYTES, MAX_TOTAL_BYTES
 from scripts.release.readme import readmes
 from scripts.release.test_results import read_test
 
-# By how much a figure may differ: devices and versions round differently, and a pixel at the threshold flips.
-FIGURE_TOLERANCE = 1e-3
+# The largest difference of a metric: devices and versions round differently, which flips pixels at the threshold.
+METRIC_TOLERANCE = 1e-3
 
 
 def check_release(folder: Path) -> list[str]:
-    """Name what is wrong with the files, the index and the README of a folder; nothing where all is right.
+    """Return one line per problem with the files, the index and the READMEs of a folder.
 
     Raises:
-        CheckpointError: for an index that is missing or broken.
+        CheckpointError: if the index is missing or broken.
     """
     index = read_index(folder)
     problems = []
@@ -41,41 +41,43 @@ def check_release(folder: Path) -> list[str]:
         except AcsnetError as error:
             problems.append(str(error))
         if entry.size > MAX_FILE_BYTES:
-            problems.append(f"{name} has {entry.size / 1e6:.1f} MB, at most {MAX_FILE_BYTES / 1e6:.0f} may be")
+            problems.append(f"{name} is {entry.size / 1e6:.1f} MB; the limit is {MAX_FILE_BYTES / 1e6:.0f} MB")
         if not entry.tests:
-            problems.append(f"{name} has no figures: test it by its name, and give the folder to --results")
+            problems.append(f"{name} has no results: test it by its name, and pass the folder to add-results")
     total = sum(entry.size for entry in index.checkpoints.values())
     if total > MAX_TOTAL_BYTES:
-        problems.append(f"all files have {total / 1e6:.1f} MB, at most {MAX_TOTAL_BYTES / 1e6:.0f} may be")
+        problems.append(f"all files are {total / 1e6:.1f} MB; the limit is {MAX_TOTAL_BYTES / 1e6:.0f} MB")
     known = {entry.file for entry in index.checkpoints.values()}
     problems += [
         f"{path} is not in the index" for path in sorted(folder.glob("*.safetensors")) if path.name not in known
     ]
     return problems + [
-        f"{path} is stale: write it anew by python -m scripts.release --readme"
+        f"{path} is stale: rewrite it by python -m scripts.release readme"
         for path, text in readmes(folder, index).items()
         if not path.is_file() or path.read_text(encoding="utf-8") != text
     ]
 
 
 def _check_split(name: str, split_hash: str | None, config: Mapping[str, Any]) -> None:
-    """Check that the list of a checkpoint's split, where it has one, makes the split that it was trained on."""
-    parts = config.get("data", {}).get("parts")
-    if parts is not None and read_split_list(resolve_split(parts)).hash != split_hash:
-        raise CheckpointError(f"{name} was trained on the split {split_hash}, which the list {parts} is not")
+    """Check that the split file of a checkpoint, if it has one, gives the split of its training."""
+    split_file = config.get("data", {}).get("split_file")
+    if split_file is not None and read_split_list(resolve_split(split_file)).hash != split_hash:
+        raise CheckpointError(
+            f"{name} was trained on the split {split_hash}, which differs from the split file {split_file}"
+        )
 
 
-def check_figures(names: Sequence[str], overrides: Sequence[str], folder: Path, progress: bool = True) -> list[str]:
-    """Test released checkpoints again, and name the figures that differ by more than :data:`FIGURE_TOLERANCE`.
+def reproduce_results(names: Sequence[str], overrides: Sequence[str], folder: Path, progress: bool = True) -> list[str]:
+    """Test released checkpoints again, and return one line per metric outside :data:`METRIC_TOLERANCE`.
 
     Args:
-        names: of the index.
-        overrides: where the data lies, as ``data.root=FOLDER``; they come after those of each test.
-        folder: of the index.
+        names: the names of the checkpoints in the index.
+        overrides: the location of the data, such as ``data.root=FOLDER``; applied after those of each test.
+        folder: the folder of the index.
         progress: show progress bars.
 
     Raises:
-        AcsnetError: for a file or data that cannot be used.
+        AcsnetError: if a file or the data cannot be used.
     """
     index = read_index(folder)
     problems = []
@@ -86,21 +88,21 @@ def check_figures(names: Sequence[str], overrides: Sequence[str], folder: Path, 
             config = resolve_test_config(checkpoint, None, [*released.overrides, *overrides])
             result, provenance = run_test(checkpoint, config, progress)
             if provenance["dataset_hash"] != released.dataset_hash:
-                problems.append(f"{name}: {provenance['dataset_sizes']} are other images than {released.datasets}")
+                problems.append(f"{name}: {provenance['dataset_sizes']} are different images from {released.datasets}")
                 continue
             with tempfile.TemporaryDirectory() as results:
                 result.write(Path(results), provenance)
                 again = read_test(entry, checkpoint.metadata, Path(results), ())
-            problems += [f"{name}: {difference}" for difference in _differing(released, again)]
+            problems += [f"{name}: {difference}" for difference in _differences(released, again)]
     return problems
 
 
-def _differing(released: ReleasedTest, again: ReleasedTest) -> list[str]:
+def _differences(released: ReleasedTest, again: ReleasedTest) -> list[str]:
     lines = []
     for key, figure in released.metrics.items():
-        for part in ("estimate", "low", "high"):
-            then, now = getattr(figure, part), getattr(again.metrics[key], part)
-            same = then is now if then is None or now is None else math.isclose(then, now, abs_tol=FIGURE_TOLERANCE)
+        for field in ("estimate", "low", "high"):
+            then, now = getattr(figure, field), getattr(again.metrics[key], field)
+            same = then is now if then is None or now is None else math.isclose(then, now, abs_tol=METRIC_TOLERANCE)
             if not same:
-                lines.append(f"{MEASURES[key].title} ({part}) is released as {then}, and now {now}")
+                lines.append(f"{METRICS[key].title} ({field}) is {now}, but {then} was released")
     return lines

@@ -1,4 +1,4 @@
-"""A checkpoint of a training made into the file that is released: half precision, nothing private, checked."""
+"""Conversion of a training checkpoint to the released file: half precision, no local paths, verified outputs."""
 
 import os
 import re
@@ -23,16 +23,16 @@ from acsnet.checkpoints import (
 from acsnet.config import build_config, changed_keys, load_config
 from acsnet.errors import CheckpointError, InputError
 from acsnet.models import load_model
-from scripts.release.anonymization import check_public, public_card
+from scripts.release.anonymization import check_public, remove_data_paths
 from scripts.release.readme import readmes, write_index
 
 MAX_FILE_BYTES = 70_000_000
 MAX_TOTAL_BYTES = 130_000_000
-# By how much a probability of a pixel or a class may differ from that of the original.
+# The largest difference of a pixel or class probability from that of the original.
 PROBABILITY_TOLERANCE = 0.01
 INTENDED_USE = (
     "Research on segmentation and classification of breast-ultrasound images, as a baseline or a starting point. Not "
-    "for diagnosis: it is no medical device."
+    "for diagnosis: it is not a medical device."
 )
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
@@ -47,38 +47,38 @@ def release_checkpoint(
     folder: Path,
     before: Sequence[str] = (),
 ) -> float:
-    """Write the released file of a checkpoint and its entry in the index, which has no figures yet.
+    """Write the released file of a checkpoint and its entry in the index, without test results.
 
-    Figures are those of the released file: it is tested by its name, and :func:`add_test` takes what came out. An
-    entry of the same name is replaced, and its figures with it.
+    Results are those of the released file: it is tested by its name, and :func:`add_test` adds the results. An entry of
+    the same name is replaced together with its results.
 
     Args:
-        checkpoint: of a training.
-        name: to be released under; lower-case letters, digits, ``_`` and ``-``.
-        config: the configuration it was trained by, a file of this repository.
-        overrides: what was given by ``--set`` in its training; where the data lay may be left out.
-        license: of the weights.
-        limits: what it is not good at, a sentence each.
-        folder: of the index.
-        before: the commands that made the weights which training started from, ``tools/train.py ...`` each.
+        checkpoint: the checkpoint of a training.
+        name: the name of the released checkpoint; lower-case letters, digits, ``_`` and ``-``.
+        config: the configuration of the training, a file of this repository.
+        overrides: the ``--set`` overrides of the training; the location of the data may be omitted.
+        license: the license of the weights.
+        limits: known limitations, one sentence each.
+        folder: the folder of the index.
+        before: the commands that made the initial weights, such as ``tools/train.py ...``.
 
     Returns:
-        The largest difference of a probability from the original's, on random images.
+        The largest difference of a probability from that of the original, on random images.
 
     Raises:
-        InputError: for a name that is none, a configuration other than the checkpoint's, initial weights without the
-            commands that made them, paths of this machine, files that would be too large, weights that half
-            precision cannot hold, or a README of the clone without a place for the table.
-        CheckpointError: for a checkpoint that cannot be read, or a file whose outputs differ from its.
-        ConfigError: for a configuration that is wrong.
-        DiskFullError: where there is no space left.
+        InputError: if the name is invalid, the configuration differs from that of the checkpoint, the commands for
+            initial weights are missing, local paths are found, files would be too large, half precision cannot
+            represent the weights, or the main README has no section for the table.
+        CheckpointError: if the checkpoint cannot be read, or the outputs of the released file differ.
+        ConfigError: if the configuration is invalid.
+        DiskFullError: if the disk is full.
     """
     if not _NAME.fullmatch(name):
         raise InputError(f"the name is {name!r}: use lower-case letters, digits, _ and -, a letter or digit first")
-    metadata = public_card(read_metadata(checkpoint))
+    metadata = remove_data_paths(read_metadata(checkpoint))
     recipe = _recipe(config, overrides, metadata, before)
     index = read_index(folder)
-    readmes(folder, index)  # so that a README without a place for the table is told before anything is written
+    readmes(folder, index)  # fails before anything is written if the main README has no section for the table
     weights = _halve(read_weights(checkpoint))
     target = folder / f"{name}.safetensors"
     staged = target.with_name(f".{name}.{os.getpid()}.staged.safetensors")
@@ -89,7 +89,7 @@ def release_checkpoint(
         if not difference <= PROBABILITY_TOLERANCE:
             raise CheckpointError(
                 f"{checkpoint} cannot be released in half precision: a probability differs by {difference:.4f} from "
-                f"the original's, more than {PROBABILITY_TOLERANCE}"
+                f"that of the original; the limit is {PROBABILITY_TOLERANCE}"
             )
         entry = _entry(staged, target.name, metadata, recipe, license, limits)
         check_public(entry.model_dump(mode="json"), "the entry of the index")
@@ -101,7 +101,7 @@ def release_checkpoint(
 
 
 def largest_difference(first: Path, second: Path) -> float:
-    """By how much two checkpoints of a network differ at most in a probability, of two images of noise."""
+    """Return the largest difference of a probability between two checkpoints, on two images of noise."""
     metadata = read_metadata(first)
     shape = (2, int(metadata.arguments.get("in_channels", 3)), *metadata.input_size)
     images = torch.randn(shape, generator=torch.Generator().manual_seed(0))
@@ -118,45 +118,52 @@ def _probabilities(checkpoint: Path, images: torch.Tensor) -> list[torch.Tensor]
 
 def _halve(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     halved = {key: value.half() if value.is_floating_point() else value for key, value in weights.items()}
-    lost = [key for key, value in halved.items() if not value.isfinite().all()]
-    if lost:
-        raise InputError(f"half precision cannot hold {len(lost)} of the tensors ({lost[0]}, ...): they are too large")
+    too_large = [key for key, value in halved.items() if not value.isfinite().all()]
+    if too_large:
+        raise InputError(
+            f"half precision cannot represent {len(too_large)} of the tensors ({too_large[0]}, ...): their values are "
+            "too large"
+        )
     return halved
 
 
 def _check_sizes(file: Path, others: Mapping[str, int]) -> None:
     size, total = file.stat().st_size, file.stat().st_size + sum(others.values())
     if size > MAX_FILE_BYTES:
-        raise InputError(f"the released file would have {size / 1e6:.1f} MB, at most {MAX_FILE_BYTES / 1e6:.0f} may be")
+        raise InputError(f"the released file would be {size / 1e6:.1f} MB; the limit is {MAX_FILE_BYTES / 1e6:.0f} MB")
     if total > MAX_TOTAL_BYTES:
         raise InputError(
-            f"all released files would have {total / 1e6:.1f} MB, at most {MAX_TOTAL_BYTES / 1e6:.0f} may be: remove "
+            f"all released files would be {total / 1e6:.1f} MB; the limit is {MAX_TOTAL_BYTES / 1e6:.0f} MB: remove "
             f"one of {', '.join(others)}"
         )
 
 
 def _recipe(config: Path, overrides: Sequence[str], metadata: CheckpointMetadata, before: Sequence[str]) -> Recipe:
-    """The recipe, after a check that it is the one the checkpoint was trained by."""
+    """Return the recipe after checking that the checkpoint was trained by it."""
     path = config.resolve()
     if not path.is_relative_to(Path.cwd()):
-        raise InputError(f"{config} lies outside {Path.cwd()}: give a configuration of this repository, from its root")
+        raise InputError(
+            f"{config} is outside {Path.cwd()}: pass a configuration of this repository, and run from its root"
+        )
     loaded = load_config(config, overrides)
     initial = loaded.model.initial_weights
     if initial is not None and is_path(str(initial)) and not before:
-        raise InputError(f"{config} starts from {initial}: give the commands that make it by --before")
-    wrong = [command for command in before if not re.match(r"tools/\w+\.py\b", command)]
-    if wrong:
-        raise InputError(f"--before {wrong[0]!r} is no command of this repository: it begins like tools/train.py")
+        raise InputError(f"{config} starts from {initial}: pass the commands that made it by --before")
+    foreign = [command for command in before if not re.match(r"tools/\w+\.py\b", command)]
+    if foreign:
+        raise InputError(
+            f"--before {foreign[0]!r} is not a command of this repository: expected one such as 'tools/train.py CONFIG'"
+        )
     given = loaded.for_metadata()
     trained = build_config(metadata.config, (), "the configuration in the checkpoint").to_dict()
     if metadata.members > 1:
-        # Its members were trained on one fold each.
+        # Each member was trained on a different fold.
         given["data"]["folds"]["index"] = trained["data"]["folds"]["index"]
     changed = changed_keys(trained, given)
     if changed:
         raise InputError(
             f"{config} is not the recipe of the checkpoint, which was trained with other values: {'; '.join(changed)}; "
-            "give what its training was given by --set"
+            "pass the overrides of the training by --set"
         )
     return Recipe(config=path.relative_to(Path.cwd()).as_posix(), overrides=tuple(overrides), before=tuple(before))
 
@@ -167,7 +174,9 @@ def _entry(
     height, width = metadata.input_size
     data = metadata.dataset
     if not {"names", "n", "hash"} <= data.keys():
-        raise InputError("the checkpoint's card does not say what it was trained on: it was not written by a training")
+        raise InputError(
+            "the metadata of the checkpoint does not name its training data: it was not written by a training"
+        )
     return ReleasedCheckpoint(
         file=file,
         size=path.stat().st_size,

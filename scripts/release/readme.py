@@ -1,33 +1,36 @@
-"""What is made of the index alone: ``checkpoints/README.md``, a card of each checkpoint, and the clone's table."""
+"""Generated documentation of released checkpoints: ``checkpoints/README.md`` and the table of the main README."""
 
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from acsnet._utils.files import replace_section, write_json, write_text
+from acsnet._utils.tables import Cell, Column, Row, Table
 from acsnet.checkpoints import Estimate, ReleasedCheckpoint, ReleasedTest, ReleaseIndex
 from acsnet.checkpoints.index import INDEX_NAME
-from acsnet.statistics import MEASURES
+from acsnet.statistics import METRICS
+from acsnet.statistics.formatting import UNDEFINED, format_value
 
 README_NAME = "README.md"
 SECTION = "released"
-_HEAD = """# Released checkpoints
+_HEADER = """# Released checkpoints
 
-Made of `index.json` by `python -m scripts.release`; do not edit. Figures are those of the files that lie here, with
-95 % intervals from a bootstrap of groups of images.
+Generated from `index.json` by `python -m scripts.release readme`; do not edit. Metrics are those of the files in this
+folder, with 95 % intervals from a bootstrap over groups of images.
 """
-# What the table at the top shows of each test.
+# The metrics in the table at the top.
 _OVERVIEW = ("dice_lesion", "dice_normal", "accuracy", "f1_macro", "auroc_malignant")
-_NONE = """There are none yet. The README of the repository says how one is released.
+_EMPTY = """There are none yet. The README of the repository says how to release one.
 """
 
 
 def write_index(folder: Path, index: ReleaseIndex) -> None:
-    """Write an index, sorted by name, and the READMEs that are made of it.
+    """Write an index, sorted by name, and the READMEs generated from it.
 
     Raises:
-        InputError: where the README of the clone has no place for the table.
+        InputError: if the main README has no section for the table.
     """
     ordered = index.model_copy(update={"checkpoints": dict(sorted(index.checkpoints.items()))})
     texts = readmes(folder, ordered)
@@ -37,44 +40,43 @@ def write_index(folder: Path, index: ReleaseIndex) -> None:
 
 
 def readmes(folder: Path, index: ReleaseIndex) -> dict[Path, str]:
-    """The READMEs with what they have to say of an index: the folder's, and the clone's where there is one.
+    """Return the content of the generated READMEs by path: that of the folder, and the main one if it exists.
 
     Raises:
-        InputError: as above.
+        InputError: if the main README has no section for the table.
     """
     texts = {folder / README_NAME: release_readme(index)}
-    front = folder.parent / README_NAME
-    if front.is_file():
-        texts[front] = replace_section(front, SECTION, lambda: _table(index, f"{folder.name}/{README_NAME}"))
+    main = folder.parent / README_NAME
+    if main.is_file():
+        texts[main] = replace_section(main, SECTION, lambda: _table(index, f"{folder.name}/{README_NAME}"))
     return texts
 
 
 def release_readme(index: ReleaseIndex) -> str:
-    """The cards of all released checkpoints in Markdown."""
+    """Return the descriptions of all released checkpoints in Markdown."""
     if not index.checkpoints:
-        return f"{_HEAD}\n{_NONE}"
-    return "\n".join([_HEAD, _table(index), "", *(_metadata(name, entry) for name, entry in index.checkpoints.items())])
+        return f"{_HEADER}\n{_EMPTY}"
+    return "\n".join(
+        [_HEADER, _table(index), "", *(_describe(name, entry) for name, entry in index.checkpoints.items())]
+    )
 
 
 def _table(index: ReleaseIndex, page: str = "") -> str:
-    """All tests of all checkpoints, a row each, with links to the cards on a page, by default the same."""
-    return "\n".join(_overview(index, page))
-
-
-def _overview(index: ReleaseIndex, page: str) -> Iterator[str]:
-    yield from _rows(["name", "network", "trained on", "MB", "tested on", *(MEASURES[key].title for key in _OVERVIEW)])
+    """Return all tests of all checkpoints, one row each, linked to their sections on a page."""
+    titles = ["network", "trained on", "MB", "tested on", *(METRICS[key].title for key in _OVERVIEW)]
+    rows = []
     for name, entry in index.checkpoints.items():
         for test in entry.tests or (None,):
-            figures = ["-"] * (1 + len(_OVERVIEW))
+            values = [Cell(UNDEFINED)] * (1 + len(_OVERVIEW))
             if test is not None:
-                # A network of one task has no figures of the other.
-                found = [test.metrics.get(key) for key in _OVERVIEW]
-                figures = [_tested_on(test), *("-" if figure is None else _interval(figure) for figure in found)]
-            trained = ", ".join(entry.data.names)
-            yield _row([f"[`{name}`]({page}#{name})", _network(entry), trained, f"{entry.size / 1e6:.1f}", *figures])
+                # A network of one task has no metrics of the other.
+                values = [Cell(_tested_on(test)), *(_cell(test.metrics.get(key)) for key in _OVERVIEW)]
+            about = (_network(entry), ", ".join(entry.data.names), f"{entry.size / 1e6:.1f}")
+            rows.append(Row(name, [*map(Cell, about), *values], link=f"{page}#{name}", is_code=True))
+    return _write_table("name", titles, rows)
 
 
-def _metadata(name: str, entry: ReleasedCheckpoint) -> str:
+def _describe(name: str, entry: ReleasedCheckpoint) -> str:
     lines = [
         f"## {name}",
         "",
@@ -92,18 +94,18 @@ def _metadata(name: str, entry: ReleasedCheckpoint) -> str:
         f'predictor = acsnet.Predictor.from_checkpoint("{name}")',
         "```",
         "",
-        "Train it again:",
+        "Reproduce the training:",
         "",
         _commands(*entry.recipe.before, _command("train", entry.recipe.config, entry.recipe.overrides)),
     ]
     for test in entry.tests:
-        lines += _test(name, test)
+        lines += _describe_test(name, test)
     if not entry.tests:
-        lines += ["", "It has no figures yet."]
+        lines += ["", "It has not been tested yet."]
     return "\n".join([*lines, ""])
 
 
-def _test(name: str, test: ReleasedTest) -> Iterator[str]:
+def _describe_test(name: str, test: ReleasedTest) -> Iterator[str]:
     classes = ", ".join(f"{count} {label}" for label, count in test.classes.items())
     yield from ("", f"### {name} on {_tested_on(test)}", "")
     yield (
@@ -111,14 +113,18 @@ def _test(name: str, test: ReleasedTest) -> Iterator[str]:
         f"images `{test.dataset_hash}`, split `{test.split_hash or 'none'}`."
     )
     yield ""
-    yield from _rows(["measure", f"estimate [{test.level:.0%} interval]", "note"])
-    for key, figure in test.metrics.items():
-        yield _row([MEASURES[key].title, _interval(figure), figure.reason])
-    yield from ("", "Where it fails:", "")
-    yield from _rows(["image", "class", "predicted", "probability of its class", "Dice"])
+    metrics = [
+        Row(METRICS[key].title, [_cell(estimate), Cell(estimate.reason)]) for key, estimate in test.metrics.items()
+    ]
+    yield _write_table("metric", [f"estimate [{test.level:.0%} interval]", "note"], metrics)
+    yield from ("", "Worst cases:", "")
+    cases = []
     for case in test.worst_cases:
-        yield _row([case.image, case.label, case.predicted or "-", _number(case.probability), _number(case.dice)])
-    yield from ("", "The same figures again:", "", _commands(_command("test", f"--checkpoint {name}", test.overrides)))
+        values = (case.label, case.predicted or UNDEFINED, format_value(case.probability), format_value(case.dice))
+        cases.append(Row(case.image, [*map(Cell, values)]))
+    yield _write_table("image", ["class", "predicted", "probability of its class", "Dice"], cases)
+    command = _command("test", f"--checkpoint {name}", test.overrides)
+    yield from ("", "Reproduce the metrics:", "", _commands(command))
 
 
 def _command(tool: str, arguments: str, overrides: tuple[str, ...]) -> str:
@@ -141,7 +147,7 @@ def _tested_on(test: ReleasedTest) -> str:
 
 
 def _setting(override: str) -> str:
-    """What an override sets, shorter: ``evaluation.refining={"a": true, "b": false}`` is ``refining: a``."""
+    """Return a short form of an override: ``evaluation.refining={"a": true, "b": false}`` is ``refining: a``."""
     key, _, text = override.removeprefix("evaluation.").partition("=")
     value = json.loads(text)
     if isinstance(value, dict):
@@ -149,23 +155,14 @@ def _setting(override: str) -> str:
     return f"{key}: {value}"
 
 
-def _interval(figure: Estimate) -> str:
-    if figure.estimate is None:
-        return "-"
-    if figure.low is None or figure.high is None:
-        return f"{figure.estimate:.3f}"
-    return f"{figure.estimate:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
+def _cell(estimate: Estimate | None) -> Cell:
+    if estimate is None or estimate.estimate is None:
+        return Cell(UNDEFINED)
+    cell = Cell(format_value(estimate.estimate))
+    if estimate.low is None or estimate.high is None:
+        return cell
+    return replace(cell, low=format_value(estimate.low), high=format_value(estimate.high))
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
-
-
-def _rows(titles: list[str]) -> Iterator[str]:
-    yield _row(titles)
-    yield _row(["---"] * len(titles))
-
-
-def _row(cells: list[str]) -> str:
-    # What parts cells may not stand in one.
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+def _write_table(row_header: str, titles: Sequence[str], rows: Sequence[Row]) -> str:
+    return Table(row_header, [Column(title, align="left") for title in titles], rows).to_markdown()

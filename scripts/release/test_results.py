@@ -1,4 +1,4 @@
-"""Released figures: what a test of the released file itself gave, with intervals and the worst cases."""
+"""Test results of released files, with intervals and worst cases."""
 
 import json
 import math
@@ -19,32 +19,44 @@ from acsnet.checkpoints import (
 )
 from acsnet.config import build_config
 from acsnet.errors import RunError
-from acsnet.statistics import Interval, RunResult, compare, read_run
+from acsnet.statistics import RunResult, compare, read_run
+from acsnet.statistics.results import Interval
 from scripts.release.anonymization import check_public
 from scripts.release.readme import write_index
 
 LEVEL = 0.95
-_WORST = 5
-_NEEDED = ("checkpoint_sha256", "dataset_sizes", "class_map", "evaluation", "folds", "parts", "threshold", "protocol")
-# What --set says of the tested data: kept as it was given.
+_WORST_CASES = 5
+_REQUIRED = (
+    "checkpoint_sha256",
+    "dataset_sizes",
+    "class_map",
+    "evaluation",
+    "folds",
+    "split_file",
+    "threshold",
+    "protocol",
+)
+# The overrides that name the tested data; recorded as passed.
 _DATA_KEYS = ("data.root", "data.records", "data.dataset")
 
 
 def add_test(name: str, results: Path, overrides: Sequence[str], folder: Path) -> ReleasedTest:
-    """Add the figures of a test to the entry of a released checkpoint; one of the same images and settings is replaced.
+    """Add the results of a test to the entry of a released checkpoint.
+
+    An earlier test on the same images with the same settings is replaced.
 
     Args:
-        name: in the index.
-        results: the folder that ``tools/test.py --checkpoint NAME`` wrote.
-        overrides: which data was tested, as it was given by ``--set``: ``data.root``, ``data.records`` or
-            ``data.dataset``, none where they are the default. All else is in the results.
-        folder: of the index.
+        name: the name of the checkpoint in the index.
+        results: the folder written by ``tools/test.py --checkpoint NAME``.
+        overrides: the overrides that named the tested data: ``data.root``, ``data.records`` or ``data.dataset``; empty
+            for the default. Everything else is read from the results.
+        folder: the folder of the index.
 
     Raises:
-        UnknownNameError: for another name, with near matches.
-        CheckpointError: for a file that is not the released one.
-        RunError: for results that are broken, of another file, or of images that may have been trained on.
-        InputError: for names that are paths of this machine.
+        UnknownNameError: if the name is unknown; the message has near matches.
+        CheckpointError: if the file is not the released one.
+        RunError: if the results are broken, of another file, or of images that may have been trained on.
+        InputError: if the results contain local paths.
     """
     index = read_index(folder)
     entry = look_up("released checkpoint", name, index.checkpoints, "")
@@ -64,21 +76,23 @@ def _identity(test: ReleasedTest) -> tuple[str, tuple[str, ...]]:
 def read_test(
     entry: ReleasedCheckpoint, metadata: CheckpointMetadata, results: Path, overrides: Sequence[str]
 ) -> ReleasedTest:
-    """Read the result of a test of the released file; arguments and errors as of :func:`add_test`."""
+    """Read the results of a test of the released file; for arguments and errors, see :func:`add_test`."""
     run = read_run(results)
     facts = json.loads((results / "metrics.json").read_text(encoding="utf-8"))
-    missing = [key for key in _NEEDED if key not in facts]
+    missing = [key for key in _REQUIRED if key not in facts]
     if missing:
         raise RunError(f"{results}/metrics.json has no {', '.join(missing)}: test the released file with tools/test.py")
     if facts["checkpoint_sha256"] != entry.sha256:
         raise RunError(
             f"{results} is a test of another file ({facts.get('checkpoint')}, SHA-256 {facts['checkpoint_sha256']}): "
-            f"figures are those of the released file, test {entry.file} by its name"
+            f"test the released file {entry.file} by its name"
         )
     _check_unseen(entry, run, facts, results)
     other = [text for text in overrides if text.partition("=")[0] not in _DATA_KEYS]
     if other:
-        raise RunError(f"--set {' '.join(other)} is not of {', '.join(_DATA_KEYS)}: all else is read from {results}")
+        raise RunError(
+            f"--set {' '.join(other)}: expected only {', '.join(_DATA_KEYS)}; everything else is read from {results}"
+        )
     estimates = compare([run], level=LEVEL).networks[0].estimates
     return ReleasedTest(
         datasets=facts["dataset_sizes"],
@@ -98,31 +112,31 @@ def read_test(
 
 
 def _check_unseen(entry: ReleasedCheckpoint, run: RunResult, facts: Mapping[str, Any], results: Path) -> None:
-    """Check that no tested image can have been trained on, as far as hashes tell."""
+    """Check by hashes that no tested image can have been trained on."""
     if run.subset not in ("test", "all"):
-        raise RunError(f"{results} is a test of the part {run.subset}, which training has seen: test another")
+        raise RunError(f"{results} is a test of the subset {run.subset}, which was used in training: test another one")
     if run.subset == "test" and facts["split_hash"] != entry.split_hash:
         raise RunError(
-            f"{results} is a test on the split {facts['split_hash']}, the checkpoint was trained on "
+            f"{results} is a test on the split {facts['split_hash']}, but the checkpoint was trained on the split "
             f"{entry.split_hash}: tested images may have been trained on"
         )
     if run.subset == "all" and facts["dataset_hash"] == entry.data.hash:
-        raise RunError(f"{results} is a test of all images of the training's data: test its test subset, or other data")
+        raise RunError(f"{results} is a test of all images of the training data: test its test subset, or other data")
 
 
 def _differences(metadata: CheckpointMetadata, facts: Mapping[str, Any]) -> list[str]:
-    """The overrides that make the configuration of the training that of the test."""
+    """Return the overrides that turn the configuration of the training into that of the test."""
     trained = build_config(metadata.config, (), "the configuration in the checkpoint").to_dict()
     data = trained["data"]
     pairs = [("data.split", data["split"], facts["subset"]), ("data.class_map", data["class_map"], facts["class_map"])]
     if facts["folds"] is not None:
         pairs.append(("data.folds", data["folds"], facts["folds"]))
     if facts["subset"] != "all":
-        pairs.append(("data.split_file", data["parts"], facts["parts"]))
+        pairs.append(("data.split_file", data["split_file"], facts["split_file"]))
     pairs += [
         (f"evaluation.{key}", trained["evaluation"].get(key), value) for key, value in facts["evaluation"].items()
     ]
-    # YAML reads what JSON writes.
+    # JSON is valid YAML.
     return [f"{key}={json.dumps(now)}" for key, then, now in pairs if then != now]
 
 
@@ -140,18 +154,18 @@ def _number(value: float) -> float | None:
 
 
 def _worst_cases(run: RunResult) -> list[WorstCase]:
-    """The images with the lowest Dice, then the misclassified ones of which the network was surest."""
+    """Return the images with the lowest Dice, then the misclassified ones with the lowest true-class probability."""
     cases = [_case(run, i) for i in range(len(run.images))]
-    outlined = sorted((case for case in cases if case.dice is not None), key=lambda case: case.dice or 0.0)
-    mistaken = [case for case in cases if case.probability is not None and case.predicted != case.label]
-    mistaken.sort(key=lambda case: case.probability or 0.0)
-    return list(dict.fromkeys([*outlined[:_WORST], *mistaken[:_WORST]]))
+    segmented = sorted((case for case in cases if case.dice is not None), key=lambda case: case.dice or 0.0)
+    misclassified = [case for case in cases if case.probability is not None and case.predicted != case.label]
+    misclassified.sort(key=lambda case: case.probability or 0.0)
+    return list(dict.fromkeys([*segmented[:_WORST_CASES], *misclassified[:_WORST_CASES]]))
 
 
 def _case(run: RunResult, i: int) -> WorstCase:
     dataset, name = run.images[i]
     several = len({other for other, _ in run.images}) > 1
-    dice = _number(run.measures["dice"][i]) if "dice" in run.measures else None
+    dice = _number(run.per_image["dice"][i]) if "dice" in run.per_image else None
     probability = None
     if run.probabilities is not None:
         probability = float(run.probabilities[i, run.class_names.index(run.labels[i])])

@@ -73,13 +73,13 @@ def test_the_right_checksum(sha256: str, site: Any, path: Path) -> None:
 
 def test_another_checksum(site: Any, path: Path) -> None:
     site.files["/x.zip"] = b"something else"
-    message = rf"x\.zip is not the file that is expected: its SHA-256 is [0-9a-f]{{64}}, not {SHA256}; it was not kept"
+    message = rf"x\.zip is not the expected file: its SHA-256 is [0-9a-f]{{64}}, not {SHA256}; it was deleted"
     with pytest.raises(DownloadError, match=message):
         get(site.url("/x.zip"), path, SHA256)
     assert left(path) == []
 
 
-def test_a_transfer_that_breaks_off_goes_on(site: Any, path: Path) -> None:
+def test_an_interrupted_download_is_resumed(site: Any, path: Path) -> None:
     site.replies["/x.zip"] = lambda handler: site.send(handler, CONTENT, 300_000)
     assert get(site.url("/x.zip"), path) == SHA256
     assert path.read_bytes() == CONTENT
@@ -91,13 +91,13 @@ def test_a_transfer_that_breaks_off_goes_on(site: Any, path: Path) -> None:
     ]
 
 
-def test_the_next_call_goes_on(site: Any, path: Path) -> None:
+def test_the_next_call_resumes(site: Any, path: Path) -> None:
     def once(handler: Handler) -> None:
         if len(site.requests) == 1:
             site.send(handler, CONTENT, 300_000)
 
     site.replies["/x.zip"] = once
-    message = r"x\.zip could not be fetched \(.+\); 0\.3 MB that came are kept: run the command again to go on"
+    message = r"x\.zip could not be downloaded \(.+\); 0\.3 MB were received: run the command again to resume"
     with pytest.raises(DownloadError, match=message):
         get(site.url("/x.zip"), path)
     assert left(path) == [".x.zip.part", ".x.zip.part.json"]
@@ -119,7 +119,7 @@ def test_a_file_that_changed_meanwhile_is_begun_anew(site: Any, path: Path) -> N
     assert path.read_bytes() == CONTENT
 
 
-def test_a_part_of_another_address_is_begun_anew(site: Any, path: Path) -> None:
+def test_a_partial_file_of_another_address_is_restarted(site: Any, path: Path) -> None:
     path.parent.mkdir()
     (path.parent / ".x.zip.part").write_bytes(b"something else")
     (path.parent / ".x.zip.part.json").write_text('{"url": "http://elsewhere/x.zip", "validator": "1"}')
@@ -129,7 +129,7 @@ def test_a_part_of_another_address_is_begun_anew(site: Any, path: Path) -> None:
 
 
 @pytest.mark.parametrize("notes", ["", "no json", "[]", "{}"])
-def test_a_part_whose_notes_are_broken_is_begun_anew(notes: str, site: Any, path: Path) -> None:
+def test_a_partial_file_with_a_broken_validator_is_restarted(notes: str, site: Any, path: Path) -> None:
     path.parent.mkdir()
     (path.parent / ".x.zip.part").write_bytes(CONTENT[:500])
     (path.parent / ".x.zip.part.json").write_text(notes)
@@ -138,7 +138,7 @@ def test_a_part_whose_notes_are_broken_is_begun_anew(notes: str, site: Any, path
     assert site.requests == [("/x.zip", None)]
 
 
-def test_with_a_checksum_any_part_is_gone_on_with(site: Any, path: Path) -> None:
+def test_with_a_checksum_any_partial_file_is_resumed(site: Any, path: Path) -> None:
     path.parent.mkdir()
     (path.parent / ".x.zip.part").write_bytes(CONTENT[:500])
     site.files["/x.zip"] = CONTENT
@@ -147,7 +147,7 @@ def test_with_a_checksum_any_part_is_gone_on_with(site: Any, path: Path) -> None
 
 
 @pytest.mark.parametrize("size", [len(CONTENT), len(CONTENT) + 7])
-def test_a_part_that_is_whole_or_too_long_already(size: int, site: Any, path: Path) -> None:
+def test_a_partial_file_that_is_complete_or_too_long(size: int, site: Any, path: Path) -> None:
     path.parent.mkdir()
     (path.parent / ".x.zip.part").write_bytes((CONTENT + b"7 bytes")[:size])
     site.files["/x.zip"] = CONTENT
@@ -166,7 +166,7 @@ def test_a_server_without_ranges(site: Any, path: Path) -> None:
     assert path.read_bytes() == CONTENT
 
 
-def test_a_server_that_says_nothing_to_go_on_by(site: Any, path: Path) -> None:
+def test_a_server_without_validators(site: Any, path: Path) -> None:
     def whole(handler: Handler) -> None:
         answer(200, {"Content-Length": str(len(CONTENT))})(handler)
         handler.wfile.write(CONTENT[:300_000] if len(site.requests) == 1 else CONTENT)
@@ -176,7 +176,7 @@ def test_a_server_that_says_nothing_to_go_on_by(site: Any, path: Path) -> None:
     assert [requested for _, requested in site.requests] == [None, None]
 
 
-def test_a_server_that_goes_on_elsewhere(site: Any, path: Path) -> None:
+def test_a_server_that_resumes_at_a_wrong_position(site: Any, path: Path) -> None:
     def shifted(handler: Handler) -> None:
         if handler.headers.get("Range"):
             headers = {"Content-Range": f"bytes 0-{len(CONTENT) - 1}/{len(CONTENT)}", "Content-Length": "1000000"}
@@ -191,7 +191,7 @@ def test_a_server_that_goes_on_elsewhere(site: Any, path: Path) -> None:
 
 def test_a_server_that_promises_more_than_it_has(site: Any, path: Path) -> None:
     site.replies["/x.zip"] = answer(200, {"Content-Length": "2000000", "ETag": '"1"'}, CONTENT)
-    message = r"x\.zip could not be fetched \(1000000 of 2000000 bytes came\); 1\.0 MB that came are kept"
+    message = r"x\.zip could not be downloaded \(received 1000000 of 2000000 bytes\); 1\.0 MB were received"
     with pytest.raises(DownloadError, match=message):
         get(site.url("/x.zip"), path)
     assert not path.exists()
@@ -199,7 +199,7 @@ def test_a_server_that_promises_more_than_it_has(site: Any, path: Path) -> None:
 
 def test_a_server_that_promises_less_than_it_sends(site: Any, path: Path) -> None:
     site.replies["/x.zip"] = answer(200, {"Content-Length": "1000", "ETag": '"1"'}, CONTENT)
-    with pytest.raises(DownloadError, match=r"is not the file that is expected"):
+    with pytest.raises(DownloadError, match=r"is not the expected file"):
         get(site.url("/x.zip"), path, SHA256)
     assert left(path) == []
 
@@ -230,19 +230,19 @@ def test_answers_that_pass(status: int, site: Any, path: Path) -> None:
 
 def test_answers_that_stay(site: Any, path: Path) -> None:
     site.replies["/x.zip"] = answer(503, {"Content-Length": "0"})
-    with pytest.raises(DownloadError, match=r"could not be fetched \(503 Service Unavailable\); try later"):
+    with pytest.raises(DownloadError, match=r"could not be downloaded \(503 Service Unavailable\); try later"):
         get(site.url("/x.zip"), path)
     assert len(site.requests) == 4
-    with pytest.raises(DownloadError, match=r"/none\.zip answers 404 Not Found: look at the publisher's page"):
+    with pytest.raises(DownloadError, match=r"/none\.zip responds with 404 Not Found: check the publisher's page"):
         get(site.url("/none.zip"), path)
     assert len(site.requests) == 5
     assert left(path) == []
 
 
 def test_a_server_that_never_gets_on(site: Any, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "_ATTEMPTS", 10)
+    monkeypatch.setattr(download, "_MAX_ATTEMPTS", 10)
     site.replies["/x.zip"] = lambda handler: site.send(handler, CONTENT, 1)
-    with pytest.raises(DownloadError, match=r"could not be fetched \(\d+ of 1000000 bytes came\)"):
+    with pytest.raises(DownloadError, match=r"could not be downloaded \(received \d+ of 1000000 bytes\)"):
         get(site.url("/x.zip"), path)
     assert len(site.requests) == 10
 
@@ -253,7 +253,8 @@ def test_a_server_that_falls_silent(site: Any, path: Path, monkeypatch: pytest.M
 
     def silent(handler: Handler) -> None:
         if len(site.requests) > 1:
-            return site.send(handler, CONTENT)
+            site.send(handler, CONTENT)
+            return
         answer(200, {"Content-Length": "1000000", "ETag": '"1"'}, CONTENT[:1000])(handler)
         released.wait(20)
 
@@ -268,7 +269,7 @@ def test_nobody_answers(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/x.zip"
-        with pytest.raises(DownloadError, match=r"x\.zip could not be fetched \(.*refused.*\); try later"):
+        with pytest.raises(DownloadError, match=r"x\.zip could not be downloaded \(.*refused.*\); try later"):
             get(url, path)
 
 
@@ -280,7 +281,7 @@ def test_a_certificate_that_cannot_be_trusted(path: Path, monkeypatch: pytest.Mo
         raise urllib.error.URLError(error)
 
     monkeypatch.setattr(urllib.request.OpenerDirector, "open", refuse)
-    message = r"has no certificate that can be trusted \(self-signed certificate\): not fetched"
+    message = r"has no trusted certificate \(self-signed certificate\): it was not downloaded"
     with pytest.raises(DownloadError, match=message):
         get("https://example.org/x.zip", path)
 
@@ -296,12 +297,15 @@ def test_redirects_are_followed_and_the_range_goes_with_them(site: Any, path: Pa
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        # The standard library refuses this one by itself.
+        # The standard library rejects this one itself.
         ("file:///etc/passwd", r"Redirection to url 'file:///etc/passwd' is not allowed"),
-        ("ftp://127.0.0.1/x.zip", r"/x\.zip redirects to ftp://127\.0\.0\.1/x\.zip, which is no web address"),
+        (
+            "ftp://127.0.0.1/x.zip",
+            r"/x\.zip redirects to ftp://127\.0\.0\.1/x\.zip, which is not an http or https address",
+        ),
     ],
 )
-def test_redirects_to_what_is_no_web_address(target: str, message: str, site: Any, path: Path) -> None:
+def test_redirects_to_other_protocols(target: str, message: str, site: Any, path: Path) -> None:
     site.replies["/x.zip"] = answer(302, {"Location": target, "Content-Length": "0"})
     with pytest.raises(DownloadError, match=message):
         get(site.url("/x.zip"), path)
@@ -323,7 +327,7 @@ def test_a_redirect_away_from_encryption() -> None:
 def test_redirects_in_a_circle(site: Any, path: Path) -> None:
     site.replies["/x.zip"] = answer(302, {"Location": "/x.zip", "Content-Length": "0"})
     with pytest.raises(
-        DownloadError, match=r"x\.zip answers 302 .*infinite loop.*: look at the publisher's page"
+        DownloadError, match=r"x\.zip responds with 302 .*infinite loop.*: check the publisher's page"
     ) as error:
         get(site.url("/x.zip"), path)
     assert "\n" not in str(error.value)
@@ -331,13 +335,13 @@ def test_redirects_in_a_circle(site: Any, path: Path) -> None:
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://example.org/x.zip", "x.zip"])
 def test_addresses_that_are_none(url: str, path: Path) -> None:
-    with pytest.raises(DownloadError, match=rf"{url}, which is no web address"):
+    with pytest.raises(DownloadError, match=rf"{url}, which is not an http or https address"):
         get(url, path)
 
 
 def test_a_file_that_says_to_be_too_large(site: Any, path: Path) -> None:
     site.files["/x.zip"] = CONTENT
-    with pytest.raises(DownloadError, match=r"x\.zip says to have 1\.0 MB, more than the 0\.5 MB allowed"):
+    with pytest.raises(DownloadError, match=r"x\.zip is 1\.0 MB; the limit is 0\.5 MB"):
         get(site.url("/x.zip"), path, max_bytes=500_000)
     assert not path.exists()
 
@@ -349,7 +353,7 @@ def test_a_file_that_is_too_large_without_a_word(site: Any, path: Path) -> None:
             handler.wfile.write(CONTENT)
 
     site.replies["/x.zip"] = endless
-    with pytest.raises(DownloadError, match=r"x\.zip has more than the 3\.0 MB allowed: it was not kept"):
+    with pytest.raises(DownloadError, match=r"x\.zip is larger than the limit of 3\.0 MB: it was deleted"):
         get(site.url("/x.zip"), path, max_bytes=3_000_000)
     assert left(path) == []
 
@@ -377,13 +381,15 @@ def test_a_disk_that_refuses(
     def refuse(*_: object) -> None:
         raise OSError(number, "Permission denied")
 
-    monkeypatch.setattr(download._Part, "publish", refuse)
+    monkeypatch.setattr(download._PartialFile, "publish", refuse)
     with pytest.raises(kind, match=message):
         get(site.url("/x.zip"), path)
     assert not path.exists()
 
 
-def test_an_interrupted_transfer_keeps_what_came(site: Any, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_download_keeps_the_received_part(
+    site: Any, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     site.files["/x.zip"] = CONTENT
     read = download._read
 

@@ -133,7 +133,7 @@ def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
-def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
+def test_other_errors_are_unchanged(tmp_path: Path) -> None:
     error = PermissionError(errno.EACCES, "Permission denied")
     assert explain_os_error(error, tmp_path) is error
 
@@ -158,7 +158,7 @@ def test_json_round_trip(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_json_refuses_what_json_does_not_have(tmp_path: Path, value: float) -> None:
+def test_json_rejects_nan_and_infinity(tmp_path: Path, value: float) -> None:
     write_json(tmp_path / "a.json", {"dice": 1.0})
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "a.json", {"dice": value})
@@ -190,7 +190,7 @@ def test_a_section_is_replaced_and_the_rest_stays(tmp_path: Path) -> None:
 
     changed = replace_section(path, "x", lambda: "new\nlines")
     assert changed == "before\n<!-- x:begin -->\nnew\nlines\n<!-- x:end -->\nafter\n"
-    with pytest.raises(InputError, match=r"a\.md has no place for the y section: put the lines <!-- y:begin --> and"):
+    with pytest.raises(InputError, match=r"a\.md has no y section: add the lines <!-- y:begin --> and"):
         replace_section(path, "y", never)
     with pytest.raises(InputError, match=r"there is no file .*b\.md"):
         replace_section(tmp_path / "b.md", "x", never)

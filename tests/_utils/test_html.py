@@ -46,12 +46,12 @@ def test_less_quality_is_fewer_bytes() -> None:
         np.zeros((0, 4, 3), np.uint8),
     ],
 )
-def test_what_is_no_picture_is_refused(image: npt.NDArray[np.uint8]) -> None:
-    with pytest.raises(InputError, match=r"\(H, W, 3\) of uint8 with pixels, not \("):
+def test_other_arrays_are_refused(image: npt.NDArray[np.uint8]) -> None:
+    with pytest.raises(InputError, match=r"\(H, W, 3\) of uint8 with pixels, got \("):
         inline_jpeg(image)
 
 
-def test_a_figure_is_a_drawing_without_font_or_address_to_load() -> None:
+def test_a_plot_needs_neither_fonts_nor_addresses() -> None:
     figure = Figure(figsize=(2, 1))
     figure.subplots().set_title("width")
     drawing = content(inline_plot(figure), "image/svg+xml").decode()
@@ -79,23 +79,25 @@ def test_numbers_are_written_for_people(written: str, expected: str) -> None:
     assert written == expected
 
 
-def test_the_base_is_a_page_that_says_what_wrote_it() -> None:
+def test_the_base_page_names_its_version() -> None:
     page = render("base.html")
     assert page.startswith("<!DOCTYPE html>")
     assert f"Written by acsnet {__version__}." in page
 
 
-def test_a_page_may_fetch_nothing() -> None:
+def test_a_page_fetches_nothing() -> None:
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline';"
     assert f'<meta http-equiv="Content-Security-Policy" content="{policy}' in render("base.html")
 
 
-def test_the_templates_belong_to_the_package() -> None:
+def test_data_files_belong_to_the_package() -> None:
     package = REPOSITORY / "acsnet"
     files = [path for path in package.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")]
-    assert {path.relative_to(package).parent.as_posix() for path in files} == {"_utils/templates"}
+    others = {path.relative_to(package).as_posix() for path in files if path.parent.name != "templates"}
+    assert others == {"py.typed", "report/published.yaml"}
     declared = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
-    assert '[tool.setuptools.package-data]\n"acsnet._utils" = ["templates/*"]\n' in declared
+    assert '\nacsnet = ["py.typed"]\n"acsnet._utils" = ["templates/*"]\n' in declared
+    assert '"acsnet.report" = ["published.yaml"]\n' in declared
 
 
 def test_values_are_escaped_and_missing_ones_are_errors() -> None:

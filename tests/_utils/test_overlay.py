@@ -4,7 +4,7 @@ import pytest
 
 from acsnet._utils.overlay import (
     BOX_COLOR,
-    HEAT_OPACITY,
+    MAX_HEAT_OPACITY,
     PREDICTION_COLOR,
     SECOND_COLOR,
     TRUTH_COLOR,
@@ -125,7 +125,7 @@ def test_heat_is_laid_over_the_image() -> None:
     assert (picture[heat == 0] == 100).all()
     # Matplotlib's inferno at 128 of 255 and at its end, by its published table.
     for position, color, value in (((0, 1), (188, 55, 84), 0.5), ((0, 2), (252, 255, 164), 1.0)):
-        share = HEAT_OPACITY * value
+        share = MAX_HEAT_OPACITY * value
         np.testing.assert_allclose(picture[position], (1 - share) * 100 + share * np.array(color), atol=1.5)
     assert (image == 100).all()
 

@@ -67,7 +67,7 @@ def test_inference() -> None:
     assert (ours.mask.sigmoid() - theirs.mask.sigmoid()).abs().max() < 0.03
 
 
-def test_what_is_published_runs_in_its_order() -> None:
+def test_published_networks_run_in_plain_order() -> None:
     layers = [type(module) for module in networks._build(CASES[1]).seg_head[0]]
     assert layers == [torch.nn.UpsamplingBilinear2d, torch.nn.Conv2d]
 

@@ -5,14 +5,14 @@ import pytest
 import torch
 
 import benchmarks
-from benchmarks import Report, Row, check_readme
+from benchmarks import Measurement, Report, check_readme
 
 Invoke = Callable[..., tuple[int, str, str]]
 REPOSITORY = Path(__file__).resolve().parents[2]
-ROW = Row("infer", "batch 1, 256x256", "acsnet", 0.1, 1.0, "acsnet")
+ROW = Measurement("infer", "batch 1, 256x256", "acsnet", 0.1, 1.0, "acsnet")
 
 
-def test_figures_are_printed_and_kept(monkeypatch: pytest.MonkeyPatch, invoke: Invoke, tmp_path: Path) -> None:
+def test_results_are_printed_and_saved(monkeypatch: pytest.MonkeyPatch, invoke: Invoke, tmp_path: Path) -> None:
     asked = []
     monkeypatch.setattr(
         benchmarks, "benchmark_inference", lambda device, rounds: asked.append((device, rounds)) or [ROW]
@@ -31,26 +31,26 @@ def test_figures_are_printed_and_kept(monkeypatch: pytest.MonkeyPatch, invoke: I
 def test_data_on_a_folder(invoke: Invoke, phantom_root: Path) -> None:
     status, output, errors = invoke("benchmarks", "data", "--root", phantom_root, "--rounds", "1")
     assert (status, errors.count("Traceback")) == (0, 0)
-    assert "images a second" in output
+    assert "images per second" in output
 
 
-def test_readme_needs_figures(invoke: Invoke) -> None:
+def test_readme_needs_results(invoke: Invoke) -> None:
     status, _, errors = invoke("benchmarks", "readme")
     assert status == 2
-    assert "readme needs --json FILE, the figures to show" in errors
+    assert "readme needs --json FILE, the results to write" in errors
 
 
-def test_the_readme_shows_the_figures_that_are_kept() -> None:
+def test_the_readme_shows_the_saved_results() -> None:
     check_readme(REPOSITORY / "README.md", Report.read(REPOSITORY / "benchmarks" / "cpu.json"))
 
 
 def test_bad_arguments_are_one_line(monkeypatch: pytest.MonkeyPatch, invoke: Invoke, tmp_path: Path) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     status, _, errors = invoke("benchmarks", "infer", "--device", "cuda")
-    assert (status, errors) == (2, "error: there is no CUDA device here: leave --device out, or give --device cpu\n")
+    assert (status, errors) == (2, "error: there is no CUDA device: omit --device, or pass --device cpu\n")
     status, _, errors = invoke("benchmarks", "infer", "--rounds", "0")
     assert (status, "argument --rounds: invalid choice: 0" in errors) == (2, True)
     path = tmp_path / "other.json"
     path.write_text("{}")
     status, _, errors = invoke("benchmarks", "infer", "--device", "cpu", "--json", path)
-    assert (status, "has no figures of python -m benchmarks" in errors) == (2, True)
+    assert (status, "has no measurements of python -m benchmarks" in errors) == (2, True)

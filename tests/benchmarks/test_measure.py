@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from benchmarks import measure as module
-from benchmarks.measure import Row, in_fresh_process, matmul_rate, measure, time_once
+from benchmarks.measure import Measurement, in_fresh_process, matmul_rate, measure, time_once
 
 _ONES = "__import__('torch').ones({}).numel()"
 
@@ -32,13 +32,13 @@ class Worker:
 
 def test_contenders_take_turns_and_ratios_are_those_of_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch)
-    # The machine becomes ten times slower in the second round: the ratio of each round is still 3.
+    # The machine is ten times slower in the second round; the ratio of each round is still 3.
     runs = {"reference": clock.worker("r", 5, 1, 10, 1), "other": clock.worker("o", 9, 3, 30, 3)}
     rows = measure("train", "a case", runs, rounds=3, memory={"other": 7.0}, progress=False)
     assert clock.calls == ["r", "o"] * 4
     assert rows == [
-        Row("train", "a case", "reference", 1.0, 1.0, "reference", None),
-        Row("train", "a case", "other", 3.0, 3.0, "reference", 7.0),
+        Measurement("train", "a case", "reference", 1.0, 1.0, "reference", None),
+        Measurement("train", "a case", "other", 3.0, 3.0, "reference", 7.0),
     ]
 
 

@@ -4,27 +4,27 @@ from pathlib import Path
 import pytest
 
 from acsnet.errors import InputError
-from benchmarks import Report, Row, check_readme, render_text, update_readme
+from benchmarks import Measurement, Report, check_readme, render_text, update_readme
 
 MACHINE = {"device": "cpu (A Processor)", "threads": 2, "torch": "2.15"}
 OPERATOR = [
-    Row("deform_conv", "8->8 @4", "conv2d", 0.001, 1.0, "conv2d"),
-    Row("deform_conv", "8->8 @4", "acsnet", 0.0015, 1.5, "conv2d", 12.4),
-    Row("deform_conv", "8->4 @4", "conv2d", 0.002, 1.0, "conv2d"),
-    Row("deform_conv", "8->4 @4", "mmcv", 0.04, 20.0, "conv2d"),
+    Measurement("deform_conv", "8->8 @4", "conv2d", 0.001, 1.0, "conv2d"),
+    Measurement("deform_conv", "8->8 @4", "acsnet", 0.0015, 1.5, "conv2d", 12.4),
+    Measurement("deform_conv", "8->4 @4", "conv2d", 0.002, 1.0, "conv2d"),
+    Measurement("deform_conv", "8->4 @4", "mmcv", 0.04, 20.0, "conv2d"),
 ]
 TRAIN = [
-    Row("train", "batch 8, 256x256", "acsnet", 2.5, 1.0, "acsnet", 2201.4),
-    Row("train", "batch 8, 256x256", "its 1138 GFLOP", 2.25, None, None),
+    Measurement("train", "batch 8, 256x256", "acsnet", 2.5, 1.0, "acsnet", 2201.4),
+    Measurement("train", "batch 8, 256x256", "its 1138 GFLOP", 2.25, None, None),
 ]
 GROWTH = [
-    Row("growth", "batch 1, 128x128", "acsnet", 0.1, None, None, 1000.0),
-    Row("growth", "batch 1, 256x256", "acsnet", 0.4, None, None, 1200.0),
-    Row("growth", "batch 2, 128x128", "acsnet", 0.2, None, None, 1200.0),
+    Measurement("growth", "batch 1, 128x128", "acsnet", 0.1, None, None, 1000.0),
+    Measurement("growth", "batch 1, 256x256", "acsnet", 0.4, None, None, 1200.0),
+    Measurement("growth", "batch 2, 128x128", "acsnet", 0.2, None, None, 1200.0),
 ]
 DATA = [
-    Row("data", "256x256", "naive", 0.01, 1.0, "naive"),
-    Row("data", "256x256", "acsnet", 0.0005, 0.05, "naive"),
+    Measurement("data", "256x256", "naive", 0.01, 1.0, "naive"),
+    Measurement("data", "256x256", "acsnet", 0.0005, 0.05, "naive"),
 ]
 
 
@@ -41,9 +41,9 @@ def test_text() -> None:
         "its 1138 GFLOP    2.250    -               -",
         "",
         "The input pipeline, one process",
-        "256x256  images a second  times as many",
-        "naive    100              1.0x",
-        "acsnet   2000             20.0x",
+        "256x256  images per second  times as many",
+        "naive    100                1.0x",
+        "acsnet   2000               20.0x",
         "",
         "A training step of ACSNet against image and batch size",
         "case              seconds  peak memory, MB  exponent of the time in pixels, from the line before",
@@ -53,7 +53,7 @@ def test_text() -> None:
     ]
 
 
-def test_figures_are_kept_benchmark_by_benchmark(tmp_path: Path) -> None:
+def test_results_are_saved_per_benchmark(tmp_path: Path) -> None:
     path = tmp_path / "figures.json"
     Report(MACHINE, tuple(TRAIN)).write(path)
     Report(MACHINE, tuple(OPERATOR)).write(path)
@@ -69,9 +69,11 @@ def test_figures_are_kept_benchmark_by_benchmark(tmp_path: Path) -> None:
 def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "figures.json"
     path.write_text(text)
-    with pytest.raises(InputError, match=r"figures\.json has no figures of python -m benchmarks \(.*\): give another"):
+    with pytest.raises(
+        InputError, match=r"figures\.json has no measurements of python -m benchmarks \(.*\): pass another"
+    ):
         Report.read(path)
-    with pytest.raises(InputError, match=r"there is no file .*other\.json: make it by python -m benchmarks"):
+    with pytest.raises(InputError, match=r"there is no file .*other\.json: create it by python -m benchmarks"):
         Report.read(tmp_path / "other.json")
 
 
@@ -99,12 +101,12 @@ def test_readme_section(tmp_path: Path) -> None:
     ]
 
 
-def test_figures_of_two_machines_are_not_mixed(tmp_path: Path) -> None:
+def test_results_of_two_machines_are_not_mixed(tmp_path: Path) -> None:
     path = tmp_path / "figures.json"
     Report(MACHINE, tuple(TRAIN)).write(path)
     other = Report(MACHINE | {"threads": 64}, tuple(OPERATOR))
     message = (
-        r"figures\.json has figures of cpu \(A Processor\), 2 threads, torch 2\.15, here is cpu .*, 64 threads.*: give"
+        r"figures\.json has measurements of cpu \(A Processor\), 2 threads, .*, but this is .*, 64 threads.*: pass"
     )
     for function in (other.check_file, other.write):
         with pytest.raises(InputError, match=message):

@@ -71,7 +71,7 @@ def test_a_pinned_checksum(entry: DatasetEntry, content: bytes, site: Any, tmp_p
     entry = DatasetEntry("mine", "", "", "", "", scan_busi, files=(pinned,))
     assert get(entry, tmp_path) == {"set.zip": f"{digest} (as pinned: the publisher)"}
     site.files["/set.zip"] += b"x"
-    with pytest.raises(DownloadError, match=rf"is not the file that is expected: .* not {digest}; it was not kept"):
+    with pytest.raises(DownloadError, match=rf"is not the expected file: .* not {digest}; it was deleted"):
         get(entry, tmp_path / "again")
     assert os.listdir(tmp_path / "again") == []
     with pytest.raises(InputError, match=r"every file of .* has a pinned SHA-256: leave out yours"):
@@ -82,7 +82,7 @@ def test_a_required_checksum(entry: DatasetEntry, content: bytes, site: Any, tmp
     entry = DatasetEntry("mine", "", "", "", "", scan_busi, files=entry.files[1:])
     digest = hashlib.sha256(content).hexdigest()
     assert get(entry, tmp_path, digest.upper()) == {"set.zip": f"{digest} (as required)"}
-    with pytest.raises(DownloadError, match="is not the file that is expected"):
+    with pytest.raises(DownloadError, match="is not the expected file"):
         get(entry, tmp_path / "again", "0" * 64)
     with pytest.raises(InputError, match=r"the SHA-256 is 'abc': expected 64 hexadecimal digits"):
         get(entry, tmp_path / "again", "abc")

@@ -130,7 +130,7 @@ def test_readme_is_rewritten_only_between_its_markers(tmp_path: Path) -> None:
 def test_files_without_markers_stay(tmp_path: Path, text: str, function: Callable[[Path], None]) -> None:
     path = tmp_path / "README.md"
     path.write_text(text)
-    with pytest.raises(InputError, match=r"README\.md has no place for the zoo section: put the lines <!-- zoo:beg"):
+    with pytest.raises(InputError, match=r"README\.md has no zoo section: add the lines <!-- zoo:beg"):
         function(path)
     assert path.read_text() == text
     with pytest.raises(InputError, match=r"there is no file .*other\.md"):

@@ -9,7 +9,8 @@ import cv2
 import pytest
 
 from acsnet.report import Network, read_networks
-from acsnet.statistics import Comparison, compare
+from acsnet.statistics import compare
+from acsnet.statistics.compare import Comparison
 
 NetworkMaker = Callable[..., list[Network]]
 SKILLS = {"unet": 0.5, "acsnet": 3.0, "unetpp": 0.6}
@@ -49,9 +50,9 @@ def make_networks(write_run: Callable[..., Path]) -> NetworkMaker:
 
 @pytest.fixture(scope="session")
 def cross_validation(tmp_path_factory: pytest.TempPathFactory, tiny_settings: dict[str, Any]) -> Path:
-    """Two configurations on two folds, of which the second shares the trainings of the first.
+    """Two configurations on two folds; the second one shares the trainings of the first.
 
-    What does not come again, the time, is replaced by a known figure, and the kept predictions by the truth.
+    The measured time is replaced by a known value, and the saved predictions by the truth.
     """
     from acsnet._utils.files import write_json, write_png
     from acsnet.config import build_config

@@ -10,7 +10,7 @@ from PIL import Image
 
 from acsnet.inference.saved_predictions import mask_path
 from acsnet.report import Network, read_networks
-from acsnet.report.cases import draw_cases, kept_masks, rank_cases
+from acsnet.report.cases import draw_cases, find_saved_masks, rank_cases
 from acsnet.report.images import find_records
 
 
@@ -22,7 +22,7 @@ def network(cross_validation: Path) -> Network:
 def test_cases_are_ranked_by_dice_of_the_lesion(networks: list[Network]) -> None:
     result = networks[0].result
     best, worst = rank_cases(networks[0])
-    dice = result.measures["dice"]
+    dice = result.per_image["dice"]
     assert (len(best), len(worst)) == (12, 12)
     assert not {*best} & {*worst}
     assert all(result.labels[index] != "normal" for index in best + worst)
@@ -34,7 +34,7 @@ def test_cases_are_ranked_by_dice_of_the_lesion(networks: list[Network]) -> None
 def test_ties_go_by_the_probability_of_the_true_class(networks: list[Network]) -> None:
     run = networks[0].result
     assert run.probabilities is not None
-    same = replace(run, measures={**run.measures, "dice": np.full(60, 0.5)})
+    same = replace(run, per_image={**run.per_image, "dice": np.full(60, 0.5)})
     best, worst = rank_cases(replace(networks[0], result=same))
     certainty = [run.probabilities[index, run.class_names.index(run.labels[index])] for index in best + worst]
     assert certainty[:12] == sorted(certainty[:12], reverse=True)
@@ -43,7 +43,7 @@ def test_ties_go_by_the_probability_of_the_true_class(networks: list[Network]) -
 
 
 def test_without_masks_all_cases_are_ranked_by_certainty(networks: list[Network]) -> None:
-    result = replace(networks[1].result, measures={})
+    result = replace(networks[1].result, per_image={})
     best, worst = rank_cases(replace(networks[1], result=result))
     assert {result.labels[index] for index in best + worst} == {"benign", "malignant", "normal"}
 
@@ -65,29 +65,29 @@ def test_pictures_show_truth_and_prediction(network: Network) -> None:
     case = best.cases[0]
     assert case.problem == ""
     assert case.picture is not None
-    # Phantoms of 64x64 are shown at 300; what was kept is the truth, which is drawn first.
+    # Phantoms of 64x64 are shown at 300; the saved predictions equal the truth, which is drawn first.
     assert (case.picture.width, case.picture.height) == (300, 300)
     content = base64.b64decode(case.picture.address.partition(",")[2])
     pixels = np.asarray(Image.open(io.BytesIO(content))).astype(int)
     assert (pixels[..., 0] - pixels[..., 2]).max() > 100
     place = network.result.images.index(("busi", case.name))
-    assert case.dice == network.result.measures["dice"][place]
+    assert case.dice == network.result.per_image["dice"][place]
     assert network.result.predicted is not None
     assert case.predicted == network.result.predicted[place]
     assert network.result.probabilities is not None
     assert case.probability == network.result.probabilities[place].max()
 
 
-def test_what_is_missing_is_said(network: Network, networks: list[Network], tmp_path: Path) -> None:
+def test_missing_inputs_are_reported(network: Network, networks: list[Network], tmp_path: Path) -> None:
     records, _ = find_records([network])
     nothing = draw_cases(networks[0], {})
     assert (nothing.rows, nothing.problem) == (
         (),
         "No predictions were saved: test again with tools/test.py --save-predictions.",
     )
-    assert draw_cases(network, {}).problem.startswith("The images are not where the configuration says they are")
+    assert draw_cases(network, {}).problem.startswith("The images were not found in the data of the configuration")
 
-    # One prediction lacks, another is of another size.
+    # One prediction is missing, another one differs in size.
     best, _ = rank_cases(network)
     folder = tmp_path / "test"
     runs = []
@@ -98,15 +98,15 @@ def test_what_is_missing_is_said(network: Network, networks: list[Network], tmp_
     moved = replace(network, runs=tuple(runs))
     lacking, odd = (network.result.images[index] for index in best[:2])
     for image in (lacking, odd):
-        assert image in kept_masks(moved)
+        assert image in find_saved_masks(moved)
         for fold in (0, 1):
             mask_path(folder / str(fold), *image).unlink(missing_ok=True)
     path = mask_path(folder / "0", *odd)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.zeros((5, 5), np.uint8)).save(path)
     cases = draw_cases(moved, records).rows[0].cases
-    assert cases[0].problem == "its prediction was not kept"
-    assert cases[1].problem == f"{path} is of another size than its image"
+    assert cases[0].problem == "its prediction was not saved"
+    assert cases[1].problem == f"{path} differs in size from its image"
     assert cases[0].picture is cases[1].picture is None
     assert all(case.picture for case in cases[2:])
     del records[network.result.images[best[2]]]

@@ -4,25 +4,34 @@ from typing import Any
 
 import numpy as np
 
+from acsnet._utils.tables import Cell, Table
 from acsnet.report import Network, Published, read_networks
 from acsnet.report.comparison import comparison_tables
-from acsnet.report.published import _PUBLISHED, AUMENTE, CHUNG
+from acsnet.report.context import ReportContext
+from acsnet.report.published import read_published
 from acsnet.report.published_comparison import published_tables
-from acsnet.report.tables import Cell, Table
-from acsnet.statistics import Comparison, compare
+from acsnet.statistics import compare
+from acsnet.statistics.compare import Comparison
 
 NetworkMaker = Callable[[dict[str, dict[str, Any]]], list[Network]]
-BY_METHOD = {own.method: own for own in _PUBLISHED.values()}
+BY_METHOD = {own.method: own for own in read_published().values()}
+CHUNG, AUMENTE = dict.fromkeys(own.publication for own in BY_METHOD.values())
 
 
 def of(networks: Sequence[Network], reference: str | None = None) -> Comparison:
     return compare([run for network in networks for run in network.runs], reference, resamples=200)
 
 
+def context_of(
+    networks: Sequence[Network], comparison: Comparison, published: dict[str, Published] | None = None
+) -> ReportContext:
+    return ReportContext(networks, comparison, published or {}, {}, [])
+
+
 def tables_of(
     networks: Sequence[Network], comparison: Comparison | None = None, published: dict[str, Published] | None = None
 ) -> dict[str, Table]:
-    tables = comparison_tables(comparison or of(networks), networks, published or {})
+    tables = comparison_tables(context_of(networks, comparison or of(networks), published))
     return {table.key: table for table in tables}
 
 
@@ -31,17 +40,17 @@ def cell(table: Table, row: str, column: str) -> Cell:
         row_.cells[place]
         for row_ in table.rows
         for place, column_ in enumerate(table.columns)
-        if (row_.name, column_.title, column_.published) == (row, column, False)
+        if (row_.name, column_.title, column_.source) == (row, column, "")
     ]
     return found
 
 
-def test_figures_intervals_and_folds(networks: list[Network], comparison: Comparison) -> None:
+def test_values_intervals_and_folds(networks: list[Network], comparison: Comparison) -> None:
     table = tables_of(networks, comparison)["segmentation"]
     found = cell(table, "unet", "Dice (lesions)")
     folds = [run.metrics[0]["segmentation"]["lesion"]["dice"] for run in networks[0].runs]
     lesions = np.array(networks[0].result.labels) != "normal"
-    assert found.text == f"{networks[0].result.measures['dice'][lesions].mean():.3f}"
+    assert found.text == f"{networks[0].result.per_image['dice'][lesions].mean():.3f}"
     assert found.spread == f"{np.mean(folds):.3f} ± {np.std(folds, ddof=1):.3f}"
     assert float(found.low) < float(found.text) < float(found.high)
     assert cell(table, "unet", "HD95 (lesions)").text.count(".") == 1
@@ -60,15 +69,15 @@ def test_the_best_is_marked_and_less_may_be_better(networks: list[Network], comp
 def test_letters_name_the_networks_that_one_is_better_than(networks: list[Network], comparison: Comparison) -> None:
     table = tables_of(networks, comparison)["classification"]
     assert [(row.name, row.letter) for row in table.rows] == [("unet", "a"), ("acsnet", "b"), ("unetpp", "c")]
-    # What the tests found: the skilled network is better than both, which do not differ.
-    pairs = {(pair.first, pair.second): pair for pair in comparison.pairs if pair.measure == "accuracy"}
+    # The tests find that the skilled network is better than both others, which do not differ.
+    pairs = {(pair.first, pair.second): pair for pair in comparison.pairs if pair.metric == "accuracy"}
     assert pairs["unet", "acsnet"].adjusted_p < 0.05
     assert pairs["acsnet", "unetpp"].adjusted_p < 0.05
     assert pairs["unet", "unetpp"].adjusted_p > 0.05
     assert [cell(table, name, "accuracy").marks for name in ("unet", "acsnet", "unetpp")] == ["", "a c", ""]
     assert cell(table, "acsnet", "F1 (macro)").marks == ""
-    assert "Raised letters: the networks that it has a better figure than and differs from, p below 0.05" in " ".join(
-        table.reading
+    assert "Superscript letters: the networks that it is significantly better than, p below 0.05" in " ".join(
+        table.legend
     )
 
 
@@ -76,18 +85,19 @@ def test_against_a_reference_a_star_marks_what_differs(networks: list[Network]) 
     table = tables_of(networks, of(networks, "unet"))["classification"]
     assert [row.letter for row in table.rows] == ["", "", ""]
     assert [cell(table, name, "accuracy").marks for name in ("unet", "acsnet", "unetpp")] == ["", "*", ""]
-    assert "Star: it differs from unet, p below 0.05 after Holm's correction." in " ".join(table.reading)
+    assert "Star: it differs from unet, p below 0.05 after Holm's correction." in " ".join(table.legend)
 
 
-def test_published_figures_stand_in_columns_of_their_own(networks: list[Network], comparison: Comparison) -> None:
+def test_published_values_have_their_own_columns(networks: list[Network], comparison: Comparison) -> None:
     published = {"unet": BY_METHOD["fpn_resnet50"], "unetpp": BY_METHOD["MT + DO"]}
     with_them, without = tables_of(networks, comparison, published), tables_of(networks, comparison)
     for key, table in with_them.items():
         measured = without[key]
-        assert [*table.columns[: table.measured]] == [*measured.columns]
-        assert all(column.published for column in table.columns[table.measured :])
+        count = len(measured.columns)
+        assert [*table.columns[:count]] == [*measured.columns]
+        assert all(column.source == "published" for column in table.columns[count:])
         for row, bare in zip(table.rows, measured.rows, strict=True):
-            assert [*row.cells[: table.measured]] == [*bare.cells]
+            assert [*row.cells[:count]] == [*bare.cells]
     segmentation = with_them["segmentation"]
     assert [column.title for column in segmentation.columns[4:]] == ["Dice (all)", "IoU (all)", "F1 (pixels)"]
     assert [[own.text for own in row.cells[4:]] for row in segmentation.rows] == [
@@ -96,27 +106,27 @@ def test_published_figures_stand_in_columns_of_their_own(networks: list[Network]
         ["0.742", "-", "-"],
     ]
     assert not any(own.best or own.bounds for row in segmentation.rows for own in row.cells[4:])
-    reading = " ".join(segmentation.reading)
-    assert f"Published of unet (there fpn_resnet50): {CHUNG.citation}" in reading
-    assert f"Published of unetpp (there MT + DO): {AUMENTE.citation}" in reading
+    reading = " ".join(segmentation.legend)
+    assert f"Published for unet (as fpn_resnet50): {CHUNG.citation}" in reading
+    assert f"Published for unetpp (as MT + DO): {AUMENTE.citation}" in reading
 
 
-def test_measured_beside_published_in_the_layout_of_the_publication(
+def test_measured_and_published_values_in_the_layout_of_the_publication(
     networks: list[Network], comparison: Comparison
 ) -> None:
     published = {"unet": BY_METHOD["fpn_resnet50"], "unetpp": BY_METHOD["ST (seg)"]}
-    chung, aumente = published_tables(comparison, published)
+    chung, aumente = published_tables(context_of(networks, comparison, published))
     assert [column.title for column in chung.columns] == [*CHUNG.columns.values()]
     measured, there = chung.rows
-    assert (measured.name, measured.remark, measured.published) == ("unet", "measured", False)
-    assert (there.name, there.remark, there.published) == ("unet", "published (fpn_resnet50)", True)
+    assert (measured.name, measured.remark, measured.source) == ("unet", "measured", "")
+    assert (there.name, there.remark, there.source) == ("unet", "published (fpn_resnet50)", "published")
     assert [own.text for own in there.cells] == ["0.688", "0.627", "0.606", "0.601", "0.668", "0.626"]
     estimates = comparison.networks[0].estimates
     beside = ("accuracy", "f1_macro", "iou", "dice", "dice", "overall_score")
     assert [own.text for own in measured.cells] == [f"{estimates[key].estimate:.3f}" for key in beside]
     assert [own.text for own in aumente.rows[1].cells] == ["0.799", "0.731", "0.000", "0.661", *["-"] * 5]
     assert aumente.key == "published_aumente-maestro"
-    assert published_tables(comparison, {}) == []
+    assert published_tables(context_of(networks, comparison)) == []
 
 
 def test_a_network_without_classes_has_dashes_and_a_reason(networks: list[Network]) -> None:
@@ -128,7 +138,7 @@ def test_a_network_without_classes_has_dashes_and_a_reason(networks: list[Networ
     table = tables_of(pair)["classification"]
     assert [own.text for own in table.rows[1].cells] == ["-"] * 5
     titles = "accuracy, F1 (macro), F1 (weighted), AUROC (malignant), overall score"
-    assert f"masks only, {titles}: masks only gives no classes." in table.notes
+    assert f"masks only, {titles}: masks only predicts no classes." in table.notes
     assert table.rows[0].cells[0].best is False
 
 
@@ -141,7 +151,7 @@ def test_a_class_without_a_case_is_a_dash_with_its_reason(make_networks: Network
     assert [column.title for column in tables["classification_classes"].columns] == ["F1 (benign)", "F1 (malignant)"]
 
 
-def test_a_class_that_one_fold_lacks_is_said(write_run: Callable[..., Any]) -> None:
+def test_a_class_missing_in_one_fold_is_reported(write_run: Callable[..., Any]) -> None:
     runs = [write_run(fold=0), write_run(fold=1, labels=["benign", "malignant"] * 10)]
     networks, _ = read_networks([*map(str, runs)])
     tables = tables_of(networks)
@@ -159,5 +169,5 @@ def test_lesions_without_a_distance_are_counted(make_networks: NetworkMaker) -> 
             row["hd95"] = None
 
     tables = tables_of(make_networks({"unet": {"change": missed}}))
-    assert "of 20 lesions are left out unet 3." in " ".join(tables["segmentation"].notes)
+    assert "Lesions left out, of 20: unet 3." in " ".join(tables["segmentation"].notes)
     assert "of 60" not in " ".join(tables["segmentation"].notes)

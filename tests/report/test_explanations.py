@@ -4,15 +4,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from PIL import Image
 
 from acsnet._utils.overlay import TRUTH_COLOR, draw_contours, draw_heat
+from acsnet._utils.typing import Uint8Image
 from acsnet.data.images import read_image, read_merged_mask, resize_image
 from acsnet.inference import Predictor, explain_images
 from acsnet.report import Network, read_networks
-from acsnet.report.cases import SIDE, CaseView, rank_cases
+from acsnet.report.cases import SIDE, CasePicture, rank_cases
 from acsnet.report.explanations import draw_explanations
 from acsnet.report.images import find_records
 
@@ -23,7 +23,7 @@ def pair(cross_validation: Path) -> list[Network]:
     return read_networks([str(cross_validation)])[0]
 
 
-def read_picture(case: CaseView) -> npt.NDArray[np.uint8]:
+def read_picture(case: CasePicture) -> Uint8Image:
     assert case.picture is not None
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(case.picture.address.partition(",")[2]))))
 
@@ -46,7 +46,7 @@ def test_each_case_is_explained_by_the_network_that_was_tested_on_it(pair: list[
     expected = resize_image(draw_contours(draw_heat(image, activation), truth, TRUTH_COLOR), (SIDE, SIDE))
     picture = read_picture(case)
     assert picture.shape == (SIDE, 2 * SIDE + 6, 3), "the class's map and the mask's uncertainty"
-    # What differs is what JPEG loses.
+    # The difference is the loss of JPEG.
     assert np.abs(picture[:, :SIDE].astype(float) - expected).mean() < 6
     assert np.abs(picture[:, :SIDE].astype(float) - picture[:, -SIDE:]).mean() > 6
 
@@ -55,15 +55,15 @@ def test_shared_trainings_are_drawn_once(pair: list[Network]) -> None:
     records, _ = find_records(pair)
     first, second = draw_explanations(pair, records)
     assert first.rows
-    assert (second.rows, second.problem) == ((), f"The trainings of {pair[0].name}, whose pictures are above.")
+    assert (second.rows, second.problem) == ((), f"The trainings of {pair[0].name}; see its pictures above.")
 
 
-def test_what_is_missing_is_said(pair: list[Network], tmp_path: Path) -> None:
+def test_missing_inputs_are_reported(pair: list[Network], tmp_path: Path) -> None:
     records, _ = find_records(pair)
-    assert draw_explanations(pair[:1], {})[0].problem == "The images are not where the configuration says they are."
+    assert draw_explanations(pair[:1], {})[0].problem == "The images were not found in the data of the configuration."
     moved = tuple(replace(training, folder=tmp_path / "gone") for training in pair[0].trainings)
     problem = draw_explanations([replace(pair[0], trainings=moved)], records)[0].problem
-    assert problem.startswith("There are no pictures: there is no checkpoint")
+    assert problem.startswith("The pictures are missing: there is no checkpoint")
     lacking = {image: record for image, record in records.items() if image != _first(pair[0])}
     assert draw_explanations(pair[:1], lacking)[0].rows[0].cases[0].problem == "the image was not found"
 

@@ -8,7 +8,7 @@ import pytest
 from acsnet.config import build_config
 from acsnet.data import Record
 from acsnet.report import Network, read_networks
-from acsnet.report.images import find_records, lesion_shares
+from acsnet.report.images import find_records, lesion_fractions
 from acsnet.report.training import Training
 
 
@@ -33,7 +33,7 @@ def in_data(network: Network, **data: object) -> Network:
         ({}, "the configuration names no data (data.root or data.records)"),
     ],
 )
-def test_what_is_not_found_is_said(networks: list[Network], data: dict[str, str], reason: str) -> None:
+def test_images_that_are_not_found_are_reported(networks: list[Network], data: dict[str, str], reason: str) -> None:
     records, problems = find_records([in_data(networks[0], **data)])
     assert records == {}
     assert reason in problems[0]
@@ -62,4 +62,4 @@ def test_shares_of_the_image(tmp_path: Path) -> None:
         ("busi", "none"): record(),
         ("busi", "broken"): record(tmp_path / "nowhere.png"),
     }
-    assert lesion_shares(records) == {("busi", "one"): 0.1, ("busi", "both"): 0.15, ("busi", "none"): 0.0}
+    assert lesion_fractions(records) == {("busi", "one"): 0.1, ("busi", "both"): 0.15, ("busi", "none"): 0.0}

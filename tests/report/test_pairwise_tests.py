@@ -3,15 +3,16 @@ from dataclasses import replace
 
 from acsnet.report import Network
 from acsnet.report.pairwise_tests import paired_test_tables
-from acsnet.statistics import Comparison, RunResult, compare
-from acsnet.statistics.texts import p_value_text
+from acsnet.statistics import RunResult, compare
+from acsnet.statistics.compare import Comparison
+from acsnet.statistics.formatting import format_p_value
 
 
 def of(runs: Sequence[RunResult], reference: str | None = None) -> Comparison:
     return compare(runs, reference, resamples=50)
 
 
-def test_a_table_a_measure_with_every_pair(comparison: Comparison) -> None:
+def test_one_table_per_metric_with_every_pair(comparison: Comparison) -> None:
     tables = paired_test_tables(comparison)
     assert [table.caption for table in tables] == [
         "Dice (lesions): Wilcoxon's test, 40 images, every pair of networks",
@@ -25,7 +26,7 @@ def test_a_table_a_measure_with_every_pair(comparison: Comparison) -> None:
         assert row.name == f"{pair.first} - {pair.second}"
         assert difference.text == f"{pair.difference.estimate:.3f}"
         assert interval.text == f"{pair.difference.low:.3f}, {pair.difference.high:.3f}"
-        assert (p_value.text, adjusted.text) == (p_value_text(pair.test.p_value), p_value_text(pair.adjusted_p))
+        assert (p_value.text, adjusted.text) == (format_p_value(pair.test.p_value), format_p_value(pair.adjusted_p))
         assert adjusted.best == (pair.adjusted_p < 0.05)
 
 
@@ -35,13 +36,13 @@ def test_against_a_reference(networks: list[Network]) -> None:
     assert tables[1].caption == "accuracy: McNemar's test, 60 images, against acsnet"
 
 
-def test_what_cannot_be_tested_is_said_once(networks: list[Network]) -> None:
+def test_untested_pairs_are_reported_once(networks: list[Network]) -> None:
     first, second, third = (network.runs[0] for network in networks)
     masks_only = replace(third, predicted=None, probabilities=None)
     tables = paired_test_tables(of([first, second, masks_only]))
     assert [len(table.rows) for table in tables] == [3, 1, 1]
-    assert tables[1].notes == ["Not tested: unetpp gives no classes."]
-    # Of two networks without classes there is no table of classes.
+    assert tables[1].notes == ["Not tested: unetpp predicts no classes."]
+    # Two networks without classes have no tables of classes.
     other = replace(second, predicted=None, probabilities=None)
     assert [table.key for table in paired_test_tables(of([other, masks_only]))] == ["tests_dice_lesion"]
 
@@ -51,7 +52,7 @@ def test_tests_by_group_and_of_equals_say_so(networks: list[Network]) -> None:
     grouped = replace(run, groups=("one", "one", *run.groups[2:]))
     tables = paired_test_tables(of([grouped, replace(grouped, name="copy")]))
     assert tables[0].caption.startswith("Dice (lesions): Wilcoxon's test, ")
-    assert "unet - copy: both are equal on every image." in tables[0].notes
+    assert "unet - copy: the values are equal on every image." in tables[0].notes
 
 
 def test_one_network_has_no_tests(networks: list[Network]) -> None:

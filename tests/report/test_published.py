@@ -1,4 +1,4 @@
-"""The figures are held to what the publications' own definitions make of them, so that a slip of the pen shows."""
+"""Published results are checked against the publications' own definitions, which would show a typing error."""
 
 from dataclasses import replace
 from typing import Any
@@ -8,12 +8,13 @@ import pytest
 import acsnet
 from acsnet.config import build_config
 from acsnet.report import Network, find_published
-from acsnet.report.published import _PUBLISHED, AUMENTE, CHUNG, PIXEL_F1
+from acsnet.report.published import PIXEL_F1, read_published
 from acsnet.report.training import Training
-from acsnet.statistics import MEASURES
+from acsnet.statistics import METRICS
 
-OF_CHUNG = [own for own in _PUBLISHED.values() if own.publication is CHUNG]
-OF_AUMENTE = [own for own in _PUBLISHED.values() if own.publication is AUMENTE]
+CHUNG, AUMENTE = dict.fromkeys(own.publication for own in read_published().values())
+OF_CHUNG = [own for own in read_published().values() if own.publication is CHUNG]
+OF_AUMENTE = [own for own in read_published().values() if own.publication is AUMENTE]
 # Images of the curated set of Aumente-Maestro et al.
 SIZES = {"benign": 222, "malignant": 164, "normal": 64}
 
@@ -21,34 +22,34 @@ SIZES = {"benign": 222, "malignant": 164, "normal": 64}
 def test_every_pair_of_the_zoo_is_published() -> None:
     assert len(OF_CHUNG) == 16
     assert {own.method for own in OF_CHUNG} <= {*acsnet.list_models()}
-    assert all([*own.figures] == [*CHUNG.columns] for own in OF_CHUNG)
+    assert all([*own.values] == [*CHUNG.columns] for own in OF_CHUNG)
 
 
 @pytest.mark.parametrize("own", OF_CHUNG, ids=lambda own: own.method)
-def test_the_overall_score_is_that_of_the_other_figures(own: Any) -> None:
-    iou, dice, pixels, classes = (own.figures[key] for key in ("iou", "dice", PIXEL_F1, "f1_macro"))
-    assert own.figures["overall_score"] == pytest.approx(((iou + dice + pixels) / 3 + classes) / 2, abs=0.002)
+def test_the_overall_score_follows_from_the_other_values(own: Any) -> None:
+    iou, dice, pixels, classes = (own.values[key] for key in ("iou", "dice", PIXEL_F1, "f1_macro"))
+    assert own.values["overall_score"] == pytest.approx(((iou + dice + pixels) / 3 + classes) / 2, abs=0.002)
     assert iou <= dice + 0.006
 
 
 @pytest.mark.parametrize("own", OF_AUMENTE, ids=lambda own: own.method)
 def test_averages_are_those_of_the_classes(own: Any) -> None:
     for prefix, average in (("dice", "dice"), ("f1", "f1_weighted")):
-        if average in own.figures:
-            mean = sum(own.figures[f"{prefix}_{label}"] * size for label, size in SIZES.items()) / sum(SIZES.values())
-            assert own.figures[average] == pytest.approx(mean, abs=0.0015)
+        if average in own.values:
+            mean = sum(own.values[f"{prefix}_{label}"] * size for label, size in SIZES.items()) / sum(SIZES.values())
+            assert own.values[average] == pytest.approx(mean, abs=0.0015)
 
 
-def test_rows_of_one_task_have_the_figures_of_that_task() -> None:
-    by_method = {own.method: own.figures for own in OF_AUMENTE}
+def test_rows_of_one_task_have_the_values_of_that_task() -> None:
+    by_method = {own.method: own.values for own in OF_AUMENTE}
     assert len(by_method) == 8
     assert [*by_method["ST (seg)"]] == ["dice_benign", "dice_malignant", "dice_normal", "dice"]
     assert [*by_method["ST (cls)"]] == ["f1_benign", "f1_malignant", "f1_normal", "f1_weighted", "accuracy"]
     assert [*by_method["MT"]] == [*AUMENTE.columns]
 
 
-def test_every_column_has_a_measure_beside_it() -> None:
-    assert {*CHUNG.columns, *AUMENTE.columns} - {PIXEL_F1} <= {*MEASURES}
+def test_every_column_is_compared_with_a_metric() -> None:
+    assert {*CHUNG.columns, *AUMENTE.columns} - {PIXEL_F1} <= {*METRICS}
 
 
 BOTH = ["segmentation", "classification"]
@@ -83,13 +84,13 @@ REFINED = {"empty_mask_for_normal": True, "normal_for_empty_mask": True}
         ({"model": "unetpp", "tasks": BOTH[1:], "oversample": True}, "ST (cls) + DO", "f1_normal", 0.643),
     ],
 )
-def test_the_method_of_a_run_finds_its_figures(
+def test_a_run_finds_the_values_of_its_method(
     networks: list[Network], about: dict[str, Any], method: str, figure: str, value: float
 ) -> None:
     published = find_published(make(networks, **about))
     assert published is not None
     assert published.method == method
-    assert published.figures[figure] == value
+    assert published.values[figure] == value
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from acsnet.report.run_folders import find_sources
+from acsnet.report.run_folders import find_tests
 
 
 def make_run(folder: Path) -> Path:
@@ -17,29 +17,29 @@ def make_run(folder: Path) -> Path:
 
 def test_a_run_folder_is_its_test(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
-    ((source,), problems) = find_sources([str(run)])
+    ((source,), problems) = find_tests([str(run)])
     assert problems == []
     assert (source.result, source.training, source.name, source.config) == (run / "test", run, None, None)
 
 
-def test_a_result_folder_knows_its_training_where_it_lies_beside_it(tmp_path: Path) -> None:
+def test_a_result_folder_inside_a_run_folder_knows_its_training(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "metrics.json").write_text("{}")
     (tmp_path / "fold0" / "test").mkdir(parents=True)
-    (beside, elsewhere, bare), problems = find_sources(
+    (beside, elsewhere, bare), problems = find_tests(
         [str(run / "test"), str(tmp_path / "elsewhere"), str(tmp_path / "fold0")]
     )
     assert problems == []
     assert (beside.result, beside.training) == (run / "test", run)
     assert elsewhere.training is None
-    # A fold of a configuration that shares the trainings of another has results and no training.
+    # A configuration that shares the trainings of another has results but no training.
     assert (bare.result, bare.training) == (tmp_path / "fold0" / "test", None)
 
 
 def test_names_and_folders_with_an_equals_sign(tmp_path: Path) -> None:
     run, odd = make_run(tmp_path / "run"), make_run(tmp_path / "lr=0.1")
-    (named, unnamed, both), problems = find_sources([f"my net={run}", str(odd), f"odd={odd}"])
+    (named, unnamed, both), problems = find_tests([f"my net={run}", str(odd), f"odd={odd}"])
     assert problems == []
     assert [(source.name, source.training) for source in (named, unnamed, both)] == [
         ("my net", run),
@@ -50,7 +50,7 @@ def test_names_and_folders_with_an_equals_sign(tmp_path: Path) -> None:
 
 def test_a_test_named_twice_is_read_once(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
-    sources, _ = find_sources([str(run), str(run / "test"), f"a={run}", f"b={run}"])
+    sources, _ = find_tests([str(run), str(run / "test"), f"a={run}", f"b={run}"])
     assert [source.name for source in sources] == [None, "a", "b"]
 
 
@@ -60,10 +60,10 @@ def write_description(folder: Path, content: dict[str, Any]) -> Path:
     return folder
 
 
-def test_a_cross_validation_is_a_network_a_configuration(tmp_path: Path) -> None:
+def test_a_cross_validation_is_one_network_per_configuration(tmp_path: Path) -> None:
     about = {"a": {"training": "a", "config": {"x": 1}}, "b": {"training": "a", "config": {"x": 2}}}
     folder = write_description(tmp_path / "cv", {"folds": 2, "configurations": about})
-    sources, problems = find_sources([str(folder)])
+    sources, problems = find_tests([str(folder)])
     assert problems == []
     assert [(source.name, source.result, source.training, source.config) for source in sources] == [
         ("a", folder / "a" / "fold0" / "test", folder / "a" / "fold0", {"x": 1}),
@@ -71,18 +71,18 @@ def test_a_cross_validation_is_a_network_a_configuration(tmp_path: Path) -> None
         ("b", folder / "b" / "fold0" / "test", folder / "a" / "fold0", {"x": 2}),
         ("b", folder / "b" / "fold1" / "test", folder / "a" / "fold1", {"x": 2}),
     ]
-    sources, problems = find_sources([f"both={folder}"])
+    sources, problems = find_tests([f"both={folder}"])
     assert sources == []
     assert problems == [
-        f"{folder / 'crossval.json'} has the configurations a, b, which cannot all be named both: leave the name "
-        "away, or name run folders"
+        f"{folder / 'crossval.json'} has the configurations a, b, which cannot all be named both: omit the name, "
+        "or pass run folders"
     ]
 
 
 def test_a_cross_validation_of_one_configuration_can_be_named(tmp_path: Path) -> None:
     about = {"a": {"training": "a", "config": {}}}
     folder = write_description(tmp_path / "cv", {"folds": 2, "configurations": about})
-    sources, _ = find_sources([f"mine={folder}"])
+    sources, _ = find_tests([f"mine={folder}"])
     assert [source.name for source in sources] == ["mine", "mine"]
 
 
@@ -91,11 +91,11 @@ def test_one_configuration_of_a_cross_validation(tmp_path: Path) -> None:
     folder = write_description(tmp_path / "cv", {"folds": 2, "configurations": about})
     for name in ("b", "c"):
         (folder / name).mkdir()
-    sources, _ = find_sources([f"mine={folder / 'b'}"])
+    sources, _ = find_tests([f"mine={folder / 'b'}"])
     assert [(source.name, source.result, source.training) for source in sources] == [
         ("mine", folder / "b" / f"fold{fold}" / "test", folder / "a" / f"fold{fold}") for fold in (0, 1)
     ]
-    sources, problems = find_sources([str(folder / "c")])
+    sources, problems = find_tests([str(folder / "c")])
     assert sources == []
     assert problems == [f"{folder / 'crossval.json'} has no configuration c: it has a, b"]
 
@@ -109,17 +109,17 @@ def test_one_configuration_of_a_cross_validation(tmp_path: Path) -> None:
         ({"folds": 0, "configurations": {"a": {"training": "a", "config": {}}}}, "1 validation error"),
     ],
 )
-def test_a_broken_cross_validation_is_told_of(tmp_path: Path, content: dict[str, Any], message: str) -> None:
-    sources, (problem,) = find_sources([str(write_description(tmp_path / "cv", content))])
+def test_a_broken_cross_validation_is_reported(tmp_path: Path, content: dict[str, Any], message: str) -> None:
+    sources, (problem,) = find_tests([str(write_description(tmp_path / "cv", content))])
     assert sources == []
     assert re.search(rf"crossval.json is broken \({message} for Plan\): start a new cross-validation", problem)
 
 
-def test_what_is_no_run_is_told_of_and_the_rest_found(tmp_path: Path) -> None:
+def test_invalid_folders_are_reported_and_the_others_found(tmp_path: Path) -> None:
     run, empty = make_run(tmp_path / "run"), tmp_path / "empty"
     empty.mkdir()
-    sources, problems = find_sources([str(tmp_path / "nowhere"), str(empty), f"={run}", str(run)])
+    sources, problems = find_tests([str(tmp_path / "nowhere"), str(empty), f"={run}", str(run)])
     assert [source.training for source in sources] == [run]
-    assert problems[0].startswith(f"there is no folder {tmp_path / 'nowhere'}: name a run folder (with test/ in it)")
-    assert problems[1].startswith(f"{empty} is none of these: a run folder")
+    assert problems[0].startswith(f"there is no folder {tmp_path / 'nowhere'}: pass a run folder (with test/ in it)")
+    assert problems[1].startswith(f"{empty} is not a folder of results: pass a run folder")
     assert problems[2] == f"={run}: expected NAME=FOLDER"

@@ -6,7 +6,7 @@ import pytest
 from acsnet.report.training import read_training
 
 
-def test_what_a_training_left_behind(trained_run: Path) -> None:
+def test_files_of_a_training(trained_run: Path) -> None:
     training, problems = read_training(trained_run)
     assert problems == []
     assert training.config is not None
@@ -32,7 +32,7 @@ def test_an_unknown_training_has_no_problems() -> None:
     assert (training.config, training.history, training.seconds, problems) == (None, (), None, [])
 
 
-def test_missing_and_broken_files_are_told_of(trained_run: Path, tmp_path: Path) -> None:
+def test_missing_and_broken_files_are_reported(trained_run: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     training, problems = read_training(tmp_path / "empty")
     assert (training.config, training.history, dict(training.environment)) == (None, (), {})
@@ -49,8 +49,9 @@ def test_missing_and_broken_files_are_told_of(trained_run: Path, tmp_path: Path)
     training, problems = read_training(broken)
     assert training.config is not None
     assert problems == [
-        f"{broken / 'history.csv'} has no column learning_rate, val_loss, seconds: no training curves of this run",
-        f"{broken / 'environment.json'} cannot be read: what the run was made with is not known",
+        f"{broken / 'history.csv'} has no column learning_rate, val_loss, seconds: the training curves of this run are "
+        "missing",
+        f"{broken / 'environment.json'} cannot be read: the environment of the run is unknown",
     ]
     (broken / "history.csv").write_text("epoch,learning_rate,loss,val_loss,seconds\n1,0.1,high,1,1\n")
-    assert "no training curves of this run" in read_training(broken)[1][0]
+    assert "the training curves of this run are missing" in read_training(broken)[1][0]

@@ -1,4 +1,4 @@
-"""The report as a whole: what the page and the tables beside it say."""
+"""The report as a whole: the page and its tables."""
 
 import csv
 from dataclasses import replace
@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from acsnet._utils.tables import escape_latex
 from acsnet.config import build_config
 from acsnet.errors import RunError, UnknownNameError
 from acsnet.report import Network, read_networks, write_report
-from acsnet.report.latex import escape
 from acsnet.report.training import Training
 
 VOID = {"meta", "img", "input", "br", "link", "hr"}
@@ -70,15 +70,15 @@ def test_the_page_says_what_was_compared(report: Path) -> None:
     assert "Three <networks>" in text
     assert "3 networks every pair is tested" in text
     assert "60 images tested benign 20, malignant 20, normal 20" in text
-    assert "60 groups each image alone 2 folds the subset tested is 'test' busi dataset" in text
+    assert "60 groups one image per group 2 folds tested subset: 'test' busi dataset" in text
     assert "split0 split and split1" in text
-    assert "3 things are missing or broken; the rest is reported. one & run is broken" in text
+    assert "3 inputs are missing or broken; the others are reported. one & run is broken" in text
 
 
-def test_sections_say_what_they_lack_and_how_to_get_it(report: Path) -> None:
+def test_empty_sections_name_the_reason_and_the_remedy(report: Path) -> None:
     text = Page(report / "report.html").text
-    assert "No two networks have the same weights and other settings of evaluation." in text
-    assert "No training is known: a run folder has a history.csv" in text
+    assert "No two networks have the same weights and different evaluation settings." in text
+    assert "No training history was found: history.csv is in run folders" in text
     assert "The true masks are not where the configurations say they are (data.root or data.records)." in text
     assert text.count("No predictions were saved: test again with tools/test.py --save-predictions.") == 3
 
@@ -88,7 +88,7 @@ def read_figures(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_all_files_have_the_same_figures(report: Path) -> None:
+def test_all_files_have_the_same_values(report: Path) -> None:
     rows = read_figures(report)
     assert {row["table"] for row in rows} == {
         "segmentation",
@@ -108,10 +108,10 @@ def test_all_files_have_the_same_figures(report: Path) -> None:
         for figure in filter(None, (row["figure"], row["low"], row["fold_mean"])):
             assert figure in page
             assert figure.replace("<", r"\<") in markdown
-            assert escape(figure) in latex
+            assert escape_latex(figure) in latex
 
 
-def test_all_files_say_which_figures_are_published(report: Path) -> None:
+def test_all_files_mark_published_values(report: Path) -> None:
     published = [row for row in read_figures(report) if row["source"] == "published"]
     assert {row["row"] for row in published if row["figure"] != "-"} == {"unet"}
     values = {row["column"]: row["figure"] for row in published if row["table"] == "published_aumente-maestro"}
@@ -128,12 +128,12 @@ def test_a_cross_validation_has_every_section(cross_validation: Path, tmp_path: 
     page = Page(tmp_path / "report.html")
     assert "missing or broken" not in page.text
     assert "refining.empty_mask_for_normal (False -> True)" in page.text
-    assert "Nothing" not in page.text
+    assert "No history was found" not in page.text
     # Curves, ROC, calibration, confusion, sizes and violins; and at most 24 cases of each network.
     drawings = [address for address in page.addresses if address.startswith("data:image/svg+xml")]
     pictures = [address for address in page.addresses if address.startswith("data:image/jpeg")]
     assert len(drawings) == 6
-    # And of the one training that both share 8 explanations.
+    # Plus 8 explanations of the training that both share.
     assert len(pictures) == 48 + 8
     assert "1.23 12.5 2" in page.text
     assert "refining: empty mask for normal" in page.text
@@ -144,15 +144,15 @@ def test_one_network_alone_and_one_task(networks: list[Network], tmp_path: Path)
     alone = replace(networks[0], trainings=networks[0].trainings[:1])
     write_report(tmp_path / "masks", [replace(alone, result=run, runs=(run,))])
     text = Page(tmp_path / "masks" / "report.html").text
-    assert "There is one network: nothing to test." in text
-    assert text.count("No network gives classes.") == 2
-    assert "No network scores 'malignant'" in text
-    run = replace(networks[0].runs[0], measures={})
+    assert "There is only one network: nothing to test." in text
+    assert text.count("No network predicts classes.") == 2
+    assert "No network predicts 'malignant'" in text
+    run = replace(networks[0].runs[0], per_image={})
     write_report(tmp_path / "classes", [replace(alone, result=run, runs=(run,))])
-    assert Page(tmp_path / "classes" / "report.html").text.count("No network gives masks.") == 2
+    assert Page(tmp_path / "classes" / "report.html").text.count("No network predicts masks.") == 2
 
 
-def test_what_cannot_be_compared_is_refused_and_nothing_written(networks: list[Network], tmp_path: Path) -> None:
+def test_nothing_is_written_if_the_networks_cannot_be_compared(networks: list[Network], tmp_path: Path) -> None:
     run = networks[0].runs[0]
     other = replace(networks[1].runs[0], images=tuple(("busi", f"other {name}") for _, name in run.images))
     pair = [replace(networks[0], result=run, runs=(run,)), replace(networks[1], result=other, runs=(other,))]

@@ -6,7 +6,9 @@ import pytest
 from scipy import stats
 
 from acsnet.errors import InputError
-from acsnet.statistics import ClusterBootstrap, auroc_of, bootstrap_mean, figure_of, mean_of
+from acsnet.statistics import bootstrap_mean
+from acsnet.statistics.bootstrap import ClusterBootstrap
+from acsnet.statistics.estimators import auroc_of, estimator_of, mean_of
 
 
 def alone(images: int) -> list[str]:
@@ -93,7 +95,7 @@ def test_the_difference_of_two_is_resampled_in_pairs() -> None:
 def test_many_images_are_resampled_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(0).random(50)
     whole = bootstrap_mean(values, alone(50), resamples=100)
-    monkeypatch.setattr("acsnet.statistics.bootstrap._CHUNK", 350)
+    monkeypatch.setattr("acsnet.statistics.bootstrap._VALUES_PER_CHUNK", 350)
     assert bootstrap_mean(values, alone(50), resamples=100) == whole
 
 
@@ -106,7 +108,7 @@ def test_a_few_resamples_without_a_class_are_left_out_and_counted() -> None:
     assert interval.reason == ""
 
 
-def test_many_resamples_without_a_class_give_no_interval() -> None:
+def test_too_many_undefined_resamples_have_no_interval() -> None:
     scores = np.random.default_rng(0).random(40)
     interval = ClusterBootstrap(alone(40)).interval(auroc_of(np.arange(40) < 2, scores))
     assert 0 < interval.estimate < 1
@@ -125,7 +127,7 @@ def test_many_resamples_without_a_class_give_no_interval() -> None:
         ([0.5], ["a"], "all images are of one group: there is nothing to resample"),
     ],
 )
-def test_what_cannot_be_given_is_nan_with_a_reason(values: list[float], groups: list[str], reason: str) -> None:
+def test_undefined_values_are_nan_with_a_reason(values: list[float], groups: list[str], reason: str) -> None:
     interval = bootstrap_mean(values, groups)
     assert interval.estimate == pytest.approx(np.mean(values), nan_ok=True)
     assert math.isnan(interval.low)
@@ -133,15 +135,15 @@ def test_what_cannot_be_given_is_nan_with_a_reason(values: list[float], groups: 
     assert interval.reason == reason
 
 
-def test_equal_values_are_no_certainty() -> None:
+def test_equal_values_do_not_mean_certainty() -> None:
     interval = bootstrap_mean([0.0] * 20, alone(20))
     assert (interval.low, interval.high) == (0, 0)
-    assert "every resample gives the same: that the interval is a point" in interval.reason
+    assert "all resamples have the same value: an interval of width 0" in interval.reason
 
 
-def test_any_figure_can_be_resampled() -> None:
+def test_any_metric_can_be_resampled() -> None:
     values = np.random.default_rng(0).random(30)
-    interval = ClusterBootstrap(alone(30), 200).interval(figure_of(lambda some: float(np.median(values[some]))))
+    interval = ClusterBootstrap(alone(30), 200).interval(estimator_of(lambda some: float(np.median(values[some]))))
     assert interval.low < interval.estimate == pytest.approx(np.median(values))
 
 
@@ -150,7 +152,7 @@ def test_wrong_input_is_refused() -> None:
         ClusterBootstrap([])
     with pytest.raises(InputError, match="received 1 images and 0 resamples"):
         ClusterBootstrap(["a"], resamples=0)
-    with pytest.raises(InputError, match=r"values of shape \(2,\) and 3 groups: expected one each an image"):
+    with pytest.raises(InputError, match=r"values of shape \(2,\) and 3 groups: expected one of each per image"):
         bootstrap_mean([1, 2], ["a", "b", "c"])
-    with pytest.raises(InputError, match=r"the level of confidence is 95: expected a number between 0 and 1, as 0\.95"):
+    with pytest.raises(InputError, match=r"the confidence level is 95: expected .* between 0 and 1, such as 0\.95"):
         bootstrap_mean([1, 2], ["a", "b"], level=95)

@@ -9,9 +9,7 @@ from scipy import stats
 
 from acsnet.errors import InputError, RunError, UnknownNameError
 from acsnet.statistics import (
-    MEASURES,
-    Comparison,
-    NetworkPair,
+    METRICS,
     RunResult,
     bootstrap_mean,
     compare,
@@ -19,10 +17,10 @@ from acsnet.statistics import (
     delong_test,
     holm,
     mcnemar_test,
-    paired_differences,
-    pool_folds,
     wilcoxon_test,
 )
+from acsnet.statistics.compare import Comparison, NetworkPair, paired_differences
+from acsnet.statistics.pooling import pool_folds
 
 RunMaker = Callable[..., RunResult]
 SKILLS = {"unet": 0.5, "acsnet": 2.0, "unetpp": 0.6}
@@ -58,9 +56,9 @@ def test_estimates_are_the_metrics_of_the_test(make_run: RunMaker) -> None:
     """Of one run, every estimate is the figure that the test itself wrote."""
     run = make_run("unet", skill=1)
     (network,) = compare([run], resamples=50).networks
-    for key, measure in MEASURES.items():
-        assert network.estimates[key].estimate == pytest.approx(flat(run.metrics[0], measure.metric)), key
-        assert network.folds[measure.metric].mean == pytest.approx(network.estimates[key].estimate)
+    for key, metric in METRICS.items():
+        assert network.estimates[key].estimate == pytest.approx(flat(run.metrics[0], metric.json_name)), key
+        assert network.folds[metric.json_name].mean == pytest.approx(network.estimates[key].estimate)
     assert network.runs == 1
 
 
@@ -69,13 +67,13 @@ def test_folds_are_pooled(runs: list[RunResult], comparison: Comparison) -> None
     lesions = [
         (dice, group)
         for run in runs[:2]
-        for dice, label, group in zip(run.measures["dice"], run.labels, run.groups, strict=True)
+        for dice, label, group in zip(run.per_image["dice"], run.labels, run.groups, strict=True)
         if label != "normal"
     ]
     interval = comparison.networks[0].estimates["dice_lesion"]
     assert interval.estimate == pytest.approx(np.mean([dice for dice, _ in lesions]))
     assert interval.low < interval.estimate < interval.high
-    # Groups of normal cases are drawn too, which adds hardly anything to how far the mean over lesions is spread.
+    # Groups of normal cases are drawn too, which hardly changes the variance of the mean over lesions.
     alone = bootstrap_mean([dice for dice, _ in lesions], [group for _, group in lesions], resamples=500)
     assert interval.high - interval.low == pytest.approx(alone.high - alone.low, rel=0.25)
     folds = comparison.networks[0].folds["classification.accuracy"]
@@ -85,10 +83,10 @@ def test_folds_are_pooled(runs: list[RunResult], comparison: Comparison) -> None
     assert comparison.classes == {"benign": 20, "malignant": 20, "normal": 20}
 
 
-def test_every_pair_is_tested_and_corrected_measure_by_measure(comparison: Comparison) -> None:
+def test_every_pair_is_tested_and_corrected_per_metric(comparison: Comparison) -> None:
     pairs = [("unet", "acsnet"), ("unet", "unetpp"), ("acsnet", "unetpp")]
     assert [(pair.first, pair.second) for pair in comparison.pairs] == pairs * 3
-    assert [pair.measure for pair in comparison.pairs] == [
+    assert [pair.metric for pair in comparison.pairs] == [
         key for key in ("dice_lesion", "accuracy", "auroc_malignant") for _ in range(3)
     ]
     for start in (0, 3, 6):
@@ -102,7 +100,7 @@ def test_every_pair_is_tested_and_corrected_measure_by_measure(comparison: Compa
 
 
 @pytest.mark.parametrize("grouped", [False, True])
-def test_the_tests_are_of_what_they_say(runs: list[RunResult], grouped: bool) -> None:
+def test_each_test_uses_its_metric(runs: list[RunResult], grouped: bool) -> None:
     tested = runs[:4] if grouped else [replace(run, groups=tuple(map("/".join, run.images))) for run in runs[:4]]
     wilcoxon, mcnemar, delong = (pair.test for pair in compare(tested, resamples=50).pairs)
     unet, acsnet = tested[:2], tested[2:]
@@ -112,7 +110,7 @@ def test_the_tests_are_of_what_they_say(runs: list[RunResult], grouped: bool) ->
 
     labels, groups = joined(unet, lambda run: run.labels), joined(unet, lambda run: run.groups)
     lesion = labels != "normal"
-    dice = [joined(folds, lambda run: run.measures["dice"])[lesion] for folds in (unet, acsnet)]
+    dice = [joined(folds, lambda run: run.per_image["dice"])[lesion] for folds in (unet, acsnet)]
     right = [joined(folds, lambda run: run.predicted) == labels for folds in (unet, acsnet)]
     scores = [joined(folds, lambda run: run.probabilities[:, 1]) for folds in (unet, acsnet)]
     assert {wilcoxon.by_group, mcnemar.by_group, delong.by_group} == {grouped}
@@ -125,7 +123,7 @@ def test_the_tests_are_of_what_they_say(runs: list[RunResult], grouped: bool) ->
         only = [int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())]
         assert wilcoxon.p_value == pytest.approx(stats.wilcoxon(*dice, zero_method="pratt").pvalue)
         assert mcnemar.p_value == pytest.approx(stats.binomtest(only[0], sum(only)).pvalue)
-        # The better network is found to be better.
+        # The test finds the better network.
         assert mcnemar.p_value < 0.01
     assert mcnemar.difference < 0
 
@@ -146,13 +144,14 @@ def test_a_class_without_a_case(make_run: RunMaker) -> None:
     assert math.isnan(auroc.estimate)
     assert auroc.reason == "needs a malignant case and one of another class"
     test = comparison.pairs[-1]
-    assert test.measure == "auroc_malignant"
+    assert test.metric == "auroc_malignant"
     assert math.isnan(test.test.p_value)
     assert math.isnan(test.adjusted_p)
-    assert test.test.reason == "needs images of the class, and of the others, of two groups each, has 0 and 20"
+    needs = "needs images of the class and of other classes from at least two groups each"
+    assert test.test.reason == f"{needs}, received 0 and 20"
     assert test.difference.reason == auroc.reason
     assert not math.isnan(comparison.pairs[0].adjusted_p)
-    assert "no image is malignant: what needs one is undefined or leaves the class out" in comparison.notes
+    assert "no image is malignant: metrics of the class are undefined, averages leave it out" in comparison.notes
     lines = comparison_table(comparison).splitlines()
     assert "AUROC (malignant), a: needs a malignant case and one of another class" in lines
     assert f"DeLong (AUROC (malignant)), a - b: {test.test.reason}" in lines
@@ -161,22 +160,22 @@ def test_a_class_without_a_case(make_run: RunMaker) -> None:
 def test_only_normal_cases(make_run: RunMaker) -> None:
     comparison = compare([make_run(name, ["normal"] * 9, seed=seed) for seed, name in enumerate("ab")], resamples=100)
     assert comparison.networks[0].estimates["dice_lesion"].reason == "needs a lesion"
-    assert comparison.pairs[0].test.reason == "no image has a value of both"
+    assert comparison.pairs[0].test.reason == "no image has values of both networks"
     assert not math.isnan(comparison.networks[0].estimates["dice_normal"].estimate)
 
 
 def test_networks_of_other_tasks(make_run: RunMaker) -> None:
     whole = make_run("whole")
     only_masks = replace(make_run("masks", seed=1), predicted=None, probabilities=None)
-    only_classes = replace(make_run("classes", seed=2), measures={})
+    only_classes = replace(make_run("classes", seed=2), per_image={})
     comparison = compare([whole, only_masks, only_classes], resamples=50)
     masks, classes = comparison.networks[1:]
-    assert masks.estimates["accuracy"].reason == "masks gives no classes"
-    assert masks.estimates["auroc_malignant"].reason == "masks gives no classes"
-    assert classes.estimates["dice_lesion"].reason == "classes gives no masks"
-    reasons = {(pair.measure, pair.first, pair.second): pair.test.reason for pair in comparison.pairs}
-    assert reasons["accuracy", "whole", "masks"] == "masks gives no classes"
-    assert reasons["dice_lesion", "whole", "classes"] == "classes gives no masks"
+    assert masks.estimates["accuracy"].reason == "masks predicts no classes"
+    assert masks.estimates["auroc_malignant"].reason == "masks predicts no classes"
+    assert classes.estimates["dice_lesion"].reason == "classes predicts no masks"
+    reasons = {(pair.metric, pair.first, pair.second): pair.test.reason for pair in comparison.pairs}
+    assert reasons["accuracy", "whole", "masks"] == "masks predicts no classes"
+    assert reasons["dice_lesion", "whole", "classes"] == "classes predicts no masks"
     assert reasons["dice_lesion", "whole", "masks"] == ""
 
 
@@ -188,10 +187,10 @@ def test_without_a_class_malignant(make_run: RunMaker) -> None:
     assert network.estimates["auroc_malignant"].reason == "no class is named 'malignant'"
 
 
-def test_what_a_reader_must_know(comparison: Comparison) -> None:
+def test_notes(comparison: Comparison) -> None:
     assert comparison.notes == (
-        "60 of 60 images share a group with another: intervals and tests allow for it",
-        "folds are pooled (unet, acsnet, unetpp): AUROC also orders images of different folds",
+        "60 of 60 images share a group with another: intervals and tests account for it",
+        "folds are pooled (unet, acsnet, unetpp): AUROC also ranks images of different folds",
     )
 
 
@@ -219,22 +218,24 @@ def test_one_network_has_no_tests(make_run: RunMaker) -> None:
     assert len(comparison_table(comparison).split("\n\n")) == 1
 
 
-def test_what_is_refused(make_run: RunMaker) -> None:
-    with pytest.raises(InputError, match="there is no run to compare"):
+def test_invalid_arguments(make_run: RunMaker) -> None:
+    with pytest.raises(InputError, match="there are no runs to compare"):
         compare([])
     with pytest.raises(
         RunError, match=r"unet \(.*\) and acsnet \(.*\) cannot be compared: split hashes are split0 and x"
     ):
         compare([make_run("unet"), make_run("acsnet", split_hash="x")])
-    with pytest.raises(InputError, match="the level of confidence is 95"):
+    with pytest.raises(InputError, match="the confidence level is 95"):
         compare([make_run("unet")], level=95)
 
 
 def test_paired_differences_are_those_of_a_comparison(runs: list[RunResult], comparison: Comparison) -> None:
     first, second = pool_folds(runs[:2]), pool_folds(runs[2:4])
     differences = paired_differences(first, second, ["accuracy", "dice"], resamples=500)
-    (pair,) = [pair for pair in comparison.pairs[3:4] if pair.measure == "accuracy"]
+    (pair,) = [pair for pair in comparison.pairs[3:4] if pair.metric == "accuracy"]
     assert differences["accuracy"] == pair.difference
-    assert differences["dice"].estimate == pytest.approx(first.measures["dice"].mean() - second.measures["dice"].mean())
+    assert differences["dice"].estimate == pytest.approx(
+        first.per_image["dice"].mean() - second.per_image["dice"].mean()
+    )
     with pytest.raises(RunError, match="cannot be compared"):
         paired_differences(first, runs[2], ["dice"])

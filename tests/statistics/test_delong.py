@@ -7,9 +7,10 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from acsnet.errors import InputError
-from acsnet.statistics import auroc_covariance, delong_interval, delong_test
+from acsnet.statistics import delong_interval, delong_test
+from acsnet.statistics.delong import auroc_covariance
 
-# Albumin, total protein and K-G score of 43 patients, and whether surgery was of use to them: DeLong, DeLong and
+# Albumin, total protein and K-G score of 43 patients, and whether surgery helped: DeLong, DeLong and
 # Clarke-Pearson 1988, as printed in the SAS/STAT User's Guide, "Comparing Receiver Operating Characteristic Curves".
 OVARIAN_CANCER = """
 3.0 5.8 10 0  3.2 6.3 5 1  3.9 6.8 3 1  2.8 4.8 6 0  3.2 5.8 3 1  0.9 4.0 5 0  2.5 5.7 8 0  1.6 5.6 5 1  3.8 5.7 5 1
@@ -106,7 +107,7 @@ def test_copies_in_a_group_tell_nothing_new() -> None:
     assert single[1] == pytest.approx(covariance)
 
 
-def test_groups_keep_the_level_where_images_taken_as_independent_do_not() -> None:
+def test_grouped_tests_keep_their_level_and_ungrouped_ones_do_not() -> None:
     """60 groups of 4 images, some of both classes: equal networks differ in 5 of 100 trials, as they should."""
     rng = np.random.default_rng(0)
     numbers = np.repeat(np.arange(60), 4)
@@ -125,7 +126,7 @@ def test_networks_that_order_alike_are_equal() -> None:
     scores = np.random.default_rng(0).normal(size=30)
     result = delong_test(np.arange(30) % 3 == 0, scores, np.exp(scores))
     assert (result.difference, result.p_value) == (0, 1)
-    assert result.reason == "both order the images alike"
+    assert result.reason == "both networks rank the images alike"
 
 
 def test_bounds_stay_within_0_and_1() -> None:
@@ -135,10 +136,10 @@ def test_bounds_stay_within_0_and_1() -> None:
     assert interval.high == 1
     perfect = delong_interval(positive, [0.9, 0.8, 0.7, 0.5, 0.2, 0.1])
     assert (perfect.low, perfect.high) == (1, 1)
-    assert "variance is 0: that the interval is a point" in perfect.reason
+    assert "variance is 0: an interval of width 0 does not mean certainty" in perfect.reason
 
 
-def test_no_variance_is_no_p_value() -> None:
+def test_without_variance_there_is_no_p_value() -> None:
     """One network orders perfectly, the other gives every image the same: no pair tells of any spread."""
     result = delong_test([1, 1, 0, 0], [4, 3, 2, 1], [1, 1, 1, 1])
     assert result.difference == 0.5
@@ -151,7 +152,7 @@ def test_no_variance_is_no_p_value() -> None:
     [([0, 0, 0, 0], "0 and 4", math.nan), ([1, 1, 1, 1], "4 and 0", math.nan), ([1, 0, 0, 0], "1 and 3", 1.0)],
 )
 def test_too_few_images_of_a_class(positive: list[int], counts: str, area: float) -> None:
-    reason = f"needs images of the class, and of the others, of two groups each, has {counts}"
+    reason = f"needs images of the class and of other classes from at least two groups each, received {counts}"
     interval = delong_interval(positive, [4, 3, 2, 1])
     assert interval.estimate == pytest.approx(area, nan_ok=True)
     assert math.isnan(interval.low)
@@ -169,7 +170,7 @@ def test_too_few_images_of_a_class(positive: list[int], counts: str, area: float
         ([1, 0, 1], [[0.1, 0.2]], r"shapes \(3,\) and \(1, 2\): expected \(N,\) and \(M, N\)"),
         ([1, 0], [0.1, 0.2], r"shapes \(2,\) and \(2,\): expected \(N,\) and \(M, N\)"),
         ([[1, 0]], [[0.1, 0.2]], r"shapes \(1, 2\) and \(1, 2\)"),
-        ([1, 0], [[0.1, math.nan]], "a score is not a finite number: every image needs one of each network"),
+        ([1, 0], [[0.1, math.nan]], "a score is not a finite number: every image needs a finite score of each network"),
     ],
 )
 def test_wrong_input_is_refused(positive: list, scores: list, match: str) -> None:
@@ -184,5 +185,5 @@ def test_two_networks_of_other_images_are_refused() -> None:
 
 @pytest.mark.parametrize("level", [0, 1, 95])
 def test_levels_are_shares(level: float) -> None:
-    with pytest.raises(InputError, match=f"the level of confidence is {level}: expected a number between 0 and 1"):
+    with pytest.raises(InputError, match=f"the confidence level is {level}: expected a number between 0 and 1"):
         delong_interval([1, 0, 1, 0], [1, 2, 3, 4], level)

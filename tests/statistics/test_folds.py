@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from acsnet.errors import InputError
-from acsnet.statistics import FoldSummary, summarize_folds
+from acsnet.statistics import summarize_folds
+from acsnet.statistics.folds import FoldSummary
 
 
 def test_mean_and_deviation_of_every_number() -> None:
@@ -19,7 +20,7 @@ def test_mean_and_deviation_of_every_number() -> None:
 
 
 @pytest.mark.parametrize("lacking", [{"auroc": None}, {"auroc": math.nan}, {}], ids=["None", "NaN", "absent"])
-def test_what_a_fold_lacks_is_counted(lacking: dict) -> None:
+def test_undefined_folds_are_counted(lacking: dict) -> None:
     summary = summarize_folds([{"auroc": 0.8}, lacking, {"auroc": 0.9}])["auroc"]
     assert (summary.mean, summary.deviation) == pytest.approx((0.85, math.sqrt(0.005)))
     assert (summary.folds, summary.undefined, summary.reason) == (2, 1, "undefined in fold 2 of 3")
@@ -34,7 +35,7 @@ def test_one_fold_has_no_deviation() -> None:
     assert summary.reason == "undefined in fold 2 of 2; one fold has no standard deviation"
 
 
-def test_no_fold_has_it() -> None:
+def test_undefined_in_every_fold() -> None:
     summary = summarize_folds([{"auroc": None}, {"auroc": None}])["auroc"]
     assert summary == FoldSummary(None, None, 0, 2, "undefined in fold 1, 2 of 2")
 
@@ -44,6 +45,6 @@ def test_only_numbers_are_averaged() -> None:
     assert list(summarize_folds([fold, fold])) == ["n"]
 
 
-def test_no_fold_is_refused() -> None:
-    with pytest.raises(InputError, match="there is no fold to average"):
+def test_no_folds_are_an_error() -> None:
+    with pytest.raises(InputError, match="there are no folds to average"):
         summarize_folds([])

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from acsnet.errors import InputError
-from acsnet.statistics import mcnemar_test, wilcoxon_test
+from acsnet.statistics import holm, mcnemar_test, wilcoxon_test
 
 
 def test_wilcoxon_by_hand() -> None:
@@ -40,12 +40,12 @@ def test_wilcoxon_leaves_out_images_without_a_value() -> None:
     assert result.p_value == wilcoxon_test([0.5, 0.9, 0.3], [0.4, 0.6, 0.5]).p_value
     nothing = wilcoxon_test([math.nan], [0.5])
     assert math.isnan(nothing.p_value)
-    assert (nothing.n, nothing.left_out, nothing.reason) == (0, 1, "no image has a value of both")
+    assert (nothing.n, nothing.left_out, nothing.reason) == (0, 1, "no image has values of both networks")
 
 
 def test_wilcoxon_of_equal_networks_and_of_one_image() -> None:
     equal = wilcoxon_test([0.5, 0.5], [0.5, 0.5])
-    assert (equal.difference, equal.p_value, equal.reason) == (0, 1, "both are equal on every image")
+    assert (equal.difference, equal.p_value, equal.reason) == (0, 1, "the values are equal on every image")
     assert wilcoxon_test([0.5], [0.4]).p_value == 1
 
 
@@ -76,10 +76,10 @@ def test_mcnemar_by_hand() -> None:
 
 def test_mcnemar_of_equal_networks_and_of_no_image() -> None:
     equal = mcnemar_test([1, 0], [1, 0])
-    assert (equal.difference, equal.p_value, equal.reason) == (0, 1, "both are right on the same images")
+    assert (equal.difference, equal.p_value, equal.reason) == (0, 1, "both networks are correct on the same images")
     nothing = mcnemar_test([], [])
     assert math.isnan(nothing.p_value)
-    assert nothing.reason == "there is no image"
+    assert nothing.reason == "there are no images"
 
 
 def test_mcnemar_keeps_its_level() -> None:
@@ -106,7 +106,7 @@ def test_wilcoxon_by_group_by_hand() -> None:
 def test_by_group_wilcoxon_has_the_variance_of_scipy_where_all_but_two_are_alone() -> None:
     rng = np.random.default_rng(0)
     first, second = rng.random(200).round(1), rng.random(200).round(1)
-    # The two of the one group are equal, and stand on neither side.
+    # Both images of the first group are equal, and count for neither network.
     first[:2] = second[:2]
     result = wilcoxon_test(first, second, ["0", *map(str, range(199))])
     expected = stats.wilcoxon(first, second, zero_method="pratt", method="approx")
@@ -121,12 +121,12 @@ def test_mcnemar_by_group_by_hand() -> None:
     assert result.statistic == pytest.approx(2 / math.sqrt(4 + 1 + 1))
     assert result.p_value == pytest.approx(2 * stats.norm.sf(2 / math.sqrt(6)))
     assert (result.difference, result.by_group) == (pytest.approx(0.4), True)
-    # Groups in which the two make up for each other tell of no difference.
+    # Groups in which two images cancel out show no difference.
     assert mcnemar_test([1, 0], [0, 1], ["a", "a"]).p_value == 1
 
 
 @pytest.mark.parametrize("test", [wilcoxon_test, mcnemar_test])
-def test_groups_keep_the_level_where_images_taken_as_independent_do_not(test) -> None:
+def test_grouped_tests_keep_their_level_and_ungrouped_ones_do_not(test) -> None:
     rng = np.random.default_rng(1)
     numbers = np.repeat(np.arange(50), 4)
     by_group, by_image = [], []
@@ -140,7 +140,7 @@ def test_groups_keep_the_level_where_images_taken_as_independent_do_not(test) ->
 
 
 def test_groups_of_other_images_are_refused() -> None:
-    with pytest.raises(InputError, match="received 2 images and the groups of 3: expected one an image"):
+    with pytest.raises(InputError, match="received 2 images and 3 groups: expected one group per image"):
         wilcoxon_test([1, 0], [0, 1], ["a", "b", "c"])
 
 
@@ -148,10 +148,42 @@ def test_groups_of_other_images_are_refused() -> None:
 @pytest.mark.parametrize(
     ("first", "second", "match"),
     [
-        ([1, 0], [1, 0, 1], r"received shapes \(2,\) and \(3,\): expected \(N,\) twice, a value an image"),
+        ([1, 0], [1, 0, 1], r"received shapes \(2,\) and \(3,\): expected \(N,\) twice, one value per image"),
         ([[1, 0]], [[1, 0]], r"received shapes \(1, 2\) and \(1, 2\)"),
     ],
 )
 def test_wrong_input_is_refused(test, first: list, second: list, match: str) -> None:
     with pytest.raises(InputError, match=match):
         test(first, second)
+
+
+def test_holm_by_hand() -> None:
+    """Sorted 0.01, 0.02, 0.03, 0.04, times 4, 3, 2, 1, and never below the one before."""
+    assert holm([0.03, 0.01, 0.04, 0.02]) == pytest.approx((0.06, 0.04, 0.06, 0.06))
+
+
+def test_holm_is_at_most_one() -> None:
+    assert holm([0.5, 0.9]) == (1, 1)
+
+
+def test_holm_does_not_count_impossible_tests() -> None:
+    adjusted = holm([0.01, math.nan, 0.04])
+    assert adjusted[0] == pytest.approx(0.02)
+    assert math.isnan(adjusted[1])
+    assert adjusted[2] == pytest.approx(0.04)
+    assert all(math.isnan(value) for value in holm([math.nan, math.nan]))
+    assert holm([]) == ()
+
+
+def test_holm_rejects_the_same_as_step_by_step() -> None:
+    """As Holm wrote it: the smallest against level / n, the next against level / (n - 1), until one is not rejected."""
+    p_values = np.random.default_rng(0).random(12) ** 4
+    adjusted = np.array(holm(p_values.tolist()))
+    for level in (0.01, 0.05, 0.2):
+        rejected = set()
+        for step, index in enumerate(np.argsort(p_values)):
+            if p_values[index] > level / (12 - step):
+                break
+            rejected.add(index)
+        assert rejected == set(np.flatnonzero(adjusted <= level))
+        assert 0 < len(rejected) < 12

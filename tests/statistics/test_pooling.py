@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from acsnet.errors import InputError, RunError
-from acsnet.statistics import RunResult, check_comparable, leave_out_incomplete, pool_folds, pool_networks
+from acsnet.statistics import RunResult
+from acsnet.statistics.pooling import check_comparable, leave_out_incomplete, pool_folds, pool_networks
 
 RunMaker = Callable[..., RunResult]
 SMALL = ("benign", "malignant", "normal")
@@ -30,8 +31,8 @@ def test_folds_are_put_together_image_by_image(make_run: RunMaker) -> None:
             assert (pooled.probabilities[place] == run.probabilities[position]).all()
             assert pooled.predicted[place] == run.predicted[position]
             assert (pooled.labels[place], pooled.groups[place]) == (run.labels[position], run.groups[position])
-            assert pooled.measures["hd95"][place] == pytest.approx(run.measures["hd95"][position], nan_ok=True)
-            assert pooled.measures["dice"][place] == run.measures["dice"][position]
+            assert pooled.per_image["hd95"][place] == pytest.approx(run.per_image["hd95"][position], nan_ok=True)
+            assert pooled.per_image["dice"][place] == run.per_image["dice"][position]
 
 
 def test_networks_are_pooled_by_name(make_run: RunMaker) -> None:
@@ -47,18 +48,18 @@ def test_without_classes_there_is_nothing_to_pool_of_them(make_run: RunMaker) ->
     assert pool_folds(folds).predicted is None
 
 
-def test_what_cannot_be_pooled(make_run: RunMaker) -> None:
+def test_runs_that_cannot_be_pooled(make_run: RunMaker) -> None:
     first, second = make_run("unet", SMALL), make_run("unet", SMALL, fold=1)
-    with pytest.raises(InputError, match="received runs of acsnet, unet: expected those of one network"):
+    with pytest.raises(InputError, match="received runs of acsnet, unet: expected runs of one network"):
         pool_folds([first, make_run("acsnet", SMALL)])
     with pytest.raises(InputError, match="received runs of no network"):
         pool_folds([])
     with pytest.raises(RunError, match=r"unet was tested more than once on busi/fold 0 \(0\).png, .*no fold twice"):
         pool_folds([first, first])
-    with pytest.raises(RunError, match=r"unet \(.*unet_0\) and unet \(.*unet_1\) cannot be pooled: measured are dice/"):
-        pool_folds([first, replace(second, measures={})])
-    with pytest.raises(RunError, match="cannot be pooled: parts are test and all"):
-        pool_folds([first, replace(second, part="all")])
+    with pytest.raises(RunError, match=r"unet \(.*unet_0\) and unet \(.*unet_1\) cannot be pooled: .* are dice/"):
+        pool_folds([first, replace(second, per_image={})])
+    with pytest.raises(RunError, match="cannot be pooled: subsets are test and all"):
+        pool_folds([first, replace(second, subset="all")])
 
 
 DIFFERENCES: list[tuple[dict[str, Any], str]] = [
@@ -66,7 +67,7 @@ DIFFERENCES: list[tuple[dict[str, Any], str]] = [
         {"class_names": ("malignant", "benign", "normal")},
         "class orders are benign, malignant, normal and malignant, benign, normal",
     ),
-    ({"subset": "val"}, "parts are test and val"),
+    ({"subset": "val"}, "subsets are test and val"),
     ({"split_hashes": ("other",)}, "split hashes are split0 and other$"),
     ({"split_hashes": (None,)}, "split hashes are split0 and no split$"),
     (
@@ -76,13 +77,13 @@ DIFFERENCES: list[tuple[dict[str, Any], str]] = [
     ({"groups": ("a", "b", "c")}, r"groups of 3 images differ: busi/fold 0 \(0\).png \(busi/fold 0 \(0\).png and a\)"),
     (
         {"dataset_hashes": ("x",)},
-        "images of the same names have other pixels: dataset hashes are data0 and x",
+        "images of the same names have different pixels: dataset hashes are data0 and x",
     ),
 ]
 
 
 @pytest.mark.parametrize(("changes", "match"), DIFFERENCES, ids=[next(iter(changes)) for changes, _ in DIFFERENCES])
-def test_what_cannot_be_compared(make_run: RunMaker, changes: dict[str, Any], match: str) -> None:
+def test_networks_that_cannot_be_compared(make_run: RunMaker, changes: dict[str, Any], match: str) -> None:
     first, second = make_run("unet", SMALL), make_run("acsnet", SMALL, seed=1)
     check_comparable([first, second])
     with pytest.raises(RunError, match=rf"unet \(.*unet_0\) and acsnet \(.*acsnet_0\) cannot be compared: {match}"):
@@ -119,4 +120,4 @@ def test_order_of_runs_does_not_matter(make_run: RunMaker) -> None:
     runs = [make_run(name, SMALL, fold=fold, seed=fold) for name, fold in (("a", 0), ("b", 1), ("b", 0), ("a", 1))]
     first, second = pool_networks(runs)
     check_comparable([first, second])
-    assert np.array_equal(first.measures["dice"], second.measures["dice"])
+    assert np.array_equal(first.per_image["dice"], second.per_image["dice"])

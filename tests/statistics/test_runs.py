@@ -22,7 +22,7 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1))
 
 
-def test_what_a_run_holds(write_run: FolderMaker) -> None:
+def test_fields_of_a_run(write_run: FolderMaker) -> None:
     folder = write_run("unet", ["malignant", "benign", "normal"])
     run = read_run(folder)
     assert (run.name, run.folders, run.subset) == ("unet", (folder,), "test")
@@ -33,10 +33,10 @@ def test_what_a_run_holds(write_run: FolderMaker) -> None:
     assert run.probabilities is not None
     assert run.probabilities.sum(axis=1) == pytest.approx(1)
     assert run.predicted == tuple(run.class_names[index] for index in run.probabilities.argmax(axis=1))
-    assert list(run.measures)[:7] == ["dice", "iou", "hd95", "assd", "precision", "recall", "boundary_f1"]
-    assert np.isnan(run.measures["hd95"]).tolist() == [False, False, True]
+    assert list(run.per_image)[:7] == ["dice", "iou", "hd95", "assd", "precision", "recall", "boundary_f1"]
+    assert np.isnan(run.per_image["hd95"]).tolist() == [False, False, True]
     assert list(run.metrics[0]) == ["segmentation", "classification", "overall_score", "n"]
-    assert run.metrics[0]["segmentation"]["dice"] == pytest.approx(run.measures["dice"].mean())
+    assert run.metrics[0]["segmentation"]["dice"] == pytest.approx(run.per_image["dice"].mean())
 
 
 def test_images_are_sorted_and_those_without_a_group_are_alone(write_run: FolderMaker) -> None:
@@ -71,7 +71,7 @@ def test_a_network_without_masks_or_classes(write_run: FolderMaker) -> None:
         change(rows)
         _write(folder / "thin", rows, {**json.loads((folder / "metrics.json").read_text()), lacking: None})
         run = read_run(folder / "thin")
-        assert ("dice" in run.measures) == (lacking != "segmentation")
+        assert ("dice" in run.per_image) == (lacking != "segmentation")
         assert (run.predicted is None) == (run.probabilities is None) == (lacking == "classification")
 
 
@@ -85,7 +85,7 @@ def _write(folder: Path, rows: list, facts: dict) -> None:
     write_csv(folder / "cases.csv", rows)
 
 
-def test_what_the_evaluation_writes_is_read(trained_run: Path, phantom_root: Path, tmp_path: Path) -> None:
+def test_results_of_an_evaluation_are_read(trained_run: Path, phantom_root: Path, tmp_path: Path) -> None:
     checkpoint = open_checkpoint(trained_run / "best.safetensors")
     config = resolve_test_config(checkpoint, None, [])
     result, provenance = run_test(checkpoint, config, progress=False)
@@ -94,7 +94,7 @@ def test_what_the_evaluation_writes_is_read(trained_run: Path, phantom_root: Pat
     assert run.metrics[0]["segmentation"] == result.metrics["segmentation"]
     assert run.split_hashes == (provenance["split_hash"],)
     assert set(run.groups) <= {record.group for record in load_records(config.data, progress=False)}
-    assert run.measures["dice"].mean() == pytest.approx(result.metrics["segmentation"]["dice"])
+    assert run.per_image["dice"].mean() == pytest.approx(result.metrics["segmentation"]["dice"])
 
 
 @pytest.mark.parametrize("file", ["metrics.json", "cases.csv"])
@@ -118,14 +118,14 @@ def test_a_broken_metrics_file(write_run: FolderMaker) -> None:
     facts = json.loads(whole)
     del facts["split_hash"]
     path.write_text(json.dumps({**facts, "n": "30"}))
-    with pytest.raises(RunError, match=r"metrics\.json has no n, split_hash, or of the wrong type"):
+    with pytest.raises(RunError, match=r"metrics\.json has no n, split_hash, or a value of the wrong type"):
         read_run(folder)
 
 
 @pytest.mark.parametrize("names", [[], ["benign", "benign", "normal"], ["benign", 1, 2]], ids=str)
 def test_broken_class_names(write_run: FolderMaker, names: list) -> None:
     folder = write_run(class_names=names)
-    with pytest.raises(RunError, match=r"has the class_names \[.*\], expected one name a class: test the checkpoint"):
+    with pytest.raises(RunError, match=r"has the class_names \[.*\], expected one name per class: test the checkpoint"):
         read_run(folder)
 
 
@@ -133,10 +133,14 @@ def test_broken_class_names(write_run: FolderMaker, names: list) -> None:
     ("old", "new", "match"),
     [
         (",group\n", ",family\n", "has no column group: test the checkpoint again"),
-        ("probability_normal", "probability_cyst", "beside it the classes benign, malignant, normal: they are of two"),
-        (",busi,\n", ",busi,,,\n", "has lines of too few or too many cells: 2; test"),
+        ("probability_normal", "probability_cyst", "the classes benign, malignant, normal: the files are of different"),
+        (",busi,\n", ",busi,,,\n", "has lines with too few or too many cells: 2; test"),
         ("fold 0 (1).png", "fold 0 (0).png", r"more than one line for busi/fold 0 \(0\).png: test"),
-        (",benign,", ",cyst,", "has the classes 'cyst', metrics.json beside it benign, malignant, normal"),
+        (
+            ",benign,",
+            ",cyst,",
+            "the classes 'cyst', but metrics.json in the same folder has benign, malignant, normal",
+        ),
         ("fold 0 (0).png,benign,", "fold 0 (0).png,benign,x", "has the classes 'x"),
     ],
 )
@@ -150,7 +154,7 @@ def test_a_broken_table(write_run: FolderMaker, old: str, new: str, match: str) 
 @pytest.mark.parametrize(
     ("column", "cell"), [("dice", "high"), ("hd95", "inf"), ("probability_benign", ""), ("probability_benign", "nan")]
 )
-def test_a_cell_that_is_no_number(write_run: FolderMaker, column: str, cell: str) -> None:
+def test_a_cell_that_is_not_a_number(write_run: FolderMaker, column: str, cell: str) -> None:
     folder = write_run()
     rows = _rows(folder / "cases.csv")
     rows[1][column] = cell
@@ -164,7 +168,7 @@ def test_a_truncated_table(write_run: FolderMaker, kept: int) -> None:
     folder = write_run()
     lines = (folder / "cases.csv").read_text().splitlines(keepends=True)
     (folder / "cases.csv").write_text("".join(lines[: kept + 1]))
-    with pytest.raises(RunError, match=rf"cases.csv has {kept} images, metrics.json beside it 30: test"):
+    with pytest.raises(RunError, match=rf"cases.csv has {kept} images, but metrics.json .* says 30: test"):
         read_run(folder)
 
 
@@ -176,7 +180,7 @@ def test_many_lines_are_not_all_named(write_run: FolderMaker) -> None:
         read_run(folder)
 
 
-def test_broken_runs_do_not_keep_the_rest_back(write_run: FolderMaker, tmp_path: Path) -> None:
+def test_broken_runs_are_skipped(write_run: FolderMaker, tmp_path: Path) -> None:
     good, broken = write_run("unet"), write_run("acsnet")
     (broken / "metrics.json").write_text("{")
     runs, problems = read_runs([tmp_path / "nowhere", good, broken])

@@ -57,7 +57,7 @@ def test_readme_and_check(invoke: Invoke, tmp_path: Path) -> None:
     assert "| `acsnet` |" in path.read_text()
     assert invoke("models", "--check", path) == (0, "", "")
     path.write_text("# Title\n")
-    assert "has no place for the zoo section" in invoke("models", "--check", path)[2]
+    assert "has no zoo section" in invoke("models", "--check", path)[2]
 
 
 def test_patterns_and_readme_exclude_each_other(invoke: Invoke, tmp_path: Path) -> None:

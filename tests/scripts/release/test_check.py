@@ -8,17 +8,17 @@ import pytest
 
 from acsnet._utils.files import write_json
 from acsnet.checkpoints import read_index, read_metadata, read_weights, save_checkpoint
-from scripts.release import check, check_figures, check_release, release_checkpoint
+from scripts.release import check, check_release, release_checkpoint, reproduce_results
 
 Invoke = Callable[..., tuple[int, str, str]]
 
 
 def test_all_right(tested: Path) -> None:
     assert check_release(tested) == []
-    assert check_figures(["tiny"], [], tested, progress=False) == []
+    assert reproduce_results(["tiny"], [], tested, progress=False) == []
 
 
-def test_what_can_be_wrong_with_files(tested: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_problems_with_files(tested: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tested / "tiny.safetensors"
     content = path.read_bytes()
     path.write_bytes(content[:-1] + b"x")
@@ -36,29 +36,29 @@ def test_what_can_be_wrong_with_files(tested: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(check, "MAX_FILE_BYTES", len(content) - 1)
     monkeypatch.setattr(check, "MAX_TOTAL_BYTES", len(content) - 1)
     one, all_ = check_release(tested)
-    assert one.startswith("tiny has ")
-    assert all_.startswith("all files have ")
+    assert one.startswith("tiny is ")
+    assert all_.startswith("all files are ")
 
 
 def test_a_stale_readme(tested: Path) -> None:
     readme = tested / "README.md"
     readme.write_text(readme.read_text() + "more\n")
-    stale = [f"{readme} is stale: write it anew by python -m scripts.release --readme"]
+    stale = [f"{readme} is stale: rewrite it by python -m scripts.release readme"]
     assert check_release(tested) == stale
     readme.unlink()
     assert check_release(tested) == stale
 
 
-def test_without_figures(folder: Path) -> None:
+def test_without_results(folder: Path) -> None:
     assert check_release(folder) == [
-        "tiny has no figures: test it by its name, and give the folder to --results",
+        "tiny has no results: test it by its name, and pass the folder to add-results",
     ]
 
 
 def test_a_list_that_is_not_the_split_of_the_training(clone: Path, trained_run: Path) -> None:
     """The released list is part of the release: with another, a test would look at trained images."""
     metadata = read_metadata(trained_run / "best.safetensors")
-    config = {**metadata.config, "data": {**metadata.config["data"], "parts": "listed"}}
+    config = {**metadata.config, "data": {**metadata.config["data"], "split_file": "listed"}}
     checkpoint = clone / "listed.safetensors"
     save_checkpoint(
         checkpoint, read_weights(trained_run / "best.safetensors"), metadata.model_copy(update={"config": config})
@@ -67,11 +67,11 @@ def test_a_list_that_is_not_the_split_of_the_training(clone: Path, trained_run: 
     shutil.copy(trained_run / "split.csv", folder / "listed.csv")
     recipe = (Path("configs/tiny.yaml"), ["data.split_file=listed", "model.initial_weights=runs/first.safetensors"])
     release_checkpoint(checkpoint, "tiny", *recipe, "CC0-1.0", [], folder, ["tools/train.py configs/tiny.yaml"])
-    without_figures = "tiny has no figures: test it by its name, and give the folder to --results"
+    without_figures = "tiny has no results: test it by its name, and pass the folder to add-results"
     assert check_release(folder) == [without_figures]
     lines = (folder / "listed.csv").read_text()
     (folder / "listed.csv").write_text(lines.replace(",test\n", ",train\n", 1))
-    message = f"tiny was trained on the split {metadata.split_hash}, which the list listed is not"
+    message = f"tiny was trained on the split {metadata.split_hash}, which differs from the split file listed"
     assert check_release(folder) == [message, without_figures]
     (folder / "listed.csv").unlink()
     assert check_release(folder) == [
@@ -87,14 +87,14 @@ def change_figure(folder: Path, by: float) -> None:
     write_json(path, content)
 
 
-def test_a_figure_that_differs(tested: Path) -> None:
+def test_a_metric_that_differs(tested: Path) -> None:
     then = read_index().checkpoints["tiny"].tests[0].metrics["dice_lesion"].estimate
     assert then is not None
     change_figure(tested, 0.0009)
-    assert check_figures(["tiny"], [], tested, progress=False) == []
+    assert reproduce_results(["tiny"], [], tested, progress=False) == []
     change_figure(tested, 0.0002)
-    (problem,) = check_figures(["tiny"], [], tested, progress=False)
-    assert problem == f"tiny: Dice (lesions) (estimate) is released as {then + 0.0009 + 0.0002}, and now {then}"
+    (problem,) = reproduce_results(["tiny"], [], tested, progress=False)
+    assert problem == f"tiny: Dice (lesions) (estimate) is {then}, but {then + 0.0009 + 0.0002} was released"
 
 
 def test_other_images(tested: Path) -> None:
@@ -103,35 +103,35 @@ def test_other_images(tested: Path) -> None:
     root = tested.parent / "others"
     counts = {"benign": 14, "malignant": 12, "normal": 10}
     write_phantoms(root, counts, seed=1, size=(64, 64), vary_size=False, progress=False)
-    problems = check_figures(["tiny"], [f"data.root={root}"], tested, progress=False)
+    problems = reproduce_results(["tiny"], [f"data.root={root}"], tested, progress=False)
     assert len(problems) == 1
-    assert " are other images than {'busi': " in problems[0]
+    assert " are different images from {'busi': " in problems[0]
 
 
 def test_the_steps_on_the_command_line(invoke: Invoke, clone: Path, trained_run: Path) -> None:
-    status, output, _ = invoke("scripts.release", "--check")
+    status, output, _ = invoke("scripts.release", "check")
     assert status == 2, "no README yet"
-    assert invoke("scripts.release", "--readme")[0] == 0
-    assert invoke("scripts.release", "--check")[1] == "0 released checkpoints: all right\n"
+    assert invoke("scripts.release", "readme")[0] == 0
+    assert invoke("scripts.release", "check")[1] == "0 released checkpoints: no problems found\n"
     best = trained_run / "best.safetensors"
     step = ["--name", "tiny", "--recipe", "configs/tiny.yaml", "--license", "CC0-1.0"]
-    status, output, errors = invoke("scripts.release", best, *step, "--limits", "Phantoms only.", "Small.")
+    status, output, errors = invoke("scripts.release", "promote", best, *step, "--limits", "Phantoms only.", "Small.")
     assert status == 0, errors
     assert "now test it: python tools/test.py --checkpoint tiny --out results/tiny" in output
-    status, _, errors = invoke("scripts.release", "--check")
-    assert (status, errors.startswith("error: tiny has no figures")) == (2, True)
+    status, _, errors = invoke("scripts.release", "check")
+    assert (status, errors.startswith("error: tiny has no results")) == (2, True)
     status, output, errors = invoke("test", "--checkpoint", "tiny")
     assert status == 0, errors
     assert "results/tiny/metrics.json" in output
-    status, output, errors = invoke("scripts.release", "--name", "tiny", "--results", "results/tiny")
+    status, output, errors = invoke("scripts.release", "add-results", "tiny", "results/tiny")
     assert status == 0, errors
-    status, output, errors = invoke("scripts.release", "--check", "--reproduce")
-    assert (status, output) == (0, "1 released checkpoints: all right\n"), errors
+    status, output, errors = invoke("scripts.release", "check", "--reproduce")
+    assert (status, output) == (0, "1 released checkpoints: no problems found\n"), errors
     change_figure(clone / "checkpoints", 0.01)
-    invoke("scripts.release", "--readme")
-    status, _, errors = invoke("scripts.release", "--check", "--reproduce", "--name", "tiny")
+    invoke("scripts.release", "readme")
+    status, _, errors = invoke("scripts.release", "check", "tiny", "--reproduce")
     assert status == 2
-    assert errors.splitlines()[-1].startswith("error: tiny: Dice (lesions) (estimate) is released as ")
+    assert errors.splitlines()[-1].startswith("error: tiny: Dice (lesions) (estimate) is ")
     images = clone / "data" / "Dataset_BUSI_with_GT" / "normal"
     status, _, errors = invoke("predict", "--checkpoint", "tiny", "--out", clone / "predictions", images)
     assert status == 0, errors
@@ -140,11 +140,11 @@ def test_the_steps_on_the_command_line(invoke: Invoke, clone: Path, trained_run:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "give one of CHECKPOINT, --results, --readme and --check"),
-        (["--check", "--readme"], "give one of CHECKPOINT, --results, --readme and --check"),
-        (["a.safetensors", "--name", "a"], "CHECKPOINT needs --name, --recipe and --license"),
-        (["--results", "a"], "--results needs --name"),
-        (["--check", "--name", "tinny"], "unknown released checkpoint 'tinny'"),
+        ([], "the following arguments are required: COMMAND"),
+        (["promot"], "invalid choice: 'promot'"),
+        (["promote", "a.safetensors", "--name", "a"], "the following arguments are required: --recipe, --license"),
+        (["add-results", "a"], "the following arguments are required: DIR"),
+        (["check", "tinny"], "unknown released checkpoint 'tinny'"),
     ],
 )
 def test_wrong_command_lines(invoke: Invoke, clone: Path, arguments: list[str], message: str) -> None:

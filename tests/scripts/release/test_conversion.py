@@ -85,22 +85,20 @@ def test_no_path_of_the_data_is_released(clone: Path, changed: Any, trained_run:
 )
 def test_other_paths_are_refused(clone: Path, changed: Any, text: str) -> None:
     with pytest.raises(
-        InputError, match=r"^the checkpoint's card names paths of this machine, .*: metrics\.notes\.0 \("
+        InputError, match=r"^the metadata of the checkpoint contains local paths, .*: metrics\.notes\.0 \("
     ):
         release(changed(metrics={"dice": 0.5, "notes": [text]}), clone)
     assert not read_index().checkpoints
 
 
 @pytest.mark.parametrize("text", ["val at 64x64, epoch 2/90", "a / b", "benign/benign (1).png", "about ~5 %", "m/s: 1"])
-def test_what_is_no_path(clone: Path, changed: Any, text: str) -> None:
+def test_texts_that_are_not_paths(clone: Path, changed: Any, text: str) -> None:
     release(changed(metrics={"protocol": text}), clone)
     assert read_metadata(clone / "checkpoints" / "tiny.safetensors").metrics == {"protocol": text}
 
 
 def test_a_path_among_the_overrides_is_refused(clone: Path, trained_run: Path, phantom_root: Path) -> None:
-    message = (
-        r"^the entry of the index names paths of this machine, which are not released: recipe\.overrides\.0 \(data\."
-    )
+    message = r"^the entry of the index contains local paths, which must not be released: recipe\.overrides\.0 \(data\."
     with pytest.raises(InputError, match=message):
         release(trained_run / "best.safetensors", clone, overrides=(f"data.root={phantom_root}",))
     assert not list((clone / "checkpoints").glob("*.safetensors"))
@@ -111,11 +109,11 @@ def test_the_recipe_has_to_be_that_of_the_training(clone: Path, trained_run: Pat
         release(trained_run / "best.safetensors", clone, overrides=("training.epochs=3", "data.split=all"))
     assert str(caught.value) == (
         "configs/tiny.yaml is not the recipe of the checkpoint, which was trained with other values: training.epochs "
-        "(2 -> 3); give what its training was given by --set"
+        "(2 -> 3); pass the overrides of the training by --set"
     )
 
 
-def test_what_its_training_was_given_makes_the_recipe(clone: Path, changed: Any, trained_run: Path) -> None:
+def test_the_recipe_has_the_overrides_of_the_training(clone: Path, changed: Any, trained_run: Path) -> None:
     config = read_metadata(trained_run / "best.safetensors").config
     path = changed(config={**config, "training": {**config["training"], "epochs": 3}})
     given = ("training.epochs=3", "evaluation.threshold=validation", "data.records=curated/curated.csv")
@@ -123,13 +121,13 @@ def test_what_its_training_was_given_makes_the_recipe(clone: Path, changed: Any,
     assert read_index().checkpoints["tiny"].recipe.overrides == given
 
 
-def test_what_it_started_from_has_to_be_told(clone: Path, trained_run: Path) -> None:
+def test_the_commands_of_initial_weights_are_required(clone: Path, trained_run: Path) -> None:
     arguments = (trained_run / "best.safetensors", "tiny", CONFIG, ["model.initial_weights=runs/first.safetensors"])
     more = ("CC0-1.0", [], clone / "checkpoints")
-    message = r"^configs/tiny\.yaml starts from runs/first\.safetensors: give the commands that make it by --before$"
+    message = r"^configs/tiny\.yaml starts from runs/first\.safetensors: pass the commands that made it by --before$"
     with pytest.raises(InputError, match=message):
         release_checkpoint(*arguments, *more)
-    message = r"^--before 'train configs/first\.yaml' is no command of this repository: it begins like tools/train\.py$"
+    message = r"^--before 'train configs/first\.yaml' is not a command of this repository: expected one such as"
     with pytest.raises(InputError, match=message):
         release_checkpoint(*arguments, *more, ["train configs/first.yaml"])
     commands = ["tools/train.py configs/first.yaml", "tools/train.py configs/first.yaml --resume"]
@@ -142,13 +140,13 @@ def test_what_it_started_from_has_to_be_told(clone: Path, trained_run: Path) -> 
 
 def test_a_readme_without_a_place_for_the_table(clone: Path, trained_run: Path) -> None:
     (clone / "README.md").write_text("# Title\n")
-    with pytest.raises(InputError, match=r"README\.md has no place for the released section"):
+    with pytest.raises(InputError, match=r"README\.md has no released section"):
         release(trained_run / "best.safetensors", clone)
     assert [path.name for path in (clone / "checkpoints").iterdir()] == ["index.json"]
 
 
 def test_a_configuration_from_elsewhere(clone: Path, trained_run: Path, tiny_config: Path) -> None:
-    with pytest.raises(InputError, match=r"tiny\.yaml lies outside .*: give a configuration of this repository"):
+    with pytest.raises(InputError, match=r"tiny\.yaml is outside .*: pass a configuration of this repository"):
         release_checkpoint(trained_run / "best.safetensors", "a", tiny_config, [], "CC0-1.0", [], clone / "checkpoints")
 
 
@@ -163,16 +161,16 @@ def test_names(clone: Path, trained_run: Path, name: str) -> None:
 def test_weights_that_half_precision_cannot_hold(clone: Path, changed: Any, trained_run: Path) -> None:
     weights = read_weights(trained_run / "best.safetensors")
     weights["seg_head.0.bias"][0] = 1e6
-    message = r"^half precision cannot hold 1 of the tensors \(seg_head\.0\.bias, \.\.\.\): they are too large$"
+    message = (
+        r"^half precision cannot represent 1 of the tensors \(seg_head\.0\.bias, \.\.\.\): their values are too large$"
+    )
     with pytest.raises(InputError, match=message):
         release(changed(weights), clone)
 
 
 def test_outputs_that_differ(clone: Path, trained_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conversion, "PROBABILITY_TOLERANCE", 1e-9)
-    message = (
-        r"cannot be released in half precision: a probability differs by 0\.\d{4} from the original's, more than 1e-09"
-    )
+    message = r"cannot be released in half precision: a probability differs by 0\.\d{4} from .*; the limit is 1e-09"
     with pytest.raises(CheckpointError, match=message):
         release(trained_run / "best.safetensors", clone)
     assert [path.name for path in (clone / "checkpoints").iterdir()] == ["index.json"]
@@ -180,7 +178,7 @@ def test_outputs_that_differ(clone: Path, trained_run: Path, monkeypatch: pytest
 
 def test_limits_of_size(clone: Path, trained_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conversion, "MAX_FILE_BYTES", 1000)
-    with pytest.raises(InputError, match=r"^the released file would have \d+\.\d MB, at most 0 may be$"):
+    with pytest.raises(InputError, match=r"^the released file would be \d+\.\d MB; the limit is 0 MB$"):
         release(trained_run / "best.safetensors", clone)
     monkeypatch.undo()
     monkeypatch.chdir(clone)
@@ -188,16 +186,16 @@ def test_limits_of_size(clone: Path, trained_run: Path, monkeypatch: pytest.Monk
     size = (clone / "checkpoints" / "first.safetensors").stat().st_size
     monkeypatch.setattr(conversion, "MAX_TOTAL_BYTES", 2 * size - 1)
     with pytest.raises(
-        InputError, match=r"^all released files would have .* MB, at most \d+ may be: remove one of first$"
+        InputError, match=r"^all released files would be .* MB; the limit is \d+ MB: remove one of first$"
     ):
         release(trained_run / "best.safetensors", clone, "second")
     release(trained_run / "best.safetensors", clone, "first")
     assert list(read_index(clone / "checkpoints").checkpoints) == ["first"]
 
 
-def test_a_card_that_does_not_say_what_it_was_trained_on(clone: Path, changed: Any) -> None:
+def test_metadata_without_training_data(clone: Path, changed: Any) -> None:
     with pytest.raises(
-        InputError, match=r"^the checkpoint's card does not say what it was trained on: it was not written"
+        InputError, match=r"^the metadata of the checkpoint does not name its training data: it was not written"
     ):
         release(changed(dataset={}), clone)
 

@@ -16,7 +16,7 @@ def test_none_yet() -> None:
     assert "There are none yet." in release_readme(ReleaseIndex())
 
 
-def test_a_card(tested: Path) -> None:
+def test_the_description_of_a_checkpoint(tested: Path) -> None:
     text = (tested / "README.md").read_text()
     entry = read_index().checkpoints["tiny"]
     (test,) = entry.tests
@@ -49,7 +49,7 @@ def test_its_tables_are_tables(tested: Path) -> None:
             assert line.replace("\\|", "").count("|") == columns
 
 
-def test_its_command_gives_its_figures(tested: Path, invoke: Invoke) -> None:
+def test_its_command_reproduces_its_metrics(tested: Path, invoke: Invoke) -> None:
     text = (tested / "README.md").read_text()
     command = re.findall(r"^python tools/test\.py (.*)$", text, flags=re.MULTILINE)[0]
     assert command == "--checkpoint tiny"
@@ -60,10 +60,10 @@ def test_its_command_gives_its_figures(tested: Path, invoke: Invoke) -> None:
     assert f"{dice:.3f}" in row.split()[2], "the columns are: all, lesion, ..."
 
 
-def test_the_table_stands_in_the_readme_of_the_clone(tested: Path) -> None:
+def test_the_table_of_the_main_readme(tested: Path) -> None:
     front = tested.parent / "README.md"
     front.write_text("# Title\n<!-- released:begin -->\n<!-- released:end -->\nThe rest.\n")
-    stale = f"{front} is stale: write it anew by python -m scripts.release --readme"
+    stale = f"{front} is stale: rewrite it by python -m scripts.release readme"
     assert check_release(tested) == [stale]
     write_index(tested, read_index())
     table = next(part for part in (tested / "README.md").read_text().split("\n\n") if part.startswith("| name |"))
@@ -73,5 +73,5 @@ def test_the_table_stands_in_the_readme_of_the_clone(tested: Path) -> None:
     assert "(checkpoints/README.md#tiny)" in linked
     assert check_release(tested) == []
     front.write_text("# Title\n")
-    with pytest.raises(InputError, match=r"README\.md has no place for the released section: put the lines"):
+    with pytest.raises(InputError, match=r"README\.md has no released section: add the lines"):
         write_index(tested, read_index())

@@ -10,7 +10,7 @@ from acsnet._utils.files import write_csv, write_json
 from acsnet.checkpoints import open_checkpoint, read_index, read_metadata
 from acsnet.errors import CheckpointError, InputError, RunError, UnknownNameError
 from acsnet.evaluation import resolve_test_config, run_test
-from acsnet.statistics import MEASURES, compare, read_run
+from acsnet.statistics import METRICS, compare, read_run
 from scripts.release import add_test
 
 
@@ -19,7 +19,7 @@ def change_facts(results: Path, **changes: Any) -> None:
     write_json(results / "metrics.json", {**facts, **changes})
 
 
-def test_figures_are_those_of_the_test(tested: Path) -> None:
+def test_metrics_are_those_of_the_test(tested: Path) -> None:
     results = tested.parent / "results"
     facts = json.loads((results / "metrics.json").read_text())
     (test,) = read_index().checkpoints["tiny"].tests
@@ -29,7 +29,7 @@ def test_figures_are_those_of_the_test(tested: Path) -> None:
     assert test.metrics["accuracy"].estimate == pytest.approx(facts["classification"]["accuracy"])
     assert test.metrics["auroc_malignant"].estimate == pytest.approx(facts["classification"]["auroc_malignant"])
     estimates = compare([read_run(results)]).networks[0].estimates
-    assert test.metrics.keys() == MEASURES.keys()
+    assert test.metrics.keys() == METRICS.keys()
     for key, figure in test.metrics.items():
         np.testing.assert_equal(figure.low, None if np.isnan(estimates[key].low) else estimates[key].low)
         np.testing.assert_equal(figure.high, None if np.isnan(estimates[key].high) else estimates[key].high)
@@ -61,7 +61,7 @@ def test_a_test_of_another_file_is_refused(folder: Path, trained_run: Path, phan
     result, provenance = run_test(original, resolve_test_config(original, None, []), progress=False)
     results = folder.parent / "original"
     result.write(results, provenance)
-    message = r"original is a test of another file \(best\.safetensors, SHA-256 \w{64}\): figures are those of the rel"
+    message = r"original is a test of another file \(best\.safetensors, SHA-256 \w{64}\): test the released file"
     with pytest.raises(RunError, match=message):
         add_test("tiny", results, [], folder)
     assert not read_index().checkpoints["tiny"].tests
@@ -70,11 +70,11 @@ def test_a_test_of_another_file_is_refused(folder: Path, trained_run: Path, phan
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"subset": "train"}, r"is a test of the part train, which training has seen: test another$"),
-        ({"subset": "val"}, r"is a test of the part val, which training has seen"),
+        ({"subset": "train"}, r"is a test of the subset train, which was used in training: test another one$"),
+        ({"subset": "val"}, r"is a test of the subset val, which was used in training"),
         (
             {"split_hash": "other"},
-            r"is a test on the split other, the checkpoint was trained on \w+: tested images may",
+            r"is a test on the split other, but the checkpoint was trained on the split \w+: tested images may",
         ),
     ],
 )
@@ -86,10 +86,8 @@ def test_images_that_may_have_been_trained_on(tested: Path, results: Path, chang
 
 def test_all_images_of_the_training(tested: Path, results: Path) -> None:
     metadata = read_metadata(tested / "tiny.safetensors")
-    change_facts(results, part="all", split_hash=None, folds=None, dataset_hash=metadata.dataset["hash"])
-    with pytest.raises(
-        RunError, match=r"is a test of all images of the training's data: test its test subset, or other"
-    ):
+    change_facts(results, subset="all", split_hash=None, folds=None, dataset_hash=metadata.dataset["hash"])
+    with pytest.raises(RunError, match=r"is a test of all images of the training data: test its test subset, or other"):
         add_test("tiny", results, [], tested)
 
 
@@ -110,13 +108,13 @@ def test_a_file_that_was_changed(tested: Path, results: Path) -> None:
         add_test("tiny", results, [], tested)
 
 
-def test_only_data_is_told_by_hand(tested: Path, results: Path) -> None:
+def test_only_the_data_is_passed_by_hand(tested: Path, results: Path) -> None:
     with pytest.raises(
-        RunError, match=r"^--set data\.split=all is not of data\.root, data\.records, data\.dataset: all"
+        RunError, match=r"^--set data\.split=all: expected only data\.root, data\.records, data\.dataset; every"
     ):
         add_test("tiny", results, ["data.split=all"], tested)
     with pytest.raises(
-        InputError, match=r"names paths of this machine, which are not released: overrides\.0 \(data\.root"
+        InputError, match=r"contains local paths, which must not be released: overrides\.0 \(data\.root"
     ):
         add_test("tiny", results, ["data.root=/data/BUSI"], tested)
     assert add_test("tiny", results, ["data.root=data/mine"], tested).overrides == ("data.root=data/mine",)
@@ -126,7 +124,7 @@ def test_only_data_is_told_by_hand(tested: Path, results: Path) -> None:
     change_facts(results, evaluation={**evaluation, **flipped})
     test = add_test("tiny", results, [], tested)
     assert test.settings == ("evaluation.test_time_augmentation=" + json.dumps(flipped["test_time_augmentation"]),)
-    assert len(read_index().checkpoints["tiny"].tests) == 2, "the same images by other settings"
+    assert len(read_index().checkpoints["tiny"].tests) == 2, "the same images with other settings"
     shown = f"n = {test.n}), test_time_augmentation: horizontal_flip, scales [1.0] |"
     assert shown in (tested / "README.md").read_text()
 
@@ -135,11 +133,11 @@ def test_image_names_that_are_paths(tested: Path, results: Path) -> None:
     with (results / "cases.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     write_csv(results / "cases.csv", [{**row, "image": f"/home/me/{row['image']}"} for row in rows])
-    with pytest.raises(InputError, match=r"names paths of this machine, .*worst_cases\.0\.image \(/home/me/"):
+    with pytest.raises(InputError, match=r"contains local paths, .*worst_cases\.0\.image \(/home/me/"):
         add_test("tiny", results, [], tested)
 
 
-def test_another_protocol_is_told_by_its_overrides(tested: Path) -> None:
+def test_another_protocol_has_overrides(tested: Path) -> None:
     """What they make of the card's configuration is what was tested."""
     given = ["evaluation.threshold=0.3", "evaluation.test_time_augmentation={horizontal_flip: true}"]
     config = resolve_test_config(open_checkpoint("tiny"), None, given)

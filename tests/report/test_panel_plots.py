@@ -5,8 +5,8 @@ import pytest
 
 from acsnet._utils.html import inline_plot
 from acsnet.report import Network
-from acsnet.report.curves import assign_styles
-from acsnet.report.panels import draw_calibration, draw_confusion, draw_sizes, draw_violins, running_median
+from acsnet.report.curve_plots import assign_styles
+from acsnet.report.panel_plots import draw_calibration, draw_confusion, draw_sizes, draw_violins, running_median
 
 STYLES = assign_styles(["unet", "acsnet", "unetpp"])
 
@@ -20,7 +20,7 @@ def test_confusion_counts_images(networks: list[Network]) -> None:
     inline_plot(figure)
 
 
-def test_a_class_without_a_case_has_no_share(networks: list[Network]) -> None:
+def test_a_class_without_a_case_has_no_percentage(networks: list[Network]) -> None:
     run = networks[0].result
     few = replace(run, labels=tuple("benign" if label == "normal" else label for label in run.labels))
     texts = [text.get_text() for text in draw_confusion([replace(networks[0], result=few)]).axes[0].texts]
@@ -60,14 +60,14 @@ def test_dots_are_lesions_with_a_known_size(networks: list[Network]) -> None:
 
 def test_violins_of_any_distribution(networks: list[Network]) -> None:
     run = networks[0].result
-    same = replace(run, measures={**run.measures, "dice": np.ones(60)})
-    undefined = replace(run, measures={**run.measures, "dice": np.full(60, np.nan)})
+    same = replace(run, per_image={**run.per_image, "dice": np.ones(60)})
+    undefined = replace(run, per_image={**run.per_image, "dice": np.full(60, np.nan)})
     three = [replace(network, result=result) for network, result in zip(networks, (run, same, undefined), strict=True)]
     figure = draw_violins(three, STYLES)
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["benign (20)", "malignant (20)", "normal (20)"]
     benign = figure.axes[0]
     assert len(benign.collections) == 1
-    dice = run.measures["dice"][np.array(run.labels) == "benign"]
+    dice = run.per_image["dice"][np.array(run.labels) == "benign"]
     bar, ring, tick = benign.lines[:3]
     assert bar.get_xdata() == pytest.approx(np.quantile(dice, (0.25, 0.75)))
     assert ring.get_xdata() == pytest.approx([np.median(dice)])

@@ -1,4 +1,4 @@
-"""Figures of a panel a network: calibration, confusion, Dice against lesion size; and violins of Dice by class."""
+"""Plots with one panel per network (calibration, confusion, Dice against lesion size), and violins of Dice by class."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -6,27 +6,29 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from acsnet._utils.plots import FAINT, INK, WIDTH, despine
+from acsnet._utils.typing import Float64Array
 from acsnet.metrics import expected_calibration_error, reliability_bins
-from acsnet.report.curves import Style
-from acsnet.report.networks import Network
-from acsnet.statistics.results import FloatArray
+from acsnet.report.curve_plots import Style
+from acsnet.report.images import ImageKey
+from acsnet.report.tested_networks import Network
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _BINS = 15
-# The height below a reliability diagram in which its counts are drawn, in units of accuracy.
-_COUNTS = 0.42
+# The height of the counts below a reliability diagram, in units of accuracy.
+_COUNT_HEIGHT = 0.42
 _COLUMNS = 3
-# The running median is of so many neighbors in size, or this share of them if that is more.
-_NEIGHBORS, _NEIGHBOR_SHARE = 9, 0.12
+# The window of the running median, in images and as a fraction of all images; the larger one applies.
+_MIN_WINDOW = 9
+_WINDOW_FRACTION = 0.12
 
 
 def _grid(
     networks: Sequence[Network], height: float, draw: Callable[["Axes", Network], None], columns: int = _COLUMNS
 ) -> "Figure":
-    """A figure with a panel a network, each with its name above."""
+    """Return a plot with one titled panel per network."""
     from matplotlib.figure import Figure
 
     columns = min(columns, max(2, len(networks)))
@@ -54,14 +56,14 @@ def draw_calibration(networks: Sequence[Network], styles: Mapping[str, Style]) -
     """Draw reliability diagrams of the predicted class, with the number of images of each bin.
 
     Args:
-        networks: those that give classes.
-        styles: of every network.
+        networks: the networks that predict classes.
+        styles: the style of every network.
     """
 
     def draw(axes: "Axes", network: Network) -> None:
         color = styles[network.name].color
         labels, probabilities = _labels(network), network.result.probabilities
-        assert probabilities is not None  # of networks that give classes
+        assert probabilities is not None  # the networks predict classes
         images, accuracy, confidence = reliability_bins(labels, probabilities, _BINS)
         axes.plot((0, 1), (0, 1), color=FAINT, linewidth=1)
         filled = images > 0
@@ -69,8 +71,10 @@ def draw_calibration(networks: Sequence[Network], styles: Mapping[str, Style]) -
         error = expected_calibration_error(labels, probabilities, _BINS)
         axes.set_xlabel(f"mean probability (ECE {error:.3f})", fontsize=9)
         axes.set_ylabel("accuracy", fontsize=9)
-        # No probability of the predicted class is lower.
-        axes.set(xlim=(1 / len(network.result.class_names) - 0.02, 1.02), ylim=(-_COUNTS, 1.04), yticks=(0, 0.5, 1))
+        # The probability of the predicted class is at least one over the number of classes.
+        axes.set(
+            xlim=(1 / len(network.result.class_names) - 0.02, 1.02), ylim=(-_COUNT_HEIGHT, 1.04), yticks=(0, 0.5, 1)
+        )
         axes.axhline(0, color=FAINT, linewidth=1)
         _draw_counts(axes, images.tolist(), color)
         despine(axes)
@@ -79,37 +83,37 @@ def draw_calibration(networks: Sequence[Network], styles: Mapping[str, Style]) -
 
 
 def _draw_counts(axes: "Axes", images: Sequence[int], color: str) -> None:
-    """Bars below the diagram, each with its number above."""
+    """Draw bars below the diagram, each labeled with its number."""
     middles = (np.arange(_BINS) + 0.5) / _BINS
-    heights = 0.72 * _COUNTS * np.array(images) / max(images)
-    axes.bar(middles, heights, width=0.9 / _BINS, bottom=-_COUNTS, color=color, alpha=0.5)
+    heights = 0.72 * _COUNT_HEIGHT * np.array(images) / max(images)
+    axes.bar(middles, heights, width=0.9 / _BINS, bottom=-_COUNT_HEIGHT, color=color, alpha=0.5)
     for middle, height, number in zip(middles, heights, images, strict=True):
         if number:
-            axes.text(middle, height - _COUNTS, str(number), ha="center", va="bottom", fontsize=6.5, color=INK)
+            axes.text(middle, height - _COUNT_HEIGHT, str(number), ha="center", va="bottom", fontsize=6.5, color=INK)
 
 
 def draw_confusion(networks: Sequence[Network]) -> "Figure":
-    """Draw confusion matrices: counts, shaded by their share of the true class.
+    """Draw confusion matrices: counts, shaded by their fraction of the true class.
 
     Args:
-        networks: those that give classes.
+        networks: the networks that predict classes.
     """
 
     def draw(axes: "Axes", network: Network) -> None:
         names, result = network.result.class_names, network.result
-        assert result.predicted is not None  # of networks that give classes
+        assert result.predicted is not None  # the networks predict classes
         counts = np.zeros((len(names), len(names)), np.intp)
         for truth, predicted in zip(result.labels, result.predicted, strict=True):
             counts[names.index(truth), names.index(predicted)] += 1
         totals = counts.sum(axis=1, keepdims=True)
-        shares = counts / np.maximum(totals, 1)
-        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        fractions = counts / np.maximum(totals, 1)
+        axes.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
         for (row, column), number in np.ndenumerate(counts):
-            share = f"\n{shares[row, column]:.0%}" if totals[row, 0] else "\nno case"
-            axes.text(column, row, f"{number}{share}", ha="center", va="center", fontsize=8.5,
-                      color="white" if shares[row, column] > 0.55 else INK)  # fmt: skip
-        places = range(len(names))
-        axes.set(xticks=places, yticks=places, xlabel="predicted", ylabel="truth")
+            percentage = f"\n{fractions[row, column]:.0%}" if totals[row, 0] else "\nno case"
+            axes.text(column, row, f"{number}{percentage}", ha="center", va="center", fontsize=8.5,
+                      color="white" if fractions[row, column] > 0.55 else INK)  # fmt: skip
+        ticks = range(len(names))
+        axes.set(xticks=ticks, yticks=ticks, xlabel="predicted", ylabel="truth")
         axes.set_xticklabels(names, parse_math=False)
         axes.set_yticklabels(names, parse_math=False, rotation=90, va="center")
         despine(axes, spines=())
@@ -118,30 +122,28 @@ def draw_confusion(networks: Sequence[Network]) -> "Figure":
     return _grid(networks, 3.1, draw)
 
 
-def draw_sizes(
-    networks: Sequence[Network], shares: Mapping[tuple[str, str], float], colors: Mapping[str, str]
-) -> "Figure":
-    """Draw the Dice of every lesion against its share of the image, with a running median.
+def draw_sizes(networks: Sequence[Network], fractions: Mapping[ImageKey, float], colors: Mapping[str, str]) -> "Figure":
+    """Draw the Dice of every lesion against its fraction of the image, with a running median.
 
     Args:
-        networks: those that give masks.
-        shares: of the image that is lesion, by dataset and name of the image, 0-1; lesions that are not in it, or of
-            share 0, are left out.
-        colors: of the classes.
+        networks: the networks that predict masks.
+        fractions: the fraction of lesion pixels of each image, 0-1; images that are missing or have a fraction of 0 are
+            left out.
+        colors: the colors of the classes.
     """
 
     def draw(axes: "Axes", network: Network) -> None:
         result = network.result
-        size = np.array([shares.get(image, 0.0) for image in result.images])
-        dice, labels = result.measures["dice"], np.array(result.labels)
+        size = np.array([fractions.get(image, 0.0) for image in result.images])
+        dice, labels = result.per_image["dice"], np.array(result.labels)
         for label, color in colors.items():
             chosen = (labels == label) & (size > 0)
-            # Dots in pixels: thousands of them as shapes would weigh more than the rest of the page.
+            # Rasterized: thousands of vector shapes would be larger than the rest of the page.
             axes.scatter(100 * size[chosen], dice[chosen], s=9, color=color, alpha=0.5, linewidths=0, rasterized=True)
         known = (size > 0) & ~np.isnan(dice)
         middle, medians = running_median(size[known], dice[known])
         axes.plot(100 * middle, medians, color=INK, linewidth=1.8)
-        axes.set(xscale="log", ylim=(-0.03, 1.03), xlabel="lesion in % of the image", ylabel="Dice")
+        axes.set(xscale="log", ylim=(-0.03, 1.03), xlabel="lesion area in % of the image", ylabel="Dice")
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         despine(axes)
         axes.grid(color=FAINT, linewidth=0.6)
@@ -149,13 +151,13 @@ def draw_sizes(
     return _grid(networks, 2.8, draw)
 
 
-def running_median(sizes: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The median of values (N,) among neighbors in size (N,), and the median size of these neighbors: (M,) each.
+def running_median(sizes: Float64Array, values: Float64Array) -> tuple[Float64Array, Float64Array]:
+    """Return the running medians of sizes (N,) and of values (N,), ordered by size: (M,) each.
 
-    The window is of 9 images, or 12 % of them where that is more; with fewer images than that there is one point.
+    The window has 9 images or 12 % of all images, whichever is more. With fewer images there is a single point.
     """
     order = np.argsort(sizes, kind="stable")
-    window = min(len(order), max(_NEIGHBORS, round(_NEIGHBOR_SHARE * len(order))))
+    window = min(len(order), max(_MIN_WINDOW, round(_WINDOW_FRACTION * len(order))))
     if not window:
         return np.empty(0), np.empty(0)
     return tuple(  # type: ignore[return-value]
@@ -164,11 +166,11 @@ def running_median(sizes: FloatArray, values: FloatArray) -> tuple[FloatArray, F
 
 
 def draw_violins(networks: Sequence[Network], styles: Mapping[str, Style]) -> "Figure":
-    """Draw how the Dice of the images of each class is spread: a panel a class, a row a network.
+    """Draw the distribution of the Dice of each class: one panel per class, one row per network.
 
     Args:
-        networks: those that give masks.
-        styles: of every network.
+        networks: the networks that predict masks.
+        styles: the style of every network.
     """
     from matplotlib.figure import Figure
 
@@ -180,7 +182,7 @@ def draw_violins(networks: Sequence[Network], styles: Mapping[str, Style]) -> "F
     for axes, label in zip(panels, present, strict=True):
         chosen = labels == label
         for place, network in enumerate(networks):
-            _draw_violin(axes, network.result.measures["dice"][chosen], place, styles[network.name].color)
+            _draw_violin(axes, network.result.per_image["dice"][chosen], place, styles[network.name].color)
         title = f"{label} ({np.count_nonzero(chosen)})"
         axes.set_title(title, fontsize=10, color=INK, loc="left", parse_math=False)
         axes.set(xlim=(-0.02, 1.02), xlabel="Dice", ylim=(len(networks) - 0.4, -0.6))
@@ -191,7 +193,7 @@ def draw_violins(networks: Sequence[Network], styles: Mapping[str, Style]) -> "F
     return figure
 
 
-def _draw_violin(axes: "Axes", values: FloatArray, place: int, color: str) -> None:
+def _draw_violin(axes: "Axes", values: Float64Array, place: int, color: str) -> None:
     from scipy.stats import gaussian_kde
 
     values = values[~np.isnan(values)]

@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 
 from acsnet.report import Network, read_networks
-from acsnet.report.effects import effect_table, find_effects
-from acsnet.statistics import paired_differences
+from acsnet.report.evaluation_options import find_option_effects, option_tables
+from acsnet.statistics.compare import paired_differences
 
 
 def settings(refining: bool, **more: Any) -> dict[str, Any]:
@@ -29,8 +29,8 @@ def of_two_trainings(write_run: Any) -> list[Network]:
     return read_networks(arguments)[0]
 
 
-def test_networks_of_the_same_weights_are_set_against_the_plainest(of_two_trainings: list[Network]) -> None:
-    (effect,) = find_effects(of_two_trainings)
+def test_networks_of_the_same_weights_are_compared_with_the_default_settings(of_two_trainings: list[Network]) -> None:
+    (effect,) = find_option_effects(of_two_trainings)
     assert (effect.network, effect.base) == ("refined", "plain")
     assert effect.settings == (
         "refining.empty_mask_for_normal (False -> True)",
@@ -39,25 +39,24 @@ def test_networks_of_the_same_weights_are_set_against_the_plainest(of_two_traini
     refined, plain = of_two_trainings[0].result, of_two_trainings[1].result
     assert [*effect.differences] == ["dice", "dice_lesion", "dice_normal", "accuracy"]
     dice = effect.differences["dice"]
-    assert dice.estimate == pytest.approx(refined.measures["dice"].mean() - plain.measures["dice"].mean())
+    assert dice.estimate == pytest.approx(refined.per_image["dice"].mean() - plain.per_image["dice"].mean())
     assert dice == paired_differences(refined, plain, ["dice"])["dice"]
     assert dice.low < dice.estimate < dice.high
 
 
 def test_the_table_of_effects(of_two_trainings: list[Network]) -> None:
-    table = effect_table(find_effects(of_two_trainings))
-    assert table is not None
+    (table,) = option_tables(of_two_trainings)
     (row,) = table.rows
     assert row.name == "refined - plain"
     assert row.cells[0].text.startswith("refining.empty_mask_for_normal (False -> True); ")
     assert row.cells[1].bounds
 
 
-def test_weights_that_are_not_known_are_not_the_same(networks: list[Network]) -> None:
-    assert find_effects(networks) == []
-    assert effect_table([]) is None
+def test_unknown_weights_are_not_the_same(networks: list[Network]) -> None:
+    assert find_option_effects(networks) == []
+    assert option_tables(networks) == []
 
 
 def test_effects_of_a_cross_validation(cross_validation: Path) -> None:
-    (effect,) = find_effects(read_networks([str(cross_validation)])[0])
+    (effect,) = find_option_effects(read_networks([str(cross_validation)])[0])
     assert (effect.network, effect.base) == ("refined", "plain")

@@ -1,4 +1,4 @@
-"""Figures of lines, a line a network: training curves, ROC and precision-recall curves."""
+"""Line plots with one line per network: training curves, ROC and precision-recall curves."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from acsnet._utils.plots import FAINT, INK, PALETTE, WIDTH, assign_colors, despine
+from acsnet._utils.typing import Float64Array
 from acsnet.labels import POSITIVE_CLASS
-from acsnet.report.networks import Network
-from acsnet.statistics.results import FloatArray
+from acsnet.report.tested_networks import Network
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,19 +24,19 @@ _PANELS = {
     "learning_rate": "learning rate",
 }
 _DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
-# A legend of more lines than this is set smaller.
-_FEW = 8
+# Larger legends have a smaller font.
+_MAX_ENTRIES_OF_LARGE_LEGEND = 8
 
 
 class Style(NamedTuple):
-    """How a network is drawn: networks of one color have other dashes."""
+    """The color and dashes of a network; networks of the same color have different dashes."""
 
     color: str
     dashes: str | tuple[int, tuple[float, ...]]
 
 
 def assign_styles(names: Sequence[str]) -> dict[str, Style]:
-    """Give every network its color and dashes, the same in all figures."""
+    """Return the color and dashes of every network, the same in all plots."""
     colors = assign_colors(names)
     return {
         name: Style(colors[name], _DASHES[index // len(PALETTE) % len(_DASHES)]) for index, name in enumerate(names)
@@ -44,7 +44,7 @@ def assign_styles(names: Sequence[str]) -> dict[str, Style]:
 
 
 def shared_trainings(networks: Sequence[Network]) -> dict[str, Network]:
-    """The networks whose curves differ: one of each training, by the names of all that share it."""
+    """Return one network per training, by the names of all networks that share the training."""
     by_training: dict[tuple[object, ...], list[Network]] = {}
     for network in networks:
         if any(training.history for training in network.trainings):
@@ -54,11 +54,11 @@ def shared_trainings(networks: Sequence[Network]) -> dict[str, Network]:
 
 
 def draw_training(networks: Mapping[str, Network], styles: Mapping[str, Style]) -> "Figure":
-    """Draw the histories of all trainings: thin a fold, strong the mean of the folds as far as all of them go.
+    """Draw the histories of all trainings: thin lines are folds, thick lines their mean up to the shortest fold.
 
     Args:
-        networks: of :func:`shared_trainings`.
-        styles: of every network, by its own name.
+        networks: the networks, as returned by :func:`shared_trainings`.
+        styles: the style of every network, by its own name.
     """
     from matplotlib.figure import Figure
 
@@ -75,7 +75,7 @@ def draw_training(networks: Mapping[str, Network], styles: Mapping[str, Style]) 
         axes.grid(color=FAINT, linewidth=0.6)
         if not axes.lines:
             axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", color=INK, fontsize=9)
-    # Long names are broken into lines, and press no panel.
+    # Long names are wrapped and left out of the layout, so that they do not shrink the panels.
     labels = {textwrap.fill(label, 44): styles[network.name] for label, network in networks.items()}
     _draw_legend(figure.axes[-1], labels, letters=26).set_in_layout(False)
     return figure
@@ -99,11 +99,11 @@ def _draw_histories(axes: "Axes", network: Network, key: str, style: Style) -> N
 
 
 def draw_rankings(networks: Sequence[Network], styles: Mapping[str, Style]) -> "Figure":
-    """Draw ROC and precision-recall curves of "malignant" against the rest, of all images pooled.
+    """Draw ROC and precision-recall curves of "malignant" against the rest, with all images pooled.
 
     Args:
-        networks: those with a score of that class for every image (:func:`ranks_malignant`).
-        styles: of every network.
+        networks: the networks that predict the class (:func:`ranks_malignant`).
+        styles: the style of every network.
     """
     from matplotlib.figure import Figure
     from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
@@ -118,7 +118,7 @@ def draw_rankings(networks: Sequence[Network], styles: Mapping[str, Style]) -> "
         false_positives, sensitivity, _ = roc_curve(positive, scores, drop_intermediate=False)
         left.plot(false_positives, sensitivity, **look)
         precision, recall, _ = precision_recall_curve(positive, scores)
-        # Between two thresholds, precision is no straight line: it keeps that of the next one.
+        # Precision is not linear between two thresholds: it is constant up to the next one.
         right.step(recall, precision, where="post", **look)
         areas[f"{network.name}: AUROC {roc_auc_score(positive, scores):.3f}"] = style
         precisions[f"{network.name}: average precision {average_precision_score(positive, scores):.3f}"] = style
@@ -136,33 +136,33 @@ def draw_rankings(networks: Sequence[Network], styles: Mapping[str, Style]) -> "
     return figure
 
 
-def malignant_scores(network: Network) -> tuple[FloatArray, FloatArray]:
-    """Which images are malignant, and the probability of it: (N,) each."""
+def malignant_scores(network: Network) -> tuple[Float64Array, Float64Array]:
+    """Return whether each image is malignant, and the predicted probability of it: (N,) each."""
     result = network.result
-    assert result.probabilities is not None  # of networks that rank_malignant lets through
+    assert result.probabilities is not None  # checked by ranks_malignant
     return np.array(result.labels) == POSITIVE_CLASS, result.probabilities[:, result.class_names.index(POSITIVE_CLASS)]
 
 
 def ranks_malignant(network: Network) -> bool:
-    """Whether a network scores "malignant", on images of which some, but not all, are."""
+    """Return whether a network predicts "malignant", on images of which some, but not all, are malignant."""
     result = network.result
     known = result.probabilities is not None and POSITIVE_CLASS in result.class_names
     return known and 0 < result.labels.count(POSITIVE_CLASS) < len(result.labels)
 
 
 def _draw_legend(axes: "Axes", styles: Mapping[str, Style], place: str = "upper left", letters: int = 44) -> "Legend":
-    """Draw the legend in place of a panel, smaller where it has many entries, or more than ``letters`` in a line."""
+    """Draw the legend in place of a panel, smaller if it has many entries or lines longer than ``letters``."""
     from matplotlib.lines import Line2D
 
     axes.set_axis_off()
     longest = max(len(line) for label in styles for line in label.splitlines())
-    size = 9 if len(styles) <= _FEW and longest <= letters else 7.5
+    size = 9 if len(styles) <= _MAX_ENTRIES_OF_LARGE_LEGEND and longest <= letters else 7.5
     handles = [Line2D([], [], color=style.color, linestyle=style.dashes, linewidth=1.8) for style in styles.values()]
     legend = axes.legend(
         handles, [*styles], loc=place, frameon=False, fontsize=size, labelcolor=INK,
         borderpad=0, handlelength=2.6,
     )  # fmt: skip
     for text in legend.get_texts():
-        # A "$" in the name of a network is no formula.
+        # A "$" in the name of a network does not start a formula.
         text.set_parse_math(False)
     return legend

@@ -5,7 +5,7 @@ import pytest
 
 from acsnet.config import build_config
 from acsnet.report import Network, read_networks
-from acsnet.report.protocol import cost_table, environments_of, part_shared, protocol_rows, settings_of
+from acsnet.report.provenance import cost_table, list_environments, list_settings, protocol_rows, split_shared
 
 
 @pytest.fixture
@@ -20,8 +20,8 @@ def test_time_and_parameters(trained: list[Network], networks: list[Network]) ->
     assert all(cell.text == "–" for cell in cost_table(networks).rows[0].cells)  # noqa: RUF001
 
 
-def test_settings_that_differ_are_parted_from_those_that_do_not(trained: list[Network]) -> None:
-    shared, table = part_shared("settings", "Settings", trained, settings_of(trained))
+def test_settings_that_differ_are_separated_from_shared_ones(trained: list[Network]) -> None:
+    shared, table = split_shared("settings", "Settings", trained, list_settings(trained))
     assert ("threshold", "0.5") in shared
     assert table is not None
     assert [column.title for column in table.columns] == [
@@ -29,18 +29,18 @@ def test_settings_that_differ_are_parted_from_those_that_do_not(trained: list[Ne
         "refining: normal for empty mask",
     ]
     assert [[cell.text for cell in row.cells] for row in table.rows] == [["no", "no"], ["yes", "yes"]]
-    shared, table = part_shared("environment", "Environment", trained, environments_of(trained))
+    shared, table = split_shared("environment", "Environment", trained, list_environments(trained))
     assert table is None
     assert {"torch", "device", "python"} <= {name for name, _ in shared}
 
 
 def test_the_protocol_in_words(trained: list[Network]) -> None:
     rows = dict(protocol_rows(trained))
-    assert rows["subset tested"] == "test"
+    assert rows["tested subset"] == "test"
     assert rows["images"].startswith("36 in ")
     assert rows["split"] == "2 folds; groups kept together; seed 0"
     assert rows["input size"] == "64x64"
-    assert all(value[:12] in rows["hashes of the splits"] for value in trained[0].result.split_hashes if value)
+    assert all(value[:12] in rows["split hashes"] for value in trained[0].result.split_hashes if value)
     assert rows["model selection"].startswith("best epoch by ")
 
 
@@ -51,5 +51,5 @@ def test_a_listed_split_and_the_last_epoch_in_words(trained: list[Network]) -> N
     )
     network = replace(trained[0], trainings=(replace(trained[0].trainings[0], config=config),))
     rows = dict(protocol_rows([network]))
-    assert rows["split"] == "one single split, as listed in listed.csv"
+    assert rows["split"] == "single split, read from listed.csv"
     assert rows["model selection"] == "the last epoch"

@@ -36,7 +36,7 @@ def test_a_cross_validation(cross_validation: Path) -> None:
     assert refined.config.evaluation.refining.empty_mask_for_normal
 
 
-def test_how_it_was_evaluated_is_what_the_test_wrote_else_the_configuration(
+def test_evaluation_settings_are_those_of_the_test_or_the_configuration(
     write_run: FolderMaker, trained_run: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
@@ -50,7 +50,7 @@ def test_how_it_was_evaluated_is_what_the_test_wrote_else_the_configuration(
     assert network.evaluation == {"threshold": 0.3}
 
 
-def test_names_part_what_one_model_made(write_run: FolderMaker) -> None:
+def test_names_separate_runs_of_one_model(write_run: FolderMaker) -> None:
     one, other = write_run("unet"), write_run("unet", seed=1)
     networks, _ = read_networks([f"a={one}", f"b={other}"])
     assert [network.name for network in networks] == ["a", "b"]
@@ -61,7 +61,7 @@ def test_two_tests_of_the_same_images_have_to_be_named(write_run: FolderMaker) -
     with pytest.raises(RunError) as caught:
         read_networks([str(one), str(other)])
     assert str(caught.value) == (
-        f"{one} and {other} are both of the network unet and no folds of each other (they were tested on the same "
+        f"{one} and {other} are both of the network unet, but not its folds (they were tested on the same "
         f"images): name them, as in NAME={other}"
     )
 
@@ -78,32 +78,32 @@ def test_folds_of_different_configurations_have_to_be_named(
     ((network,), _) = read_networks([*map(str, runs)])
     assert len(network.runs) == 2
     (runs[1] / "config.yaml").write_text(text.replace("learning_rate: 0.001", "learning_rate: 0.002"))
-    with pytest.raises(RunError, match=r"no folds of each other \(optimizer.learning_rate \(0.001 -> 0.002\)\)"):
+    with pytest.raises(RunError, match=r"but not its folds \(optimizer.learning_rate \(0.001 -> 0.002\)\)"):
         read_networks([*map(str, runs)])
 
 
-def test_what_is_missing_is_told_of_and_the_rest_read(write_run: FolderMaker, trained_run: Path) -> None:
+def test_missing_folders_are_reported_and_the_others_read(write_run: FolderMaker, trained_run: Path) -> None:
     networks, problems = read_networks([str(write_run()), str(trained_run), "nowhere"])
     assert [network.name for network in networks] == ["unet"]
     assert problems[0].startswith("there is no folder nowhere")
     assert problems[1].startswith(f"there is no {trained_run / 'test' / 'metrics.json'}: test the checkpoint again")
 
 
-def test_a_network_that_lacks_a_fold_is_left_out(write_run: FolderMaker) -> None:
+def test_a_network_with_a_missing_fold_is_left_out(write_run: FolderMaker) -> None:
     runs = [write_run("unet", fold=0), write_run("unet", fold=1), write_run("acsnet", fold=1)]
     networks, (problem,) = read_networks([*map(str, runs)])
     assert [network.name for network in networks] == ["unet"]
     assert problem == "acsnet was not tested on 1 of 2 splits (split0): it is left out"
 
 
-def test_networks_without_a_common_split_are_all_kept_for_the_comparison_to_refuse(write_run: FolderMaker) -> None:
+def test_networks_without_a_common_split_are_left_to_the_comparison(write_run: FolderMaker) -> None:
     networks, problems = read_networks([str(write_run("unet", fold=0)), str(write_run("acsnet", fold=1))])
     assert [network.name for network in networks] == ["unet", "acsnet"]
     assert problems == []
 
 
-def test_no_usable_run_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"no run can be used: there is no folder .*nowhere: name a run folder"):
+def test_without_usable_runs_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"no run can be used: there is no folder .*nowhere: pass a run folder"):
         read_networks([str(tmp_path / "nowhere")])
-    with pytest.raises(RunError, match="no run can be used: none is named"):
+    with pytest.raises(RunError, match="no run can be used: no folder was passed"):
         read_networks([])

@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from acsnet._utils.html import inline_plot
 from acsnet.report import Network, read_networks
-from acsnet.report.curves import (
+from acsnet.report.curve_plots import (
     assign_styles,
     draw_rankings,
     draw_training,
@@ -31,7 +31,7 @@ def with_histories(network: Network, *histories: list[float]) -> Network:
     return replace(network, trainings=tuple(trainings))
 
 
-def test_ten_networks_can_be_told_apart() -> None:
+def test_ten_networks_have_distinct_styles() -> None:
     styles = assign_styles([str(index) for index in range(20)])
     assert len({*styles.values()}) == 20
     assert styles["8"].color == styles["0"].color
@@ -60,7 +60,7 @@ def test_networks_of_one_training_have_one_curve(cross_validation: Path) -> None
     assert [text.get_text() for text in figure.axes[5].get_legend().get_texts()] == ["plain, refined"]
 
 
-def test_no_training_has_no_curve(networks: list[Network]) -> None:
+def test_without_history_there_is_no_curve(networks: list[Network]) -> None:
     assert shared_trainings(networks) == {}
 
 
@@ -78,12 +78,12 @@ def test_curves_are_those_of_scikit_learn(networks: list[Network]) -> None:
     inline_plot(figure)
 
 
-def test_a_dollar_in_a_name_is_no_formula(networks: list[Network]) -> None:
+def test_a_dollar_in_a_name_does_not_start_a_formula(networks: list[Network]) -> None:
     odd = replace(networks[0], name="$x_")
     inline_plot(draw_rankings([odd], assign_styles(["$x_"])))
 
 
-def test_who_ranks_malignant(networks: list[Network]) -> None:
+def test_networks_that_rank_malignant(networks: list[Network]) -> None:
     run = networks[0].result
     assert ranks_malignant(networks[0])
     for result in (

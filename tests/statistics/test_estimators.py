@@ -5,7 +5,15 @@ import numpy.typing as npt
 import pytest
 from sklearn.metrics import f1_score, roc_auc_score
 
-from acsnet.statistics import Statistic, auroc_of, class_f1_of, figure_of, macro_f1_of, mean_of, weighted_f1_of
+from acsnet.statistics.estimators import (
+    Estimator,
+    auroc_of,
+    class_f1_of,
+    estimator_of,
+    macro_f1_of,
+    mean_of,
+    weighted_f1_of,
+)
 
 LABELS = np.arange(24) % 3
 
@@ -18,7 +26,7 @@ def repeated(row: npt.NDArray, values: npt.NDArray) -> npt.NDArray:
     return np.repeat(values, row.astype(int))
 
 
-def check(statistic: Statistic, figure) -> None:
+def check(statistic: Estimator, figure) -> None:
     """The figures of all resamples are what ``figure`` gives for the positions in each."""
     counts = random_counts()
     expected = [figure(repeated(row, np.arange(24))) for row in counts]
@@ -62,9 +70,9 @@ def test_auroc_is_undefined_without_one_of_the_classes() -> None:
     )
 
 
-def test_any_figure() -> None:
+def test_any_metric() -> None:
     values = np.random.default_rng(1).random(24)
-    check(figure_of(lambda positions: float(np.median(values[positions]))), lambda p: np.median(values[p]))
+    check(estimator_of(lambda positions: float(np.median(values[positions]))), lambda p: np.median(values[p]))
 
 
 def test_f1_weighted_and_of_a_class_are_those_of_scikit_learn() -> None:

@@ -1,0 +1,77 @@
+"""A comparison of networks as plain-text tables."""
+
+from collections.abc import Iterator
+
+from acsnet._utils.tables import Cell, Column, Row, Table
+from acsnet.statistics.compare import Comparison, NetworkPair
+from acsnet.statistics.formatting import format_p_value, format_spread, interval_cell
+from acsnet.statistics.metrics import METRICS
+
+_HEADLINES = {key: metric for key, metric in METRICS.items() if metric.headline}
+_COLUMNS = [Column(metric.title) for metric in _HEADLINES.values()]
+
+
+def comparison_table(comparison: Comparison) -> str:
+    """Return a comparison as text: estimates, folds, paired tests and notes; undefined values are dashes.
+
+    Args:
+        comparison: the result of :func:`~acsnet.statistics.compare`.
+    """
+    tables = [_estimates(comparison)]
+    if any(network.runs > 1 for network in comparison.networks):
+        tables.append(_folds(comparison))
+    if comparison.pairs:
+        tables.append(_tests(comparison))
+    notes = [*comparison.notes, *dict.fromkeys(_reasons(comparison))]
+    return "\n\n".join([*(table.to_text() for table in tables), *(["\n".join(notes)] if notes else [])])
+
+
+def _estimates(comparison: Comparison) -> Table:
+    rows = [
+        Row(network.name, [interval_cell(network.estimates[key]) for key in _HEADLINES])
+        for network in comparison.networks
+    ]
+    return Table(f"{comparison.level:.0%} intervals", _COLUMNS, rows)
+
+
+def _folds(comparison: Comparison) -> Table:
+    rows = []
+    for network in comparison.networks:
+        spreads = [format_spread(network.folds.get(metric.json_name)) for metric in _HEADLINES.values()]
+        rows.append(Row(network.name, [*map(Cell, (str(network.runs), *spreads))]))
+    return Table("mean ± deviation over folds", [Column("folds"), *_COLUMNS], rows)
+
+
+def _tests(comparison: Comparison) -> Table:
+    titles = ("metric", "difference", "test", "images", "p", "p (Holm)")
+    rows = [
+        Row(
+            f"{pair.first} - {pair.second}",
+            [
+                Cell(METRICS[pair.metric].title),
+                interval_cell(pair.difference),
+                Cell(METRICS[pair.metric].test_title + (" by group" if pair.test.by_group else "")),
+                Cell(str(pair.test.n)),
+                Cell(format_p_value(pair.test.p_value)),
+                Cell(format_p_value(pair.adjusted_p)),
+            ],
+        )
+        for pair in comparison.pairs
+    ]
+    return Table("pair", [*map(Column, titles)], rows)
+
+
+def _reasons(comparison: Comparison) -> Iterator[str]:
+    for network in comparison.networks:
+        for key, metric in _HEADLINES.items():
+            reason = network.estimates[key].reason
+            if reason:
+                yield f"{metric.title}, {network.name}: {reason}"
+    for pair in comparison.pairs:
+        if pair.test.reason:
+            yield f"{_describe_test(pair)}: {pair.test.reason}"
+
+
+def _describe_test(pair: NetworkPair) -> str:
+    metric = METRICS[pair.metric]
+    return f"{metric.test_title} ({metric.title}), {pair.first} - {pair.second}"
