@@ -7,6 +7,8 @@ from acsnet.models._registry import TASKS, ModelEntry, create_model, list_models
 from acsnet.models.acsnet import ACSNet
 from acsnet.models.encoder_decoder import EncoderDecoder
 from acsnet.models.ensemble import Ensemble
+from acsnet.models.mt_nnunet import MTNNUNet
+from acsnet.models.mt_unetpp import MTUNetPlusPlus
 from acsnet.models.nnunet import NNUNet
 from acsnet.models.unet import GatedUNet, UNet
 from acsnet.models.unetpp import RefinedUNetPlusPlus, UNetPlusPlus
@@ -18,6 +20,8 @@ __all__ = [
     "Ensemble",
     "GatedUNet",
     "HubModel",
+    "MTNNUNet",
+    "MTUNetPlusPlus",
     "ModelEntry",
     "MultiTaskModel",
     "MultiTaskOutput",

@@ -193,7 +193,7 @@ def _layers() -> Iterator[tuple[str, str]]:
 
 
 def _block_layers(stage: str) -> Iterator[str]:
-    """The layers of a stage of a ResNet-18: two basic blocks, the first with a 1x1 shortcut from the second stage on."""
+    """The layers of a stage of a ResNet-18: two basic blocks, with a 1x1 shortcut from the second stage on."""
     for block in (0, 1):
         yield from (f"{block}.{layer}" for layer in ("conv1", "bn1", "conv2", "bn2"))
     if stage != "layer1.1":
