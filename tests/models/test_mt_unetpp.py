@@ -30,12 +30,12 @@ def monai_layers(reference: nn.Module) -> list[nn.Module]:
     names += ["final_conv_0_4", "final_conv_0_1", "final_conv_0_2", "final_conv_0_3"]
     names += [f"upcat_{i}_{j}" for j in range(1, 5) for i in range(5 - j)]
     parts = dict(reference.named_children())
-    return [
-        layer
-        for name in names
-        for layer in parts[name].modules()
-        if next(layer.parameters(recurse=False), None) is not None
-    ]
+    return [layer for name in names for layer in parts[name].modules() if has_weights(layer)]
+
+
+def has_weights(layer: nn.Module) -> bool:
+    """Whether a layer has parameters of its own."""
+    return next(layer.parameters(recurse=False), None) is not None
 
 
 def test_masks_equal_monai() -> None:
