@@ -1,4 +1,4 @@
-"""Import weights from the code of the ACSNet publication: python tools/import_weights.py FILE.safetensors --out OUT."""
+"""Import a checkpoint of the ACSNet publication's code: python tools/import_weights.py FILE.safetensors --out OUT."""
 
 import argparse
 from pathlib import Path
@@ -9,35 +9,31 @@ from acsnet.cli import run
 def main() -> None:
     """Parse the command line and write the checkpoint."""
     parser = argparse.ArgumentParser(
-        description="Convert weights of the ACSNet publication's code to a checkpoint. Tensors are assigned by part, "
-        "shape and order, because their names are not published: check its predictions before you rely on it."
+        description="Convert a checkpoint of the ACSNet publication's own code (He et al. 2024) to this package's.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="a safetensors file; pickled files are never opened")
     parser.add_argument("--out", type=Path, required=True, metavar="OUT", help="the .safetensors file to write")
     parser.add_argument(
-        "--classes",
-        nargs="+",
-        default=["benign", "malignant"],
-        metavar="NAME",
-        help="classes in the order of the logits",
+        "--classes", nargs="+", default=["benign", "malignant"], metavar="NAME", help="in the order of the logits"
     )
     parser.add_argument(
-        "--ignore", nargs="+", default=[], metavar="PREFIX", help="skip tensors whose names start with a prefix"
+        "--offset-order",
+        choices=("rows-then-columns", "interleaved"),
+        default="rows-then-columns",
+        help="how the file's deformable convolution orders its offset channels: the publication's operator has all row "
+        "offsets first, torchvision's alternates",
     )
-    parser.add_argument("--rename", nargs="+", default=[], metavar="THEIRS=OURS", help="assignment of ambiguous layers")
-    parser.add_argument("--show", action="store_true", help="print the assignment of each tensor")
+    parser.add_argument("--mean", type=float, default=0.330, help="mean gray value of the training images, 0 to 1")
+    parser.add_argument("--std", type=float, default=0.204, help="standard deviation of the gray values")
     arguments = parser.parse_args()
-    wrong = [text for text in arguments.rename if "=" not in text]
-    if wrong:
-        parser.error(f"--rename takes THEIRS=OURS, got {wrong[0]!r}")
 
-    from acsnet.models._convert_he2024 import import_acsnet_file
+    from acsnet.models._convert_he2024 import import_he2024_file
 
-    renamed = dict(text.split("=", 1) for text in arguments.rename)
-    names = import_acsnet_file(arguments.file, arguments.out, arguments.classes, arguments.ignore, renamed)
-    if arguments.show:
-        print(*(f"{theirs} -> {ours}" for ours, theirs in names.items()), sep="\n")
-    print(f"{arguments.out}: {len(names)} tensors, assigned by part, shape and order; check its masks first")
+    metadata = import_he2024_file(
+        arguments.file, arguments.out, arguments.classes, arguments.offset_order, arguments.mean, arguments.std
+    )
+    print(f"{arguments.out}: ACSNet with the classes {', '.join(metadata.class_names)}")
 
 
 if __name__ == "__main__":

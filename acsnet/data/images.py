@@ -195,18 +195,20 @@ def to_network_input(images: torch.Tensor, mean: Sequence[float], std: Sequence[
 
     Args:
         images: (B, H, W, C) uint8.
-        mean, std: one value for all channels, or one a channel.
+        mean: one value for all channels, or one per channel, on the scale of 0 to 1.
+        std: the standard deviations, likewise.
 
     Returns:
         (B, C, H, W) float32 in channels-last memory format, which costs no copy from this layout.
 
     Raises:
-        InputError: for another number of values than one, or one a channel.
+        InputError: if the number of values is neither one nor the number of channels.
     """
     for what, values in (("mean", mean), ("std", std)):
         if len(values) not in (1, images.shape[-1]):
             raise InputError(
-                f"{what} has {len(values)} values, images have {images.shape[-1]} channels: give one, or one a channel"
+                f"{what} has {len(values)} values, images have {images.shape[-1]} channels: expected one value, or one "
+                "per channel"
             )
     scale, shift = _scale_and_shift(tuple(mean), tuple(std), images.device)
     return (images * scale + shift).permute(0, 3, 1, 2)

@@ -8,7 +8,7 @@ from acsnet.layers.lean import is_eager_on_cpu
 
 
 class InstanceNorm2d(nn.InstanceNorm2d):
-    """``nn.InstanceNorm2d`` with scale and shift, which on a CPU leaves a map in channels last as it is.
+    """``nn.InstanceNorm2d`` that on a CPU leaves a map in channels last as it is.
 
     PyTorch's own copies it to another layout and gives it on in that, so that each convolution after it copies again.
     Batch normalization of one image is instance normalization, and has no such need. Ulyanov, Vedaldi, Lempitsky 2016,
@@ -16,10 +16,11 @@ class InstanceNorm2d(nn.InstanceNorm2d):
 
     Args:
         num_features: C.
+        affine: whether to learn a scale and a shift per channel.
     """
 
-    def __init__(self, num_features: int) -> None:
-        super().__init__(num_features, affine=True)
+    def __init__(self, num_features: int, affine: bool = True) -> None:
+        super().__init__(num_features, affine=affine)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""

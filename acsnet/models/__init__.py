@@ -9,6 +9,8 @@ from acsnet.models._registry import ModelEntry, create_model, list_models, model
 from acsnet.models.acsnet import ACSNet
 from acsnet.models.encoder_decoder import EncoderDecoder
 from acsnet.models.ensemble import Ensemble
+from acsnet.models.mt_nnunet import MTNNUNet
+from acsnet.models.mt_unetpp import MTUNetPlusPlus
 from acsnet.models.nnunet import NNUNet
 from acsnet.models.unet import GatedUNet, UNet
 from acsnet.models.unetpp import RefinedUNetPlusPlus, UNetPlusPlus
@@ -20,6 +22,8 @@ __all__ = [
     "EncoderDecoder",
     "Ensemble",
     "GatedUNet",
+    "MTNNUNet",
+    "MTUNetPlusPlus",
     "ModelEntry",
     "MultiTaskModel",
     "MultiTaskOutput",

@@ -1,152 +1,151 @@
-"""Conversion of weights of the publication's own ACSNet code (He et al. 2024) to the network of this package.
+"""Conversion of checkpoints of the ACSNet publication's own code (He et al. 2024) to this package's network.
 
-Only the names of the publication's parts are known: ``base`` (the encoder: stem, layer1 to layer4 of a ResNet-18),
-``g1`` to ``g5`` (gates, finest first), ``sa1`` and ``sa2`` (deformable spatial attention), ``conv2`` to ``conv5``,
-``up1`` to ``up4``, ``out`` and ``classfer``. Tensors are therefore assigned by part, and within a part by shape and
-order, assuming that layers are declared in the order of their use. The conversion has not been tested on a published
-file, since none was available. Check the masks of an imported network before you use it: layers with the same shape,
-such as the two attention maps, or the channel attentions on layer4 and on the decoder, differ only in their order.
+The architecture is the same; the names, two orders and one convention differ:
 
-A safetensors file does not preserve the order of declaration. The conversion that :func:`import_acsnet_file` describes
-stores it in the metadata as ``order``.
+- Gates are numbered from the coarsest map there and from the finest here.
+- A decoder level concatenates ``[gated skip, upsampled]`` there and ``[upsampled, gated skip]`` here, so the first
+  convolution of each level has the halves of its input channels swapped.
+- The deformable convolution there may order its 18 offset channels as nine row offsets followed by nine column
+  offsets; here rows and columns alternate per tap, as in torchvision.
+- ``base_model`` is a second reference to the encoder plus the ImageNet classifier, and is skipped.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 import torch
 
-from acsnet.checkpoints import CheckpointMetadata, read_header, read_weights, save_checkpoint
-from acsnet.errors import CheckpointError
+from acsnet._utils.naming import look_up
+from acsnet.checkpoints import CheckpointMetadata, read_weights, save_checkpoint
+from acsnet.errors import CheckpointError, InputError
 from acsnet.models.acsnet import ACSNet
 
-# Parts that are identified by their names: theirs -> ours.
-_BY_NAME = {
-    "base": "encoder.network",
-    **{f"g{level + 1}": f"gates.{level}" for level in range(5)},
-    "out": "seg_head",
-    "classfer": "cls_head",
+OffsetOrder = Literal["rows-then-columns", "interleaved"]
+Weights = Mapping[str, torch.Tensor]
+
+_SKIPPED = "base_model."
+_CLASSIFIER = "classfer.fc.2.weight"
+_PICKLED_SUFFIXES = (".pt", ".pth", ".bin", ".pkl", ".ckpt", ".tar")
+
+_ENCODER = {"layer0.0": "conv1", "layer0.1": "bn1", "layer1.1": "layer1"} | {
+    f"layer{stage}": f"layer{stage}" for stage in (2, 3, 4)
 }
-# Parts that are identified by their shapes, in any numbering.
-_BY_SHAPE = (
-    (("sa1", "sa2"), ("decode3.1", "decode2.1")),
-    (("conv2", "conv3", "conv4", "conv5"), ("decode3.0", "decode2.0", "decode1", "decode0")),
-    (("up1", "up2", "up3", "up4"), ("join3", "join2", "join1", "join0")),
+_GATE = {
+    "gate.0": "score.0.0",
+    "gate.1": "score.0.1",
+    "gate.3": "score.1",
+    "output.0": "merge.0",
+    "output.1": "merge.1",
+}
+_DOUBLE = {"0": "0.0", "1": "0.1", "3": "1.0", "4": "1.1"}
+_ATTENTION = {
+    f"{theirs}.{layer}": f"{ours}.{place}"
+    for theirs, ours in (("dcn1", "gather"), ("dcn2", "merge"))
+    for layer, place in (("0.conv", "0"), ("0.p_conv", "0.offset"), ("0.m_conv", "0.modulation"), ("1", "1"))
+} | {"conv1.0": "average_map", "conv2.0": "maximum_map"}
+_HEAD = {f"{attention}.linear.{layer}": f"{place}.weigh.{layer}"
+         for attention, place in (("ca1", "fine"), ("ca2", "coarse"), ("ca3", "decoder")) for layer in (0, 2)} | {
+    "fc.0": "classify.0", "fc.2": "classify.2",
+}  # fmt: skip
+# Their module, our module, and the layers within them; gates and decoder levels are numbered from the coarsest there.
+_MODULES: tuple[tuple[str, str, Mapping[str, str]], ...] = (
+    ("", "encoder.network", _ENCODER),
+    *((f"g{number}", f"gates.{5 - number}", _GATE) for number in range(1, 6)),
+    *((f"up{number}", f"join{4 - number}", {"0": "reduce.0"}) for number in range(1, 5)),
+    ("conv2", "decode3.0", _DOUBLE),
+    ("conv3", "decode2.0", _DOUBLE),
+    ("conv4", "decode1", _DOUBLE),
+    ("conv5", "decode0", {"0": "0", "2": "2.0", "3": "2.1"}),
+    ("sa1", "decode3.1", _ATTENTION),
+    ("sa2", "decode2.1", _ATTENTION),
+    ("out", "seg_head", {"1": "0", "2": "1.0", "4": "1.2"}),
+    ("classfer", "cls_head", _HEAD),
 )
-# Counters of batches do not affect predictions, and old files do not have them.
-_COUNTER = "num_batches_tracked"
-_PICKLED = (".pt", ".pth", ".bin", ".pkl", ".ckpt", ".tar")
-_ORDER = "order"
-_CONVERT = (
-    "convert the original in a separate process, which reads tensors only, with these three lines of Python: "
-    "import torch; from safetensors.torch import save_file / "
-    "weights = torch.load({name!r}, map_location='cpu', weights_only=True) / "
-    "save_file({{key: value.clone() for key, value in weights.items()}}, {converted!r}, {{'order': ' '.join(weights)}})"
-)
-
-Tensors = Mapping[str, torch.Tensor]
-Signature = tuple[tuple[str, tuple[int, ...]], ...]
+# The convolutions that receive a concatenation of the skip and the upsampled map.
+_SWAPPED = ("conv2.0.weight", "conv3.0.weight", "conv4.0.weight", "conv5.0.weight")
 
 
-@dataclass(frozen=True, eq=False)
-class _Layer:
-    """The tensors of one module by the last component of their names."""
-
-    name: str
-    tensors: dict[str, torch.Tensor]
-
-    @property
-    def signature(self) -> Signature:
-        """Names and shapes; those of a 1x1 convolution and of a linear layer are equal."""
-        shapes = ((leaf, _shape(tensor)) for leaf, tensor in self.tensors.items() if leaf != _COUNTER)
-        return tuple(sorted(shapes))
-
-
-def import_acsnet_weights(
-    state_dict: Tensors,
-    model: ACSNet,
-    ignore: Sequence[str] = (),
-    renamed: Mapping[str, str] | None = None,
-) -> dict[str, str]:
-    """Load a complete state dict of the publication's code into a network; see the module for the limitations.
+def convert_he2024(state_dict: Weights, offset_order: OffsetOrder = "rows-then-columns") -> dict[str, torch.Tensor]:
+    """Convert a state dict of the publication's code to one of :class:`~acsnet.models.ACSNet`.
 
     Args:
-        state_dict: tensors by their names in the publication's code; if all names start with ``module.``, this prefix
-            is removed.
-        model: an ACSNet with the published widths and encoder, and the same number of classes.
-        ignore: prefixes of names to ignore, for example ``base_model.``.
-        renamed: their layer -> ours, for example ``{"classfer.fc1": "cls_head.classify.0"}``, for layers that shape and
-            order do not identify.
+        state_dict: the 388 tensors of the publication's network; ``module.`` in front of every key is removed, and
+            ``base_model.*`` may be missing.
+        offset_order: how the deformable convolution of the file orders its offset channels. The operator that the
+            publication's code calls has all row offsets first (``rows-then-columns``); torchvision's and mmcv's
+            operators alternate rows and columns (``interleaved``).
 
     Returns:
-        For each loaded tensor, our name -> theirs.
+        A state dict that :meth:`torch.nn.Module.load_state_dict` of ``ACSNet(num_classes=K)`` takes as a whole.
 
     Raises:
-        CheckpointError: with the tensors that match no layer, the layers that no tensor matches, and the layers whose
-            assignment is ambiguous. The network does not change.
+        UnknownNameError: for an unknown offset order.
+        CheckpointError: naming every missing, unexpected and misshapen key, with the expected shape.
     """
-    theirs = _layers(_without_ignored(state_dict, ignore))
-    ours = _layers(model.state_dict())
-    pairs, problems = _renamed_pairs(theirs, ours, renamed or {})
-    for layer, place in pairs:
-        del theirs[layer.name], ours[place.name]
-    for part, module in _parts(theirs, ours):
-        found, more = _match(part, _within(theirs, part), module, _within(ours, module))
-        pairs += found
-        problems += more
-        for name in [name for name in theirs if _is_within(name, part)]:
-            del theirs[name]
-        for name in [name for name in ours if _is_within(name, module)]:
-            del ours[name]
-    problems += [f"{name} belongs to no part of the network" for name in theirs]
-    problems += [f"no tensor matches {name}" for name in ours]
-    if problems:
-        raise CheckpointError(f"the weights do not match ACSNet: {'; '.join(problems)}")
-    return _load(model, pairs)
+    look_up("offset order", offset_order, dict.fromkeys(get_args(OffsetOrder)), "")
+    theirs = _without_prefix(state_dict)
+    expected = _expected_shapes(_class_count(theirs))
+    _check(theirs, {key: shape for key, (_, shape) in expected.items()})
+    converted = {}
+    for key, (place, _) in expected.items():
+        tensor = theirs[key]
+        if key in _SWAPPED:
+            tensor = torch.cat(tensor.chunk(2, dim=1)[::-1], dim=1)
+        if ".p_conv." in key and offset_order == "rows-then-columns":
+            tensor = torch.stack(tensor.chunk(2), dim=1).flatten(0, 1)
+        converted[place] = tensor
+    return converted
 
 
-def import_acsnet_file(
+def import_he2024_file(
     path: Path,
     out: Path,
     class_names: Sequence[str],
-    ignore: Sequence[str] = (),
-    renamed: Mapping[str, str] | None = None,
-) -> dict[str, str]:
+    offset_order: OffsetOrder = "rows-then-columns",
+    mean: float = 0.330,
+    std: float = 0.204,
+) -> CheckpointMetadata:
     """Convert a safetensors file of the publication's code to a checkpoint of this package.
 
     Args:
-        path: path of the safetensors file.
-        out: path of the checkpoint to write.
-        class_names: names of the classes in the order of the class logits.
-        ignore: see :func:`import_acsnet_weights`.
-        renamed: see :func:`import_acsnet_weights`.
+        path: the safetensors file.
+        out: the checkpoint to write.
+        class_names: the classes in the order of the logits.
+        offset_order: see :func:`convert_he2024`.
+        mean: mean of the gray values, 0 to 1, that the network was trained with; the default is BUSI's.
+        std: their standard deviation.
 
     Returns:
-        For each tensor, our name -> theirs.
+        The metadata of the checkpoint.
 
     Raises:
-        CheckpointError: if the file is pickled or does not state the order of its tensors (with instructions for the
-            conversion), if it cannot be read, or if it does not match the network.
-        DiskFullError: if there is no space left on the disk.
+        CheckpointError: for a pickled file, which is never opened (the message says how to convert it), for a file
+            that cannot be read or does not fit.
+        InputError: if the number of class names is not the number of the file's classes.
+        DiskFullError: if the disk is full.
     """
-    if path.suffix.lower() in _PICKLED or _is_pickled(path):
-        how = _CONVERT.format(name=path.name, converted=path.with_suffix(".safetensors").name)
-        raise CheckpointError(f"{path} is a pickled file, which can run arbitrary code and is never opened: {how}")
-    model = ACSNet(num_classes=len(class_names))
-    names = import_acsnet_weights(_in_order(path), model, ignore, renamed)
+    if path.suffix.lower() in _PICKLED_SUFFIXES or _is_pickled(path):
+        raise CheckpointError(
+            f"{path} is a pickled file, which may run code and is never opened here: convert it in a process of its "
+            "own by: import torch; from safetensors.torch import save_file; "
+            f"w = torch.load({path.name!r}, map_location='cpu', weights_only=True); "
+            f"save_file({{k: v.clone() for k, v in w.items()}}, {path.with_suffix('.safetensors').name!r})"
+        )
+    weights = convert_he2024(read_weights(path), offset_order)
+    classes = len(weights["cls_head.classify.2.bias"])
+    if len(class_names) != classes:
+        raise InputError(f"{path} has {classes} classes, got {len(class_names)} names: {', '.join(class_names)}")
     metadata = CheckpointMetadata(
         model="acsnet",
-        arguments={"in_channels": model.in_channels, "tasks": list(model.tasks)},
+        arguments={"in_channels": 3, "tasks": ["segmentation", "classification"]},
         class_names=tuple(class_names),
-        # As published.
         input_size=(256, 256),
-        mean=(0.330,),
-        std=(0.204,),
+        mean=(mean,),
+        std=(std,),
     )
-    save_checkpoint(out, model.state_dict(), metadata)
-    return names
+    save_checkpoint(out, weights, metadata)
+    return metadata
 
 
 def _is_pickled(path: Path) -> bool:
@@ -154,125 +153,65 @@ def _is_pickled(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         start = file.read(4)
-    # torch.save writes zip archives, and before 1.6 plain pickles.
+    # torch.save writes zip archives, and wrote plain pickles before version 1.6.
     return start == b"PK\x03\x04" or start[:1] == b"\x80"
 
 
-def _in_order(path: Path) -> Tensors:
-    weights, order = read_weights(path), read_header(path).get(_ORDER, "").split()
-    if sorted(order) != sorted(weights):
-        how = _CONVERT.format(name=f"{path.stem}.pth", converted=path.name)
-        raise CheckpointError(f"{path} does not state the order in which its tensors were declared: {how}")
-    return {name: weights[name] for name in order}
+def _without_prefix(state_dict: Weights) -> dict[str, torch.Tensor]:
+    prefix = "module." if all(key.startswith("module.") for key in state_dict) else ""
+    stripped = {key.removeprefix(prefix): value for key, value in state_dict.items()}
+    return {key: value for key, value in stripped.items() if not key.startswith(_SKIPPED)}
 
 
-def _without_ignored(state_dict: Tensors, ignore: Sequence[str]) -> Tensors:
-    names = list(state_dict)
-    prefix = "module." if all(name.startswith("module.") for name in names) else ""
-    stripped = {name.removeprefix(prefix): value for name, value in state_dict.items()}
-    return {name: value for name, value in stripped.items() if not name.startswith(tuple(ignore))}
+def _class_count(theirs: Weights) -> int:
+    # Without the last layer any count serves: the check names the layer as missing.
+    return len(theirs[_CLASSIFIER]) if _CLASSIFIER in theirs and theirs[_CLASSIFIER].ndim == 2 else 2
 
 
-def _layers(state_dict: Tensors) -> dict[str, _Layer]:
-    layers: dict[str, _Layer] = {}
-    for key, tensor in state_dict.items():
-        name, _, leaf = key.rpartition(".")
-        layers.setdefault(name, _Layer(name, {})).tensors[leaf] = tensor
-    return layers
+def _expected_shapes(num_classes: int) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Their keys -> our keys and the shapes."""
+    with torch.device("meta"):
+        ours = ACSNet(num_classes=num_classes).state_dict()
+    places = dict(_layers())
+    expected = {}
+    for key, tensor in ours.items():
+        module, _, name = key.rpartition(".")
+        expected[f"{places[module]}.{name}"] = (key, tuple(tensor.shape))
+    return expected
 
 
-def _shape(tensor: torch.Tensor) -> tuple[int, ...]:
-    shape = tuple(tensor.shape)
-    return shape[:2] if len(shape) == 4 and shape[2:] == (1, 1) else shape
+def _layers() -> Iterator[tuple[str, str]]:
+    """Our layers and theirs, down to the modules that hold tensors."""
+    stages = [f"layer{stage}" for stage in (2, 3, 4)]
+    for module, place, layers in _MODULES:
+        for layer, inner in layers.items():
+            theirs = f"{module}.{layer}" if module else layer
+            if module or theirs in ("layer0.0", "layer0.1"):
+                yield f"{place}.{inner}", theirs
+            elif theirs in ("layer1.1", *stages):
+                yield from ((f"{place}.{inner}.{block}", f"{theirs}.{block}") for block in _block_layers(theirs))
 
 
-def _is_within(name: str, part: str) -> bool:
-    return name == part or name.startswith(f"{part}.")
+def _block_layers(stage: str) -> Iterator[str]:
+    """List the layers of a stage of a ResNet-18: two basic blocks, with a 1x1 shortcut from the second stage on."""
+    for block in (0, 1):
+        yield from (f"{block}.{layer}" for layer in ("conv1", "bn1", "conv2", "bn2"))
+    if stage != "layer1.1":
+        yield from ("0.downsample.0", "0.downsample.1")
 
 
-def _within(layers: Mapping[str, _Layer], part: str) -> list[_Layer]:
-    return [layer for name, layer in layers.items() if _is_within(name, part)]
-
-
-def _renamed_pairs(
-    theirs: Mapping[str, _Layer], ours: Mapping[str, _Layer], renamed: Mapping[str, str]
-) -> tuple[list[tuple[_Layer, _Layer]], list[str]]:
-    pairs, problems = [], []
-    for name, place in renamed.items():
-        if name not in theirs or place not in ours:
-            problems.append(
-                f"{name} cannot be assigned to {place}: there is no layer {place if name in theirs else name}"
-            )
-        elif theirs[name].signature != ours[place].signature:
-            problems.append(f"{_describe(theirs[name])} cannot be assigned to {_describe(ours[place])}")
-        else:
-            pairs.append((theirs[name], ours[place]))
-    return pairs, problems
-
-
-def _parts(theirs: Mapping[str, _Layer], ours: Mapping[str, _Layer]) -> Iterator[tuple[str, str]]:
-    """Yield each of their parts with the corresponding module of ours."""
-    for part, module in _BY_NAME.items():
-        if _within(theirs, part) and _within(ours, module):
-            yield part, module
-    for parts, modules in _BY_SHAPE:
-        remaining = [module for module in modules if _within(ours, module)]
-        for part in parts:
-            signatures = _count(_within(theirs, part))
-            matching = [module for module in remaining if _count(_within(ours, module)) == signatures]
-            # Parts without a match are reported later, tensor by tensor.
-            if matching and signatures:
-                remaining.remove(matching[0])
-                yield part, matching[0]
-
-
-def _count(layers: Sequence[_Layer]) -> Counter[Signature]:
-    return Counter(layer.signature for layer in layers)
-
-
-def _match(
-    part: str, theirs: Sequence[_Layer], module: str, ours: Sequence[_Layer]
-) -> tuple[list[tuple[_Layer, _Layer]], list[str]]:
-    """Pair the layers of a part and of a module that have the same signature, in their order."""
-    there, here = _count(theirs), _count(ours)
-    if there != here:
-        extra = [_describe(layer) for layer in theirs if there[layer.signature] > here[layer.signature]]
-        missing = [_describe(layer) for layer in ours if here[layer.signature] > there[layer.signature]]
-        return [], [f"{part} has {', '.join(extra) or 'nothing'} where {module} has {', '.join(missing) or 'nothing'}"]
-    pairs, problems = [], []
-    for signature in here:
-        mine = [(layer, _landmarks(ours, layer)) for layer in ours if layer.signature == signature]
-        other = [(layer, _landmarks(theirs, layer)) for layer in theirs if layer.signature == signature]
-        pairs += [(layer, place) for (layer, _), (place, _) in zip(other, mine, strict=True)]
-        if len(mine) > 1 and [landmarks for _, landmarks in mine] != [landmarks for _, landmarks in other]:
-            names = ", ".join(layer.name for layer, _ in other)
-            places = ", ".join(place.name for place, _ in mine)
-            problems.append(
-                f"the assignment of {names} to {places} is ambiguous, since their shapes are equal and their order "
-                "differs: set it by renamed"
-            )
-    return pairs, problems
-
-
-def _landmarks(layers: Sequence[_Layer], layer: _Layer) -> frozenset[Signature]:
-    """Return the signatures of the preceding layers that are unique within the part."""
-    counts = _count(layers)
-    before = layers[: layers.index(layer)]
-    return frozenset(other.signature for other in before if counts[other.signature] == 1)
-
-
-def _describe(layer: _Layer) -> str:
-    shapes = ", ".join(f"{leaf} {tuple(tensor.shape)}" for leaf, tensor in layer.tensors.items() if leaf != _COUNTER)
-    return f"{layer.name} ({shapes})"
-
-
-def _load(model: ACSNet, pairs: Sequence[tuple[_Layer, _Layer]]) -> dict[str, str]:
-    weights, names = {}, {}
-    for layer, place in pairs:
-        for leaf in place.tensors.keys() & layer.tensors.keys():
-            key = f"{place.name}.{leaf}"
-            weights[key] = layer.tensors[leaf].reshape(place.tensors[leaf].shape)
-            names[key] = f"{layer.name}.{leaf}"
-    # Counters can be missing; all other tensors were compared.
-    model.load_state_dict(weights, strict=False)
-    return names
+def _check(theirs: Weights, expected: Mapping[str, tuple[int, ...]]) -> None:
+    missing = [f"{key} {shape}" for key, shape in expected.items() if key not in theirs]
+    unexpected = [f"{key} {tuple(value.shape)}" for key, value in theirs.items() if key not in expected]
+    misshapen = [
+        f"{key} is {tuple(theirs[key].shape)}, expected {shape}"
+        for key, shape in expected.items()
+        if key in theirs and tuple(theirs[key].shape) != shape
+    ]
+    groups = (("missing", missing), ("unexpected", unexpected), ("of another shape", misshapen))
+    problems = [f"{len(keys)} {what}: {', '.join(keys)}" for what, keys in groups if keys]
+    if problems:
+        raise CheckpointError(
+            f"the weights are not those of the ACSNet publication's code ({len(expected)} tensors besides "
+            f"{_SKIPPED}*): {'; '.join(problems)}"
+        )

@@ -421,7 +421,9 @@ def test_network_input_of_training_after_inference() -> None:
 def test_network_input_needs_a_value_a_channel(what: str, mean: list[float], std: list[float]) -> None:
     # One channel and three means would else become three channels.
     images = torch.zeros((1, 2, 2, 1), dtype=torch.uint8)
-    message = f"{what} has {max(len(mean), len(std))} values, images have 1 channels: give one, or one a channel"
+    message = (
+        f"{what} has {max(len(mean), len(std))} values, images have 1 channels: expected one value, or one per channel"
+    )
     with pytest.raises(InputError, match=message):
         to_network_input(images, mean, std)
 

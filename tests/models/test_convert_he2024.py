@@ -1,234 +1,274 @@
-"""Networks with the parts of the publication: the encoder from torchvision, the others with invented names."""
+"""Against an independent restatement of the publication's network, with its names, orders and numbering."""
 
-import re
-import subprocess
-import sys
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
+from torch.nn import functional
 from torchvision.models import resnet18
+from torchvision.ops import deform_conv2d
 
 import acsnet
-from acsnet.errors import CheckpointError
+from acsnet.checkpoints import read_weights
+from acsnet.errors import CheckpointError, InputError, UnknownNameError
 from acsnet.models import ACSNet
-from acsnet.models._convert_he2024 import import_acsnet_file, import_acsnet_weights
+from acsnet.models._convert_he2024 import convert_he2024, import_he2024_file
 
 Tensors = dict[str, torch.Tensor]
 Invoke = Callable[..., tuple[int, str, str]]
 
-# Ours -> the publication's part, with inner names that nobody has used.
-SUBSETS = {
-    "gates.0.": "g1.", "gates.1.": "g2.", "gates.2.": "g3.", "gates.3.": "g4.", "gates.4.": "g5.",
-    "decode3.1.": "sa1.", "decode2.1.": "sa2.",
-    "decode3.0.": "conv5.", "decode2.0.": "conv4.", "decode1.": "conv3.", "decode0.": "conv2.",
-    "join3.": "up1.", "join2.": "up2.", "join1.": "up3.", "join0.": "up4.",
-    "seg_head.": "out.", "cls_head.": "classfer.",
-}  # fmt: skip
+# SHA-256 of the publication's 388 keys and shapes, in order, for two classes.
+PUBLISHED_KEYS = "fdfc2f4eee96752a813a7fb232074f01ff0978f7f911fc012cc43e01f4335e5f"
 
 
-def randomized(network: nn.Module, seed: int) -> nn.Module:
-    generator = torch.Generator().manual_seed(seed)
+def norm_act(channels: int, groups: int) -> list[nn.Module]:
+    return [nn.GroupNorm(groups, channels), nn.ReLU()]
+
+
+class Gate(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.output = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), *norm_act(channels, channels // 4))
+        self.gate = nn.Sequential(
+            nn.Conv2d(channels, channels // 8, 3, padding=1), *norm_act(channels // 8, channels // 16),
+            nn.Conv2d(channels // 8, 2, 3, padding=1), nn.Sigmoid(),
+        )  # fmt: skip
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        first, second = self.gate(x).split(1, dim=1)
+        average = first.mean(dim=(1, 2, 3)).view(-1, 1, 1, 1)
+        maximum = second.flatten(1).max(dim=1).values.view(-1, 1, 1, 1)
+        return self.output(x * average + x * maximum)
+
+
+class DeformConv(nn.Module):
+    """Offsets: nine rows, then nine columns, unless told to interleave them."""
+
+    interleaved = False
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, 3, bias=False)
+        self.p_conv = nn.Conv2d(in_channels, 18, 3, padding=1)
+        self.m_conv = nn.Conv2d(in_channels, 9, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        offset = self.p_conv(x)
+        if not self.interleaved:
+            offset = torch.stack([offset[:, c] for tap in range(9) for c in (tap, tap + 9)], dim=1)
+        return deform_conv2d(x, offset, self.conv.weight, padding=1, mask=torch.sigmoid(self.m_conv(x)))
+
+
+class SpatialAttention(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.dcn1 = nn.Sequential(DeformConv(channels, channels), *norm_act(channels, channels // 4))
+        self.dcn2 = nn.Sequential(DeformConv(2 * channels, channels), *norm_act(channels, channels // 4))
+        self.conv1 = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), nn.Sigmoid())
+        self.conv2 = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), nn.Sigmoid())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        c = self.dcn1(x)
+        a = self.conv1(c.mean(dim=1, keepdim=True))
+        b = self.conv2(c.max(dim=1, keepdim=True).values)
+        return self.dcn2(torch.cat([a * c, b * c], dim=1))
+
+
+class ChannelAttention(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.linear = nn.Sequential(
+            nn.Linear(2 * channels, channels // 16), nn.ReLU(), nn.Linear(channels // 16, channels), nn.Sigmoid()
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        pooled = torch.cat([x.mean(dim=(2, 3)), x.flatten(2).max(dim=2).values], dim=1)
+        return functional.relu(x * self.linear(pooled)[:, :, None, None])
+
+
+class Classifier(nn.Module):
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.fc = nn.Sequential(nn.Linear(1280, 640), nn.ReLU(), nn.Linear(640, num_classes))
+        self.ca1, self.ca2, self.ca3 = ChannelAttention(256), ChannelAttention(512), ChannelAttention(512)
+
+    def forward(self, layer3: torch.Tensor, layer4: torch.Tensor, f1: torch.Tensor) -> torch.Tensor:
+        maps = [self.ca1(layer3), upsample(self.ca2(layer4)), self.ca3(f1)]
+        return self.fc(torch.cat(maps, dim=1).mean(dim=(2, 3)))
+
+
+def upsample(x: torch.Tensor) -> torch.Tensor:
+    return functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
+
+
+def double(channels: int, groups: int) -> nn.Sequential:
+    convolution = [nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2)]
+    return nn.Sequential(convolution[0], *norm_act(channels, groups), convolution[1], *norm_act(channels, groups))
+
+
+def reduction(in_channels: int, channels: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(in_channels, channels, 1), nn.ReLU())
+
+
+class PublishedACSNet(nn.Module):
+    """The publication's network as its code names and numbers it."""
+
+    def __init__(self, num_classes: int = 2) -> None:
+        super().__init__()
+        self.base_model = resnet18(weights=None)
+        base = list(self.base_model.children())
+        self.layer0 = nn.Sequential(*base[:3])
+        self.layer1 = nn.Sequential(*base[3:5])
+        self.layer2, self.layer3, self.layer4 = base[5:8]
+        self.conv2, self.conv3, self.conv4 = double(512, 16), double(256, 8), double(128, 4)
+        self.conv5 = nn.Sequential(
+            nn.Conv2d(128, 128, 1), nn.ReLU(), nn.Conv2d(128, 128, 3, padding=1), *norm_act(128, 4)
+        )
+        self.up1, self.up2 = reduction(512, 256), reduction(512, 128)
+        self.up3, self.up4 = reduction(256, 64), reduction(128, 64)
+        self.out = nn.Sequential(
+            nn.UpsamplingBilinear2d(scale_factor=2), nn.Conv2d(128, 128, 3, padding=1), *norm_act(128, 4),
+            nn.Conv2d(128, 1, 1),
+        )  # fmt: skip
+        self.classfer = Classifier(num_classes)
+        self.g1, self.g2, self.g3, self.g4, self.g5 = Gate(512), Gate(256), Gate(128), Gate(64), Gate(64)
+        self.sa1, self.sa2 = SpatialAttention(512), SpatialAttention(256)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        l0 = self.layer0(x)
+        l1 = self.layer1(l0)
+        l2 = self.layer2(l1)
+        l3 = self.layer3(l2)
+        l4 = self.layer4(l3)
+        f1 = self.sa1(self.conv2(torch.cat([self.g2(l3), upsample(self.up1(self.g1(l4)))], dim=1)))
+        f2 = self.sa2(self.conv3(torch.cat([self.g3(l2), upsample(self.up2(f1))], dim=1)))
+        f3 = self.conv4(torch.cat([self.g4(l1), upsample(self.up3(f2))], dim=1))
+        f4 = self.conv5(torch.cat([self.g5(l0), upsample(self.up4(f3))], dim=1))
+        return self.out(f4), self.classfer(l3, l4, f1)
+
+
+def randomize(network: nn.Module) -> nn.Module:
+    """Random values for every tensor, offsets of about a pixel included, at a scale that keeps activations alive."""
+    generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        for value in network.state_dict().values():
-            if value.is_floating_point():
-                value.copy_(torch.rand(value.shape, generator=generator) * 0.1 + 0.01)
-    return network
-
-
-def published_name(key: str) -> str:
-    prefix = next(prefix for prefix in SUBSETS if key.startswith(prefix))
-    inner = re.sub(r"(\d+|[a-z]+(?:_[a-z]+)?)\.", lambda found: f"x{found[1]}.", key.removeprefix(prefix))
-    return SUBSETS[prefix] + inner
-
-
-@pytest.fixture(scope="module")
-def encoder() -> nn.ModuleList:
-    """torchvision's ResNet-18 as a list of its five stages. Read-only."""
-    whole = randomized(resnet18(weights=None), 1)
-    stem = nn.Sequential(whole.conv1, whole.bn1, whole.relu)
-    first = nn.Sequential(whole.maxpool, whole.layer1)
-    return nn.ModuleList([stem, first, whole.layer2, whole.layer3, whole.layer4]).eval()
+        for key, value in network.state_dict().items():
+            if not value.is_floating_point():
+                continue
+            noise = torch.randn(value.shape, generator=generator, dtype=value.dtype)
+            if key.endswith("running_var"):
+                value.copy_(0.5 + noise.abs())
+            elif value.ndim > 1:
+                value.copy_(noise / value[0].numel() ** 0.5)
+            else:
+                value.copy_(0.1 * noise + (1 if key.endswith("weight") else 0))
+    return network.eval()
 
 
 @pytest.fixture(scope="module")
-def source() -> ACSNet:
-    """The network whose decoder is to be imported. Read-only."""
-    return randomized(ACSNet(num_classes=2), 2).eval()
+def published() -> nn.Module:
+    """The restated network with random weights. Read-only."""
+    return randomize(PublishedACSNet())
 
 
 @pytest.fixture
-def published(encoder: nn.ModuleList, source: ACSNet) -> Tensors:
-    weights = {f"base.{key}": value for key, value in encoder.state_dict().items()}
-    ours = source.state_dict().items()
-    weights |= {published_name(key): value for key, value in ours if not key.startswith("encoder.")}
-    return weights
+def weights(published: nn.Module) -> Tensors:
+    return dict(published.state_dict())
 
 
-def test_an_imported_network_computes_the_same(published: Tensors, encoder: nn.ModuleList, source: ACSNet) -> None:
-    model = ACSNet(num_classes=2).eval()
-    names = import_acsnet_weights(published, model)
-    assert names.keys() == model.state_dict().keys()
-    assert sorted(names.values()) == sorted(published)
-    x = torch.randn(1, 3, 64, 64)
+def test_the_restatement_has_the_published_keys(weights: Tensors) -> None:
+    lines = [f"{key},{'x'.join(map(str, value.shape))}" for key, value in weights.items()]
+    assert len(lines) == 388
+    assert hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest() == PUBLISHED_KEYS
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-10)], ids=str)
+@pytest.mark.parametrize("order", ["rows-then-columns", "interleaved"])
+def test_the_converted_network_computes_the_same(
+    order: Any, dtype: torch.dtype, tolerance: float, weights: Tensors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DeformConv, "interleaved", order == "interleaved")
+    theirs = PublishedACSNet()
+    theirs.load_state_dict(weights)
+    ours = ACSNet(num_classes=2)
+    ours.load_state_dict(convert_he2024(weights, order))
+    images = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(1)).to(dtype)
     with torch.inference_mode():
-        for ours, stage in zip(model.encoder(x), encoder, strict=True):
-            x = stage(x)
-            torch.testing.assert_close(ours, x)
-        for key, value in source.state_dict().items():
-            if not key.startswith("encoder."):
-                assert torch.equal(model.state_dict()[key], value), key
+        mask, label = theirs.to(dtype).eval()(images)
+        output = ours.to(dtype).eval()(images)
+    assert mask.std() > 0.01
+    assert label.std() > 0.01
+    assert (output.mask - mask).abs().max() < tolerance
+    assert (output.label - label).abs().max() < tolerance
 
 
-def test_prefixes_numbering_and_shapes(published: Tensors, source: ACSNet) -> None:
-    """Prefix of a wrapper, reversed numbering of parts, linear layers as 1x1 convolutions, no counters."""
-    other = {"sa1": "sa2", "sa2": "sa1", "conv2": "conv5", "conv3": "conv4", "conv4": "conv3", "conv5": "conv2"}
-    weights = {}
-    for key, value in published.items():
-        part, _, rest = key.partition(".")
-        if rest.endswith("num_batches_tracked"):
-            continue
-        linear = value.ndim == 2
-        weights[f"module.{other.get(part, part)}.{rest}"] = value[:, :, None, None] if linear else value
-    model = ACSNet(num_classes=2)
-    import_acsnet_weights(weights, model)
-    for key, value in source.state_dict().items():
-        if not key.startswith("encoder."):
-            assert torch.equal(model.state_dict()[key], value), key
+def test_the_wrong_offset_order_is_another_network(weights: Tensors) -> None:
+    one, other = convert_he2024(weights), convert_he2024(weights, "interleaved")
+    changed = {key for key in one if not torch.equal(one[key], other[key])}
+    offsets = [f"decode{level}.1.{layer}.0.offset" for level in (2, 3) for layer in ("gather", "merge")]
+    assert changed == {f"{name}.{kind}" for name in offsets for kind in ("weight", "bias")}
 
 
-def moved(weights: Tensors, prefix: str, before: str) -> Tensors:
-    """Declare the tensors of one layer before those of another."""
-    layer = {key: value for key, value in weights.items() if key.startswith(prefix)}
-    assert layer
-    result: Tensors = {}
-    for key, value in weights.items():
-        if key.startswith(before):
-            result |= layer
-        if key not in layer:
-            result[key] = value
-    return result
+def test_wrappers_and_the_second_reference_do_not_matter(weights: Tensors) -> None:
+    bare = {f"module.{key}": value for key, value in weights.items() if not key.startswith("base_model.")}
+    one, other = convert_he2024(weights), convert_he2024(bare)
+    assert one.keys() == other.keys() == ACSNet(num_classes=2).state_dict().keys()
+    assert all(torch.equal(one[key], other[key]) for key in one)
 
 
-def test_another_order_is_resolved_by_shapes(published: Tensors, source: ACSNet) -> None:
-    """The convolution of the offsets is declared before the main weight."""
-    weights = moved(published, "sa1.xgather.x0.xoffset.", "sa1.xgather.x0.weight")
-    assert list(weights) != list(published)
-    model = ACSNet(num_classes=2)
-    import_acsnet_weights(weights, model)
-    assert torch.equal(model.decode3[1].gather[0].offset.weight, source.decode3[1].gather[0].offset.weight)
-
-
-def test_another_order_that_is_ambiguous(published: Tensors) -> None:
-    """Both normalizations of an attention unit are declared before all other layers."""
-    weights = moved(published, "sa1.xmerge.x1.", "sa1.xgather.x0.weight")
-    model = ACSNet(num_classes=2)
-    before = {key: value.clone() for key, value in model.state_dict().items()}
-    with pytest.raises(CheckpointError) as caught:
-        import_acsnet_weights(weights, model)
-    assert str(caught.value) == (
-        "the weights do not match ACSNet: the assignment of sa1.xmerge.x1, sa1.xgather.x1 to "
-        "decode3.1.gather.1, decode3.1.merge.1 is ambiguous, since their shapes are equal and their order differs: "
-        "set it by renamed"
+def test_all_missing_unexpected_and_misshapen_keys_are_named(weights: Tensors) -> None:
+    del weights["g1.gate.0.weight"], weights["out.4.bias"]
+    weights |= {"aux.weight": torch.zeros(3), "up1.0.bias": torch.zeros(255)}
+    with pytest.raises(CheckpointError) as error:
+        convert_he2024(weights)
+    text = str(error.value)
+    assert text.startswith(
+        "the weights are not those of the ACSNet publication's code (266 tensors besides base_model.*)"
     )
-    assert all(torch.equal(model.state_dict()[key], value) for key, value in before.items())
-    renamed = {"sa1.xmerge.x1": "decode3.1.merge.1"}
-    names = import_acsnet_weights(weights, model, renamed=renamed)
-    assert names["decode3.1.merge.1.weight"] == "sa1.xmerge.x1.weight"
-    assert names["decode3.1.gather.1.weight"] == "sa1.xgather.x1.weight"
-
-
-def test_layers_that_do_not_match_are_named(published: Tensors) -> None:
-    with pytest.raises(CheckpointError) as caught:
-        import_acsnet_weights(published, ACSNet(num_classes=3))
-    assert str(caught.value) == (
-        "the weights do not match ACSNet: classfer has classfer.xclassify.x2 (weight (2, 640), bias (2,)) where "
-        "cls_head has cls_head.classify.2 (weight (3, 640), bias (3,))"
+    assert "2 missing: out.4.bias (1,), g1.gate.0.weight (64, 512, 3, 3)" in text or (
+        "2 missing: g1.gate.0.weight (64, 512, 3, 3), out.4.bias (1,)" in text
     )
-    smaller = {**published, "sa2.xaverage_map.weight": torch.zeros(1, 2, 3, 3)}
-    with pytest.raises(
-        CheckpointError, match=r"sa2\.xaverage_map belongs to no part .*no tensor matches decode2\.1\.av"
-    ):
-        import_acsnet_weights(smaller, ACSNet(num_classes=2))
-    gone = {key: value for key, value in published.items() if not key.startswith("out.x1.")}
-    with pytest.raises(
-        CheckpointError, match=r"out has nothing where seg_head has seg_head\.1\.0 \(weight \(128,\), bias"
-    ):
-        import_acsnet_weights(gone, ACSNet(num_classes=2))
+    assert "1 unexpected: aux.weight (3,)" in text
+    assert "1 of another shape: up1.0.bias is (255,), expected (256,)" in text
 
 
-def test_extra_layers_are_named_and_can_be_ignored(published: Tensors) -> None:
-    weights = {**published, "base_model.fc.weight": torch.zeros(1000, 512), "base.fc.weight": torch.zeros(1000, 512)}
-    model = ACSNet(num_classes=2)
-    message = (
-        r"base has base\.fc \(weight \(1000, 512\)\) where encoder\.network has nothing; base_model\.fc belongs to no"
-    )
-    with pytest.raises(CheckpointError, match=message):
-        import_acsnet_weights(weights, model)
-    assert len(import_acsnet_weights(weights, model, ignore=["base_model.", "base.fc"])) == len(published)
+def test_another_network_is_refused(weights: Tensors) -> None:
+    with pytest.raises(CheckpointError, match=r"266 missing: .*classfer\.fc\.2\.weight.*1 unexpected: fc\.weight"):
+        convert_he2024({"fc.weight": torch.zeros(2, 3)})
 
 
-def test_wrong_renamed_layers(published: Tensors) -> None:
-    model = ACSNet(num_classes=2)
-    with pytest.raises(CheckpointError, match=r"a cannot be assigned to out: there is no layer a"):
-        import_acsnet_weights(published, model, renamed={"a": "out"})
-    with pytest.raises(CheckpointError, match=r"out\.x0 cannot be assigned to a: there is no layer a"):
-        import_acsnet_weights(published, model, renamed={"out.x0": "a"})
-    message = (
-        r"out\.x0 \(weight \(128, 128, 3, 3\), bias \(128,\)\) cannot be assigned to join3\.reduce\.0 \(weight \(256,"
-    )
-    with pytest.raises(CheckpointError, match=message):
-        import_acsnet_weights(published, model, renamed={"out.x0": "join3.reduce.0"})
+def test_an_unknown_offset_order_is_named(weights: Tensors) -> None:
+    with pytest.raises(UnknownNameError, match="unknown offset order 'interleave': did you mean 'interleaved'"):
+        convert_he2024(weights, "interleave")  # type: ignore[arg-type]
 
 
-def test_a_file_becomes_a_checkpoint(published: Tensors, source: ACSNet, invoke: Invoke, tmp_path: Path) -> None:
-    """Follows the instructions of the error; some tensors share memory."""
-    published["sa2.xaverage_map.bias"] = published["sa2.xmaximum_map.bias"]
-    theirs = tmp_path / "theirs.safetensors"
-    save_file({key: value.clone() for key, value in published.items()}, theirs)
-    assert list(load_file(theirs)) != list(published)
-    with pytest.raises(CheckpointError) as caught:
-        import_acsnet_file(theirs, tmp_path / "ours.safetensors", ["a", "b"])
-    message = str(caught.value)
-    assert message.startswith(f"{theirs} does not state the order in which its tensors were declared: convert ")
-    theirs.unlink()
-    torch.save(published, tmp_path / "theirs.pth")
-    follow(message, tmp_path)
-    out = tmp_path / "ours.safetensors"
-    status, output, errors = invoke("import_weights", tmp_path / "theirs.safetensors", "--out", out, "--show")
-    assert status == 0, errors
-    assert "out.x0.weight -> seg_head.0.weight" in output.splitlines()
+def test_a_file_becomes_a_checkpoint(published: nn.Module, weights: Tensors, tmp_path: Path, invoke: Invoke) -> None:
+    source, out = tmp_path / "published.safetensors", tmp_path / "acsnet.safetensors"
+    save_file({key: value.clone() for key, value in weights.items()}, source)
+    status, output, _ = invoke("import_weights", source, "--out", out, "--mean", "0.248", "--std", "0.151")
+    assert (status, output) == (0, f"{out}: ACSNet with the classes benign, malignant\n")
     model = acsnet.load_model(out)
+    images = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        assert (model(images).mask - published(images)[0]).abs().max() < 1e-4
+    assert (model.metadata.mean, model.metadata.std) == ((0.248,), (0.151,))
     assert model.metadata.class_names == ("benign", "malignant")
-    assert (model.metadata.input_size, model.metadata.mean, model.metadata.std) == ((256, 256), (0.33,), (0.204,))
-    assert torch.equal(model.seg_head[0].weight, source.seg_head[0].weight)
-    assert acsnet.Predictor.from_checkpoint(out).metadata.model == "acsnet"
+    assert len(read_weights(out)) == 266
 
 
-def test_a_pickled_file_is_refused_with_instructions(tmp_path: Path, published: Tensors) -> None:
-    path = tmp_path / "best model.pth"
-    torch.save(published, path)
-    for given in (path, path.rename(tmp_path / "renamed.safetensors")):
-        with pytest.raises(CheckpointError) as caught:
-            import_acsnet_file(given, tmp_path / "out.safetensors", ["a", "b"])
-        message = str(caught.value)
-        assert message.startswith(f"{given} is a pickled file, which can run arbitrary code and is never opened: ")
-        assert "\n" not in message
+def test_class_names_have_to_match(weights: Tensors, tmp_path: Path) -> None:
+    save_file({key: value.clone() for key, value in weights.items()}, tmp_path / "a.safetensors")
+    with pytest.raises(InputError, match=r"a\.safetensors has 2 classes, got 3 names: a, b, c"):
+        import_he2024_file(tmp_path / "a.safetensors", tmp_path / "out.safetensors", ("a", "b", "c"))
     assert not (tmp_path / "out.safetensors").exists()
 
 
-def follow(message: str, folder: Path) -> None:
-    """Run the three lines of Python in an error message."""
-    code = message.partition("three lines of Python: ")[2].split(" / ")
-    assert len(code) == 3
-    subprocess.run([sys.executable, "-c", "\n".join(code)], cwd=folder, check=True)
-
-
-def test_wrong_command_lines(invoke: Invoke, tmp_path: Path) -> None:
-    status, _, errors = invoke("import_weights", "a.safetensors", "--out", tmp_path / "b", "--rename", "a")
-    assert (status, "--rename takes THEIRS=OURS, got 'a'" in errors) == (2, True)
-    status, _, errors = invoke("import_weights", tmp_path / "a.safetensors", "--out", tmp_path / "b.safetensors")
-    assert (status, errors.startswith("error: there is no checkpoint ")) == (2, True)
+@pytest.mark.parametrize(("name", "content"), [("a.pth", b""), ("b.safetensors", b"PK\x03\x04"), ("c", b"\x80\x02")])
+def test_pickled_files_are_never_opened(name: str, content: bytes, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"is a pickled file.*weights_only=True.*save_file"):
+        import_he2024_file(tmp_path / name, tmp_path / "out.safetensors", ("benign", "malignant"))

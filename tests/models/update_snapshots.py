@@ -28,6 +28,8 @@ TINY: dict[str, dict[str, Any]] = {
     "unetpp": {"width": 4, "depth": 3},
     "unetpp_refined": {"width": 4, "depth": 3},
     "nnunet": {"width": 4},
+    "mt_nnunet": {"width": 4},
+    "mt_unetpp": {"widths": [4, 4, 4, 4, 4, 4]},
 }
 _TINY_DECODERS = {"unet": [16] * 5, "unetpp": [16] * 5, "fpn": [32, 32], "deeplabv3plus": [16]}
 for _decoder, _channels in _TINY_DECODERS.items():
