@@ -140,7 +140,7 @@ def test_commands(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.setattr(benchmarks, "benchmark_inference", lambda _device, _rounds: [])
         if tool == "export":
             # With a fixed size only, which is much faster.
-            monkeypatch.setattr(pipeline, "_CHOICES", ((),))
+            monkeypatch.setattr(pipeline, "_DYNAMIC_CHOICES", ((),))
         if tool == "phantom":
             arguments += ["--size", "64", "64"]
         status, _, errors = invoke(tool, *arguments)

@@ -256,7 +256,7 @@ def test_invalid_metadata(tmp_path: Path, text: str, message: str) -> None:
         ({"arguments": {"widths": 3}}, "widths is 3: expected five multiples of 16"),
         ({"arguments": {"encoder": 3}}, "unknown encoder '3'"),
         ({"arguments": {"num_classes": 3}}, "got multiple values for keyword argument 'num_classes'"),
-        ({"arguments": {"tasks": "segmentation"}}, "tasks is 'segmentation': give a sequence"),
+        ({"arguments": {"tasks": "segmentation"}}, "tasks is 'segmentation': expected a sequence"),
         ({"class_names": []}, "num_classes is 0: expected a whole number of at least 1"),
     ],
 )

@@ -121,7 +121,7 @@ def test_again_there_is_nothing_to_do(finished: Path, configs: dict[str, Config]
 def test_the_table_names_the_configurations(finished: Path, configs: dict[str, Config]) -> None:
     table = CrossValidation(finished, configs, progress=False).table()
     assert "plain - refined" in table
-    assert "alone gives no classes" in table
+    assert "alone predicts no classes" in table
 
 
 def test_data_that_cannot_be_trained_on_is_found_before_anything_is_written(

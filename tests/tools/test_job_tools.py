@@ -71,7 +71,7 @@ def test_wrong_input_of_crossval(invoke: Invoke, config: Path, tmp_path: Path) -
     wrong = ("--set", "training.epoch=1")
     assert_error(invoke("crossval", config, "--work-dir", folder, *wrong), "did you mean 'epochs'")
     assert_error(
-        invoke("crossval", config, "--work-dir", folder, "--set", "data.folds={test: 0.2}"), "is one single split"
+        invoke("crossval", config, "--work-dir", folder, "--set", "data.folds={test: 0.2}"), "is a single split"
     )
     assert_error(
         invoke("crossval", config, "--work-dir", folder, "--storage", "nonsense"), "the storage nonsense cannot"
