@@ -57,7 +57,7 @@ def deform_conv2d(
         stride: Step of the kernel, one number or (vertical, horizontal).
         padding: Zeros around the input, one number or (vertical, horizontal).
         dilation: Distance between taps, one number or (vertical, horizontal).
-        mask: Modulation (B, offset_groups * kH * kW, H_out, W_out), channel ``g * kH * kW + tap``; None for no modulation.
+        mask: Modulation (B, offset_groups * kH * kW, H_out, W_out), channel ``g * kH * kW + tap``; None for none.
         backend: A name from :func:`list_backends`, or ``"auto"`` for the fastest on the device of the input. If a
             backend fails, ``"auto"`` logs a warning and uses the next one from then on. Under
             ``torch.use_deterministic_algorithms`` it uses deterministic backends only. ``torch.compile`` and
@@ -67,8 +67,8 @@ def deform_conv2d(
 
     Returns:
         (B, C_out, H_out, W_out) in the dtype of the arguments or, under autocast, in the autocast dtype as for
-        ``conv2d``. Under autocast the ``torch`` and ``triton`` backends compute positions in float32 and multiply in the
-        autocast dtype; ``torchvision`` and ``mmcv`` compute in float32.
+        ``conv2d``. Under autocast the ``torch`` and ``triton`` backends compute positions in float32 and multiply in
+        the autocast dtype; ``torchvision`` and ``mmcv`` compute in float32.
 
     Raises:
         InputError: A shape, dtype, device, stride, padding or dilation is invalid, or the backend is not installed
@@ -127,7 +127,7 @@ def to_pair(what: str, value: int | Sequence[int], smallest: int) -> tuple[int, 
     """Return two whole numbers, (vertical, horizontal), from one or two.
 
     Raises:
-        InputError: ``value`` is not one or two whole numbers of at least ``smallest``; the message begins with ``what``.
+        InputError: ``value`` is not one or two whole numbers of at least ``smallest``; ``what`` begins the message.
     """
     pair = tuple(value) if isinstance(value, Sequence) else (value, value)
     if len(pair) != 2 or not all(isinstance(number, int) and number >= smallest for number in pair):
