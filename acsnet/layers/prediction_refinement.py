@@ -17,11 +17,13 @@ NORMAL_MARGIN = 1.0
 class PredictionRefining(nn.Module):
     """Rules that make the two outputs consistent: no lesion without a mask, no mask without a lesion.
 
-    First rule: an image classified as normal gets an empty mask. Second rule: an image with an empty mask is
-    classified as normal. Both rules use the original outputs, not each other's result. Outputs that neither rule
-    changes are returned bit for bit. The second rule sets the logit of "normal" to :data:`NORMAL_MARGIN` above the largest other
-    logit. It does not change the ratios of the other probabilities. The resulting probability of "normal" (at least
-    0.58 with three classes) comes from the rule and must not be read as a confidence.
+    First rule: an image classified as normal gets an empty mask. Second rule: an image with an empty mask is classified
+    as normal. Both rules use the original outputs, not each other's result. Outputs that neither rule changes are
+    returned bit for bit.
+
+    The second rule sets the logit of "normal" to :data:`NORMAL_MARGIN` above the largest other logit. It does not change
+    the ratios of the other probabilities. The resulting probability of "normal" (at least 0.58 with three classes)
+    comes from the rule and is not a confidence.
 
     Source: Aumente-Maestro, Diez, Remeseiro 2025, whose rules are stated for classes and masks, not for logits.
 

@@ -77,7 +77,7 @@ GRID = [
 
 
 def make_tensors(case, dtype=torch.float32, reach=2.0):
-    """Return the leaves ``input, offset, weight, bias, mask`` of a case; offsets reach outside, and are not integers."""
+    """Return the leaves ``input, offset, weight, bias, mask`` of a case; offsets reach outside, off integers."""
     random = torch.Generator().manual_seed(7)
     taps = case.kernel[0] * case.kernel[1]
     in_channels, out_channels = case.channels

@@ -1,4 +1,4 @@
-"""The backend ``triton``: its kernels interpreted, compiled ahead of time and on a GPU; the choice of other backends."""
+"""The backend ``triton``: kernels interpreted, compiled ahead of time and on a GPU; the choice of other backends."""
 
 import functools
 import importlib.util

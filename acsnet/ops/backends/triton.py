@@ -176,7 +176,7 @@ def _register_limit(device: torch.device, warps: int) -> int | None:
 
 
 def _arithmetic_dtype(call: DeformConvCall) -> torch.dtype:
-    """Return the dtype to multiply in: that of the result, but float32 if the interpreter would multiply bfloat16 wrongly."""
+    """Return the dtype to multiply in: that of the result, or float32 if the interpreter cannot multiply bfloat16."""
     return torch.float32 if _IS_INTERPRETED and call.dtype == torch.bfloat16 else call.dtype
 
 
