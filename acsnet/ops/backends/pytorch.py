@@ -212,7 +212,7 @@ def _products_of_rows(grad: Tensor, table: Tensor, indices: Tensor) -> Tensor:
     starts = torch.arange(0, indices.numel(), corners, dtype=indices.dtype, device=indices.device)
     bags = torch.arange(grad.shape[0], dtype=indices.dtype, device=indices.device).repeat_interleave(corners)
     # The operator that embedding_bag itself calls, which does not copy the rows. Mode 0 is the sum.
-    products = torch.ops.aten._embedding_bag_per_sample_corners_backward(
+    products = torch.ops.aten._embedding_bag_per_sample_weights_backward(
         grad, table, indices.flatten(), starts, bags, 0
     )
     return products.view_as(indices)
