@@ -22,7 +22,7 @@ class PredictionRefining(nn.Module):
     returned bit for bit.
 
     The second rule sets the logit of "normal" to :data:`NORMAL_MARGIN` above the largest other logit, which does not
-    change the ratios of the other probabilities. The resulting probability of "normal" (at least 0.58 with three classes)
+    change the ratios of the other probabilities. The new probability of "normal" (at least 0.58 with three classes)
     comes from the rule and is not a confidence.
 
     Source: Aumente-Maestro, Diez, Remeseiro 2025, whose rules are stated for classes and masks, not for logits.
