@@ -1,37 +1,37 @@
-"""What the package raises for input that it cannot use.
+"""Exceptions for errors that a user can cause and fix.
 
-Every message is one line that says what is wrong, where, and what to do. The tools print it without a traceback and
-leave with exit status 2; library users catch :class:`AcsnetError`.
+Every message is one line that names the problem, its place and the remedy. The command-line tools print it without a
+traceback and exit with status 2; users of the library catch :class:`AcsnetError`.
 """
 
 
 class AcsnetError(Exception):
-    """Base of every error that a user can cause and mend."""
+    """Base class of all errors that a user can cause and fix."""
 
 
 class ConfigError(AcsnetError, ValueError):
-    """A configuration file or an override is wrong."""
+    """A configuration file or an override is invalid."""
 
 
 class UnknownNameError(AcsnetError, ValueError):
-    """A name (of a network, loss, schedule, ...) that is not known."""
+    """The name of a network, loss, schedule or other choice is unknown."""
 
 
 class InputError(AcsnetError, ValueError):
-    """A tensor or an argument of the wrong shape, type or range."""
+    """A tensor or an argument has the wrong shape, type or range."""
 
 
 class DataError(AcsnetError):
-    """A dataset that cannot be used: missing, empty, or with broken files."""
+    """A dataset cannot be used: it is missing, empty or has broken files."""
 
 
 class CheckpointError(AcsnetError):
-    """A checkpoint that cannot be read, or does not fit the network."""
+    """A checkpoint cannot be read, or does not match the network."""
 
 
 class DownloadError(AcsnetError):
-    """Something that had to be fetched over the network and could not be."""
+    """A file could not be downloaded."""
 
 
 class RunError(AcsnetError):
-    """A run folder that cannot be used, or a training that had to stop."""
+    """A run folder cannot be used, or a training had to stop."""

@@ -8,7 +8,7 @@ from acsnet.ops import ModulatedDeformConv2d
 
 
 class ChannelAttention(nn.Module):
-    """Weighs each channel by what the whole map says, from its global average and its global maximum together.
+    """Channel attention: one weight per channel, computed from the global average and the global maximum of the map.
 
     ``w = sigmoid(Linear_C(ReLU(Linear_{C/16}(concat(average, maximum)))))``, ``out = ReLU(x * w)``:
     (B, C, H, W) -> (B, C, H, W). Source: He et al. 2024.
@@ -17,7 +17,12 @@ class ChannelAttention(nn.Module):
         channels: C, at least 16.
 
     Raises:
-        InputError: for fewer than 16 channels.
+        InputError: if there are fewer than 16 channels.
+
+    Example:
+        >>> attention = ChannelAttention(16)
+        >>> attention(torch.rand(2, 16, 8, 8)).shape
+        torch.Size([2, 16, 8, 8])
     """
 
     def __init__(self, channels: int) -> None:
@@ -32,13 +37,13 @@ class ChannelAttention(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, C, H, W) -> (B, C, H, W)."""
+        """Weight the channels: (B, C, H, W) -> (B, C, H, W)."""
         pooled = torch.cat((x.mean(dim=(2, 3)), x.amax(dim=(2, 3))), dim=1)  # (B, 2C)
         return torch.relu(x * self.weigh(pooled)[:, :, None, None])
 
 
 class DeformableSpatialAttention(nn.Module):
-    """Deformable spatial attention module (DSAModule): where to look, learned with sampling positions that move.
+    """Deformable spatial attention (DSAModule): one weight per pixel, computed by deformable convolutions.
 
     ``c = ReLU(GN(DCN(x)))``, ``a = sigmoid(conv(mean over channels of c))``, ``b = sigmoid(conv(max over channels of
     c))``, ``out = ReLU(GN(DCN(concat(a * c, b * c))))`` with modulated deformable 3x3 convolutions (DCN):
@@ -46,10 +51,15 @@ class DeformableSpatialAttention(nn.Module):
 
     Args:
         channels: C, a multiple of 4.
-        backend: of the deformable convolution; see :func:`acsnet.ops.deform_conv2d`.
+        backend: backend of the deformable convolutions; see :func:`acsnet.ops.deform_conv2d`.
 
     Raises:
-        InputError: where ``channels`` is no multiple of 4.
+        InputError: if ``channels`` is not a multiple of 4.
+
+    Example:
+        >>> attention = DeformableSpatialAttention(8)
+        >>> attention(torch.rand(2, 8, 6, 6)).shape
+        torch.Size([2, 8, 6, 6])
     """
 
     def __init__(self, channels: int, backend: str = "auto") -> None:
@@ -70,7 +80,7 @@ class DeformableSpatialAttention(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, C, H, W) -> (B, C, H, W)."""
+        """Weight the pixels: (B, C, H, W) -> (B, C, H, W)."""
         c = self.gather(x)
         a = torch.sigmoid(self.average_map(c.mean(dim=1, keepdim=True)))  # (B, 1, H, W)
         b = torch.sigmoid(self.maximum_map(c.amax(dim=1, keepdim=True)))  # (B, 1, H, W)

@@ -10,12 +10,13 @@ from acsnet.layers.lean import DeferredInputConv2d
 
 
 class ConvNormAct(nn.Sequential):
-    """A convolution that keeps the size, GroupNorm, ReLU.
+    """A convolution that preserves the size, followed by GroupNorm and ReLU.
 
     Args:
-        in_channels, out_channels: channels before and after.
+        in_channels: channels of the input.
+        out_channels: channels of the output.
         groups: groups of the normalization.
-        kernel_size: odd edge length of the kernel.
+        kernel_size: height and width of the kernel, odd.
     """
 
     def __init__(self, in_channels: int, out_channels: int, groups: int, kernel_size: int = 3) -> None:
@@ -27,7 +28,15 @@ class ConvNormAct(nn.Sequential):
 
 
 class DeferredInputConvNormAct(nn.Sequential):
-    """:class:`ConvNormAct` with a 3x3 kernel on a :class:`~acsnet.layers.Deferred` map, which is not kept on a CPU."""
+    """:class:`ConvNormAct` with a 3x3 kernel whose input is a :class:`~acsnet.layers.Deferred` map.
+
+    On a CPU autograd does not store the input; see :class:`~acsnet.layers.Deferred`.
+
+    Args:
+        in_channels: channels of the deferred map.
+        out_channels: channels of the output.
+        groups: groups of the normalization.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, groups: int) -> None:
         super().__init__(
@@ -38,22 +47,31 @@ class DeferredInputConvNormAct(nn.Sequential):
 
 
 class DoubleConv(nn.Sequential):
-    """Twice :class:`ConvNormAct` with a 3x3 kernel: C -> C, the size kept."""
+    """Two :class:`ConvNormAct` blocks with a 3x3 kernel; channels and size stay the same.
+
+    Args:
+        channels: channels of the input and of the output.
+        groups: groups of the normalizations.
+    """
 
     def __init__(self, channels: int, groups: int) -> None:
         super().__init__(ConvNormAct(channels, channels, groups), ConvNormAct(channels, channels, groups))
 
 
 class DoubleConvBatchNorm(nn.Sequential):
-    """Twice a 3x3 convolution that keeps the size, batch normalization, ReLU: C_in -> C_out -> C_out.
+    """Two padded 3x3 convolutions, each followed by batch normalization and ReLU: C_in -> C_out -> C_out.
 
-    The block of the plain U-Net (Ronneberger et al. 2015), padded and with the normalization that has become usual.
+    The block of the plain U-Net (Ronneberger et al. 2015), with padding and batch normalization added.
+
+    Args:
+        in_channels: C_in.
+        out_channels: C_out.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         layers: list[nn.Module] = []
         for channels in (in_channels, out_channels):
-            # No bias: the normalization would take it out again.
+            # No bias: the normalization would subtract it.
             layers.append(nn.Conv2d(channels, out_channels, 3, padding=1, bias=False))
             layers += [nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True)]
         super().__init__(*layers)
@@ -63,21 +81,21 @@ Block = Callable[[int, int], nn.Module]
 
 
 class PooledEncoder(nn.Module):
-    """One block a level, 2x2 max pooling between them.
+    """An encoder with one block per level and 2x2 max pooling between levels.
 
     Args:
         in_channels: channels of the input.
         widths: channels of each level, finest first.
-        block: called with the channels before and after it; keeps the size.
+        block: function of the input and output channels that returns a module; the module must preserve the size.
     """
 
     def __init__(self, in_channels: int, widths: Sequence[int], block: Block = DoubleConvBatchNorm) -> None:
         super().__init__()
-        before = (in_channels, *widths)
-        self.levels = nn.ModuleList(block(before[i], width) for i, width in enumerate(widths))
+        level_inputs = (in_channels, *widths)
+        self.levels = nn.ModuleList(block(level_inputs[i], width) for i, width in enumerate(widths))
 
     def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """(B, in_channels, H, W) -> a map (B, widths[i], H/2^i, W/2^i) a level, finest first."""
+        """Encode (B, in_channels, H, W) into one map (B, widths[i], H/2^i, W/2^i) per level, finest first."""
         maps: list[torch.Tensor] = []
         for level in self.levels:
             maps.append(level(functional.max_pool2d(maps[-1], 2) if maps else images))
@@ -85,15 +103,15 @@ class PooledEncoder(nn.Module):
 
 
 class UpsampleMerge(nn.Module):
-    """A transposed 2x2 convolution doubles the size, then a block merges the result with the skips.
+    """A decoder step: upsample by a transposed 2x2 convolution, concatenate with the skip connections, apply a block.
 
     (B, C_in, H, W) and skips (B, C, 2H, 2W) -> (B, C, 2H, 2W).
 
     Args:
-        in_channels: C_in, of the coarser map.
-        channels: C, of each skip and of the result.
-        skips: how many there are.
-        block: called with the channels before and after it; keeps the size.
+        in_channels: C_in, channels of the coarser map.
+        channels: C, channels of each skip connection and of the result.
+        skips: number of skip connections.
+        block: function of the input and output channels that returns a module; the module must preserve the size.
     """
 
     def __init__(self, in_channels: int, channels: int, skips: int = 1, block: Block = DoubleConvBatchNorm) -> None:
@@ -102,5 +120,5 @@ class UpsampleMerge(nn.Module):
         self.merge = block((skips + 1) * channels, channels)
 
     def forward(self, x: torch.Tensor, *skips: torch.Tensor) -> torch.Tensor:
-        """(B, C_in, H, W), each (B, C, 2H, 2W) -> (B, C, 2H, 2W)."""
+        """Merge (B, C_in, H, W) with skips of (B, C, 2H, 2W) each -> (B, C, 2H, 2W)."""
         return self.merge(torch.cat((*skips, self.upsample(x)), dim=1))

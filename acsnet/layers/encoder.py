@@ -10,33 +10,40 @@ from torch import nn
 from acsnet._utils.naming import look_up
 from acsnet.errors import DownloadError, InputError
 
-# What timm raises when weights cannot be fetched: huggingface_hub's and httpx's errors are OSErrors or RuntimeErrors.
+# Raised by timm if weights cannot be downloaded: huggingface_hub's and httpx's errors are OSErrors or RuntimeErrors.
 _DOWNLOAD_ERRORS = (OSError, RuntimeError)
-# What timm's networks raise for an output stride they do not have; the first is a RuntimeError, yet no failed download.
+# Raised by timm's networks for an unsupported output stride. NotImplementedError is a RuntimeError, so catch it first.
 _UNSUPPORTED_ERRORS = (NotImplementedError, AssertionError, TypeError)
 _STRIDES = (2, 4, 8, 16, 32)
 _OUTPUT_STRIDES = (8, 16, 32)
 
 
 class Encoder(nn.Module):
-    """A timm network that gives its feature maps at strides 2, 4, 8, 16 and 32.
+    """A timm network that returns its feature maps at strides 2, 4, 8, 16 and 32.
 
     Args:
-        name: any timm network that has these five feature levels.
-        in_channels: channels of the input; pre-trained first-layer weights are adapted by timm.
-        weights: ``"imagenet"`` for timm's default pre-trained weights, None for random ones.
-        output_stride: 32, or with 16 or 8 the stride at which the maps stop to shrink: the levels after it keep the
-            size and dilate their convolutions instead. The weights are the same.
+        name: name of a timm network that has these five feature levels.
+        in_channels: channels of the input; timm adapts the pre-trained weights of the first layer.
+        weights: ``"imagenet"`` for timm's default pre-trained weights, None for random weights.
+        output_stride: 8, 16 or 32, the largest stride. Levels that would exceed it preserve the size and dilate
+            their convolutions instead. The weights are the same for each value.
 
     Attributes:
-        channels: of the five maps, finest first.
-        strides: of the five maps, finest first.
+        channels: channels of the five maps, finest first.
+        strides: strides of the five maps, finest first.
 
     Raises:
-        UnknownNameError: for a network that timm does not have, or other weights.
-        InputError: for a network with other feature levels (the received and the needed strides are named), or
-            without pre-trained weights where they are asked for, or one that cannot have the output stride.
-        DownloadError: where the weights cannot be downloaded.
+        UnknownNameError: if timm does not have the network, or ``weights`` is any other name.
+        InputError: if the network has other feature levels (the message names the strides), does not have the
+            requested pre-trained weights, or does not support the output stride.
+        DownloadError: if the weights cannot be downloaded.
+
+    Example:
+        >>> encoder = Encoder("resnet18", in_channels=1)
+        >>> encoder.channels
+        (64, 64, 128, 256, 512)
+        >>> [tuple(x.shape[2:]) for x in encoder(torch.rand(2, 1, 64, 64))]
+        [(32, 32), (16, 16), (8, 8), (4, 4), (2, 2)]
     """
 
     def __init__(self, name: str, in_channels: int = 3, weights: str | None = None, output_stride: int = 32) -> None:
@@ -54,28 +61,28 @@ class Encoder(nn.Module):
         strides = tuple(info.reduction())
         if strides != self.strides:
             raise InputError(
-                f"encoder {name!r} has feature maps at strides {strides}, needed are five at {self.strides}: "
-                "take a convolutional encoder such as resnet18 or efficientnet_b0"
+                f"encoder {name!r} has feature maps at strides {strides}, expected five at {self.strides}: "
+                "use a convolutional encoder such as resnet18 or efficientnet_b0"
             )
         self.channels: Sequence[int] = tuple(info.channels())
 
     def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """(B, in_channels, H, W) -> five maps (B, C_i, H / stride_i, W / stride_i), finest first."""
+        """Encode (B, in_channels, H, W) into five maps (B, C_i, H / stride_i, W / stride_i), finest first."""
         return self.network(images)
 
 
 def _check_pretrained(name: str) -> None:
     if not timm.is_model_pretrained(name):
         raise InputError(
-            f"timm has no pre-trained weights for encoder {name!r}: timm.list_pretrained() lists those that have some, "
-            "or go without by encoder_weights=None"
+            f"timm has no pre-trained weights for encoder {name!r}: choose one from timm.list_pretrained(), "
+            "or use random weights: encoder_weights=None"
         )
 
 
 def _create_features(name: str, in_channels: int, weights: str | None, output_stride: int) -> nn.Module:
     options: dict[str, Any] = {}
     if output_stride != _STRIDES[-1]:
-        # Only then: networks that cannot dilate do not take the argument at all.
+        # Not passed by default: networks that cannot dilate do not accept the argument.
         options["output_stride"] = output_stride
     if weights is not None:
         # Naming the safetensors file keeps timm from falling back to a pickled one.
@@ -91,7 +98,7 @@ def _create_features(name: str, in_channels: int, weights: str | None, output_st
             raise _unusable(name, output_stride, error) from error
         raise DownloadError(
             f"the ImageNet weights of {name} could not be downloaded ({_first_line(error)}): connect to the internet "
-            "once, or go without by encoder_weights=None (in a configuration: --set model.encoder_weights=null)"
+            "once, or use random weights: encoder_weights=None (in a configuration: --set model.encoder_weights=null)"
         ) from error
 
 

@@ -9,13 +9,13 @@ from acsnet.layers.lean import Deferred
 
 
 class GateUnit(nn.Module):
-    """Weighs an encoder map by two scalars an image before the decoder uses it.
+    r"""A gate that weights an encoder map by two scalars per image before the decoder uses it.
 
     ::
 
         x --> 3x3 conv C/8 -> GroupNorm -> ReLU -> 3x3 conv -> sigmoid --> map 1: global average = a
-        |                                                             \\-> map 2: global maximum = m
-        \\-----------------------------> x * a + x * m --> 3x3 conv C -> GroupNorm -> ReLU --> out
+        |                                                             \-> map 2: global maximum = m
+        \-----------------------------> x * a + x * m --> 3x3 conv C -> GroupNorm -> ReLU --> out
 
     (B, C, H, W) -> (B, C, H, W). Source: He, Yang, Su, Wang 2024, Computers in Biology and Medicine.
 
@@ -23,7 +23,12 @@ class GateUnit(nn.Module):
         channels: C, a multiple of 16.
 
     Raises:
-        InputError: where ``channels`` is no multiple of 16.
+        InputError: if ``channels`` is not a multiple of 16.
+
+    Example:
+        >>> gate = GateUnit(16)
+        >>> gate(torch.rand(2, 16, 8, 8)).shape
+        torch.Size([2, 16, 8, 8])
     """
 
     def __init__(self, channels: int) -> None:
@@ -38,9 +43,9 @@ class GateUnit(nn.Module):
         self.merge = DeferredInputConvNormAct(channels, channels, groups=channels // 4)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, C, H, W) -> (B, C, H, W)."""
+        """Weight the map: (B, C, H, W) -> (B, C, H, W)."""
         scores = self.score(x)  # (B, 2, H, W)
         average = scores[:, :1].mean(dim=(2, 3), keepdim=True)  # (B, 1, 1, 1)
         maximum = scores[:, 1:].amax(dim=(2, 3), keepdim=True)  # (B, 1, 1, 1)
-        # x * average + x * maximum with one pass over x instead of three.
+        # Equals x * average + x * maximum, with one pass over x instead of three.
         return self.merge(Deferred(torch.mul, (x, average + maximum)))

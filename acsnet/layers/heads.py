@@ -9,26 +9,27 @@ from acsnet.layers.upsample import upsample_twice
 
 
 class GlobalAverage(nn.Module):
-    """Global average pooling of one or several maps: each (B, C_i, H_i, W_i) -> (B, sum of all C_i).
+    """Global average pooling of one or several maps, concatenated: each (B, C_i, H_i, W_i) -> (B, sum of all C_i).
 
-    Every classifier of the zoo pools its maps by this module and by nothing else, so that whoever wants to see these
-    maps, as :func:`acsnet.inference.class_activation` does, finds them at one place in every network.
+    Every classifier of the zoo pools its maps with this module only, so that other code, such as
+    :func:`acsnet.inference.class_activation`, can find these maps in every network.
     """
 
     def forward(self, *maps: torch.Tensor) -> torch.Tensor:
-        """Each (B, C_i, H_i, W_i) -> (B, sum of all C_i)."""
+        """Pool the maps: each (B, C_i, H_i, W_i) -> (B, sum of all C_i)."""
         # The average of a concatenation is the concatenation of the averages.
         return torch.cat([x.mean(dim=(2, 3)) for x in maps], dim=1)
 
 
 class MultiScaleAttentionHead(nn.Module):
-    """ACSNet's classifier: channel attention on three maps of two scales, concatenated, pooled, two linear layers.
+    """The classifier of ACSNet: channel attention on three maps of two scales, global average, two linear layers.
 
     Source: He et al. 2024 (multi-scale channel-attention classifier).
 
     Args:
-        fine_channels, coarse_channels, decoder_channels: channels of the encoder map at stride 16, of the encoder map
-            at stride 32, and of the decoder map at stride 16.
+        fine_channels: C1, channels of the encoder map at stride 16.
+        coarse_channels: C2, channels of the encoder map at stride 32.
+        decoder_channels: C3, channels of the decoder map at stride 16.
         num_classes: K.
     """
 
@@ -44,21 +45,21 @@ class MultiScaleAttentionHead(nn.Module):
         )
 
     def forward(self, fine: torch.Tensor, coarse: torch.Tensor, decoder: torch.Tensor) -> torch.Tensor:
-        """(B, C1, H, W), (B, C2, H/2, W/2), (B, C3, H, W) -> class logits (B, K)."""
+        """Classify (B, C1, H, W), (B, C2, H/2, W/2) and (B, C3, H, W) -> class logits (B, K)."""
         return self.classify(self.pool(self.fine(fine), upsample_twice(self.coarse(coarse)), self.decoder(decoder)))
 
 
 class PooledLinearHead(nn.Module):
-    """The usual classifier: global average pooling, dropout, a linear layer, with a hidden one before it if wished.
+    """The common classifier: global average pooling, dropout, an optional hidden layer, a linear layer.
 
     Args:
-        channels: C of the map.
+        channels: C, channels of the map.
         num_classes: K.
-        dropout: probability with which a pooled channel is dropped in training, at least 0 and below 1.
-        hidden: channels of a hidden linear layer with ReLU; None goes without.
+        dropout: probability of dropping a pooled channel in training, at least 0 and below 1.
+        hidden: features of the hidden linear layer with ReLU; None for no hidden layer.
 
     Raises:
-        InputError: for a dropout out of range.
+        InputError: if ``dropout`` is out of range.
     """
 
     def __init__(self, channels: int, num_classes: int, dropout: float = 0.0, hidden: int | None = None) -> None:
@@ -66,12 +67,12 @@ class PooledLinearHead(nn.Module):
         if not isinstance(dropout, (int, float)) or not 0 <= dropout < 1:
             raise InputError(f"dropout is {dropout!r}: it has to be a number of at least 0 and below 1")
         self.pool = GlobalAverage()
-        # Also at 0, so that the names of the weights do not depend on it.
+        # Present even if dropout is 0, so that the names of the weights do not depend on it.
         layers: list[nn.Module] = [nn.Dropout(dropout)]
         if hidden is not None:
             layers += [nn.Linear(channels, hidden), nn.ReLU(inplace=True)]
         self.classify = nn.Sequential(*layers, nn.Linear(channels if hidden is None else hidden, num_classes))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, C, H, W) -> class logits (B, K)."""
+        """Classify (B, C, H, W) -> class logits (B, K)."""
         return self.classify(self.pool(x))

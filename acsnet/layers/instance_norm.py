@@ -1,4 +1,4 @@
-"""Instance normalization that keeps the channels last."""
+"""Instance normalization that preserves the channels-last memory format."""
 
 import torch
 from torch import nn
@@ -8,14 +8,15 @@ from acsnet.layers.lean import is_eager_on_cpu
 
 
 class InstanceNorm2d(nn.InstanceNorm2d):
-    """``nn.InstanceNorm2d`` that on a CPU leaves a map in channels last as it is.
+    """``nn.InstanceNorm2d``, preserving the channels-last memory format on a CPU.
 
-    PyTorch's own copies it to another layout and gives it on in that, so that each convolution after it copies again.
-    Batch normalization of one image is instance normalization, and has no such need. Ulyanov, Vedaldi, Lempitsky 2016,
-    "Instance Normalization: The Missing Ingredient for Fast Stylization".
+    PyTorch's implementation returns a contiguous map, which the next convolution has to copy back to channels-last.
+    This layer normalizes each image by ``batch_norm`` instead, which computes the same and preserves the format.
+
+    Source: Ulyanov, Vedaldi, Lempitsky 2016, "Instance Normalization: The Missing Ingredient for Fast Stylization".
 
     Args:
-        num_features: C.
+        num_features: C, the number of channels.
         affine: whether to learn a scale and a shift per channel.
     """
 
@@ -23,7 +24,7 @@ class InstanceNorm2d(nn.InstanceNorm2d):
         super().__init__(num_features, affine=affine)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, C, H, W) -> (B, C, H, W)."""
+        """Normalize (B, C, H, W) -> (B, C, H, W)."""
         if not is_eager_on_cpu(x) or not x.is_contiguous(memory_format=torch.channels_last):
             return super().forward(x)
         images = [

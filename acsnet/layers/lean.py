@@ -1,4 +1,7 @@
-"""Layers that save memory or time on a CPU; on other devices, and in compiled and exported graphs, they are plain."""
+"""Layers that save memory or time in eager mode on a CPU.
+
+On other devices, and in compiled and exported graphs, they run as the plain layers. The results are always the same.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,16 +12,23 @@ from torch.utils.checkpoint import checkpoint
 
 
 def is_eager_on_cpu(x: torch.Tensor | torch.fx.Proxy) -> bool:
-    """Whether ``x`` lies on a CPU and is computed with, not traced by torch.compile, torch.export or torch.fx."""
+    """Return whether ``x`` is on a CPU and is not being traced by torch.compile, torch.export or torch.fx."""
     return not torch.compiler.is_compiling() and not isinstance(x, torch.fx.Proxy) and x.device.type == "cpu"
 
 
 def checkpointed(function: Callable[..., torch.Tensor], *arguments: torch.Tensor) -> torch.Tensor:
-    """Compute ``function(*arguments)``; on a CPU its inner maps are computed again in the backward pass, not kept.
+    """Compute ``function(*arguments)``; on a CPU, recompute inner maps in the backward pass instead of storing them.
 
-    For cheap operations on large maps. A convolution at the end costs nothing: its backward pass needs its input, and
-    once that is there the second computation stops. Nothing in it may draw random numbers. A GPU has more memory, and
-    a second computation would keep its host busy.
+    Use it for cheap operations on large maps. A convolution at the end is not recomputed, because the recomputation
+    stops as soon as the input of the convolution is available. On a GPU nothing is recomputed: launching the operations
+    again would cost more time than the memory is worth.
+
+    Args:
+        function: returns one map; must not draw random numbers.
+        arguments: the arguments of ``function``, at least one.
+
+    Returns:
+        The result of ``function``.
     """
     if not is_eager_on_cpu(arguments[0]) or not torch.is_grad_enabled():
         return function(*arguments)
@@ -26,32 +36,42 @@ def checkpointed(function: Callable[..., torch.Tensor], *arguments: torch.Tensor
 
 
 class Checkpointed(nn.Sequential):
-    """A sequence whose inner maps are not kept on a CPU; see :func:`checkpointed`."""
+    """``nn.Sequential`` whose inner maps are recomputed instead of stored on a CPU; see :func:`checkpointed`."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """As ``nn.Sequential``."""
+        """Apply the layers in order."""
         return checkpointed(super().forward, x)
 
 
 class PerImage(nn.Sequential):
-    """A sequence that runs image by image on a CPU, whose caches hold the maps of one image but not those of a batch.
+    """``nn.Sequential`` that runs one image at a time on a CPU, so that the maps fit into the CPU's caches.
 
-    For layers that do not mix images, that is all but batch normalization.
+    Use it only for layers that compute each image separately, which excludes batch normalization.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """As ``nn.Sequential``."""
+        """Apply the layers in order."""
         if not is_eager_on_cpu(x):
             return super().forward(x)
         return torch.cat([super(PerImage, self).forward(image) for image in x.split(1)])
 
 
 class Deferred(NamedTuple):
-    """A map that is cheap to make and not made yet: ``make(*maps)``.
+    """A map that is computed only when the next layer needs it: ``make(*maps)``.
+
+    A convolution stores its input for the backward pass. If the input is large but cheap to compute, such as a scaled
+    or upsampled map, it is better to store the smaller ``maps`` and compute the input twice: in the forward pass and
+    again in the backward pass. A ``Deferred`` is passed to such a convolution in place of its input:
+
+    >>> x, scale = torch.ones(1, 2, 4, 4), torch.full((1, 2, 1, 1), 0.5)
+    >>> convolution = DeferredInputConv2d(2, 3, kernel_size=1)
+    >>> output = convolution(Deferred(torch.mul, (x, scale)))  # equals nn.Conv2d on x * scale, which is not stored
+    >>> output.shape
+    torch.Size([1, 3, 4, 4])
 
     Attributes:
-        make: Makes the map.
-        maps: What it is made of.
+        make: function that computes the map; must be cheap and must not draw random numbers.
+        maps: arguments of ``make``; these tensors are stored for the backward pass.
     """
 
     make: Callable[..., torch.Tensor]
@@ -59,18 +79,26 @@ class Deferred(NamedTuple):
 
 
 class DeferredInputConv2d(nn.Conv2d):
-    """A convolution that makes its input itself, and on a CPU makes it again in the backward pass to not keep it."""
+    """``nn.Conv2d`` whose input is a :class:`Deferred` map.
+
+    The layer computes its input itself. On a CPU it recomputes it in the backward pass instead of storing it.
+    """
 
     def forward(self, x: Deferred) -> torch.Tensor:  # type: ignore[override]
-        """Make the map, then as ``nn.Conv2d``."""
+        """Compute the deferred map and convolve it."""
         return checkpointed(lambda *maps: super(DeferredInputConv2d, self).forward(x.make(*maps)), *x.maps)
 
 
 class DeferredSequential(nn.Sequential):
-    """Cheap layers and a last one that takes a :class:`Deferred`: their maps are made where the last one makes them."""
+    """A sequence of cheap layers and a last layer that takes a :class:`Deferred` map.
+
+    The cheap layers become a part of the deferred map: the last layer computes them, and on a CPU none of their outputs
+    is stored. The last layer is a :class:`DeferredInputConv2d` or a
+    :class:`~acsnet.layers.DeferredInputConvNormAct`.
+    """
 
     def forward(self, x: Deferred) -> torch.Tensor:
-        """Hand the last layer a map that is made by ``x`` and all layers before."""
+        """Apply the cheap layers to the deferred map, without computing it, and call the last layer with the result."""
         *cheap, last = self
 
         def make(*maps: torch.Tensor) -> torch.Tensor:

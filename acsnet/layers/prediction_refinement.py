@@ -1,4 +1,4 @@
-"""Masks and classes that agree: prediction refining, and the mask weighed by the classifier.
+"""Consistency of masks and classes: prediction refining, and mask probabilities weighted by the classifier.
 
 Prediction refining: Aumente-Maestro, Diez, Remeseiro 2025, Computer Methods and Programs in Biomedicine 260, 108540.
 """
@@ -8,31 +8,33 @@ from torch import nn
 
 from acsnet.errors import InputError
 
-# The logit of a pixel that is certainly background: its probability rounds to 0, and its losses stay finite.
+# Logit of a pixel in an empty mask: its probability rounds to 0, and its losses stay finite.
 BLACK = -100.0
-# By how much the logit of "normal" is put above the strongest other class where the rule decides for it.
+# Difference between the logit of "normal" and the largest other logit if the rule changes the class to "normal".
 NORMAL_MARGIN = 1.0
 
 
 class PredictionRefining(nn.Module):
-    """Makes the two outputs consistent: no lesion without a mask, no mask without a lesion.
+    """Rules that make the two outputs consistent: no lesion without a mask, no mask without a lesion.
 
-    A case classified as normal gets an empty mask; a case whose mask is empty is classified as normal. Both decisions
-    look at what comes in, not at each other's result; what neither rule changes comes out bit for bit. Where the second
-    rule decides, the logit of "normal" is put :data:`NORMAL_MARGIN` above the strongest other class: the ratios of the
-    other classes' probabilities stay the classifier's, how probable normal is (at least 0.58 of three classes) comes
-    from the rule and is no measure of certainty.
+    First rule: an image classified as normal gets an empty mask. Second rule: an image with an empty mask is classified
+    as normal. Both rules use the original outputs, not each other's result. Outputs that neither rule changes are
+    returned bit for bit.
+
+    The second rule sets the logit of "normal" to :data:`NORMAL_MARGIN` above the largest other logit, which does not
+    change the ratios of the other probabilities. The new probability of "normal" (at least 0.58 with three classes)
+    comes from the rule and is not a confidence.
 
     Source: Aumente-Maestro, Diez, Remeseiro 2025, whose rules are stated for classes and masks, not for logits.
 
     Args:
-        normal_index: which class is "normal".
+        normal_index: index of the class "normal".
         empty_mask_for_normal: whether the first rule applies.
         normal_for_empty_mask: whether the second rule applies.
-        threshold: mask probability from which a pixel is foreground, above 0 and below 1.
+        threshold: least mask probability of a foreground pixel, above 0 and below 1.
 
     Raises:
-        InputError: for a negative index, or a threshold out of range.
+        InputError: if the index is negative, or the threshold is out of range.
     """
 
     def __init__(
@@ -53,10 +55,10 @@ class PredictionRefining(nn.Module):
         self.threshold = threshold
 
     def forward(self, mask: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mask logits (B, 1, H, W), class logits (B, K) -> the same, refined.
+        """Refine mask logits (B, 1, H, W) and class logits (B, K).
 
         Raises:
-            InputError: for other shapes, or fewer classes than the index of "normal" needs.
+            InputError: if the shapes are different, or ``normal_index`` is not the index of a class.
         """
         if not torch.compiler.is_compiling():
             check_outputs(mask, label, self.normal_index)
@@ -79,19 +81,19 @@ def weigh_by_lesion_probability(mask: torch.Tensor, label: torch.Tensor, normal_
     """Multiply mask probabilities by 1 - P(normal), from logits to logits, differentiable in both.
 
     With ``d = logsumexp(other classes) - normal``, 1 - P(normal) is sigmoid(d), and the odds of sigmoid(m) * sigmoid(d)
-    are ``1 / (exp(-m) + exp(-d) + exp(-m - d))``: its logit is a logsumexp, without the subtraction from 1 that would
-    lose all digits of probabilities near 0 and 1.
+    are ``1 / (exp(-m) + exp(-d) + exp(-m - d))``. The logit is therefore a logsumexp. Computing it without a
+    subtraction from 1 preserves the digits of probabilities near 0 and 1.
 
     Args:
         mask: mask logits (B, 1, H, W).
         label: class logits (B, K), K at least 2.
-        normal_index: which class is "normal".
+        normal_index: index of the class "normal".
 
     Returns:
-        Mask logits (B, 1, H, W), in float32 or, where that came in, float64.
+        Mask logits (B, 1, H, W), in float64 if an input is float64, otherwise in float32.
 
     Raises:
-        InputError: for other shapes, or fewer classes than the index of "normal" needs.
+        InputError: if the shapes are different, or ``normal_index`` is not the index of a class.
     """
     if not torch.compiler.is_compiling():
         check_outputs(mask, label, normal_index)
@@ -103,20 +105,20 @@ def weigh_by_lesion_probability(mask: torch.Tensor, label: torch.Tensor, normal_
 
 
 def check_outputs(mask: torch.Tensor, label: torch.Tensor, normal_index: int) -> None:
-    """Check that mask and class logits belong together and have a "normal" class beside others.
+    """Check that mask and class logits have matching shapes, and that there is a class "normal" and at least one other.
 
     Raises:
-        InputError: saying what was received and what is needed.
+        InputError: if not; the message names the received and the expected shapes.
     """
     if mask.ndim != 4 or label.ndim != 2 or mask.shape[0] != label.shape[0]:
         raise InputError(
-            f"mask logits have shape {tuple(mask.shape)} and class logits {tuple(label.shape)}, needed are "
+            f"mask logits have shape {tuple(mask.shape)} and class logits {tuple(label.shape)}, expected "
             "(batch, 1, height, width) and (batch, classes)"
         )
     if label.shape[1] < 2 or normal_index >= label.shape[1]:
-        raise InputError(f'there are {label.shape[1]} classes: class {normal_index} cannot be "normal" beside others')
+        raise InputError(f'there are {label.shape[1]} classes: class {normal_index} cannot be "normal" next to others')
 
 
 def _wide(logits: torch.Tensor) -> torch.Tensor:
-    # Under autocast logits are bfloat16, where 1 - P(normal) has two digits.
+    # Under autocast logits are bfloat16, in which 1 - P(normal) would have two digits only.
     return logits.to(torch.promote_types(logits.dtype, torch.float32))

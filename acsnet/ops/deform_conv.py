@@ -19,9 +19,9 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 _BACKENDS = {backend.name: backend for backend in BACKENDS}
-#: The backend that always fits, and the one that torch.compile and torch.export see through where it is named.
+#: The backend that supports every call, and the only one that torch.compile and torch.export can trace.
 _TRACEABLE = "torch"
-#: Backends that have failed on a device type, by both names: ``auto`` does not try them again.
+#: (backend, device type) of each failure: ``auto`` does not try these again.
 _FAILED: set[tuple[str, str]] = set()
 
 
@@ -36,15 +36,15 @@ def deform_conv2d(
     mask: Tensor | None = None,
     backend: str = "auto",
 ) -> Tensor:
-    """Convolve at learned positions, optionally modulated: torchvision's signature and results, several backends.
+    """Compute a deformable convolution, optionally modulated, with the signature and the results of torchvision.
 
     Deformable convolution (Dai et al., "Deformable Convolutional Networks", ICCV 2017) moves each tap of the kernel
     by its own offset at each output position and samples the input bilinearly there. With ``mask`` each sample is
-    scaled as well (Zhu et al., "Deformable ConvNets v2", CVPR 2019). Outside of the image lies zero; a position
-    between the last pixel and one pixel beyond it blends into it. At integer positions, where the derivative jumps,
-    the gradient of an offset is the one towards the higher coordinate.
+    scaled as well (Zhu et al., "Deformable ConvNets v2", CVPR 2019). The input is zero outside of the image; within one
+    pixel of the border, samples are interpolated between the border pixel and zero. At integer positions, where the
+    derivative is discontinuous, the gradient of an offset is the right-hand derivative.
 
-    With groups and offset groups inferred from the shapes:
+    Groups and offset groups are inferred from the shapes:
     ``groups = C_in / weight.shape[1]`` and ``offset_groups = offset.shape[1] / (2 * kH * kW)``.
 
     Args:
@@ -58,26 +58,35 @@ def deform_conv2d(
         padding: Zeros around the input, one number or (vertical, horizontal).
         dilation: Distance between taps, one number or (vertical, horizontal).
         mask: Modulation (B, offset_groups * kH * kW, H_out, W_out), channel ``g * kH * kW + tap``; None for none.
-        backend: A name of :func:`list_backends`, or ``"auto"`` for the fastest on the input's device, where one that
-            fails is reported once and left out from then on. Under ``torch.use_deterministic_algorithms`` ``"auto"``
-            is a deterministic one. To ``torch.compile`` and ``torch.export`` it is one operator,
-            ``acsnet::deform_conv2d``, that chooses when it runs; they see through ``"torch"``, as do the export to
-            ONNX and ``torch.func`` whatever the backend.
+        backend: A name from :func:`list_backends`, or ``"auto"`` for the fastest on the device of the input. If a
+            backend fails, ``"auto"`` logs a warning and uses the next one from then on. Under
+            ``torch.use_deterministic_algorithms`` it uses deterministic backends only. ``torch.compile`` and
+            ``torch.export`` record one operator, ``acsnet::deform_conv2d``, which chooses its backend when it runs;
+            they trace through the backend ``"torch"``. The export to ONNX and ``torch.func`` always trace through
+            plain PyTorch.
 
     Returns:
         (B, C_out, H_out, W_out) in the dtype of the arguments or, under autocast, in the autocast dtype as for
-        ``conv2d``. Under autocast the ``torch`` and ``triton`` backends find positions in float32 and multiply in the
-        autocast dtype; ``torchvision`` and ``mmcv`` compute in float32.
+        ``conv2d``. Under autocast the ``torch`` and ``triton`` backends compute positions in float32 and multiply in
+        the autocast dtype; ``torchvision`` and ``mmcv`` compute in float32.
 
     Raises:
-        InputError: A shape, dtype, device, stride, padding or dilation does not fit, or the backend is not installed
-            or does not run on the device or compute the dtype.
+        InputError: A shape, dtype, device, stride, padding or dilation is invalid, or the backend is not installed
+            or does not support the device or the dtype.
         UnknownNameError: There is no backend of that name.
-        RuntimeError: ``torch.use_deterministic_algorithms(True)`` is set, gradients are wanted, and those of the
-            backend that was named are not deterministic on the device.
+        RuntimeError: ``torch.use_deterministic_algorithms(True)`` is set, a tensor requires gradients, and the
+            gradients of the named backend are not deterministic on the device.
+
+    Example:
+        >>> input = torch.arange(16.0).view(1, 1, 4, 4)
+        >>> weight = torch.ones(1, 1, 1, 1)
+        >>> offset = torch.zeros(1, 2, 4, 4)
+        >>> offset[:, 1] = 0.5  # half a pixel to the right; zero outside of the image
+        >>> deform_conv2d(input, offset, weight)[0, 0, 0]
+        tensor([0.5000, 1.5000, 2.5000, 1.5000])
     """
     tensors = (input, offset, weight, bias, mask)
-    if has_torch_function(tensors):  # a proxy of torch.fx, say
+    if has_torch_function(tensors):  # for example a proxy of torch.fx
         return handle_torch_function(
             deform_conv2d, tensors, input, offset, weight, bias, stride, padding, dilation, mask, backend
         )
@@ -100,20 +109,25 @@ def deform_conv2d(
 
 
 def _is_transformed() -> bool:
-    """Whether ``torch.func`` or forward-mode differentiation is at work, which see through PyTorch's operators only."""
+    """Return whether ``torch.func`` or forward-mode differentiation is active; both need operators of PyTorch."""
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 def list_backends() -> tuple[str, ...]:
-    """Names of the backends that are installed here, for ``deform_conv2d(..., backend=NAME)``."""
+    """Return the names of the installed backends, for ``deform_conv2d(..., backend=NAME)``.
+
+    Example:
+        >>> "torch" in list_backends()
+        True
+    """
     return tuple(backend.name for backend in BACKENDS if backend.is_available())
 
 
 def to_pair(what: str, value: int | Sequence[int], smallest: int) -> tuple[int, int]:
-    """Two whole numbers, (vertical, horizontal), from one or two.
+    """Return two whole numbers, (vertical, horizontal), from one or two.
 
     Raises:
-        InputError: Neither one nor two, or not whole, or below ``smallest``; the text begins with ``what``.
+        InputError: ``value`` is not one or two whole numbers of at least ``smallest``; ``what`` begins the message.
     """
     pair = tuple(value) if isinstance(value, Sequence) else (value, value)
     if len(pair) != 2 or not all(isinstance(number, int) and number >= smallest for number in pair):
@@ -122,22 +136,22 @@ def to_pair(what: str, value: int | Sequence[int], smallest: int) -> tuple[int, 
 
 
 def find_backend(name: str) -> Backend:
-    """Return the backend of a name, installed or not.
+    """Return the backend with a name, whether it is installed or not.
 
     Raises:
-        UnknownNameError: There is none, with near matches and the known names.
+        UnknownNameError: There is no such backend; the message lists the nearest spellings and the known names.
     """
-    listing = f"deform_conv2d takes 'auto', {', '.join(repr(known) for known in _BACKENDS)}."
-    return look_up("deformable convolution backend", name, _BACKENDS, listing)
+    known_names = f"deform_conv2d takes 'auto', {', '.join(repr(known) for known in _BACKENDS)}."
+    return look_up("deformable convolution backend", name, _BACKENDS, known_names)
 
 
 @torch.compiler.assume_constant_result
 def _check_backend(name: str, device_type: str, dtype: torch.dtype) -> None:
-    """Check that a backend runs here. Constant to the compiler, which cannot trace the search for packages.
+    """Check that a backend can compute a call. A constant to the compiler, which cannot trace the import of packages.
 
     Raises:
-        UnknownNameError: There is none of that name.
-        InputError: It is not installed, or does not run on the device or compute the dtype.
+        UnknownNameError: There is no backend of that name.
+        InputError: The backend is not installed, or does not support the device or the dtype.
     """
     backend = find_backend(name)
     if not backend.is_available():
@@ -155,7 +169,7 @@ def _check_backend(name: str, device_type: str, dtype: torch.dtype) -> None:
 
 
 def _fastest(device_type: str, dtype: torch.dtype, is_deterministic: bool) -> str:
-    """Name of the highest backend on a device type that fits and has not failed there; ``torch`` always fits."""
+    """Return the name of the supported backend with the highest priority that has not failed on a device type."""
     ranks = [
         (rank, backend)
         for backend in BACKENDS
@@ -169,9 +183,9 @@ def _fastest(device_type: str, dtype: torch.dtype, is_deterministic: bool) -> st
 
 
 def run_backend(name: str, call: DeformConvCall, compute: Callable[[Backend], T]) -> T:
-    """Compute by the backend that is named, or by the fastest for ``"auto"``.
+    """Compute with the named backend or, for ``"auto"``, with the fastest one.
 
-    Where the fastest does not start, as compiled ones may not, the next takes over for good.
+    If the fastest fails, as compiled backends may, the next one is used for this and all later calls.
     """
     if name != "auto":
         return compute(_BACKENDS[name])
@@ -187,7 +201,7 @@ def run_backend(name: str, call: DeformConvCall, compute: Callable[[Backend], T]
                 raise
             _FAILED.add((name, device_type))
             logger.warning(
-                "deform_conv2d: backend %r fails on %s and is left out from now on: %s: %s",
+                "deform_conv2d: backend %r fails on %s and is not used again: %s: %s",
                 name,
                 device_type,
                 type(error).__name__,
@@ -196,14 +210,14 @@ def run_backend(name: str, call: DeformConvCall, compute: Callable[[Backend], T]
 
 
 def layout_of_result(name: str, input: Tensor) -> torch.memory_format:
-    """Memory format of the result: as conv2d does, channels-last for a channels-last input, if the backend can."""
-    can = name == "auto" or _BACKENDS[name].keeps_channels_last
-    is_last = can and input.is_contiguous(memory_format=torch.channels_last)
+    """Return the memory format of the result: channels-last for a channels-last input, if the backend supports it."""
+    preserves = name == "auto" or _BACKENDS[name].keeps_channels_last
+    is_last = preserves and input.is_contiguous(memory_format=torch.channels_last)
     return torch.channels_last if is_last else torch.contiguous_format
 
 
 def _check_deterministic(name: str, tensors: Sequence[Tensor | None]) -> None:
-    """Do for a backend what PyTorch does for its own operators under ``torch.use_deterministic_algorithms``."""
+    """Raise or warn under ``torch.use_deterministic_algorithms``, as PyTorch does for its own operators."""
     if not torch.are_deterministic_algorithms_enabled() or not torch.is_grad_enabled():
         return
     present = [tensor for tensor in tensors if tensor is not None]
@@ -222,7 +236,7 @@ def _check_deterministic(name: str, tensors: Sequence[Tensor | None]) -> None:
 def _result_dtype(
     input: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None, mask: Tensor | None
 ) -> torch.dtype:
-    """Dtype of the result; raises where devices or dtypes do not go together."""
+    """Return the dtype of the result; raise if devices or dtypes do not match."""
     named = {"input": input, "offset": offset, "weight": weight, "bias": bias, "mask": mask}
     tensors = {name: tensor for name, tensor in named.items() if tensor is not None}
     if any(tensor.device != input.device for tensor in tensors.values()):
@@ -231,7 +245,7 @@ def _result_dtype(
     if not all(tensor.is_floating_point() for tensor in tensors.values()):
         raise InputError(f"deform_conv2d: all tensors must be floating point, got {_dtypes_of(tensors)}")
     device_type = input.device.type
-    # The meta device has no autocast and must not be asked; autocast leaves float64 alone, here as everywhere.
+    # The meta device has no autocast, and querying it raises. Autocast never changes float64.
     has_autocast = device_type != "meta" and torch.is_autocast_enabled(device_type)
     if has_autocast and all(tensor.dtype != torch.float64 for tensor in tensors.values()):
         return torch.get_autocast_dtype(device_type)
@@ -261,10 +275,10 @@ def make_call(
     dilation: Sequence[int],
     dtype: torch.dtype,
 ) -> DeformConvCall:
-    """Check the shapes and find the groups in them.
+    """Check the shapes, and infer groups and offset groups from them.
 
     Raises:
-        InputError: A shape does not fit.
+        InputError: A shape is invalid.
     """
     for name, tensor in (("input", input), ("offset", offset), ("weight", weight)):
         if tensor.dim() != 4:
@@ -288,7 +302,7 @@ def make_call(
 
 
 def _count_groups(input: Tensor, weight: Tensor) -> int:
-    """Groups of the convolution, from the channels of input and weight."""
+    """Return the groups of the convolution, from the channels of input and weight."""
     channels, (out_channels, channels_per_group) = input.shape[1], weight.shape[:2]
     if min(channels, *weight.shape) < 1:
         raise InputError(
@@ -298,7 +312,7 @@ def _count_groups(input: Tensor, weight: Tensor) -> int:
     if channels % channels_per_group:
         raise InputError(
             f"deform_conv2d: input has {channels} channels, expected a multiple of the {channels_per_group} "
-            f"that weight {tuple(weight.shape)} takes a group"
+            f"that weight {tuple(weight.shape)} takes per group"
         )
     groups = channels // channels_per_group
     if out_channels % groups:
@@ -328,7 +342,7 @@ def _count_offset_groups(input: Tensor, offset: Tensor, weight: Tensor) -> int:
 
 
 def _output_size(call: DeformConvCall) -> tuple[int, int]:
-    """Height and width of the result."""
+    """Return height and width of the result."""
     height, width = (
         (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
         for size, kernel, stride, padding, dilation in zip(

@@ -1,4 +1,4 @@
-"""The losses of an epoch, read without waiting for the current step of the device."""
+"""Sums and checks of the losses of an epoch, without waiting for the current step of the device."""
 
 import math
 
@@ -20,7 +20,7 @@ class NotFiniteError(Exception):
 
 
 class LossWatch:
-    """Sums of the losses of an epoch on their device, and a check of each total during the next step.
+    """Sum of each loss of an epoch on its device, and a check of each total loss during the next step.
 
     Reading a value from a GPU waits for all queued work. Therefore the copy to the host is queued with the step and
     read one step later, when it has arrived.
@@ -42,15 +42,15 @@ class LossWatch:
 
     @property
     def mean(self) -> float | None:
-        """Mean of the totals that were read so far, or None before the first."""
+        """Mean of the totals that have been read, or None before the first."""
         return self._read_sum / self._read if self._read else None
 
-    def add(self, total: torch.Tensor, *parts: torch.Tensor | None) -> None:
+    def add(self, total: torch.Tensor, *losses: torch.Tensor | None) -> None:
         """Add the losses of a step, and read the total of the previous step.
 
         Args:
             total: the total loss, a scalar.
-            parts: further losses, scalars; None counts as 0.
+            losses: further losses, scalars; None counts as 0.
 
         Raises:
             NotFiniteError: if the total of the previous step is not finite.
@@ -58,7 +58,7 @@ class LossWatch:
         self.finish()
         self._steps += 1
         total = total.detach()
-        values = [total, *(total.new_zeros(()) if part is None else part.detach() for part in parts)]
+        values = [total, *(total.new_zeros(()) if loss is None else loss.detach() for loss in losses)]
         self.sums += torch.stack(values).to(self.sums.dtype)
         if total.device.type != "cuda":
             self._pending = total.cpu(), None

@@ -10,7 +10,7 @@ Parameters = dict[str, torch.Tensor]
 
 
 def randomize(module: torch.nn.Module, std: float = 0.3) -> None:
-    """Move every parameter from where it starts: offsets and modulation start at zero, normalizations at one."""
+    """Change every parameter from its initial value: offsets and modulation start at zero, normalizations at one."""
     torch.manual_seed(0)
     for parameter in module.parameters():
         torch.nn.init.normal_(parameter, std=std)
@@ -112,7 +112,7 @@ def test_backends_agree() -> None:
     torch.testing.assert_close(layers[0](x), layers[1](x), rtol=1e-10, atol=1e-10)
 
 
-def test_the_backend_is_handed_on() -> None:
+def test_the_backend_is_passed_to_the_convolutions() -> None:
     layer = DeformableSpatialAttention(8, "torchvision")
     assert layer.gather[0].backend == layer.merge[0].backend == "torchvision"
     with pytest.raises(UnknownNameError, match=r"unknown deformable convolution backend 'troch'.*'torch'"):

@@ -56,7 +56,7 @@ def pointwise(in_channels: int, out_channels: int) -> torch.nn.Module:
     return torch.nn.Conv2d(in_channels, out_channels, 1)
 
 
-def test_pooled_encoder_gives_a_map_a_level() -> None:
+def test_pooled_encoder_returns_one_map_per_level() -> None:
     encoder = PooledEncoder(2, (3, 4, 7), pointwise)
     images = torch.randn(2, 2, 8, 12)
     first = encoder.levels[0](images)

@@ -24,7 +24,7 @@ def torchvision_features(network: Any, x: torch.Tensor) -> list[torch.Tensor]:
     return features
 
 
-def test_resnet18_gives_torchvision_s_maps() -> None:
+def test_resnet18_returns_the_maps_of_torchvision() -> None:
     torch.manual_seed(0)
     encoder = Encoder("resnet18").eval()
     reference = torchvision.models.resnet18().eval()
@@ -73,12 +73,12 @@ def test_unknown_weights() -> None:
     ("name", "strides"), [("convnext_atto", r"\(4, 8, 16, 32\)"), ("vit_tiny_patch16_224", r"\(16, 16, 16\)")]
 )
 def test_an_encoder_with_other_strides(name: str, strides: str) -> None:
-    message = rf"encoder '{name}' has feature maps at strides {strides}, needed are five at \(2, 4, 8, 16, 32\): take a"
+    message = rf"encoder '{name}' has feature maps at strides {strides}, expected five at \(2, 4, 8, 16, 32\): use a"
     with pytest.raises(InputError, match=message):
         Encoder(name)
 
 
-def test_an_encoder_that_timm_cannot_take_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_encoder_without_feature_maps_in_timm(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any, **__: Any) -> nn.Module:
         raise RuntimeError("features_only not implemented\nsecond line")
 
@@ -89,7 +89,7 @@ def test_an_encoder_that_timm_cannot_take_apart(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_an_encoder_without_weights_is_not_a_failed_download() -> None:
-    message = r"no pre-trained weights for encoder 'resnet18\.nonsense': .* or go without by encoder_weights=None"
+    message = r"no pre-trained weights for encoder 'resnet18\.nonsense': .* or use random weights: encoder_weights=None"
     with pytest.raises(InputError, match=message):
         Encoder("resnet18.nonsense", weights="imagenet")
 
@@ -110,8 +110,8 @@ def test_weights_that_cannot_be_downloaded(monkeypatch: pytest.MonkeyPatch, erro
     with pytest.raises(DownloadError) as caught:
         Encoder("resnet18", weights="imagenet")
     assert str(caught.value) == (
-        f"the ImageNet weights of resnet18 could not be downloaded ({reason}): connect to the internet once, or go "
-        "without by encoder_weights=None (in a configuration: --set model.encoder_weights=null)"
+        f"the ImageNet weights of resnet18 could not be downloaded ({reason}): connect to the internet once, or use "
+        "random weights: encoder_weights=None (in a configuration: --set model.encoder_weights=null)"
     )
 
 
@@ -121,12 +121,12 @@ def test_offline_without_cached_weights(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    with pytest.raises(DownloadError, match=r"could not be downloaded .* go without by encoder_weights=None"):
+    with pytest.raises(DownloadError, match=r"could not be downloaded .* use random weights: encoder_weights=None"):
         Encoder("resnet18", weights="imagenet")
 
 
 def test_weights_are_asked_for_as_safetensors(monkeypatch: pytest.MonkeyPatch) -> None:
-    """timm would else fall back to a pickled file where a repository has no other."""
+    """Otherwise timm would fall back to a pickled file if a repository has no safetensors file."""
     asked: list[dict[str, Any]] = []
     create = timm.create_model
 
@@ -145,7 +145,7 @@ def test_weights_are_asked_for_as_safetensors(monkeypatch: pytest.MonkeyPatch) -
 def test_pretrained_weights_of_the_first_layer_are_adapted_to_one_channel(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A gray image gives what the same image in three equal channels gave before: the kernels are summed."""
+    """A gray image gives the same result as three equal channels gave before: the kernels are summed."""
     file = tmp_path / "model.safetensors"
     weights = timm.create_model(TINY).state_dict()
     save_file(weights, file)
@@ -173,7 +173,7 @@ def test_output_stride(output_stride: int) -> None:
     assert {key: value.shape for key, value in encoder.state_dict().items()} == plain
 
 
-def test_an_output_stride_that_is_none() -> None:
+def test_an_invalid_output_stride() -> None:
     with pytest.raises(InputError, match=r"output_stride is 12: it has to be one of \(8, 16, 32\)"):
         Encoder(TINY, output_stride=12)
 

@@ -8,7 +8,7 @@ from acsnet.layers import GateUnit
 
 @pytest.fixture
 def gate() -> GateUnit:
-    """A gate whose every parameter, the normalizations' included, differs from where it starts."""
+    """Return a gate in which every parameter, including the normalizations, differs from its initial value."""
     torch.manual_seed(0)
     unit = GateUnit(32).double()
     for parameter in unit.parameters():
@@ -17,7 +17,7 @@ def gate() -> GateUnit:
 
 
 def reference(x: torch.Tensor, p: dict[str, torch.Tensor]) -> torch.Tensor:
-    """The gate unit as it is published: x * average + x * maximum, then a convolution."""
+    """Compute the published gate unit: x * average + x * maximum, then a convolution."""
     channels = x.shape[1]
     hidden = functional.conv2d(x, p["score.0.0.weight"], p["score.0.0.bias"], padding=1)
     assert hidden.shape[1] == channels // 8
@@ -46,7 +46,7 @@ def test_gradients_are_those_of_the_formula(gate: GateUnit) -> None:
         torch.testing.assert_close(mine, other, rtol=1e-9, atol=1e-10)
 
 
-def test_the_two_scalars_are_an_image_s_own(gate: GateUnit) -> None:
+def test_the_two_scalars_are_computed_per_image(gate: GateUnit) -> None:
     x = torch.randn(2, 32, 4, 4, dtype=torch.float64)
     torch.testing.assert_close(gate(x)[1:], gate(x[1:]), rtol=1e-12, atol=1e-12)
 

@@ -20,7 +20,7 @@ def attend(x: torch.Tensor, p: dict[str, torch.Tensor], name: str) -> torch.Tens
 
 
 def reference(maps: list[torch.Tensor], p: dict[str, torch.Tensor]) -> torch.Tensor:
-    """As published: attention, the coarse map brought to the fine size, concatenation, pooling, two linear layers."""
+    """Compute the published head: attention, coarse map upsampled, concatenation, pooling, two linear layers."""
     fine, coarse, decoder = (attend(x, p, name) for x, name in zip(maps, ("fine", "coarse", "decoder"), strict=True))
     coarse = functional.interpolate(coarse, size=fine.shape[2:], mode="bilinear", align_corners=True)
     pooled = functional.adaptive_avg_pool2d(torch.cat((fine, coarse, decoder), dim=1), 1).flatten(1)

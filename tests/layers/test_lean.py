@@ -1,4 +1,4 @@
-"""Layers that save memory or time on a CPU: the results of plain ones, less kept, nothing computed twice in vain."""
+"""Layers that save memory or time on a CPU: the results of plain layers, less stored, no useless recomputation."""
 
 from collections.abc import Callable
 
@@ -18,19 +18,19 @@ from acsnet.layers import (
 )
 
 
-def test_checkpointed_gives_the_same_and_keeps_less() -> None:
+def test_checkpointed_returns_the_same_and_stores_less() -> None:
     layers = [torch.nn.Conv2d(2, 3, 3), torch.nn.GELU(), torch.nn.Conv2d(3, 1, 1)]
     plain, lean = torch.nn.Sequential(*layers).double(), Checkpointed(*layers)
     assert list(lean.state_dict()) == list(plain.state_dict())
     x = torch.randn(2, 2, 6, 6, dtype=torch.float64, requires_grad=True)
-    gradients, kept = [], []
+    gradients, stored = [], []
     for module in (plain, lean):
         shapes: list[tuple[int, ...]] = []
         with torch.autograd.graph.saved_tensors_hooks(lambda t, s=shapes: s.append(tuple(t.shape)) or t, lambda t: t):
             output = module(x)
-        kept.append((2, 3, 4, 4) in shapes)
+        stored.append((2, 3, 4, 4) in shapes)
         gradients.append([output, *torch.autograd.grad(output.square().sum(), (x, *plain.parameters()))])
-    assert kept == [True, False]
+    assert stored == [True, False]
     assert all(torch.equal(found, expected) for found, expected in zip(*gradients, strict=True))
 
 
@@ -56,22 +56,22 @@ def test_per_image_is_the_sequence() -> None:
     assert seen == [1, 1, 1, 3]
 
 
-def kept_by(run: Callable[[], torch.Tensor]) -> tuple[torch.Tensor, set[tuple[int, ...]]]:
-    """The result, and the shapes of what autograd keeps for it."""
+def stored_by(run: Callable[[], torch.Tensor]) -> tuple[torch.Tensor, set[tuple[int, ...]]]:
+    """Return the result, and the shapes of the tensors that autograd stores for it."""
     shapes: set[tuple[int, ...]] = set()
     with torch.autograd.graph.saved_tensors_hooks(lambda t: shapes.add(tuple(t.shape)) or t, lambda t: t):
         return run(), shapes
 
 
-def test_a_deferred_input_gives_the_same_and_is_not_kept() -> None:
+def test_a_deferred_input_gives_the_same_and_is_not_stored() -> None:
     torch.manual_seed(0)
     lean = DeferredInputConvNormAct(4, 6, groups=2).double()
     plain = ConvNormAct(4, 6, groups=2).double()
     plain.load_state_dict(lean.state_dict())
     x, scale = (torch.randn(2, 4, *size, dtype=torch.float64, requires_grad=True) for size in ((5, 5), (1, 1)))
-    ours, kept = kept_by(lambda: lean(Deferred(lambda x, scale: (x * scale).repeat(1, 1, 2, 1), (x, scale))))
-    theirs, all_kept = kept_by(lambda: plain((x * scale).repeat(1, 1, 2, 1)))
-    assert (2, 4, 10, 5) in all_kept - kept
+    ours, stored = stored_by(lambda: lean(Deferred(lambda x, scale: (x * scale).repeat(1, 1, 2, 1), (x, scale))))
+    theirs, all_stored = stored_by(lambda: plain((x * scale).repeat(1, 1, 2, 1)))
+    assert (2, 4, 10, 5) in all_stored - stored
     arguments = (x, scale)
     for found, expected in zip(
         (ours, *torch.autograd.grad(ours.square().sum(), (*arguments, *lean.parameters()))),
@@ -81,13 +81,13 @@ def test_a_deferred_input_gives_the_same_and_is_not_kept() -> None:
         assert torch.equal(found, expected)
 
 
-def test_a_deferred_sequence_keeps_only_what_it_is_made_of_and_the_last_layer_s_maps() -> None:
+def test_a_deferred_sequence_stores_only_its_arguments_and_the_maps_of_the_last_layer() -> None:
     torch.manual_seed(0)
     cheap, last = nn.Conv2d(3, 4, 1), DeferredInputConvNormAct(4, 6, groups=2)
     x = torch.randn(2, 3, 5, 5, requires_grad=True)
-    ours, kept = kept_by(lambda: DeferredSequential(cheap, nn.ReLU(), last)(Deferred(torch.clone, (x,))))
+    ours, stored = stored_by(lambda: DeferredSequential(cheap, nn.ReLU(), last)(Deferred(torch.clone, (x,))))
     theirs = last(Deferred(lambda x: cheap(x).relu(), (x,)))
-    assert (2, 4, 5, 5) not in kept
+    assert (2, 4, 5, 5) not in stored
     for found, expected in zip(
         (ours, *torch.autograd.grad(ours.square().sum(), (x, cheap.weight))),
         (theirs, *torch.autograd.grad(theirs.square().sum(), (x, cheap.weight))),

@@ -27,7 +27,7 @@ def cases() -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize("empty_mask_for_normal", [True, False])
 @pytest.mark.parametrize("normal_for_empty_mask", [True, False])
-def test_each_rule_by_itself(empty_mask_for_normal: bool, normal_for_empty_mask: bool) -> None:
+def test_each_rule_alone(empty_mask_for_normal: bool, normal_for_empty_mask: bool) -> None:
     mask, label = cases()
     before = mask.clone(), label.clone()
     new_mask, new_label = PredictionRefining(2, empty_mask_for_normal, normal_for_empty_mask)(mask, label)
@@ -43,7 +43,7 @@ def test_each_rule_by_itself(empty_mask_for_normal: bool, normal_for_empty_mask:
     assert torch.equal(label, before[1])
 
 
-def test_both_rules_look_at_what_comes_in() -> None:
+def test_both_rules_use_the_original_outputs() -> None:
     """A normal case with a mask becomes a normal case without: it does not count as a lesion because of its mask."""
     refine = PredictionRefining(2)
     mask, label = refine(*cases())
@@ -55,7 +55,7 @@ def test_both_rules_look_at_what_comes_in() -> None:
 
 
 @pytest.mark.parametrize("normal_index", [0, 1, 2, 3])
-def test_whatever_comes_in_what_comes_out_agrees(normal_index: int) -> None:
+def test_refined_outputs_are_always_consistent(normal_index: int) -> None:
     generator = torch.Generator().manual_seed(0)
     mask = torch.randn(200, 1, 2, 2, generator=generator)
     label = torch.randn(200, 4, generator=generator)
@@ -121,10 +121,10 @@ def test_arguments_out_of_range(arguments: dict[str, Any], message: str) -> None
 @pytest.mark.parametrize(
     ("mask", "label", "message"),
     [
-        ((2, 4, 4), (2, 3), r"mask logits have shape \(2, 4, 4\) and class logits \(2, 3\), needed are \(batch, 1,"),
-        ((2, 1, 4, 4), (3,), r"class logits \(3,\), needed"),
-        ((2, 1, 4, 4), (3, 3), r"class logits \(3, 3\), needed"),
-        ((2, 1, 4, 4), (2, 2), r'there are 2 classes: class 2 cannot be "normal" beside others'),
+        ((2, 4, 4), (2, 3), r"mask logits have shape \(2, 4, 4\) and class logits \(2, 3\), expected \(batch, 1,"),
+        ((2, 1, 4, 4), (3,), r"class logits \(3,\), expected"),
+        ((2, 1, 4, 4), (3, 3), r"class logits \(3, 3\), expected"),
+        ((2, 1, 4, 4), (2, 2), r'there are 2 classes: class 2 cannot be "normal" next to others'),
     ],
 )
 def test_outputs_that_do_not_fit(mask: tuple[int, ...], label: tuple[int, ...], message: str) -> None:
@@ -135,7 +135,7 @@ def test_outputs_that_do_not_fit(mask: tuple[int, ...], label: tuple[int, ...], 
 
 
 def test_one_class_is_not_enough() -> None:
-    with pytest.raises(InputError, match=r'there are 1 classes: class 0 cannot be "normal" beside others'):
+    with pytest.raises(InputError, match=r'there are 1 classes: class 0 cannot be "normal" next to others'):
         PredictionRefining(0)(torch.zeros(1, 1, 2, 2), torch.zeros(1, 1))
 
 
@@ -143,7 +143,7 @@ def test_one_class_is_not_enough() -> None:
 
 
 def product(mask: NDArray[np.float64], label: NDArray[np.float64], normal: int) -> NDArray[np.float64]:
-    """Probabilities as the definition has them: sigmoid(mask) * (1 - softmax(label)[normal])."""
+    """Compute the probabilities by the definition: sigmoid(mask) * (1 - softmax(label)[normal])."""
     exponentials = np.exp(label - label.max(axis=1, keepdims=True))
     lesion = 1 - exponentials[:, normal] / exponentials.sum(axis=1)
     return lesion[:, None, None, None] / (1 + np.exp(-mask))
@@ -165,7 +165,7 @@ def test_the_product_is_the_definition(normal_index: int) -> None:
 @pytest.mark.parametrize("m", [-1e4, -100.0, -30.0, 0.0, 30.0, 100.0, 1e4])
 @pytest.mark.parametrize("d", [-1e4, -100.0, -30.0, 0.0, 30.0, 100.0, 1e4])
 def test_extremes_are_finite_and_so_are_their_gradients(dtype: torch.dtype, m: float, d: float) -> None:
-    """Where both are far from 0, the logit of the product is about the smaller one, less log 2 where they are equal."""
+    """Far from 0 the logit of the product is about the smaller of the two, minus log 2 if they are equal."""
     mask = torch.tensor([[[[m]]]], dtype=dtype, requires_grad=True)
     label = torch.tensor([[d, d - 1e6, 0.0]], dtype=dtype, requires_grad=True)
     logit = weigh_by_lesion_probability(mask, label, 2)
@@ -191,7 +191,7 @@ def test_gradients_in_float64() -> None:
     assert torch.autograd.gradcheck(lambda *given: weigh_by_lesion_probability(*given, 1), (mask, label))
 
 
-def test_certainty_of_normal_blackens_and_certainty_of_a_lesion_changes_nothing() -> None:
+def test_certainty_of_normal_empties_the_mask_and_certainty_of_a_lesion_changes_nothing() -> None:
     mask = torch.tensor([-2.0, 0.0, 5.0]).reshape(1, 1, 1, 3)
     black = weigh_by_lesion_probability(mask, torch.tensor([[0.0, 0.0, 90.0]]), 2)
     assert (black < -80).all()

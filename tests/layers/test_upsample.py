@@ -1,4 +1,4 @@
-"""Enlargement, and the convolution that is done before it."""
+"""Upsampling, and the convolution that is computed before it."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from acsnet.layers import UpsampleConv2d, upsample_twice
 
 
 def plain(layer: UpsampleConv2d, x: torch.Tensor) -> torch.Tensor:
-    """The two operations one after the other."""
+    """Compute the two operations one after the other."""
     enlarged = functional.interpolate(x, size=(2 * x.shape[2], 2 * x.shape[3]), mode="bilinear", align_corners=True)
     return functional.conv2d(enlarged, layer.weight, layer.bias, padding=layer.kernel_size[0] // 2)
 
@@ -21,7 +21,7 @@ def test_upsample_twice_by_hand() -> None:
     torch.testing.assert_close(upsample_twice(x)[0, 0], expected)
 
 
-def test_upsample_twice_keeps_planes_and_shapes() -> None:
+def test_upsample_twice_preserves_planes_and_shapes() -> None:
     rows, columns = torch.meshgrid(torch.linspace(0, 1, 3), torch.linspace(0, 1, 5), indexing="ij")
     plane = 2 * rows - 3 * columns
     rows, columns = torch.meshgrid(torch.linspace(0, 1, 6), torch.linspace(0, 1, 10), indexing="ij")
@@ -31,7 +31,7 @@ def test_upsample_twice_keeps_planes_and_shapes() -> None:
 @pytest.mark.parametrize("kernel_size", [1, 3, 5])
 @pytest.mark.parametrize("shape", [(2, 3, 5, 4), (1, 3, 2, 7), (3, 3, 1, 4), (2, 3, 4, 1), (0, 3, 4, 4)])
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_convolution_of_the_enlarged_map_and_its_gradients(
+def test_convolution_of_the_upsampled_map_and_its_gradients(
     shape: tuple[int, ...], kernel_size: int, memory_format: torch.memory_format
 ) -> None:
     torch.manual_seed(0)
@@ -66,7 +66,7 @@ def test_an_input_without_gradient_and_a_layer_without_bias() -> None:
     torch.testing.assert_close(layer(x), plain(layer, x))
 
 
-def test_bfloat16_autocast_is_as_near_as_the_plain_order() -> None:
+def test_bfloat16_autocast_is_as_accurate_as_the_plain_order() -> None:
     torch.manual_seed(0)
     layer, x = UpsampleConv2d(32, 32), torch.randn(2, 32, 16, 16, requires_grad=True)
     exact = plain(layer, x)
@@ -94,7 +94,7 @@ def test_training_after_inference() -> None:
     assert layer.weight.grad is not None
 
 
-def test_twice_differentiating_is_refused() -> None:
+def test_a_second_derivative_raises() -> None:
     layer, x = UpsampleConv2d(1, 1), torch.randn(1, 1, 3, 3, requires_grad=True)
     (gradient,) = torch.autograd.grad(layer(x).square().sum(), x, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):

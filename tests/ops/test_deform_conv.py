@@ -21,7 +21,7 @@ from acsnet.ops.backends import BACKENDS, mmcv, pytorch
 
 
 def backends_on(device_type):
-    """Every backend that runs on a device type as a parameter, skipped where it is not installed."""
+    """Return every backend on a device type as a parameter, skipped if it is not installed."""
     return [
         pytest.param(
             backend.name,
@@ -77,7 +77,7 @@ GRID = [
 
 
 def make_tensors(case, dtype=torch.float32, reach=2.0):
-    """Leaves ``input, offset, weight, bias, mask`` of a case; offsets reach outside of the image, off integers."""
+    """Return the leaves ``input, offset, weight, bias, mask`` of a case; offsets reach outside, off integers."""
     random = torch.Generator().manual_seed(7)
     taps = case.kernel[0] * case.kernel[1]
     in_channels, out_channels = case.channels
@@ -99,13 +99,13 @@ def make_tensors(case, dtype=torch.float32, reach=2.0):
 
 
 def upstream(output):
-    """A fixed gradient for the output, no two entries alike."""
+    """Return a fixed gradient of the output whose entries all differ."""
     ramp = torch.linspace(-1, 1, output.numel(), dtype=torch.float64)
     return ramp.sin().view(output.shape).to(output.dtype)
 
 
 def run(function, tensors, case, **options):
-    """The output and the gradient of every tensor, None for those left out."""
+    """Return the output and the gradient of every tensor, None for omitted tensors."""
     leaves = [None if tensor is None else tensor.detach().clone().requires_grad_() for tensor in tensors]
     input, offset, weight, bias, mask = leaves
     output = function(input, offset, weight, bias, mask=mask, **case.options, **options)
@@ -128,7 +128,7 @@ def assert_same(received, expected, tolerance=1e-5):
 
 
 def corners(y, x, height, width):
-    """Pixels around a position, each with its weight and the weight's derivatives by y and x."""
+    """Yield the pixels around a position, each with its weight and the derivatives of the weight by y and x."""
     top, left = int(np.floor(y)), int(np.floor(x))
     for row, column in ((top, left), (top, left + 1), (top + 1, left), (top + 1, left + 1)):
         if 0 <= row < height and 0 <= column < width:
@@ -147,7 +147,7 @@ def samples_of(case):
 
 @functools.cache
 def reference(case):
-    """Output and gradients in float64, by loops over samples and corners; nothing shared with the package."""
+    """Compute output and gradients in float64, by loops over samples and corners, without code of the package."""
     input, offset, weight, bias, mask = (
         None if tensor is None else tensor.detach().numpy() for tensor in make_tensors(case, torch.float64)
     )
@@ -217,7 +217,7 @@ def test_every_backend_agrees_with_torchvision(case, backend):
 
 
 @pytest.mark.parametrize("backend", ALL_BACKENDS)
-def test_one_number_stands_for_a_pair(backend):
+def test_one_number_means_an_equal_pair(backend):
     case = Case(stride=(2, 2), padding=(2, 2), dilation=(2, 2))
     input, offset, weight, bias, mask = make_tensors(case)
     output = deform_conv2d(input, offset, weight, bias, 2, 2, 2, mask, backend)
@@ -253,7 +253,7 @@ def test_integer_offset_is_a_shifted_convolution(backend):
 
 @pytest.mark.parametrize("backend", ALL_BACKENDS)
 @pytest.mark.parametrize("distance", [-1e30, -1e4, 1e4, 1e30, float("inf")])
-def test_far_outside_there_is_nothing(backend, distance):
+def test_samples_far_outside_are_zero(backend, distance):
     case = Case()
     tensors = make_tensors(case)
     tensors[1] = torch.full_like(tensors[1], distance)
@@ -266,7 +266,7 @@ def test_far_outside_there_is_nothing(backend, distance):
 
 
 def border_case(fraction, axis):
-    """A 1x1 kernel that samples a position from -2 to size + 1 in every output pixel of a wide image."""
+    """Return a 1x1 kernel that samples positions from -2 to size + 1, one per output pixel of a wide image."""
     case = Case(kernel=(1, 1), padding=(0, 0), size=(8, 8), bias=False)
     tensors = make_tensors(case, torch.float64)
     position = torch.arange(-2, 10, dtype=torch.float64)
@@ -297,7 +297,7 @@ def test_zero_offset_gradients_are_torchvisions():
 @pytest.mark.parametrize("backend", ALL_BACKENDS)
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("case", [Case(), Case(offset_groups=2, modulated=False)], ids=str)
-def test_a_sample_at_no_finite_position_lies_outside(case, value, backend):
+def test_a_position_that_is_not_finite_is_outside(case, value, backend):
     tensors = make_tensors(case, reach=1.0)
     outside, lost = ([None if t is None else t.detach().clone() for t in tensors] for _ in range(2))
     for some, put in ((outside, 1000.0), (lost, value)):
@@ -401,22 +401,22 @@ def test_positions_keep_their_fraction_in_bfloat16():
     assert torch.equal(output.float()[..., :-1], expected)
 
 
-@pytest.mark.parametrize("part_bytes", [1, 2500])
+@pytest.mark.parametrize("slice_bytes", [1, 2500])
 @pytest.mark.parametrize("case", GRID[::5], ids=str)
-def test_parts_of_the_output_give_the_whole(case, part_bytes, monkeypatch):
-    parts = []
+def test_slices_of_the_output_are_the_whole(case, slice_bytes, monkeypatch):
+    calls = []
     sample = pytorch._sample_and_multiply
-    monkeypatch.setattr(pytorch, "_sample_and_multiply", lambda call: parts.append(call) or sample(call))
-    monkeypatch.setattr(pytorch, "_PART_BYTES", part_bytes)
+    monkeypatch.setattr(pytorch, "_sample_and_multiply", lambda call: calls.append(call) or sample(call))
+    monkeypatch.setattr(pytorch, "_SLICE_BYTES", slice_bytes)
     received = run(deform_conv2d, make_tensors(case), case, backend="torch")
-    rows = [part.offset.shape[0] * part.offset.shape[2] for part in parts]
+    rows = [call.offset.shape[0] * call.offset.shape[2] for call in calls]
     assert sum(rows) == case.batch * case.output_size[0]
-    assert max(rows) == 1 if part_bytes == 1 else max(rows) > 1
+    assert max(rows) == 1 if slice_bytes == 1 else max(rows) > 1
     assert_same(received, reference(case))
 
 
 @pytest.mark.parametrize("alone", [name for name in NAMES if name != "bias"])
-def test_a_gradient_alone_is_that_beside_the_others(alone):
+def test_a_single_gradient_equals_the_one_computed_with_the_others(alone):
     tensors = [tensor.detach() for tensor in make_tensors(Case())]
     leaf = tensors[NAMES.index(alone)].requires_grad_()
     input, offset, weight, bias, mask = tensors
@@ -428,7 +428,7 @@ def test_a_gradient_alone_is_that_beside_the_others(alone):
 
 @pytest.mark.parametrize("backend", ALL_BACKENDS)
 @pytest.mark.parametrize("by", ["input", "offset", "weight"])
-def test_a_second_derivative_is_refused(by, backend):
+def test_a_second_derivative_raises(by, backend):
     tensors = make_tensors(Case())
     input, offset, weight, bias, mask = tensors
     output = deform_conv2d(input, offset, weight, bias, mask=mask, **Case().options, backend=backend)
@@ -476,7 +476,7 @@ def test_the_operator_checks_shapes_with_and_without_data():
 
 
 @pytest.mark.parametrize("backend", ["auto", "torchvision"])
-def test_compilers_and_exporters_see_one_node(backend):
+def test_compilers_and_exporters_record_one_node(backend):
     layer = DeformConv2d(4, 6, 3, padding=1, backend=backend)
     input = make_tensors(Case())[0].detach()
     program = torch.export.export(layer, (input,))
@@ -485,7 +485,7 @@ def test_compilers_and_exporters_see_one_node(backend):
     torch.testing.assert_close(program.module()(input), layer(input))
 
 
-def test_operations_are_counted_as_of_a_plain_convolution():
+def test_operations_are_counted_as_for_a_plain_convolution():
     input, offset, weight, bias, mask = make_tensors(Case())
     with FlopCounterMode(display=False) as counter:
         deform_conv2d(input, offset, weight, bias, mask=mask, padding=1).sum().backward()
@@ -598,14 +598,14 @@ def stand_in_mmcv(monkeypatch):
 
 @pytest.mark.usefixtures("stand_in_mmcv")
 @pytest.mark.parametrize("case", [*GRID[::7], Case(batch=0), Case(batch=0, modulated=False)], ids=str)
-def test_mmcv_is_given_its_arguments_in_order(case):
+def test_mmcv_receives_its_arguments_in_order(case):
     assert "mmcv" in list_backends()
     tensors = make_tensors(case)
     assert_same(run(deform_conv2d, tensors, case, backend="mmcv"), run(deform_conv2d, tensors, case, backend="torch"))
 
 
 def runs_of(monkeypatch, device_type="cpu", missing=(), dtype=torch.float32, is_deterministic=False):
-    """The name of the backend that ``auto`` takes when those in ``missing`` are not installed."""
+    """Return the name of the backend that ``auto`` uses if those in ``missing`` are not installed."""
     from acsnet.ops import deform_conv
 
     known = [
@@ -615,7 +615,7 @@ def runs_of(monkeypatch, device_type="cpu", missing=(), dtype=torch.float32, is_
     return deform_conv._fastest(device_type, dtype, is_deterministic)
 
 
-def test_auto_takes_the_fastest_of_the_device(monkeypatch):
+def test_auto_uses_the_fastest_on_the_device(monkeypatch):
     assert runs_of(monkeypatch, "cpu") == "torch"
     assert runs_of(monkeypatch, "cuda") == "triton"
     assert runs_of(monkeypatch, "cuda", missing=("triton",)) == "torchvision"
@@ -624,12 +624,12 @@ def test_auto_takes_the_fastest_of_the_device(monkeypatch):
     assert runs_of(monkeypatch, "mps") == "torch"
 
 
-def test_auto_takes_one_that_computes_the_dtype(monkeypatch):
+def test_auto_uses_one_that_supports_the_dtype(monkeypatch):
     assert runs_of(monkeypatch, "cuda", dtype=torch.bfloat16) == "triton"
     assert runs_of(monkeypatch, "cuda", dtype=torch.float64) == "torchvision"
 
 
-def test_auto_takes_a_deterministic_one_where_that_is_asked_for(monkeypatch):
+def test_auto_uses_a_deterministic_one_on_request(monkeypatch):
     assert runs_of(monkeypatch, "cuda", is_deterministic=True) == "torch"
     assert runs_of(monkeypatch, "cpu", is_deterministic=True) == "torch"
     assert runs_of(monkeypatch, "mps", is_deterministic=True) == "torch"
@@ -740,5 +740,5 @@ def test_wrong_arguments_are_named(changes, message, backend):
         deform_conv2d(**(GOOD | changes), backend=backend)
 
 
-def test_good_arguments_are_good():
+def test_valid_arguments_do_not_raise():
     assert deform_conv2d(**GOOD).shape == (2, 6, 7, 5)

@@ -1,4 +1,4 @@
-"""Deformable convolutions as layers: how they start, what they store, and that they compute what the operator does."""
+"""Deformable convolutions as layers: initial values, state dicts, and the same results as the operator."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ LAYERS = [DeformConv2d, ModulatedDeformConv2d]
 
 
 def stir(layer):
-    """Give every parameter a value that is neither zero nor alike."""
+    """Set every parameter to values that are different and not zero."""
     generator = torch.Generator().manual_seed(3)
     for parameter in layer.parameters():
         torch.nn.init.normal_(parameter, std=0.2, generator=generator)
@@ -80,7 +80,7 @@ def test_weights_start_as_published(layer):
 
 
 @pytest.mark.parametrize("layer", LAYERS)
-def test_reset_starts_again(layer):
+def test_reset_restores_the_initial_values(layer):
     convolution = stir(layer(4, 6, 3, bias=True))
     before = convolution.weight.clone()
     convolution.reset_parameters()
@@ -160,14 +160,14 @@ def test_unknown_backend():
         DeformConv2d(4, 6, 3, backend="trch")
 
 
-def test_shows_its_arguments():
+def test_repr_shows_the_arguments():
     text = repr(DeformConv2d(4, 6, (3, 1), offset_groups=2, backend="torch"))
     assert "4, 6, kernel_size=(3, 1), stride=(1, 1)" in text
     assert "offset_groups=2, bias=False, backend='torch'" in text
 
 
 @pytest.mark.parametrize("layer", LAYERS)
-def test_fx_sees_one_node(layer):
+def test_fx_records_one_node(layer):
     convolution = stir(layer(4, 6, 3, padding=1))
     traced = torch.fx.symbolic_trace(convolution)
     nodes = [node for node in traced.graph.nodes if node.target is deform_conv2d]

@@ -1,4 +1,4 @@
-"""The backend ``triton``: its kernels interpreted, compiled ahead of time and on a GPU; who runs where it does not."""
+"""The backend ``triton``: kernels interpreted, compiled ahead of time and on a GPU; the choice of other backends."""
 
 import functools
 import importlib.util
@@ -33,7 +33,7 @@ SHAPES = [(512, 512, 16), (1024, 512, 16), (256, 256, 32), (512, 256, 32), (64, 
 def make_call(
     shape: tuple[int, int, int], batch: int, dtype: torch.dtype, device: str, requires_grad: bool = False
 ) -> DeformConvCall:
-    """A modulated 3x3 convolution on random values, at positions that float32 and float64 agree on."""
+    """Return a modulated 3x3 convolution of random values, at positions that are exact in float32."""
     channels, out_channels, size = shape
     random = torch.Generator(device if device != "meta" else "cpu").manual_seed(3)
 
@@ -86,7 +86,7 @@ class Launch(NamedTuple):
 
 
 def launches_of(monkeypatch, call: DeformConvCall, capability: tuple[int, int] = (9, 0)) -> list[Launch]:
-    """What forward and backward pass would launch on a GPU of 132 multiprocessors."""
+    """Return the launches of forward and backward pass on a GPU of 132 multiprocessors."""
     launches: list[Launch] = []
     monkeypatch.setattr(triton, "_processors", lambda device: 132)
     monkeypatch.setattr(triton, "_capability", lambda device: capability)
@@ -102,8 +102,8 @@ def launches_of(monkeypatch, call: DeformConvCall, capability: tuple[int, int] =
 TYPES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 
 
-def specialise(launch: Launch) -> tuple[dict[str, str], dict[str, Any], dict[tuple[int, ...], Any], dict[str, Any]]:
-    """Signature, constants, attributes and options with which Triton's launcher compiles a kernel."""
+def specialize(launch: Launch) -> tuple[dict[str, str], dict[str, Any], dict[tuple[int, ...], Any], dict[str, Any]]:
+    """Return the signature, constants, attributes and options with which Triton's launcher compiles a kernel."""
     arguments = dict(zip(launch.kernel.arg_names, launch.tensors, strict=False)) | launch.settings
     options = {name: arguments.pop(name) for name in tuple(arguments) if name not in launch.kernel.arg_names}
     signature, constants, attributes = {}, {}, {}
@@ -122,12 +122,12 @@ def specialise(launch: Launch) -> tuple[dict[str, str], dict[str, Any], dict[tup
 
 
 def compile_for(launch: Launch, arch: int, folder: Path) -> dict[str, int]:
-    """Registers and bytes of stack of a thread, and bytes of shared memory of a program, on ``sm_<arch>``."""
+    """Return registers and stack bytes per thread, and bytes of shared memory per program, on ``sm_<arch>``."""
     from triton import compile, knobs
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    signature, constants, attributes, options = specialise(launch)
+    signature, constants, attributes, options = specialize(launch)
     source = ASTSource(launch.kernel, signature, constants, attributes)
     compiled = compile(source, target=GPUTarget("cuda", arch, 32), options=options)
     binary = folder / "kernel.cubin"
@@ -141,7 +141,7 @@ def compile_for(launch: Launch, arch: int, folder: Path) -> dict[str, int]:
 
 @pytest.fixture
 def compiler(monkeypatch, tmp_path) -> Callable[[Launch, int], dict[str, int]]:
-    """Triton's compiler ahead of time, with an empty cache."""
+    """Return Triton's ahead-of-time compiler with an empty cache."""
     if os.environ.get("TRITON_INTERPRET") == "1":
         pytest.skip("Triton interprets in this process")
     knobs = pytest.importorskip("triton.knobs", reason="needs Triton 3.4 or newer", exc_type=ImportError)
@@ -181,7 +181,7 @@ def test_kernels_compile_for_all_shapes(monkeypatch, compiler, arch, dtype, allo
     for shape in SHAPES:
         for batch in (1, 8):
             for launch in launches_of(monkeypatch, make_call(shape, batch, dtype, "meta"), divmod(arch, 10)):
-                variant = (launch.kernel.__name__, specialise(launch))
+                variant = (launch.kernel.__name__, specialize(launch))
                 if variant in seen:
                     continue
                 seen.append(variant)
@@ -321,7 +321,7 @@ def without_gpu(monkeypatch):
 
 
 @pytest.mark.usefixtures("without_gpu")
-def test_without_a_gpu_it_says_what_it_needs():
+def test_without_a_gpu_the_message_names_the_requirements():
     with pytest.raises(InputError, match=r"'triton' is not installed.*'triton>=3.2'.*CUDA device.*TRITON_INTERPRET=1"):
         deform_conv2d(torch.ones(1, 1, 3, 3), torch.ones(1, 2, 3, 3), torch.ones(1, 1, 1, 1), backend="triton")
 
@@ -349,17 +349,17 @@ def test_a_triton_that_cannot_be_imported_is_reported_once(monkeypatch, caplog):
         assert not triton._is_available()
         assert not triton._is_available()
     (record,) = caplog.records
-    assert re.search(r"backend 'triton' is left out: ModuleNotFoundError: .*triton", record.getMessage())
+    assert re.search(r"backend 'triton' is not used: ModuleNotFoundError: .*triton", record.getMessage())
 
 
-def test_named_for_a_cpu(monkeypatch):
+def test_requested_by_name_on_a_cpu(monkeypatch):
     stand_in = Backend("triton", triton._run, triton._gradients, lambda: True, {"cuda": 40}, "")
     monkeypatch.setitem(deform_conv._BACKENDS, "triton", stand_in)
     with pytest.raises(InputError, match=r"'triton' runs on cuda, the input is on cpu; use backend='auto'"):
         deform_conv2d(torch.ones(1, 1, 3, 3), torch.ones(1, 2, 3, 3), torch.ones(1, 1, 1, 1), backend="triton")
 
 
-def test_precision_is_what_pytorch_allows(monkeypatch):
+def test_precision_follows_the_settings_of_pytorch(monkeypatch):
     def precision(dtype=torch.float32, **settings):
         monkeypatch.setattr(torch.backends.cuda, "matmul", types.SimpleNamespace(**settings))
         return triton._precision(dtype)
@@ -375,7 +375,7 @@ def test_precision_is_what_pytorch_allows(monkeypatch):
 
 
 class Fake:
-    """A backend that is chosen first, and what has been asked of it."""
+    """A backend that is chosen first, and a record of its calls."""
 
     def __init__(self, error: Exception | None = None, **fields: Any) -> None:
         self.error, self.calls = error, 0
@@ -394,7 +394,7 @@ class Fake:
 
 @pytest.fixture
 def install(monkeypatch) -> Callable[..., None]:
-    """Make some backends the only ones."""
+    """Register only the given backends."""
 
     def only(*backends: Backend) -> None:
         monkeypatch.setattr(deform_conv, "BACKENDS", backends)
@@ -409,7 +409,7 @@ def convolve(backend: str = "auto", requires_grad: bool = True) -> torch.Tensor:
     return deform_conv2d(call.input, call.offset, call.weight, call.bias, 1, 1, 1, call.mask, backend)
 
 
-def test_the_next_takes_over_from_one_that_fails_and_says_so_once(install, caplog):
+def test_the_next_backend_replaces_one_that_fails_and_logs_it_once(install, caplog):
     fake = Fake(OSError("no compiler"))
     install(fake.backend, pytorch.BACKEND)
     with caplog.at_level(logging.WARNING):
@@ -419,10 +419,10 @@ def test_the_next_takes_over_from_one_that_fails_and_says_so_once(install, caplo
     assert fake.calls == 1
     (record,) = caplog.records
     message = record.getMessage()
-    assert message == "deform_conv2d: backend 'fake' fails on cpu and is left out from now on: OSError: no compiler"
+    assert message == "deform_conv2d: backend 'fake' fails on cpu and is not used again: OSError: no compiler"
 
 
-def test_the_next_takes_over_in_the_backward_pass_too(install, caplog):
+def test_the_next_backend_replaces_one_that_fails_in_the_backward_pass(install, caplog):
     fake = Fake()
     install(fake.backend, pytorch.BACKEND)
     output = convolve()
@@ -432,7 +432,7 @@ def test_the_next_takes_over_in_the_backward_pass_too(install, caplog):
         output.sum().backward()
     assert fake.calls == 2
     (record,) = caplog.records
-    assert "backend 'fake' fails on cpu and is left out from now on" in record.getMessage()
+    assert "backend 'fake' fails on cpu and is not used again" in record.getMessage()
 
 
 @pytest.mark.parametrize(
@@ -440,7 +440,7 @@ def test_the_next_takes_over_in_the_backward_pass_too(install, caplog):
     [InputError("wrong"), torch.cuda.OutOfMemoryError("full"), MemoryError("full")],
     ids=lambda e: type(e).__name__,
 )
-def test_errors_of_the_user_and_of_memory_are_not_taken_for_failures(install, error):
+def test_errors_of_the_user_and_of_memory_are_not_failures_of_the_backend(install, error):
     fake = Fake(error)
     install(fake.backend, pytorch.BACKEND)
     for _ in range(2):
@@ -449,7 +449,7 @@ def test_errors_of_the_user_and_of_memory_are_not_taken_for_failures(install, er
     assert fake.calls == 2
 
 
-def test_the_error_of_one_that_is_named_and_of_the_last_is_raised(install):
+def test_the_error_of_a_named_backend_and_of_the_last_is_raised(install):
     fake = Fake(OSError("no compiler"))
     last = Backend("torch", fake.run, fake.gradients, lambda: True, {ANY_DEVICE: 1}, "", frozenset({ANY_DEVICE}))
     install(fake.backend, last)
@@ -459,7 +459,7 @@ def test_the_error_of_one_that_is_named_and_of_the_last_is_raised(install):
     assert fake.calls == 4
 
 
-def test_a_dtype_that_one_does_not_compute(install):
+def test_a_dtype_that_a_backend_does_not_support(install):
     fake = Fake(dtypes=frozenset({torch.float64}))
     install(fake.backend, pytorch.BACKEND)
     convolve()
@@ -477,7 +477,7 @@ def deterministic():
     torch.use_deterministic_algorithms(False)
 
 
-def test_deterministic_algorithms_leave_out_what_is_not(install, deterministic):
+def test_deterministic_algorithms_exclude_other_backends(install, deterministic):
     fake, sure = Fake(), Fake(deterministic_on=frozenset({"cpu"}))
     deterministic(warn_only=False)
     install(fake.backend, pytorch.BACKEND)
@@ -510,7 +510,7 @@ def test_deterministic_algorithms_may_only_warn(install, deterministic):
     ("name", "cpu", "cuda", "mps"),
     [("torch", True, True, True), ("torchvision", True, False, False), ("mmcv", True, False, False)],
 )
-def test_who_is_deterministic(name, cpu, cuda, mps):
+def test_deterministic_backends(name, cpu, cuda, mps):
     backend = deform_conv.find_backend(name)
     assert [backend.is_deterministic_on(device) for device in ("cpu", "cuda", "mps")] == [cpu, cuda, mps]
     assert not triton.BACKEND.is_deterministic_on("cuda")

@@ -1,6 +1,6 @@
 """The backend ``triton`` in Triton's interpreter. ``test_triton_backend.py`` runs this file, in a process of its own.
 
-Triton decides when it is imported whether it interprets. By hand:
+Triton chooses the interpreter when it is imported. To run this file by hand:
 ``TRITON_INTERPRET=1 PYTHONPATH=tests/ops python -m pytest tests/ops/triton_in_interpreter.py``.
 """
 
@@ -25,7 +25,7 @@ SMALL = Case(kernel=(1, 2), size=(4, 3), batch=1)
 
 @pytest.fixture
 def many_processors(monkeypatch):
-    """Sums are cut into parts, as on a device that a small problem does not fill."""
+    """Divide sums into slices, as on a device that a small problem does not fill."""
     monkeypatch.setattr(triton, "_processors", lambda device: 132)
 
 
@@ -37,7 +37,7 @@ def many_processors(monkeypatch):
         Case(1, 2, (1, 4), stride=(1, 2), padding=(2, 1), dilation=(2, 1), batch=1),
         Case(2, 1, (3, 2), stride=(2, 2), bias=False),
         Case(2, 3, (1, 2), channels=(6, 4), batch=1),  # groups and offset groups overlap
-        Case(4, 1, (1, 2), channels=(4, 4), modulated=False, size=(4, 3)),  # a channel a group
+        Case(4, 1, (1, 2), channels=(4, 4), modulated=False, size=(4, 3)),  # one channel per group
         Case(kernel=(2, 1), size=(9, 11)),  # pixels of several blocks, the last not full
         Case(kernel=(1, 2), channels=(24, 20), size=(4, 3), batch=1),  # blocks that are not full
         Case(2, 1, (1, 1), channels=(64, 64), size=(4, 3), batch=1),  # full blocks
@@ -51,22 +51,22 @@ def test_agrees_with_the_naive_reference(case):
 
 @pytest.mark.usefixtures("many_processors")
 @pytest.mark.parametrize(
-    ("case", "parts"),
+    ("case", "slices"),
     [
         (Case(kernel=(2, 2), channels=(192, 4), size=(3, 3), batch=1), [2, 1]),
         (Case(kernel=(1, 2), channels=(8, 2), size=(20, 18), batch=1), [1, 4]),
     ],
     ids=str,
 )
-def test_sums_in_parts(case, parts, monkeypatch):
-    share_out, received = triton._share_out, []
-    monkeypatch.setattr(triton, "_share_out", lambda *args: received.append(share_out(*args)) or received[-1])
+def test_sums_in_slices(case, slices, monkeypatch):
+    divide_work, received = triton._divide_work, []
+    monkeypatch.setattr(triton, "_divide_work", lambda *args: received.append(divide_work(*args)) or received[-1])
     assert_same(run(deform_conv2d, make_tensors(case), case), reference(case))
-    assert [number for _, _, number in received[-2:]] == parts
+    assert [number for _, _, number in received[-2:]] == slices
 
 
 @pytest.mark.usefixtures("many_processors")
-def test_parts_keep_the_memory_format():
+def test_slices_preserve_the_memory_format():
     case = Case(kernel=(2, 2), channels=(192, 4), size=(3, 3), batch=2)
     input, offset, weight, bias, mask = make_tensors(case)
     input = input.contiguous(memory_format=torch.channels_last)
@@ -114,7 +114,7 @@ def test_gradient_of_a_plain_sum():
 
 
 @pytest.mark.parametrize("batch", [0, 1])
-def test_far_outside_there_is_nothing_and_so_in_an_empty_batch(batch):
+def test_samples_far_outside_are_zero_and_an_empty_batch_is_empty(batch):
     case = Case(kernel=(1, 2), size=(4, 8), batch=batch)
     tensors = make_tensors(case)
     far = torch.tensor([-1e30, -1e9, -1e4, 1e4, 1e9, 1e30, float("inf"), -float("inf"), 1e9])
@@ -151,7 +151,7 @@ def test_a_mask_of_nan_gives_nan():
     assert output.isnan().sum() == output.shape[1]
 
 
-def test_an_offset_of_nan_lies_outside():
+def test_an_offset_of_nan_is_outside():
     outside, lost = ([tensor.detach().clone() for tensor in make_tensors(SMALL)] for _ in range(2))
     for tensors, value in ((outside, 1000.0), (lost, float("nan"))):
         tensors[1][0, 1, 2, 1] = value
@@ -159,7 +159,7 @@ def test_an_offset_of_nan_lies_outside():
     assert_same(run(deform_conv2d, lost, SMALL), expected)
 
 
-def test_nan_and_infinity_in_the_input_reach_only_those_who_sample_them():
+def test_nan_and_infinity_in_the_input_reach_only_the_outputs_that_sample_them():
     input, offset, weight, _, _ = make_tensors(Case(kernel=(1, 1), padding=(0, 0), size=(4, 3), batch=1))
     input = input.detach().clone()
     input[0, 1, 0, 0], input[0, 2, 3, 2] = float("nan"), float("inf")
@@ -199,7 +199,7 @@ def test_positions_keep_their_fraction_in_bfloat16():
 
 
 @pytest.mark.parametrize("broken", ["_forward", "_backward_columns"])
-def test_wrong_results_show_before_they_are_used(broken, monkeypatch):
+def test_wrong_results_raise_before_they_are_used(broken, monkeypatch):
     original = getattr(triton, broken)
 
     def twice(*args):
@@ -207,10 +207,10 @@ def test_wrong_results_show_before_they_are_used(broken, monkeypatch):
         return tuple(2 * result for result in results) if isinstance(results, tuple) else 2 * results
 
     monkeypatch.setattr(triton, broken, twice)
-    triton._try_out.cache_clear()
+    triton._verify.cache_clear()
     with pytest.raises(RuntimeError, match=r"'triton' gives wrong results on cpu in torch.float32; please report"):
         deform_conv2d(*make_tensors(SMALL)[:3], **SMALL.options).sum().backward()
-    triton._try_out.cache_clear()
+    triton._verify.cache_clear()
 
 
 def test_it_is_chosen_by_name_only():
@@ -219,12 +219,12 @@ def test_it_is_chosen_by_name_only():
     assert _fastest("cuda", torch.float32, is_deterministic=False) != "triton"
 
 
-def test_double_precision_is_refused():
+def test_double_precision_raises():
     with pytest.raises(InputError, match=r"backend 'triton' does not compute float64; use backend='auto'"):
         deform_conv2d(*make_tensors(SMALL, torch.float64)[:3], **SMALL.options)
 
 
-def test_deterministic_algorithms_refuse_its_gradients():
+def test_deterministic_algorithms_raise_for_its_gradients():
     input, offset, weight, _, _ = make_tensors(SMALL)
     torch.use_deterministic_algorithms(True)
     try:

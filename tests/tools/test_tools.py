@@ -272,7 +272,9 @@ def test_curate_a_table_and_another_layout(invoke: Invoke, phantom_root: Path, t
     assert "9 images in 9 groups" in output
     assert_error(invoke("curate", root, "--dataset", "folder", "--out", tmp_path / "three"), "did you mean 'folders'")
     assert_error(invoke("curate", root, "--out", tmp_path / "three"), "mine has no class folders, but")
-    assert_error(invoke("curate", table, "--out", tmp_path / "one"), "one already holds records.csv, pairs.csv, curated.csv")
+    assert_error(
+        invoke("curate", table, "--out", tmp_path / "one"), "one already holds records.csv, pairs.csv, curated.csv"
+    )
     assert_error(invoke("curate", tmp_path / "no.csv", "--out", tmp_path / "three"), "there is no record table")
     status, _, errors = invoke("curate", table, "--out", tmp_path / "three", "--policy", "keep-two")
     assert status == 2

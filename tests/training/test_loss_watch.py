@@ -1,4 +1,4 @@
-"""The losses of an epoch: exact sums, a look one step back, and no step that waits for its device."""
+"""The losses of an epoch: exact sums, a check one step later, and no step that waits for its device."""
 
 import math
 import warnings
@@ -22,7 +22,7 @@ def test_sums_are_those_of_python_s_floats() -> None:
     assert watch.sums.tolist() == [expected[0], 0.0, expected[1]]
 
 
-def test_the_mean_is_of_the_steps_that_are_read() -> None:
+def test_the_mean_is_that_of_the_steps_already_read() -> None:
     watch = LossWatch(CPU, values=1)
     assert watch.mean is None
     means = []

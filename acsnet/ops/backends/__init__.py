@@ -1,7 +1,8 @@
 """The registry of deformable-convolution backends.
 
-To add one: write a file beside this one that defines a :class:`~acsnet.ops.backends.base.Backend`, import it here and
-add it to :data:`BACKENDS`. Validation, dispatch, ``list_backends`` and the parity tests take it up from there.
+To add a backend, write a module in this folder that defines a :class:`~acsnet.ops.backends.base.Backend`, import it
+here and add it to :data:`BACKENDS`. Argument checks, dispatch, ``list_backends`` and the tests that compare backends
+use this tuple.
 """
 
 from acsnet.ops.backends import mmcv, pytorch, torchvision, triton

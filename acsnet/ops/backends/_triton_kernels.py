@@ -1,17 +1,18 @@
-"""The kernels of the backend ``triton``; ``triton.py`` launches them and says what they are for.
+"""The kernels of the backend ``triton``; ``triton.py`` launches them and describes the algorithm.
 
-All three are matrix products with a gathered operand, the columns: row ``pixel``, entry ``(tap, channel)`` is that
-channel of the input, sampled where the tap of the output pixel lands and scaled by its modulation. A tile of the
-columns is made in registers where it is needed, and never stored.
+All three are matrix products with the matrix of columns, as in im2col: row ``pixel``, entry ``(tap, channel)`` is that
+channel of the input, sampled at the position of the tap for the output pixel and scaled by its modulation. A tile of
+this matrix is computed in registers when it is needed, and never stored.
 
-Layouts: ``input`` and ``grad_output`` have their channels last, ``weight`` is (out channels, taps, channels of a
-group); ``offset`` and ``mask``, which are None where there is none, are as the user gave them.
+Layouts: ``input`` and ``grad_output`` are channels-last, ``weight`` is (out channels, taps, channels of a group);
+``offset`` and ``mask`` are contiguous, and ``mask`` is None if there is no modulation.
 
-Words: ``pixel`` counts the output pixels of the whole batch, ``place`` those of one image. ``entry`` is a channel of
-the mask: offset group times taps plus tap. ``unit`` is how many neighboring channels are sure to share both their
-group and their offset group; a block of channels lies within one unit. Where the blocks fill the units exactly,
-``TILED_IN``, no mask is needed along the channels, and only then does Triton read sixteen bytes at once; ``TILED_OUT``
-says the same of the output channels.
+Names: ``pixel`` is the index of an output pixel in the whole batch, ``place`` its index in the image. ``entry`` is a
+channel of the mask: offset group times taps plus tap. ``unit`` is the number of consecutive channels that always have
+the same group and the same offset group; a block of channels never crosses a unit. If the blocks fill the units
+exactly, ``TILED_IN`` is true: no mask is needed along the channels, and Triton can load sixteen bytes at once.
+``TILED_OUT`` is the same for the output channels. A slice is one of several partial sums of a matrix product (split-K):
+each program sums over one slice, and the launcher adds the slices.
 """
 
 import triton
@@ -20,24 +21,26 @@ import triton.language as tl
 
 @triton.jit
 def _tile_mask(rows: tl.tensor, columns: tl.tensor, TILED: tl.constexpr) -> tl.tensor:
+    # With `else`, so that Triton compiles only the branch that the constant selects.
     if TILED:
         return rows[:, None]
-    return rows[:, None] & columns[None, :]
+    else:  # noqa: RET505
+        return rows[:, None] & columns[None, :]
 
 
 @triton.jit
 def _channels_of(block: int, unit: int, BLOCK: tl.constexpr) -> tuple[int, tl.tensor]:
-    """First channel of a block, and which of the ``BLOCK`` channels from there are still in its unit."""
+    """Return the first channel of a block, and which of the ``BLOCK`` channels from there are still in its unit."""
     first = block % tl.cdiv(unit, BLOCK) * BLOCK
     return block // tl.cdiv(unit, BLOCK) * unit + first, first + tl.arange(0, BLOCK) < unit
 
 
 @triton.jit
 def _neighbor(position: tl.tensor, size: int) -> tuple[tl.tensor, tl.tensor]:
-    """Pixel at or before each position on one axis, and the fraction of the way to the next.
+    """Return the pixel at or before each position on one axis, and the fraction of the way to the next.
 
-    Clamping comes first because a float far outside has no integer. All from -2 down and from ``size`` up is outside,
-    and so is NaN.
+    Positions are clamped before they are rounded, because large floats do not fit into integers. Positions of at most
+    -2 or at least ``size`` are outside, and so is NaN.
     """
     is_number = position == position
     clamped = tl.minimum(tl.maximum(tl.where(is_number, position, -2.0), -2.0), size)
@@ -49,7 +52,7 @@ def _neighbor(position: tl.tensor, size: int) -> tuple[tl.tensor, tl.tensor]:
 def _origin(
     pixel: tl.tensor, out_area: int, out_width: int, stride_y: int, stride_x: int, padding_y: int, padding_x: int
 ) -> tuple[tl.tensor, tl.tensor, tl.tensor, tl.tensor]:
-    """Image and place of each pixel, and the row and column of the input at which its kernel begins."""
+    """Return the image and place of each pixel, and the row and column of the input at which its kernel begins."""
     image = pixel // out_area
     place = pixel % out_area
     return image, place, place // out_width * stride_y - padding_y, place % out_width * stride_x - padding_x
@@ -69,7 +72,11 @@ def _cell(
     height: int,
     width: int,
 ) -> tuple[tl.tensor, tl.tensor, tl.tensor, tl.tensor, tl.tensor, tl.tensor, tl.tensor]:
-    """Cell a tap lands in: index of its top left pixel, which rows and columns of it exist, and the fractions."""
+    """Return the cell of four pixels that a tap falls into.
+
+    These are the index of its top left pixel, flags whether its top, bottom, left and right pixels exist, and the
+    fractions of the way to the next row and column.
+    """
     at = offset + (image.to(tl.int64) * (2 * entries) + 2 * entry) * out_area + place
     row, down = _neighbor(y + tl.load(at, mask=is_pixel, other=0.0).to(tl.float32), height)
     column, across = _neighbor(x + tl.load(at + out_area, mask=is_pixel, other=0.0).to(tl.float32), width)
@@ -92,9 +99,9 @@ def _modulation(
 def _corner(
     corner: tl.tensor, at: tl.tensor, exists: tl.tensor, is_channel: tl.tensor, TILED_IN: tl.constexpr
 ) -> tl.tensor:
-    """One corner of each cell, (rows, channels) in float32, zero where there is no such pixel.
+    """Load one corner of each cell, (rows, channels) in float32, zero if the pixel does not exist.
 
-    ``corner`` is a scalar and ``at`` common to all corners: four tiles of pointers would take half of the registers.
+    ``corner`` is a scalar and ``at`` is common to all corners: four tiles of pointers would take half of the registers.
     """
     return tl.load(corner + at, mask=_tile_mask(exists, is_channel, TILED_IN), other=0.0).to(tl.float32)
 
@@ -115,7 +122,7 @@ def _samples(
     width: int,
     channels: int,
 ) -> tuple[tl.tensor, tl.tensor, tl.tensor, tl.tensor, tl.tensor, tl.tensor, tl.tensor, tl.tensor, tl.tensor]:
-    """What a tap's samples are made of: where the cells begin, which of the four corners exist, and their factors."""
+    """Return the start of the cells of a tap, which of the four corners exist, and the factors of the corners."""
     cell, top, bottom, left, right, down, across = _cell(
         offset, image, place, y, x, is_pixel, entry, entries, out_area, height, width
     )
@@ -147,7 +154,7 @@ def _columns(
     TILED_IN: tl.constexpr,
     BLOCK_IN: tl.constexpr,
 ) -> tl.tensor:
-    """A tile of the columns, (pixels, channels) in float32; ``input`` points to its first channel."""
+    """Compute a tile of the columns, (pixels, channels) in float32; ``input`` points to its first channel."""
     at = at[:, None] + tl.arange(0, BLOCK_IN)[None, :]
     line = input + width * channels
     value = _corner(input, at, exists_a, is_channel, TILED_IN) * a[:, None]
@@ -165,8 +172,8 @@ def forward_kernel(
     mask: tl.tensor,
     weight: tl.tensor,
     bias: tl.tensor,
-    chunks_per_part: int,
-    part_step: int,
+    chunks_per_slice: int,
+    slice_step: int,
     image_step: int,
     channel_step: int,
     place_step: int,
@@ -198,10 +205,11 @@ def forward_kernel(
     BLOCK_OUT: tl.constexpr,
     CHUNK: tl.constexpr,
 ) -> None:
-    """output[part, pixel, o] = bias, in the first part, + sum of column * weight over the part's chunks of channels.
+    """Compute output[slice, pixel, o] = sum of column * weight over a slice of the channels, + bias in the first slice.
 
-    Grid: pixel blocks times blocks of output channels, groups, parts. A chunk is some blocks of channels: several, so
-    that a sample's position is found but once for them; few, so that all taps find them in the nearest cache.
+    Grid: (pixel blocks * blocks of output channels, groups, slices). A slice consists of chunks, and a chunk of blocks
+    of channels: several, because the position of a sample is computed once per chunk, but few, so that the chunk stays
+    in the first-level cache for all taps.
     """
     out_blocks = tl.cdiv(group_out_channels, BLOCK_OUT)
     group = tl.program_id(1)
@@ -213,9 +221,9 @@ def forward_kernel(
     image, place, y, x = _origin(pixel, out_area, out_width, stride_y, stride_x, padding_y, padding_x)
     lane = tl.arange(0, BLOCK_IN)
     chunks = group_channels // unit * tl.cdiv(unit, CHUNK)
-    begin = tl.program_id(2) * chunks_per_part
+    begin = tl.program_id(2) * chunks_per_slice
     total = tl.zeros((BLOCK_PIXELS, BLOCK_OUT), dtype=tl.float32)
-    for chunk in range(begin, tl.minimum(begin + chunks_per_part, chunks)):
+    for chunk in range(begin, tl.minimum(begin + chunks_per_slice, chunks)):
         first = chunk // tl.cdiv(unit, CHUNK) * unit
         start = chunk % tl.cdiv(unit, CHUNK) * CHUNK
         for tap in range(taps):
@@ -259,10 +267,10 @@ def forward_kernel(
                 factors = tl.load(at_weight + lane[None, :], mask=_tile_mask(is_out, is_channel, TILED_IN), other=0.0)
                 total = tl.dot(columns.to(factors.dtype), tl.trans(factors), total, input_precision=PRECISION)
 
-    if bias is not None:  # noqa: SIM102 (the first condition is the compiler's, the second the program's)
+    if bias is not None:  # noqa: SIM102 (the first condition is evaluated at compile time, the second at run time)
         if tl.program_id(2) == 0:
             total += tl.load(bias + out, mask=is_out, other=0.0).to(tl.float32)[None, :]
-    at = output + tl.program_id(2).to(tl.int64) * part_step
+    at = output + tl.program_id(2).to(tl.int64) * slice_step
     at += (image.to(tl.int64) * image_step + place * place_step)[:, None] + (out * channel_step)[None, :]
     tl.store(at, total.to(output.dtype.element_ty), mask=_tile_mask(is_pixel, is_out, TILED_OUT))
 
@@ -280,13 +288,14 @@ def _backward_corner(
     NEEDS_SAMPLING: tl.constexpr,
     TILED_IN: tl.constexpr,
 ) -> tl.tensor:
-    """Add a corner's share to the gradient of the input, and return the product of corner and gradient for each row."""
+    """Add a corner's term to the gradient of the input, and return the product of corner and gradient for each row."""
     if grad_input is not None:
         tile_mask = _tile_mask(exists, is_channel, TILED_IN)
         tl.atomic_add(grad_input + base + at, gradient * factor[:, None], mask=tile_mask, sem="relaxed")
     if NEEDS_SAMPLING:
         return tl.sum(_corner(input + base, at, exists, is_channel, TILED_IN) * gradient, axis=1)
-    return factor
+    else:  # noqa: RET505 (see _tile_mask)
+        return factor
 
 
 @triton.jit
@@ -327,11 +336,11 @@ def backward_columns_kernel(
     BLOCK_IN: tl.constexpr,
     BLOCK_OUT: tl.constexpr,
 ) -> None:
-    """Gradient of the columns, tile by tile, and what follows from it: that of the input, of the offsets, of the mask.
+    """Compute the gradient of the columns, tile by tile, and from it those of the input, the offsets and the mask.
 
-    Grid: pixel blocks times taps, blocks of channels. What is None is not computed. ``grad_offset``, (blocks of an
-    offset group, images, 2 * entries, places), and ``grad_mask`` are to be added up over the first axis. Cells overlap,
-    so the shares of the gradient of the input, in float32, are added up by atomics, in no fixed order.
+    Grid: (pixel blocks * taps, blocks of channels). Gradients that are None are not computed. The caller sums
+    ``grad_offset``, (blocks of an offset group, images, 2 * entries, places), and ``grad_mask`` over the first axis.
+    Cells overlap, so the terms of the gradient of the input, in float32, are summed by atomics, in no fixed order.
     """
     tap = tl.program_id(0) % taps
     pixel = tl.program_id(0) // taps * BLOCK_PIXELS + tl.arange(0, BLOCK_PIXELS)
@@ -351,7 +360,7 @@ def backward_columns_kernel(
         factors = tl.load(at, mask=_tile_mask(is_out, is_channel, TILED_IN), other=0.0)
         gradient = tl.dot(upstream, factors, gradient, input_precision=PRECISION)
 
-    # Only now: positions and factors that lived through the product would not fit into the registers beside it.
+    # Computed after the product: positions and factors would not fit into the registers together with it.
     image, place, y, x = _origin(pixel, out_area, out_width, stride_y, stride_x, padding_y, padding_x)
     y += tap // kernel_width * dilation_y
     x += tap % kernel_width * dilation_x
@@ -398,8 +407,8 @@ def backward_columns_kernel(
         TILED_IN,
     )
     if NEEDS_SAMPLING:
-        part = start % offset_channels // unit * tl.cdiv(unit, BLOCK_IN) + start % unit // BLOCK_IN
-        plane = (part * images + image).to(tl.int64) * entries + entry
+        block = start % offset_channels // unit * tl.cdiv(unit, BLOCK_IN) + start % unit // BLOCK_IN
+        plane = (block * images + image).to(tl.int64) * entries + entry
         by_y = back * (c - a) + across * (d - b)
         by_x = up * (b - a) + down * (d - c)
         tl.store(grad_offset + 2 * plane * out_area + place, scale * by_y, mask=is_pixel)
@@ -416,7 +425,7 @@ def backward_weight_kernel(
     input: tl.tensor,
     offset: tl.tensor,
     mask: tl.tensor,
-    pixels_per_part: int,
+    pixels_per_slice: int,
     pixels: int,
     height: int,
     width: int,
@@ -444,9 +453,9 @@ def backward_weight_kernel(
     BLOCK_IN: tl.constexpr,
     BLOCK_OUT: tl.constexpr,
 ) -> None:
-    """grad_weight[part, o, tap, c] = sum of grad_output * column over the part's pixels, in float32.
+    """Compute grad_weight[slice, o, tap, c] = sum of grad_output * column over a slice of the pixels, in float32.
 
-    Grid: blocks of output channels times taps times blocks of channels, parts of the pixels.
+    Grid: (blocks of output channels * taps * blocks of channels, slices of the pixels).
     """
     out_blocks = tl.cdiv(group_out_channels, BLOCK_OUT)
     tap = tl.program_id(0) // out_blocks % taps
@@ -455,8 +464,8 @@ def backward_weight_kernel(
     out = tl.program_id(0) % out_blocks * BLOCK_OUT + tl.arange(0, BLOCK_OUT)
     is_out = out < group_out_channels
     out += group * group_out_channels
-    begin = tl.program_id(1) * pixels_per_part
-    end = tl.minimum(begin + pixels_per_part, pixels)
+    begin = tl.program_id(1) * pixels_per_slice
+    end = tl.minimum(begin + pixels_per_slice, pixels)
     total = tl.zeros((BLOCK_OUT, BLOCK_IN), dtype=tl.float32)
     for start_pixel in range(begin, end, BLOCK_PIXELS):
         pixel = start_pixel + tl.arange(0, BLOCK_PIXELS)

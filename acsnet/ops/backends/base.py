@@ -1,4 +1,4 @@
-"""What a backend of the deformable convolution is, and what it is given to compute."""
+"""The interface of a backend of the deformable convolution, and the call that it computes."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,15 +7,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-#: Key of :attr:`Backend.priority` that stands for every device type without an entry of its own.
+#: Key of :attr:`Backend.priority` for all device types without a separate entry.
 ANY_DEVICE = "*"
 
 
 class DeformConvCall(NamedTuple):
-    """One deformable convolution whose arguments have been checked: every shape below holds.
+    """The arguments of one deformable convolution, after they have been checked.
 
-    The tensors are as the caller gave them. Under autocast they may differ in dtype; the result is due in
-    :attr:`dtype`. A named tuple and no dataclass, because ``torch.compile`` traces it on every supported torch.
+    The tensors are those of the caller. Under autocast their dtypes may differ; the result must have :attr:`dtype`.
+    This is a named tuple, not a dataclass, because every supported version of ``torch.compile`` can trace it.
 
     Attributes:
         input: (B, C_in, H, W).
@@ -23,11 +23,11 @@ class DeformConvCall(NamedTuple):
         weight: (C_out, C_in / groups, kH, kW).
         bias: (C_out,) or None.
         mask: (B, offset_groups * kH * kW, H_out, W_out) or None for no modulation.
-        stride: (vertical, horizontal) step, as are ``padding`` and ``dilation``.
-        padding: rows and columns of zeros on each side.
-        dilation: distance between taps.
-        groups: blocks of channels that are convolved apart.
-        offset_groups: blocks of input channels with offsets of their own.
+        stride: (vertical, horizontal) step of the kernel.
+        padding: (vertical, horizontal) number of zeros on each side.
+        dilation: (vertical, horizontal) distance between taps.
+        groups: number of channel groups that are convolved separately.
+        offset_groups: number of groups of input channels with separate offsets.
         dtype: floating dtype of the result.
     """
 
@@ -45,7 +45,7 @@ class DeformConvCall(NamedTuple):
 
 
 class Needs(NamedTuple):
-    """Of which tensors the gradients are needed; never of one that is not there."""
+    """For each tensor, whether its gradient is needed; False for a tensor that is None."""
 
     input: bool
     offset: bool
@@ -55,7 +55,7 @@ class Needs(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """The gradients that are needed, in the shapes of the tensors and any floating dtype; others may be None."""
+    """The needed gradients, in the shapes of the tensors and any floating dtype; the others may be None."""
 
     input: Tensor | None
     offset: Tensor | None
@@ -69,17 +69,20 @@ class Backend:
     """One way to compute a deformable convolution.
 
     Attributes:
-        name: What the user passes as ``backend=``.
-        run: Computes the result, (B, C_out, H_out, W_out) in ``call.dtype``, without autograd and autocast.
-        gradients: Computes the gradients that are needed from that of the result, without autograd and autocast.
-        is_available: Whether it can run here. May import; ``auto`` asks only the candidates it comes to.
-        priority: Device type to rank among the backends there, highest first. A device type that is missing is not
-            supported; :data:`ANY_DEVICE` stands for all others.
-        install_hint: What a user does who wants it and does not have it.
-        deterministic_on: Device types, or :data:`ANY_DEVICE`, on which gradients are the same from run to run, or which
-            it leaves to operators of PyTorch that honor ``torch.use_deterministic_algorithms`` by themselves.
-        dtypes: Dtypes of the result that it computes; None for all.
-        keeps_channels_last: Whether the result of a channels-last input is channels-last; else it is contiguous.
+        name: Name that the user passes as ``backend=``.
+        run: Function that computes the result, (B, C_out, H_out, W_out) in ``call.dtype``. It is called without
+            autograd and autocast.
+        gradients: Function of the call, the gradient of the result and the needs that computes the needed gradients.
+            It is called without autograd and autocast.
+        is_available: Function that returns whether the backend is installed and can run. It may import packages; for
+            ``auto`` it is called only if no backend of higher priority is available.
+        priority: Device type -> priority among the backends on it; the highest is used. Device types that are not
+            listed are not supported; :data:`ANY_DEVICE` is the key for all others.
+        install_hint: Instructions for installing the backend.
+        deterministic_on: Device types, or :data:`ANY_DEVICE`, on which gradients are the same from run to run, or are
+            computed by operators of PyTorch that honor ``torch.use_deterministic_algorithms``.
+        dtypes: Supported dtypes of the result; None for all.
+        keeps_channels_last: Whether the result of a channels-last input is channels-last; otherwise it is contiguous.
     """
 
     name: str
@@ -93,27 +96,27 @@ class Backend:
     keeps_channels_last: bool = True
 
     def priority_on(self, device_type: str) -> int | None:
-        """Rank on a device type, or None where the backend does not run."""
+        """Return the priority on a device type, or None if the device type is not supported."""
         return self.priority.get(device_type, self.priority.get(ANY_DEVICE))
 
     def is_deterministic_on(self, device_type: str) -> bool:
-        """Whether ``torch.use_deterministic_algorithms`` leaves the backend in use on a device type."""
+        """Return whether ``torch.use_deterministic_algorithms`` allows the backend on a device type."""
         return not self.deterministic_on.isdisjoint((device_type, ANY_DEVICE))
 
     def computes(self, dtype: torch.dtype) -> bool:
-        """Whether the result can have a dtype."""
+        """Return whether a dtype of the result is supported."""
         return self.dtypes is None or dtype in self.dtypes
 
 
-#: A position so far outside that it fits into the integers of every compiled operator.
+#: An offset that is far outside of every image, yet fits into the integers of every compiled operator.
 _FAR = 1e6
 
 
 def promote_to_float32(call: DeformConvCall) -> DeformConvCall:
-    """Cast every tensor of ``call`` to float32, or to float64 where that is asked for, and make the offsets finite.
+    """Cast every tensor of ``call`` to float32, or to float64 if the result is float64, and make the offsets finite.
 
-    For compiled operators, which have no kernels for the half-precision types, and read whatever memory an offset that
-    is no number points to: what is not finite lies outside, where samples are zero.
+    Compiled operators have no kernels for half precision, and read out of bounds if an offset is NaN or infinite. Such
+    offsets are replaced by positions outside of the image, where samples are zero.
     """
     dtype = torch.promote_types(call.dtype, torch.float32)
     return DeformConvCall(

@@ -1,8 +1,8 @@
 """Backend ``mmcv``: OpenMMLab's compiled operator, in float32 (float64 for float64 input) also under autocast.
 
-mmcv orders offset and mask channels as torchvision does. Its plain operator takes no bias and wants the batch to be a
-multiple of a step, therefore the modulated one runs for both, with a mask of ones where there is none. The gradients
-are those of its function, called without autograd.
+mmcv orders offset and mask channels as torchvision does. Its plain operator does not support a bias and requires a
+batch size that is a multiple of a step. Therefore the modulated operator is used for both, with a mask of ones if there
+is no mask. The gradients are those of its autograd function, called without autograd.
 """
 
 import functools
@@ -17,20 +17,20 @@ from acsnet.ops.backends.base import Backend, DeformConvCall, Gradients, Needs, 
 @functools.cache
 def _is_available() -> bool:
     try:
-        importlib.import_module("mmcv.ops")  # fails where mmcv is missing and where it was built without its operators
+        importlib.import_module("mmcv.ops")  # fails if mmcv is missing or was built without its operators
     except Exception:  # a build against another torch fails to load with an OSError, an ImportError or a RuntimeError
         return False
     return True
 
 
 class _Context:
-    """What autograd would hand to mmcv's function, which is called without autograd here."""
+    """A substitute for the context of autograd, because mmcv's function is called without autograd."""
 
     def __init__(self) -> None:
         self.saved_tensors: tuple[Tensor, ...] = ()
 
     def save_for_backward(self, *tensors: Tensor) -> None:
-        """Keep tensors for the backward pass."""
+        """Store tensors for the backward pass."""
         self.saved_tensors = tensors
 
 
@@ -41,7 +41,7 @@ def _run_modulated(context: _Context, call: DeformConvCall) -> Tensor:
     if mask is None:
         batch, offset_channels, height, width = call.offset.shape
         mask = call.offset.new_ones(batch, offset_channels // 2, height, width)
-    # Its kernels index raw memory: other strides than the contiguous ones give wrong results without an error.
+    # Its kernels ignore strides: tensors that are not contiguous give wrong results without an error.
     return ModulatedDeformConv2dFunction.forward(
         context,
         call.input.contiguous(),
@@ -59,7 +59,7 @@ def _run_modulated(context: _Context, call: DeformConvCall) -> Tensor:
 
 def _run(call: DeformConvCall) -> Tensor:
     full = promote_to_float32(call)
-    if len(full.input) == 0:  # which mmcv refuses
+    if len(full.input) == 0:  # mmcv raises for an empty batch
         return call.input.new_empty((0, len(call.weight), *call.offset.shape[2:]), dtype=call.dtype)
     return _run_modulated(_Context(), full).to(call.dtype)
 
@@ -86,8 +86,8 @@ BACKEND = Backend(
     install_hint=(
         "pip install 'setuptools<81' wheel ninja psutil, then "
         "MMCV_WITH_OPS=1 pip install --no-build-isolation --no-binary mmcv mmcv==2.2.0 (compiles for over ten minutes; "
-        "torch 2.15 wants C++20 and mmcv asks for -std=c++17: compile with a CXX that replaces it)"
+        "torch 2.15 requires C++20 but mmcv sets -std=c++17: compile with a CXX that replaces it)"
     ),
     keeps_channels_last=False,
-    deterministic_on=frozenset({"cpu"}),  # its CUDA kernels add up the gradient of the input by atomics
+    deterministic_on=frozenset({"cpu"}),  # its CUDA kernels sum the gradient of the input by atomics
 )

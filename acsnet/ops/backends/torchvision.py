@@ -1,6 +1,6 @@
 """Backend ``torchvision``: its compiled operator, in float32 (float64 for float64 input) also under autocast.
 
-On the CPU it builds its columns on one core and keeps none for the backward pass; see ``pytorch.py`` for a faster way.
+On the CPU it builds its columns on one core, and again in the backward pass; ``pytorch.py`` is faster.
 """
 
 import importlib.util
@@ -16,7 +16,7 @@ def _is_available() -> bool:
 
 
 def _run(call: DeformConvCall) -> Tensor:
-    from torchvision.ops import deform_conv2d  # half a second to import, and seldom needed on the CPU
+    from torchvision.ops import deform_conv2d  # takes half a second to import, and is rarely needed on the CPU
 
     full = promote_to_float32(call)
     output = deform_conv2d(
@@ -26,11 +26,11 @@ def _run(call: DeformConvCall) -> Tensor:
 
 
 def _gradients(call: DeformConvCall, grad: Tensor, needs: Needs) -> Gradients:
-    import torchvision  # noqa: F401 (its operators are there once it is imported)
+    import torchvision  # noqa: F401 (the import registers its operators)
 
     full = promote_to_float32(call)
     new = full.weight.new_zeros
-    # The operator that its autograd calls: it computes all gradients, whatever is needed.
+    # The operator that its autograd calls. It computes all gradients, also those that are not needed.
     by_input, by_weight, by_offset, by_mask, by_bias = torch.ops.torchvision._deform_conv2d_backward(
         grad.to(full.dtype).contiguous(),
         full.input,
@@ -56,5 +56,5 @@ BACKEND = Backend(
     priority={"cpu": 10, "cuda": 30},
     install_hint="pip install torchvision",
     keeps_channels_last=False,
-    deterministic_on=frozenset({"cpu"}),  # its CUDA kernels add up the gradient of the input by atomics
+    deterministic_on=frozenset({"cpu"}),  # its CUDA kernels sum the gradient of the input by atomics
 )
