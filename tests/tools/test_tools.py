@@ -292,7 +292,7 @@ def test_curate_continues_with_broken_images(
     assert status == 0, errors
     assert "is incomplete" in caplog.text
     assert "benign (2).png has no mask" in caplog.text
-    assert "1 with unreadable: image or mask that cannot be read" in output
+    assert "unreadable: 1 image (image or mask that cannot be read)" in output
     assert "curated (drop-all): 35 of 36 images" in output
     flags = {row["name"]: row["flags"] for row in read_rows(tmp_path / "out" / "records.csv")}
     assert "unreadable" in flags["benign/benign (1).png"]
