@@ -79,7 +79,8 @@ def test_wrong_input_of_crossval(invoke: Invoke, config: Path, tmp_path: Path) -
     assert_error(invoke("crossval", config, "--work-dir", folder, "--heartbeat", "0"), "the heartbeat is 0 seconds")
     assert not (folder / "crossval.json").exists()
     assert_error(invoke("crossval", config, "--work-dir", config), "is a file: choose a folder by --work-dir")
-    assert_error(invoke("crossval", config, "--work-dir", tmp_path), "does not contain a cross-validation: choose another folder")
+    message = "does not contain a cross-validation: choose another folder"
+    assert_error(invoke("crossval", config, "--work-dir", tmp_path), message)
 
 
 def test_a_fold_that_cannot_be_done_ends_in_an_error(
