@@ -98,7 +98,7 @@ def list_models(pattern: str = "*") -> list[str]:
     Example:
         >>> import acsnet
         >>> acsnet.list_models("*unet")
-        ['gated_unet', 'nnunet', 'unet']
+        ['gated_unet', 'mt_nnunet', 'nnunet', 'unet']
     """
     return sorted(fnmatch.filter(_ENTRIES, pattern))
 
