@@ -81,7 +81,8 @@ def convert_he2024(state_dict: Weights, offset_order: OffsetOrder = "rows-then-c
 
     Raises:
         UnknownNameError: for an unknown offset order.
-        CheckpointError: naming every missing, unexpected and misshapen key, with the expected shape.
+        CheckpointError: naming every missing, unexpected and misshapen key, with the expected shape; in short if the
+            weights have nothing in common with that code.
     """
     look_up("offset order", offset_order, dict.fromkeys(get_args(OffsetOrder)), "")
     theirs = _without_prefix(state_dict)
@@ -201,6 +202,11 @@ def _block_layers(stage: str) -> Iterator[str]:
 
 
 def _check(theirs: Weights, expected: Mapping[str, tuple[int, ...]]) -> None:
+    if theirs.keys().isdisjoint(expected):
+        raise CheckpointError(
+            f"none of the {len(theirs)} tensors ({', '.join(list(theirs)[:3])}, ...) has a name of the ACSNet "
+            "publication's code, such as layer0.0.weight: expected a checkpoint of that code"
+        )
     missing = [f"{key} {shape}" for key, shape in expected.items() if key not in theirs]
     unexpected = [f"{key} {tuple(value.shape)}" for key, value in theirs.items() if key not in expected]
     misshapen = [
