@@ -169,7 +169,7 @@ def test_make_targets_named_exist() -> None:
 
 def test_workflow_lints_tests_and_builds() -> None:
     workflow = yaml.safe_load(WORKFLOW.read_text())
-    assert set(workflow["jobs"]) == {"lint", "unit", "wheel"}
+    assert set(workflow["jobs"]) == {"lint", "unit", "docs", "wheel"}
     matrix = workflow["jobs"]["unit"]["strategy"]["matrix"]
     assert matrix["python"] == ["3.10", "3.11", "3.12", "3.13"]
     assert matrix["torch"] == ["oldest", "newest"]
@@ -185,6 +185,7 @@ def test_workflow_lints_tests_and_builds() -> None:
         assert command in commands["lint"]
     assert "--doctest-modules" in commands["unit"]
     assert "pip wheel . --no-deps" in commands["wheel"]
+    assert all((REPOSITORY / path).is_file() for path in commands["docs"].split("pytest ")[1].split())
 
 
 def test_lint_of_the_workflow_is_that_of_the_makefile() -> None:
