@@ -1,6 +1,6 @@
 """Building blocks that the networks share, each usable in other code."""
 
-from acsnet.layers.attention import ChannelAttention, DeformableSpatialAttention
+from acsnet.layers.attention import CBAM, ChannelAttention, DeformableSpatialAttention
 from acsnet.layers.blocks import (
     ConvNormAct,
     DeferredInputConvNormAct,
@@ -9,15 +9,17 @@ from acsnet.layers.blocks import (
     PooledEncoder,
     UpsampleMerge,
 )
-from acsnet.layers.encoder import Encoder
+from acsnet.layers.encoder import Encoder, PooledFeatures, is_efficientnet
 from acsnet.layers.gate import GateUnit
-from acsnet.layers.heads import GlobalAverage, MultiScaleAttentionHead, PooledLinearHead
+from acsnet.layers.heads import GlobalAverage, LinearHead, MultiScaleAttentionHead, PooledLinearHead
 from acsnet.layers.instance_norm import InstanceNorm2d
 from acsnet.layers.lean import Checkpointed, Deferred, DeferredSequential, PerImage, checkpointed
 from acsnet.layers.prediction_refinement import PredictionRefining, weigh_by_lesion_probability
+from acsnet.layers.pyramid import PyramidPooling
 from acsnet.layers.upsample import UpsampleConv2d, upsample_twice
 
 __all__ = [
+    "CBAM",
     "ChannelAttention",
     "Checkpointed",
     "ConvNormAct",
@@ -31,14 +33,18 @@ __all__ = [
     "GateUnit",
     "GlobalAverage",
     "InstanceNorm2d",
+    "LinearHead",
     "MultiScaleAttentionHead",
     "PerImage",
     "PooledEncoder",
+    "PooledFeatures",
     "PooledLinearHead",
     "PredictionRefining",
+    "PyramidPooling",
     "UpsampleConv2d",
     "UpsampleMerge",
     "checkpointed",
+    "is_efficientnet",
     "upsample_twice",
     "weigh_by_lesion_probability",
 ]

@@ -7,11 +7,13 @@ from acsnet.models._hub import from_pretrained, push_to_hub, save_pretrained
 from acsnet.models._loading import load_model
 from acsnet.models._registry import ModelEntry, create_model, list_models, model_entry, register_model
 from acsnet.models.acsnet import ACSNet
+from acsnet.models.efficientnet_cbam import EfficientNetCBAM
 from acsnet.models.encoder_decoder import EncoderDecoder
 from acsnet.models.ensemble import Ensemble
 from acsnet.models.mt_nnunet import MTNNUNet
 from acsnet.models.mt_unetpp import MTUNetPlusPlus
 from acsnet.models.nnunet import NNUNet
+from acsnet.models.two_networks import TwoNetworks
 from acsnet.models.unet import GatedUNet, UNet
 from acsnet.models.unetpp import RefinedUNetPlusPlus, UNetPlusPlus
 
@@ -19,6 +21,7 @@ __all__ = [
     "TASKS",
     "ACSNet",
     "Contract",
+    "EfficientNetCBAM",
     "EncoderDecoder",
     "Ensemble",
     "GatedUNet",
@@ -29,6 +32,7 @@ __all__ = [
     "MultiTaskOutput",
     "NNUNet",
     "RefinedUNetPlusPlus",
+    "TwoNetworks",
     "UNet",
     "UNetPlusPlus",
     "create_model",

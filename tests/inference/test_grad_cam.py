@@ -12,8 +12,8 @@ import acsnet
 from acsnet.checkpoints import CheckpointMetadata
 from acsnet.errors import InputError, UnknownNameError
 from acsnet.inference import class_activation, explain_images, prepare_for_inference
-from acsnet.inference.grad_cam import _is_aligned_to_first_pixel
-from acsnet.layers import Encoder, GlobalAverage, PooledEncoder, upsample_twice
+from acsnet.inference.grad_cam import _cell_center
+from acsnet.layers import Encoder, GlobalAverage, PooledEncoder, PooledFeatures, upsample_twice
 
 Build = Callable[..., Any]
 SIZE = (64, 96)
@@ -104,7 +104,8 @@ def test_maps_of_every_network(name: str, build_tiny: Build) -> None:
 @pytest.mark.parametrize("name", acsnet.list_models())
 def test_the_network_is_left_as_it_was(name: str, build_tiny: Build) -> None:
     network = build_tiny(name).train()
-    network.encoder.eval().requires_grad_(False)
+    # The first child is the encoder, or the first of two networks.
+    next(network.children()).eval().requires_grad_(False)
     state = {key: value.clone() for key, value in network.state_dict().items()}
     modes = {key: module.training for key, module in network.named_modules()}
     parameters = {key: (id(parameter), parameter.requires_grad) for key, parameter in network.named_parameters()}
