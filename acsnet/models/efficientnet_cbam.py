@@ -57,9 +57,10 @@ class ResidualAttentionBlock(nn.Module):
     Args:
         in_channels: C_in.
         out_channels: C_out.
+        reduction: see :class:`~acsnet.layers.CBAM`.
     """
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, reduction: int) -> None:
         super().__init__()
         self.convolve = nn.Sequential(
             nn.Conv2d(in_channels, out_channels, 3, padding=1),
@@ -72,7 +73,7 @@ class ResidualAttentionBlock(nn.Module):
         self.shortcut: nn.Module = nn.Identity()
         if in_channels != out_channels:
             self.shortcut = nn.Sequential(nn.Conv2d(in_channels, out_channels, 1), nn.BatchNorm2d(out_channels))
-        self.attention = CBAM(out_channels)
+        self.attention = CBAM(out_channels, reduction)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, C_in, H, W) -> (B, C_out, H, W)."""
@@ -88,14 +89,18 @@ class AttentionUpsampleMerge(nn.Module):
         in_channels: C_in.
         skip_channels: C_skip.
         channels: C.
+        reduction: see :class:`~acsnet.layers.CBAM`.
     """
 
-    def __init__(self, in_channels: int, skip_channels: int, channels: int) -> None:
+    def __init__(self, in_channels: int, skip_channels: int, channels: int, reduction: int) -> None:
         super().__init__()
         self.skip = nn.Sequential(
-            nn.Conv2d(skip_channels, channels, 1), nn.BatchNorm2d(channels), nn.SiLU(inplace=True), CBAM(channels)
+            nn.Conv2d(skip_channels, channels, 1),
+            nn.BatchNorm2d(channels),
+            nn.SiLU(inplace=True),
+            CBAM(channels, reduction),
         )
-        self.merge = _two_blocks(channels + in_channels, channels)
+        self.merge = _two_blocks(channels + in_channels, channels, reduction)
 
     def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
         """Merge (B, C_in, H, W) with a skip (B, C_skip, 2H, 2W) -> (B, C, 2H, 2W)."""
@@ -145,10 +150,11 @@ class EfficientNetCBAM(MultiTaskModel):
         encoder_weights: ``"imagenet"`` for pretrained weights, None for random ones.
         width: channels of the last decoder stage; the stages before have 2, 4 and 8 times, the bottleneck 16 times as
             many.
+        reduction: factor from the channels to the hidden features of each channel attention.
         contract: ``num_classes``, ``in_channels`` and ``tasks``; see :class:`~acsnet.models.MultiTaskModel`.
 
     Raises:
-        InputError: if the encoder has other feature levels, or the width is below 1.
+        InputError: if the encoder has other feature levels, or the width or the reduction is below 1.
         UnknownNameError: for an unknown encoder, with near matches.
 
     Example:
@@ -165,10 +171,12 @@ class EfficientNetCBAM(MultiTaskModel):
         encoder: str = "tf_efficientnet_b4.aa_in1k",
         encoder_weights: str | None = None,
         width: int = 32,
+        reduction: int = 16,
         **contract: Unpack[Contract],
     ) -> None:
         super().__init__(**contract)
         check_count("width", width)
+        check_count("reduction", reduction)
         maps = "expanded" if is_efficientnet(encoder) else "stages"
         self.encoder = Encoder(encoder, self.in_channels, encoder_weights, maps=maps)
         *skips, deepest = self.encoder.channels
@@ -177,11 +185,11 @@ class EfficientNetCBAM(MultiTaskModel):
         # Each grid has a quarter of the channels of the bottleneck.
         context = bottleneck // len(_GRIDS)
         self.context = PyramidPooling(deepest, context, _GRIDS)
-        self.bottleneck = _two_blocks(deepest + len(_GRIDS) * context, bottleneck)
+        self.bottleneck = _two_blocks(deepest + len(_GRIDS) * context, bottleneck, reduction)
         # Classification alone does not need the last stage.
         self.stages = len(_STAGES) if self.has_mask else _CLASSIFIED_STAGES
         self.decoder = nn.ModuleList(
-            AttentionUpsampleMerge(widths[i], skips[-1 - i], widths[i + 1]) for i in range(self.stages)
+            AttentionUpsampleMerge(widths[i], skips[-1 - i], widths[i + 1], reduction) for i in range(self.stages)
         )
         if self.has_mask:
             self.seg_head = nn.Conv2d(widths[-1], 1, 3, padding=1)
@@ -203,8 +211,10 @@ class EfficientNetCBAM(MultiTaskModel):
         return MultiTaskOutput(mask, label)
 
 
-def _two_blocks(in_channels: int, channels: int) -> nn.Sequential:
-    return nn.Sequential(ResidualAttentionBlock(in_channels, channels), ResidualAttentionBlock(channels, channels))
+def _two_blocks(in_channels: int, channels: int, reduction: int) -> nn.Sequential:
+    return nn.Sequential(
+        ResidualAttentionBlock(in_channels, channels, reduction), ResidualAttentionBlock(channels, channels, reduction)
+    )
 
 
 def _upsample(x: torch.Tensor) -> torch.Tensor:
