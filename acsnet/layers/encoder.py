@@ -51,6 +51,8 @@ class Encoder(nn.Module):
             - ``"expanded"``: each map at strides 2 to 16 is the expanded one (1x1 convolution, normalization,
               activation) inside the next block that halves the size; the map at stride 32 is the output of the last
               1x1 convolution, with normalization and activation. Encoder-decoder networks in Keras use these maps.
+        dilate_first: with an output stride below 32, dilate the convolution that would halve the size as well, as
+            segmentation_models_pytorch does; timm dilates only those after it.
 
     Attributes:
         channels: channels of the five maps, finest first.
@@ -77,6 +79,7 @@ class Encoder(nn.Module):
         weights: str | None = None,
         output_stride: int = 32,
         maps: str = STAGES,
+        dilate_first: bool = False,
     ) -> None:
         super().__init__()
         if output_stride not in _OUTPUT_STRIDES:
@@ -97,6 +100,8 @@ class Encoder(nn.Module):
         strides = _strides(self.network)
         if strides != self.strides:
             raise _other_strides(name, strides, self.strides)
+        if dilate_first:
+            _dilate_first(self.network, name)
         channels = [level["num_chs"] for level in _levels(self.network)]
         if maps == STEM:
             channels[0] = self.network.conv_stem.out_channels
@@ -191,6 +196,21 @@ class PooledFeatures(nn.Module):
 
 def _architecture(name: str) -> str:
     return str(name).partition(".")[0]
+
+
+def _dilate_first(network: nn.Module, name: str) -> None:
+    """Dilate each convolution that would halve the size in the same network of output stride 32."""
+    with torch.device("meta"):
+        plain = dict(timm.create_model(name, features_only=True).named_modules())
+    for path, module in network.named_modules():
+        if not isinstance(module, nn.Conv2d):
+            continue
+        stride = plain[path].stride[0]
+        if stride != module.stride[0] and module.kernel_size[0] > 1:
+            dilation = module.dilation[0] * stride
+            module.dilation = (dilation, dilation)
+            if module.padding[0]:  # type: ignore[truthy-bool]
+                module.padding = (module.kernel_size[0] // 2 * dilation, module.kernel_size[1] // 2 * dilation)
 
 
 def _halves_size(block: Any) -> bool:

@@ -14,7 +14,8 @@ Both tasks as in the publication's code: a network of segmentation_models_pytorc
 takes the deepest map of the encoder and has a dropout rate of 0.5 (the paper has no rate). EfficientNets pass the
 output of their stem to the decoder at stride 2 (48 channels for EfficientNet-B4), as in that library; their last 1x1
 convolution, which that library builds and never uses, is not built. DeepLabV3+ dilates the last encoder level, so that
-its stride is 16.
+its stride is 16; in ResNet-50, ResNeXt-50 and EfficientNet-B4 it dilates the convolution that would halve the size as
+well, in Wide ResNet-50-2 only those after it, since the code takes that encoder from timm.
 
 The single tasks are the publication's baselines: segmentation alone is the same network without the classifier;
 classification alone is the complete classification network with a new last layer, whatever the decoder: with the last
@@ -32,6 +33,7 @@ Beyond the publication: any timm encoder with five feature levels, any number of
 decoder widths.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -122,6 +124,8 @@ ENCODERS = {
     "efficientnet_b4": ("efficientnet_b4.ra2_in1k", "EfficientNet-B4"),
 }
 BOTH_TASKS_DROPOUT = 0.5
+# Encoders that segmentation_models_pytorch has itself, in addition to EfficientNets.
+_LIBRARY_ENCODERS = re.compile(r"resnet(18|34|50|101|152)|resnext(50_32x4d|101_32x(4|8|16|32|48)d)")
 
 
 class EncoderDecoder(MultiTaskModel):
@@ -175,8 +179,15 @@ class EncoderDecoder(MultiTaskModel):
             return
         self.divisor = kind.output_stride
         self.smallest_batch = kind.smallest_batch
-        maps = "stem" if is_efficientnet(encoder) else "stages"
-        pyramid = Encoder(encoder, self.in_channels, encoder_weights, kind.output_stride, maps)
+        is_stem_first = is_efficientnet(encoder)
+        pyramid = Encoder(
+            encoder,
+            self.in_channels,
+            encoder_weights,
+            kind.output_stride,
+            maps="stem" if is_stem_first else "stages",
+            dilate_first=is_stem_first or _LIBRARY_ENCODERS.fullmatch(encoder.partition(".")[0]) is not None,
+        )
         self.encoder = pyramid
         self.decoder = kind.build((self.in_channels, *pyramid.channels), widths)
         self.seg_head = _mask_head(kind, widths[-1])
