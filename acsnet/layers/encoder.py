@@ -149,7 +149,8 @@ class PooledFeatures(nn.Module):
     """A timm classification network without its last layer: one vector per image.
 
     It averages its deepest maps by :class:`~acsnet.layers.GlobalAverage`. EfficientNets include their last 1x1
-    convolution, which the maps of :class:`Encoder` leave out. The weights that both have, have the same names.
+    convolution, which the maps of :class:`Encoder` leave out by default. ResNets, EfficientNets and most other networks
+    have the same names of weights in both classes.
 
     Args:
         name: name of a timm network that has the feature levels of :class:`Encoder`.
