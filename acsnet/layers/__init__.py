@@ -2,16 +2,19 @@
 
 from acsnet.layers.attention import ChannelAttention, DeformableSpatialAttention
 from acsnet.layers.blocks import (
+    ConvBatchNormAct,
+    ConvBlocks,
     ConvNormAct,
     DeferredInputConvNormAct,
     DoubleConv,
     DoubleConvBatchNorm,
+    NearestUpsampleMerge,
     PooledEncoder,
     UpsampleMerge,
 )
 from acsnet.layers.encoder import Encoder
 from acsnet.layers.gate import GateUnit
-from acsnet.layers.heads import GlobalAverage, MultiScaleAttentionHead, PooledLinearHead
+from acsnet.layers.heads import GlobalAverage, MultiScaleAttentionHead, PooledLinearHead, PooledMapsHead
 from acsnet.layers.instance_norm import InstanceNorm2d
 from acsnet.layers.lean import Checkpointed, Deferred, DeferredSequential, PerImage, checkpointed
 from acsnet.layers.prediction_refinement import PredictionRefining, weigh_by_lesion_probability
@@ -20,6 +23,8 @@ from acsnet.layers.upsample import UpsampleConv2d, upsample_twice
 __all__ = [
     "ChannelAttention",
     "Checkpointed",
+    "ConvBatchNormAct",
+    "ConvBlocks",
     "ConvNormAct",
     "Deferred",
     "DeferredInputConvNormAct",
@@ -32,9 +37,11 @@ __all__ = [
     "GlobalAverage",
     "InstanceNorm2d",
     "MultiScaleAttentionHead",
+    "NearestUpsampleMerge",
     "PerImage",
     "PooledEncoder",
     "PooledLinearHead",
+    "PooledMapsHead",
     "PredictionRefining",
     "UpsampleConv2d",
     "UpsampleMerge",
