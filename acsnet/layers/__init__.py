@@ -7,13 +7,12 @@ from acsnet.layers.blocks import (
     ConvNormAct,
     DeferredInputConvNormAct,
     DoubleConv,
-    DoubleConvBatchNorm,
     NearestUpsampleMerge,
     PooledEncoder,
     UpsampleMerge,
 )
 from acsnet.layers.encoder import Encoder
-from acsnet.layers.gate import GateUnit
+from acsnet.layers.gate import GateUnit, SkipGate
 from acsnet.layers.heads import GlobalAverage, MultiScaleAttentionHead, PooledLinearHead, PooledMapsHead
 from acsnet.layers.instance_norm import InstanceNorm2d
 from acsnet.layers.lean import Checkpointed, Deferred, DeferredSequential, PerImage, checkpointed
@@ -31,7 +30,6 @@ __all__ = [
     "DeferredSequential",
     "DeformableSpatialAttention",
     "DoubleConv",
-    "DoubleConvBatchNorm",
     "Encoder",
     "GateUnit",
     "GlobalAverage",
@@ -43,6 +41,7 @@ __all__ = [
     "PooledLinearHead",
     "PooledMapsHead",
     "PredictionRefining",
+    "SkipGate",
     "UpsampleConv2d",
     "UpsampleMerge",
     "checkpointed",

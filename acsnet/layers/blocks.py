@@ -58,25 +58,6 @@ class DoubleConv(nn.Sequential):
         super().__init__(ConvNormAct(channels, channels, groups), ConvNormAct(channels, channels, groups))
 
 
-class DoubleConvBatchNorm(nn.Sequential):
-    """Two padded 3x3 convolutions, each followed by batch normalization and ReLU: C_in -> C_out -> C_out.
-
-    The block of the plain U-Net (Ronneberger et al. 2015), with padding and batch normalization added.
-
-    Args:
-        in_channels: C_in.
-        out_channels: C_out.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        layers: list[nn.Module] = []
-        for channels in (in_channels, out_channels):
-            # No bias: the normalization would subtract it.
-            layers.append(nn.Conv2d(channels, out_channels, 3, padding=1, bias=False))
-            layers += [nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True)]
-        super().__init__(*layers)
-
-
 class ConvBatchNormAct(nn.Sequential):
     """A 3x3 convolution with bias that preserves the size, followed by batch normalization and ReLU.
 
@@ -122,9 +103,7 @@ class PooledEncoder(nn.Module):
             sequence has one function per level.
     """
 
-    def __init__(
-        self, in_channels: int, widths: Sequence[int], block: Block | Sequence[Block] = DoubleConvBatchNorm
-    ) -> None:
+    def __init__(self, in_channels: int, widths: Sequence[int], block: Block | Sequence[Block] = ConvBlocks) -> None:
         super().__init__()
         blocks = [block] * len(widths) if callable(block) else block
         level_inputs = (in_channels, *widths[:-1])
@@ -152,7 +131,7 @@ class UpsampleMerge(nn.Module):
         block: function of the input and output channels that returns a module; the module must preserve the size.
     """
 
-    def __init__(self, in_channels: int, channels: int, skips: int = 1, block: Block = DoubleConvBatchNorm) -> None:
+    def __init__(self, in_channels: int, channels: int, skips: int = 1, block: Block = ConvBlocks) -> None:
         super().__init__()
         self.upsample = nn.ConvTranspose2d(in_channels, channels, 2, stride=2)
         self.merge = block((skips + 1) * channels, channels)

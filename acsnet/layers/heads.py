@@ -110,9 +110,7 @@ class PooledMapsHead(nn.Module):
         )
         self.pool = GlobalAverage()
         pooled = len(channels) if single_channel else sum(channels)
-        self.classify = nn.Sequential(
-            nn.Linear(pooled, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, num_classes)
-        )
+        self.classify = nn.Sequential(nn.Linear(pooled, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, num_classes))
 
     def forward(self, *maps: torch.Tensor) -> torch.Tensor:
         """Classify maps of (B, channels[i], H_i, W_i) -> class logits (B, K)."""

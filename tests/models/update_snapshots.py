@@ -24,7 +24,7 @@ _TINY_ENCODER = "mobilenetv3_small_050"
 TINY: dict[str, dict[str, Any]] = {
     "acsnet": {"encoder": _TINY_ENCODER, "widths": [16, 16, 16, 16, 16]},
     "unet": {"width": 4},
-    "gated_unet": {"width": 16, "depth": 2},
+    "gated_unet": {"width": 4},
     "unetpp": {"width": 4, "depth": 3},
     "unetpp_refined": {"width": 4, "depth": 3},
     "unetpp_lesion_weighted": {"width": 4, "depth": 3},
