@@ -2,16 +2,18 @@
 
 from acsnet.layers.attention import ChannelAttention, DeformableSpatialAttention
 from acsnet.layers.blocks import (
+    ConvBatchNormAct,
+    ConvBlocks,
     ConvNormAct,
     DeferredInputConvNormAct,
     DoubleConv,
-    DoubleConvBatchNorm,
+    NearestUpsampleMerge,
     PooledEncoder,
     UpsampleMerge,
 )
 from acsnet.layers.encoder import Encoder
-from acsnet.layers.gate import GateUnit
-from acsnet.layers.heads import GlobalAverage, MultiScaleAttentionHead, PooledLinearHead
+from acsnet.layers.gate import GateUnit, SkipGate
+from acsnet.layers.heads import GlobalAverage, MultiScaleAttentionHead, PooledLinearHead, PooledMapsHead
 from acsnet.layers.instance_norm import InstanceNorm2d
 from acsnet.layers.lean import Checkpointed, Deferred, DeferredSequential, PerImage, checkpointed
 from acsnet.layers.prediction_refinement import PredictionRefining, weigh_by_lesion_probability
@@ -20,22 +22,26 @@ from acsnet.layers.upsample import UpsampleConv2d, upsample_twice
 __all__ = [
     "ChannelAttention",
     "Checkpointed",
+    "ConvBatchNormAct",
+    "ConvBlocks",
     "ConvNormAct",
     "Deferred",
     "DeferredInputConvNormAct",
     "DeferredSequential",
     "DeformableSpatialAttention",
     "DoubleConv",
-    "DoubleConvBatchNorm",
     "Encoder",
     "GateUnit",
     "GlobalAverage",
     "InstanceNorm2d",
     "MultiScaleAttentionHead",
+    "NearestUpsampleMerge",
     "PerImage",
     "PooledEncoder",
     "PooledLinearHead",
+    "PooledMapsHead",
     "PredictionRefining",
+    "SkipGate",
     "UpsampleConv2d",
     "UpsampleMerge",
     "checkpointed",

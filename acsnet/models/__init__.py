@@ -13,7 +13,7 @@ from acsnet.models.mt_nnunet import MTNNUNet
 from acsnet.models.mt_unetpp import MTUNetPlusPlus
 from acsnet.models.nnunet import NNUNet
 from acsnet.models.unet import GatedUNet, UNet
-from acsnet.models.unetpp import RefinedUNetPlusPlus, UNetPlusPlus
+from acsnet.models.unetpp import LesionWeightedUNetPlusPlus, RefinedUNetPlusPlus, UNetPlusPlus
 
 __all__ = [
     "TASKS",
@@ -22,6 +22,7 @@ __all__ = [
     "EncoderDecoder",
     "Ensemble",
     "GatedUNet",
+    "LesionWeightedUNetPlusPlus",
     "MTNNUNet",
     "MTUNetPlusPlus",
     "ModelEntry",

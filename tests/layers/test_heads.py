@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional
 
 from acsnet.errors import InputError
-from acsnet.layers import GlobalAverage, MultiScaleAttentionHead, PooledLinearHead
+from acsnet.layers import GlobalAverage, MultiScaleAttentionHead, PooledLinearHead, PooledMapsHead
 
 
 def test_global_average_of_maps_of_any_sizes() -> None:
@@ -79,3 +79,22 @@ def test_the_pooled_head_drops_out_while_training_only() -> None:
 def test_a_dropout_out_of_range(dropout: object) -> None:
     with pytest.raises(InputError, match=f"dropout is {dropout!r}: it has to be a number of at least 0 and below 1"):
         PooledLinearHead(6, num_classes=3, dropout=dropout)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("single_channel", [False, True])
+def test_pooled_maps_head(single_channel: bool) -> None:
+    torch.manual_seed(0)
+    head = PooledMapsHead((4, 6), num_classes=3, hidden=5, single_channel=single_channel).double()
+    maps = [torch.randn(2, 4, 6, 8, dtype=torch.float64), torch.randn(2, 6, 3, 4, dtype=torch.float64)]
+    p = head.state_dict()
+    pooled = maps
+    if single_channel:
+        pooled = [
+            functional.conv2d(x, p[f"reduce.{i}.0.weight"], p[f"reduce.{i}.0.bias"], padding=1).clamp(min=0)
+            for i, x in enumerate(maps)
+        ]
+    averages = torch.cat([x.sum(dim=(2, 3)) / x[0, 0].numel() for x in pooled], dim=1)
+    assert averages.shape == (2, 2 if single_channel else 10)
+    hidden = (averages @ p["classify.0.weight"].T + p["classify.0.bias"]).clamp(min=0)
+    expected = hidden @ p["classify.2.weight"].T + p["classify.2.bias"]
+    torch.testing.assert_close(head(*maps), expected, rtol=1e-10, atol=1e-10)
