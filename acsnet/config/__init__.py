@@ -3,6 +3,7 @@
 from acsnet.config.loading import build_config, changed_keys, load_config, load_configs
 from acsnet.config.schema import (
     CHOSEN_ON_VALIDATION,
+    VALIDATED_ON_TEST,
     Config,
     DataConfig,
     EvaluationConfig,
@@ -12,6 +13,8 @@ from acsnet.config.schema import (
     OptimizerConfig,
     PositiveInt,
     PostprocessingConfig,
+    ProtocolConfig,
+    Publication,
     Real,
     ScheduleConfig,
     Section,
@@ -24,6 +27,7 @@ from acsnet.config.schema import (
 
 __all__ = [
     "CHOSEN_ON_VALIDATION",
+    "VALIDATED_ON_TEST",
     "Config",
     "DataConfig",
     "EvaluationConfig",
@@ -33,6 +37,8 @@ __all__ = [
     "OptimizerConfig",
     "PositiveInt",
     "PostprocessingConfig",
+    "ProtocolConfig",
+    "Publication",
     "Real",
     "ScheduleConfig",
     "Section",

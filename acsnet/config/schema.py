@@ -21,6 +21,7 @@ from pydantic import (
 from acsnet.labels import CLASS_NAMES, NORMAL, TASKS, Task
 
 Subset = Literal["train", "val", "test", "all"]
+Publication = Literal["he2024", "chung2024", "aumente2025", "eee402"]
 # Strict: otherwise pydantic converts true to 1 and "40" to 40.
 Whole = Annotated[int, Strict()]
 Real = Annotated[float, Strict()]
@@ -71,6 +72,16 @@ class ModelConfig(Section):
     )
 
 
+VALIDATED_ON_TEST = "test"
+
+
+def _fraction_or_test(value: Any) -> Any:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value != VALIDATED_ON_TEST and not (is_number and 0 < value <= 0.5):
+        raise ValueError(f"{value!r} is neither a number above 0 and up to 0.5 nor the word {VALIDATED_ON_TEST!r}")
+    return value
+
+
 class FoldsConfig(Section):
     """The random split: fold ``index`` of ``count`` is tested, or the fraction ``test`` in a single split."""
 
@@ -79,13 +90,18 @@ class FoldsConfig(Section):
     test: Annotated[Real, Field(gt=0, le=0.5)] | None = Field(
         default=None, description="Fraction of the images that is tested in a single split, instead of count and index."
     )
-    validation: Annotated[Real, Field(gt=0, le=0.5)] = Field(
-        default=0.125, description="Fraction of the remaining images that is the validation subset."
+    validation: Annotated[float | Literal["test"], BeforeValidator(_fraction_or_test)] = Field(
+        default=0.125,
+        description="Fraction of the remaining images that is the validation subset; test validates on the test "
+        "subset, as some publications do, and marks the checkpoint as selected on it.",
     )
     grouped: Flag = Field(
         default=True,
         description="Keep copies and all images of a patient in one subset, and balance classes and lesion sizes "
-        "between subsets; false splits at random.",
+        "between subsets; false splits at random, as scikit-learn does.",
+    )
+    stratified: Flag = Field(
+        default=False, description="Balance the classes of a split at random; needs grouped: false."
     )
     seed: Whole = Field(default=0, description="Seed of the split.")
 
@@ -103,6 +119,11 @@ class FoldsConfig(Section):
             raise ValueError(
                 f"{', '.join(both)} are set together: set count and index for folds, or test for a single split, "
                 "and null for the other"
+            )
+        if self.stratified and self.grouped:
+            raise ValueError(
+                "stratified and grouped are both true: groups are always balanced by class; set grouped to false for a "
+                "stratified split at random"
             )
         if self.index >= self.count:
             raise ValueError(f"index is {self.index}; with count {self.count} it must be at most {self.count - 1}")
@@ -144,6 +165,15 @@ class DataConfig(Section):
     std: tuple[Annotated[Real, Field(gt=0)], ...] = Field(
         default=(0.204,), description="Standard deviation of the normalization, one value or one per channel."
     )
+    image_list: UserPath | None = Field(
+        default=None,
+        description="A CSV list of the images to use, with the columns class and id; other images are left out, and "
+        "folds at random follow its order.",
+    )
+    allow_missing: Flag = Field(
+        default=False,
+        description="Train although images of image_list, or of the data of the publication, are missing.",
+    )
     folds: FoldsConfig = Field(default=FoldsConfig(), description="The random split.")
     split_file: UserPath | None = Field(
         default=None,
@@ -151,10 +181,14 @@ class DataConfig(Section):
         "released split.",
     )
     split: Subset = Field(default="test", description="Subset that tools/test.py tests.")
-    oversample: bool = Field(
+    oversample: Literal[False, "largest_class", "aumente2025"] = Field(
         default=False,
-        description="Repeat the training images of small classes, without randomness, until classes are about equally "
-        "frequent.",
+        description="Repeat the training images of small classes, without randomness: largest_class until all classes "
+        "are about as frequent as the largest one, aumente2025 by the rule of Aumente-Maestro et al. 2025; false for "
+        "no repetitions.",
+    )
+    plain_copies: Flag = Field(
+        default=False, description="Also show each training image without augmentation, once per epoch."
     )
     cache: UserPath | None = Field(
         default=None,
@@ -244,6 +278,9 @@ class OptimizerConfig(Section):
     name: Literal["adam", "adamw", "sgd"] = Field(default="adam", description="Name of the optimizer.")
     learning_rate: Annotated[Real, Field(gt=0)] = Field(default=1e-4, description="Learning rate after warm-up.")
     weight_decay: Annotated[Real, Field(ge=0)] = Field(default=1e-4, description="Weight decay of the model.")
+    epsilon: PositiveReal = Field(
+        default=1e-8, description="Term that Adam and AdamW add to the denominator of a step."
+    )
     momentum: Annotated[Real, Field(ge=0, lt=1)] = Field(
         default=0.9, description="Momentum of SGD, with Nesterov's method if it is above 0."
     )
@@ -262,6 +299,9 @@ class ScheduleConfig(Section):
     )
     power: Annotated[Real, Field(gt=0)] = Field(default=0.9, description="Exponent of poly.")
     factor: Annotated[Real, Field(gt=0, lt=1)] = Field(default=0.5, description="Factor of the rate at a plateau.")
+    threshold: Fraction = Field(
+        default=0.0, description="Smallest relative improvement of the score that counts for plateau."
+    )
     patience: PositiveInt = Field(
         default=10, description="Epochs without a better score after which the next one lowers the rate of plateau."
     )
@@ -387,10 +427,28 @@ class EvaluationConfig(Section):
     )
     postprocessing: PostprocessingConfig = Field(default=PostprocessingConfig(), description="Postprocessing of masks.")
     refining: RefiningConfig = Field(default=RefiningConfig(), description="Prediction refining.")
+    published_metrics: tuple[Publication, ...] = Field(
+        default=(), description="Publications whose own metrics are added to metrics.json."
+    )
+
+
+class ProtocolConfig(Section):
+    """The protocol of a publication: which data it needs, and which configuration suits other data.
+
+    A training on other data is refused unless ``data.allow_missing`` is true.
+    """
+
+    publication: Publication = Field(description="The publication.")
+    images: dict[str, PositiveInt] = Field(description="Number of images of each class in the publication.")
+    instead: str = Field(description="Configuration that is recommended for other data.")
 
 
 class Config(Section):
     """The complete configuration of a run."""
+
+    protocol: ProtocolConfig | None = Field(
+        default=None, description="Publication whose protocol this is, or null for a protocol of this project."
+    )
 
     model: ModelConfig = Field(description="The model.")
     data: DataConfig = Field(default=DataConfig(), description="The images, their classes and their split.")
@@ -442,7 +500,7 @@ class Config(Section):
         """
         content = self.to_dict()
         content["model"]["initial_weights"] = None
-        for key in ("root", "records", "cache"):
+        for key in ("root", "records", "cache", "image_list"):
             content["data"][key] = None
         if self.data.split_file is not None and (self.data.split_file.suffix or len(self.data.split_file.parts) > 1):
             content["data"]["split_file"] = None

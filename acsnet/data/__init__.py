@@ -5,6 +5,7 @@ from acsnet.data.dataset import CachedDataset, Sample, SeededSampler, build_load
 from acsnet.data.datasets import dataset_entry, list_datasets, read_dataset
 from acsnet.data.datasets.busi import read_busi
 from acsnet.data.folds import Split, describe_split, split_records
+from acsnet.data.image_list import read_image_list
 from acsnet.data.records import Record, dataset_hash, read_record_table, write_record_table
 from acsnet.data.source import CachedRecords, load_cached_records, load_records, split_data
 from acsnet.data.split_list import read_split_list, write_split_list
@@ -30,6 +31,7 @@ __all__ = [
     "oversample",
     "read_busi",
     "read_dataset",
+    "read_image_list",
     "read_record_table",
     "read_split_list",
     "split_data",

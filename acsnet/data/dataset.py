@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 import numpy as np
 import torch
@@ -34,15 +34,22 @@ class CachedDataset(Dataset[Sample]):
         indices: positions in the cache.
         labels: class index of each position.
         augmentation: augmentation of each item, or None.
+        plain: number of items, the first ones, that are not augmented.
     """
 
     def __init__(
-        self, cache: ImageCache, indices: Sequence[int], labels: Sequence[int], augmentation: Augmentation | None = None
+        self,
+        cache: ImageCache,
+        indices: Sequence[int],
+        labels: Sequence[int],
+        augmentation: Augmentation | None = None,
+        plain: int = 0,
     ) -> None:
         self._cache = cache
         self._indices = list(indices)
         self._labels = list(labels)
         self._augmentation = augmentation
+        self._plain = plain
 
     def __len__(self) -> int:
         return len(self._indices)
@@ -51,7 +58,7 @@ class CachedDataset(Dataset[Sample]):
         index, seed = item
         image = np.array(self._cache.images[self._indices[index]])
         mask = np.array(self._cache.masks[self._indices[index]])
-        if self._augmentation is not None:
+        if self._augmentation is not None and index >= self._plain:
             image, mask = self._augmentation(image, mask, seed)
         return Sample(
             image=torch.from_numpy(np.ascontiguousarray(image)),
@@ -60,14 +67,15 @@ class CachedDataset(Dataset[Sample]):
         )
 
 
-def oversample(labels: Sequence[str]) -> list[int]:
-    """Repeat the images of small classes until all classes are about equally frequent, without randomness.
-
-    Deterministic oversampling of Aumente-Maestro et al. 2025: each image of a class with ``n`` training images is
-    repeated ``round(largest / n)`` times, where ``largest`` is the size of the largest class.
+def oversample(labels: Sequence[str], rule: Literal["largest_class", "aumente2025"] = "largest_class") -> list[int]:
+    """Repeat the images of small classes, without randomness.
 
     Args:
         labels: class of each image.
+        rule: with ``"largest_class"`` each image of a class with ``n`` images is repeated ``round(largest / n)`` times,
+            where ``largest`` is the size of the largest class. With ``"aumente2025"`` it is repeated
+            ``max(2, round(total / n))`` times (the deterministic oversampling of Aumente-Maestro et al. 2025, as their
+            code has it), where ``total`` is the number of all images; the largest class is repeated, too.
 
     Returns:
         Positions in ``labels``, in rounds, so that repetitions of an image are far apart.
@@ -75,10 +83,15 @@ def oversample(labels: Sequence[str]) -> list[int]:
     Example:
         >>> oversample(["benign", "benign", "benign", "normal"])
         [0, 1, 2, 3, 3, 3]
+        >>> oversample(["benign", "benign", "benign", "normal"], "aumente2025")
+        [0, 1, 2, 3, 0, 1, 2, 3, 3, 3]
     """
     counts = Counter(labels)
     largest = max(counts.values(), default=0)
-    factors = {label: round(largest / count) for label, count in counts.items()}
+    if rule == "largest_class":
+        factors = {label: round(largest / count) for label, count in counts.items()}
+    else:
+        factors = {label: max(2, round(len(labels) / count)) for label, count in counts.items()}
     rounds = range(max(factors.values(), default=0))
     return [index for turn in rounds for index, label in enumerate(labels) if turn < factors[label]]
 

@@ -1,18 +1,21 @@
 """Training, validation and test subsets, stratified by class, dataset and lesion size, that never separate a group.
 
 The assignment draws no random numbers: SHA-256 orders the groups and breaks ties. The same seed gives the same split
-with every version of Python and of every library, in any order of the records.
+with every version of Python and of every library, in any order of the records. Splits at random are in
+:mod:`acsnet.data.random_folds`.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from math import fsum
 from typing import NamedTuple
 
 from acsnet._utils.tables import Table
-from acsnet.config import FoldsConfig, Subset
+from acsnet.config import VALIDATED_ON_TEST, FoldsConfig, Subset
+from acsnet.data.image_files import natural_order
+from acsnet.data.image_list import listed_name
+from acsnet.data.random_folds import draw_positions
 from acsnet.data.records import Record, stable_hash
 from acsnet.errors import DataError
 
@@ -32,7 +35,7 @@ _Stratum = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Split:
-    """Three disjoint subsets of a dataset.
+    """Three disjoint subsets of a dataset; with ``data.folds.validation: test`` the last two are the same.
 
     Attributes:
         train: Records to train on.
@@ -68,10 +71,17 @@ class Split:
 
     def subset(self, name: Subset) -> tuple[Record, ...]:
         """Return the records of ``train``, ``val``, ``test``, or of ``all`` three."""
-        return self.train + self.val + self.test if name == "all" else getattr(self, name)
+        if name != "all":
+            return getattr(self, name)
+        return self.train + self.test if self.is_validated_on_test else self.train + self.val + self.test
+
+    @property
+    def is_validated_on_test(self) -> bool:
+        """Whether the epoch is selected on the test subset, so that metrics on it are too good."""
+        return self.val == self.test
 
 
-def split_records(records: Sequence[Record], folds: FoldsConfig) -> Split:
+def split_records(records: Sequence[Record], folds: FoldsConfig, listed: Mapping[str, str] | None = None) -> Split:
     """Split records into a test subset and, by the same rule, the rest into a validation and a training subset.
 
     The test subset is fold ``index`` of ``count``, or the fraction ``test`` of the images. The validation subset is
@@ -82,13 +92,16 @@ def split_records(records: Sequence[Record], folds: FoldsConfig) -> Split:
     Pearson chi-square of the strata's counts, in which the counts of classes weigh most. Then every group may move
     twice more, the smallest first.
 
-    Without ``grouped``, images are assigned at random, regardless of class and group. Publications of this field that
-    say no more than "80/20 split" or "5-fold cross-validation" describe this, and their metrics are partly computed on
-    copies of training images.
+    Without ``grouped``, images are assigned at random, regardless of their groups; see
+    :func:`acsnet.data.random_folds.draw_positions`. Publications of this field that say no more than "80/20 split" or
+    "5-fold cross-validation" describe this, and their metrics are partly computed on copies of training images.
 
     Args:
         records: Verified records, in any order.
         folds: Settings of the split.
+        listed: The images that folds at random are drawn of, as class by name in the order of an image list; records
+            that it lists and that are missing take part in the draw, so that the others are assigned as published. By
+            default the records themselves, sorted by dataset, class and name.
 
     Raises:
         DataError: If a class has too few groups for every subset, or, without ``grouped``, there are too few images.
@@ -103,18 +116,36 @@ def split_records(records: Sequence[Record], folds: FoldsConfig) -> Split:
         >>> len(split.train), len(split.val), len(split.test), split.leaked
         (24, 8, 8, 0)
     """
+    if not folds.grouped:
+        return _split_at_random(records, folds, listed)
     if folds.test is None:
         shares, index = [1 / folds.count] * folds.count, folds.index
         goal, remedy = f"{folds.count} folds", "lower data.folds.count"
     else:
         shares, index = [folds.test, 1 - folds.test], 0
         goal, remedy = f"a test subset of {folds.test}", "raise data.folds.test"
-    _check_enough(records, folds.grouped, shares[0], goal, remedy)
+    _check_enough(records, shares[0], goal, remedy)
     rest, test = _draw(records, folds, "test", shares, index)
+    if folds.validation == VALIDATED_ON_TEST:
+        return Split(tuple(rest), tuple(test), tuple(test))
+    validation = float(folds.validation)
     goal, remedy = f"a validation subset of {folds.validation}", "raise data.folds.validation"
-    _check_enough(rest, folds.grouped, folds.validation, goal, remedy)
-    train, val = _draw(rest, folds, "validation", [folds.validation, 1 - folds.validation], 0)
+    _check_enough(rest, validation, goal, remedy)
+    train, val = _draw(rest, folds, "validation", [validation, 1 - validation], 0)
     return Split(tuple(train), tuple(val), tuple(test))
+
+
+def _split_at_random(records: Sequence[Record], folds: FoldsConfig, listed: Mapping[str, str] | None) -> Split:
+    if listed is None:
+        ordered = sorted(records, key=lambda record: (record.dataset, record.label, natural_order(record.name)))
+        places: list[Record | None] = [*ordered]
+        labels = [record.label for record in ordered]
+    else:
+        present = {listed_name(record): record for record in records}
+        places = [present.get(name) for name in listed]
+        labels = [*listed.values()]
+    drawn = draw_positions(labels, folds)
+    return Split(*(tuple(record for i in positions if (record := places[i]) is not None) for positions in drawn))
 
 
 def describe_split(split: Split, classes: Sequence[str]) -> str:
@@ -146,12 +177,8 @@ def describe_split(split: Split, classes: Sequence[str]) -> str:
     return Table.from_rows(rows).to_text()
 
 
-def _check_enough(records: Sequence[Record], grouped: bool, share: float, goal: str, remedy: str) -> None:
+def _check_enough(records: Sequence[Record], share: float, goal: str, remedy: str) -> None:
     least = round(1 / share)
-    if not grouped:
-        if len(records) < least:
-            raise DataError(f"{len(records)} images are left, too few for {goal}: add images, or {remedy}")
-        return
     groups_of = defaultdict(set)
     for record in records:
         groups_of[record.label].add(record.group)
@@ -169,21 +196,9 @@ def _draw(
     records: Sequence[Record], folds: FoldsConfig, purpose: str, shares: Sequence[float], index: int
 ) -> tuple[list[Record], list[Record]]:
     """Return the records outside and inside fold ``index``; the purpose makes two draws independent."""
-    assign = _assign_groups if folds.grouped else _assign_images
-    fold_of = assign(records, shares, f"{folds.seed}/{purpose}")
+    fold_of = _assign_groups(records, shares, f"{folds.seed}/{purpose}")
     outside = [record for record, fold in zip(records, fold_of, strict=True) if fold != index]
     return outside, [record for record, fold in zip(records, fold_of, strict=True) if fold == index]
-
-
-def _assign_images(records: Sequence[Record], shares: Sequence[float], salt: str) -> list[int]:
-    """Return the fold of each image, at random: a shuffled list is cut."""
-    names = [(record.dataset, record.name) for record in records]
-    order = sorted(range(len(records)), key=lambda i: (stable_hash([salt, *names[i]]), names[i]))
-    ends = [round(len(records) * end) for end in accumulate(shares)]
-    fold_of = [0] * len(records)
-    for position, i in enumerate(order):
-        fold_of[i] = sum(position >= end for end in ends[:-1])
-    return fold_of
 
 
 class _Group(NamedTuple):

@@ -2,19 +2,20 @@
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from acsnet._utils.files import cache_folder
 from acsnet.checkpoints import resolve_split
-from acsnet.config import DataConfig
+from acsnet.config import VALIDATED_ON_TEST, DataConfig
 from acsnet.data.cache import ImageCache, Store
 from acsnet.data.class_map import check_labels, map_classes, source_labels
 from acsnet.data.datasets import dataset_entry, list_datasets
 from acsnet.data.folds import Split, split_records
 from acsnet.data.frame_paths import file_of
 from acsnet.data.image_files import problem_list
+from acsnet.data.image_list import ImageList, read_image_list
 from acsnet.data.records import Record, read_record_table
 from acsnet.data.split_list import SplitList, read_split_list
 from acsnet.data.verify import verify_records
@@ -89,6 +90,8 @@ def _read_records(data: DataConfig) -> tuple[list[Record], list[str]]:
         )
     if listed is not None:
         records = listed.keep(records)
+    if data.image_list is not None:
+        records = _image_list(data.image_list, labels).keep(records, data.allow_missing)
     return map_classes(records, data.class_map), problems
 
 
@@ -99,7 +102,18 @@ def split_data(records: Sequence[Record], data: DataConfig) -> Split:
         DataError: see :func:`split_records` and :meth:`SplitList.split`.
     """
     listed = _split_list(data)
-    return split_records(records, data.folds) if listed is None else listed.split(records)
+    if listed is not None:
+        return listed.split(records, data.folds.validation == VALIDATED_ON_TEST)
+    if data.image_list is None:
+        return split_records(records, data.folds)
+    labels = _image_list(data.image_list, source_labels(data.classes, data.class_map)).labels
+    return split_records(
+        records, data.folds, {name: data.class_map.get(label, label) for name, label in labels.items()}
+    )
+
+
+def _image_list(path: Path, labels: Collection[str]) -> ImageList:
+    return read_image_list(path).of_classes(labels)
 
 
 def _split_list(data: DataConfig) -> SplitList | None:

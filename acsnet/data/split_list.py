@@ -69,11 +69,16 @@ class SplitList:
             if (key := (record.dataset, record.name)) in self.images
         ]
 
-    def split(self, records: Sequence[Record]) -> Split:
+    def split(self, records: Sequence[Record], validate_on_test: bool = False) -> Split:
         """Return the split of listed records.
 
+        Args:
+            records: The listed records.
+            validate_on_test: Use the test subset for validation, too; the list has no validation subset then.
+
         Raises:
-            DataError: If images have another class than in the list; all of them are listed.
+            DataError: If images have another class than in the list, or if a validation subset is missing or not used;
+                all of them are listed.
         """
         subsets: dict[str, list[Record]] = {subset: [] for subset in SUBSETS}
         problems = []
@@ -84,8 +89,14 @@ class SplitList:
                 problems.append(
                     f"{record.dataset}/{record.name} is {image.label} in the list, {record.label} in the data"
                 )
+        if validate_on_test == bool(subsets["val"]):
+            found = f"{len(subsets['val'])} images of the subset val"
+            expected = "none, since data.folds.validation is test" if validate_on_test else "at least one"
+            problems.append(f"the list has {found}: expected {expected}")
         if problems:
             raise DataError(problem_list(f"the data does not match the split {self.path}", problems))
+        if validate_on_test:
+            subsets["val"] = subsets["test"]
         return Split(**{subset: tuple(members) for subset, members in subsets.items()})
 
 
@@ -117,7 +128,7 @@ def read_split_list(path: Path) -> SplitList:
     ]
     keys = [(row.cells["dataset"], row.cells["name"]) for row in rows]
     problems += [f"{dataset}/{name} has {n} lines" for (dataset, name), n in Counter(keys).items() if n > 1]
-    problems += [f"the subset {subset} has no images" for subset in SUBSETS if subset not in subsets]
+    problems += [f"the subset {subset} has no images" for subset in ("train", "test") if subset not in subsets]
     if problems:
         raise DataError(problem_list(f"{path} is not a list of train, val and test images", problems))
     images = (ListedImage(*(row.cells[column] for column in COLUMNS[2:])) for row in rows)
@@ -129,7 +140,8 @@ def write_split_list(path: Path, split: Split) -> None:
 
     See :func:`read_split_list` for an example.
     """
-    listed = [(record, subset) for subset in SUBSETS for record in split.subset(subset)]
+    written = ("train", "test") if split.is_validated_on_test else SUBSETS
+    listed = [(record, subset) for subset in written for record in split.subset(subset)]
     listed.sort(key=lambda item: (item[0].dataset, natural_order(item[0].name)))
     rows = [{**{key: getattr(record, key) for key in COLUMNS[:-1]}, "subset": subset} for record, subset in listed]
     write_csv(path, rows)

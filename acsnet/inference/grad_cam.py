@@ -32,7 +32,8 @@ def class_activation(
     weighted channels are summed, interpolated linearly to the size of the image, and negative values are set to zero.
     The feature maps are the inputs of :class:`acsnet.layers.GlobalAverage`, which the classifier pools:
 
-    - the last map of the encoder for the encoder x decoder pairs, the map of the bottleneck for the U-Nets;
+    - the last map of the encoder for the encoder x decoder pairs;
+    - the two deepest maps of the encoder and the deepest of the decoder for the U-Nets;
     - for nnunet, the map into which its classification head merges three maps;
     - for acsnet, all three maps after their channel attention, the coarse one enlarged. Pooling them equals pooling
       their concatenation, and the result is the Grad-CAM of the concatenation.

@@ -2,16 +2,24 @@
 
 from acsnet.layers.attention import CBAM, ChannelAttention, DeformableSpatialAttention
 from acsnet.layers.blocks import (
+    ConvBatchNormAct,
+    ConvBlocks,
     ConvNormAct,
     DeferredInputConvNormAct,
     DoubleConv,
-    DoubleConvBatchNorm,
+    NearestUpsampleMerge,
     PooledEncoder,
     UpsampleMerge,
 )
 from acsnet.layers.encoder import Encoder, PooledFeatures, is_efficientnet
-from acsnet.layers.gate import GateUnit
-from acsnet.layers.heads import GlobalAverage, LinearHead, MultiScaleAttentionHead, PooledLinearHead
+from acsnet.layers.gate import GateUnit, SkipGate
+from acsnet.layers.heads import (
+    GlobalAverage,
+    LinearHead,
+    MultiScaleAttentionHead,
+    PooledLinearHead,
+    PooledMapsHead,
+)
 from acsnet.layers.instance_norm import InstanceNorm2d
 from acsnet.layers.lean import Checkpointed, Deferred, DeferredSequential, PerImage, checkpointed
 from acsnet.layers.prediction_refinement import PredictionRefining, weigh_by_lesion_probability
@@ -22,25 +30,29 @@ __all__ = [
     "CBAM",
     "ChannelAttention",
     "Checkpointed",
+    "ConvBatchNormAct",
+    "ConvBlocks",
     "ConvNormAct",
     "Deferred",
     "DeferredInputConvNormAct",
     "DeferredSequential",
     "DeformableSpatialAttention",
     "DoubleConv",
-    "DoubleConvBatchNorm",
     "Encoder",
     "GateUnit",
     "GlobalAverage",
     "InstanceNorm2d",
     "LinearHead",
     "MultiScaleAttentionHead",
+    "NearestUpsampleMerge",
     "PerImage",
     "PooledEncoder",
     "PooledFeatures",
     "PooledLinearHead",
+    "PooledMapsHead",
     "PredictionRefining",
     "PyramidPooling",
+    "SkipGate",
     "UpsampleConv2d",
     "UpsampleMerge",
     "checkpointed",

@@ -58,23 +58,36 @@ class DoubleConv(nn.Sequential):
         super().__init__(ConvNormAct(channels, channels, groups), ConvNormAct(channels, channels, groups))
 
 
-class DoubleConvBatchNorm(nn.Sequential):
-    """Two padded 3x3 convolutions, each followed by batch normalization and ReLU: C_in -> C_out -> C_out.
+class ConvBatchNormAct(nn.Sequential):
+    """A 3x3 convolution with bias that preserves the size, followed by batch normalization and ReLU.
 
-    The block of the plain U-Net (Ronneberger et al. 2015), with padding and batch normalization added.
+    The block of the U-Nets of the multi-task study on curated BUSI.
 
     Args:
-        in_channels: C_in.
-        out_channels: C_out.
+        in_channels: channels of the input.
+        out_channels: channels of the output.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
-        layers: list[nn.Module] = []
-        for channels in (in_channels, out_channels):
-            # No bias: the normalization would subtract it.
-            layers.append(nn.Conv2d(channels, out_channels, 3, padding=1, bias=False))
-            layers += [nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True)]
-        super().__init__(*layers)
+        super().__init__(
+            nn.Conv2d(in_channels, out_channels, 3, padding=1),
+            nn.BatchNorm2d(out_channels),
+            nn.ReLU(inplace=True),
+        )
+
+
+class ConvBlocks(nn.Sequential):
+    """A stage of one or several :class:`ConvBatchNormAct`, the first of which changes the number of channels.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        count: number of blocks, at least 1.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, count: int = 2) -> None:
+        inputs = [in_channels] + [out_channels] * (count - 1)
+        super().__init__(*(ConvBatchNormAct(channels, out_channels) for channels in inputs))
 
 
 Block = Callable[[int, int], nn.Module]
@@ -86,13 +99,17 @@ class PooledEncoder(nn.Module):
     Args:
         in_channels: channels of the input.
         widths: channels of each level, finest first.
-        block: function of the input and output channels that returns a module; the module must preserve the size.
+        block: function of the input and output channels that returns a module; the module must preserve the size. A
+            sequence has one function per level.
     """
 
-    def __init__(self, in_channels: int, widths: Sequence[int], block: Block = DoubleConvBatchNorm) -> None:
+    def __init__(self, in_channels: int, widths: Sequence[int], block: Block | Sequence[Block] = ConvBlocks) -> None:
         super().__init__()
-        level_inputs = (in_channels, *widths)
-        self.levels = nn.ModuleList(block(level_inputs[i], width) for i, width in enumerate(widths))
+        blocks = [block] * len(widths) if callable(block) else block
+        level_inputs = (in_channels, *widths[:-1])
+        self.levels = nn.ModuleList(
+            build(before, width) for build, before, width in zip(blocks, level_inputs, widths, strict=True)
+        )
 
     def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
         """Encode (B, in_channels, H, W) into one map (B, widths[i], H/2^i, W/2^i) per level, finest first."""
@@ -114,7 +131,7 @@ class UpsampleMerge(nn.Module):
         block: function of the input and output channels that returns a module; the module must preserve the size.
     """
 
-    def __init__(self, in_channels: int, channels: int, skips: int = 1, block: Block = DoubleConvBatchNorm) -> None:
+    def __init__(self, in_channels: int, channels: int, skips: int = 1, block: Block = ConvBlocks) -> None:
         super().__init__()
         self.upsample = nn.ConvTranspose2d(in_channels, channels, 2, stride=2)
         self.merge = block((skips + 1) * channels, channels)
@@ -122,3 +139,25 @@ class UpsampleMerge(nn.Module):
     def forward(self, x: torch.Tensor, *skips: torch.Tensor) -> torch.Tensor:
         """Merge (B, C_in, H, W) with skips of (B, C, 2H, 2W) each -> (B, C, 2H, 2W)."""
         return self.merge(torch.cat((*skips, self.upsample(x)), dim=1))
+
+
+class NearestUpsampleMerge(nn.Module):
+    """A decoder step: repeat each pixel in a square of 2x2, concatenate with the skip connections, apply blocks.
+
+    (B, C_in, H, W) and skips (B, C, 2H, 2W) -> (B, C, 2H, 2W).
+
+    Args:
+        in_channels: C_in, channels of the coarser map.
+        channels: C, channels of each skip connection and of the result.
+        skips: number of skip connections.
+        count: number of :class:`ConvBatchNormAct` blocks.
+    """
+
+    def __init__(self, in_channels: int, channels: int, skips: int = 1, count: int = 2) -> None:
+        super().__init__()
+        self.merge = ConvBlocks(skips * channels + in_channels, channels, count)
+
+    def forward(self, x: torch.Tensor, *skips: torch.Tensor) -> torch.Tensor:
+        """Merge (B, C_in, H, W) with skips of (B, C, 2H, 2W) each -> (B, C, 2H, 2W)."""
+        upsampled = functional.interpolate(x, scale_factor=2, mode="nearest")
+        return self.merge(torch.cat((*skips, upsampled), dim=1))

@@ -1,5 +1,7 @@
 """Classification heads."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -95,6 +97,43 @@ class PooledLinearHead(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Classify (B, C, H, W) -> class logits (B, K)."""
         return self.classify(self.pool(x))
+
+
+class PooledMapsHead(nn.Module):
+    """A classifier on several maps: global averages, concatenated, a hidden linear layer with ReLU, a linear layer.
+
+    Source: the multi-task study on curated BUSI (code: EEE402_Project). Its figure averages all channels of each map;
+    its code first reduces each map to one channel by a 3x3 convolution and ReLU, so that one number per map is left.
+
+    Args:
+        channels: channels of each map.
+        num_classes: K.
+        hidden: features of the hidden linear layer.
+        single_channel: whether each map is first reduced to one channel.
+
+    Example:
+        >>> import torch
+        >>> from acsnet.layers import PooledMapsHead
+        >>> head = PooledMapsHead((8, 16), num_classes=3)
+        >>> head(torch.zeros(2, 8, 6, 6), torch.zeros(2, 16, 3, 3)).shape
+        torch.Size([2, 3])
+    """
+
+    def __init__(
+        self, channels: Sequence[int], num_classes: int, hidden: int = 32, single_channel: bool = False
+    ) -> None:
+        super().__init__()
+        self.reduce = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(width, 1, 3, padding=1), nn.ReLU(inplace=True)) if single_channel else nn.Identity()
+            for width in channels
+        )
+        self.pool = GlobalAverage()
+        pooled = len(channels) if single_channel else sum(channels)
+        self.classify = nn.Sequential(nn.Linear(pooled, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, num_classes))
+
+    def forward(self, *maps: torch.Tensor) -> torch.Tensor:
+        """Classify maps of (B, channels[i], H_i, W_i) -> class logits (B, K)."""
+        return self.classify(self.pool(*(reduce(x) for reduce, x in zip(self.reduce, maps, strict=True))))
 
 
 def _dropout(rate: float) -> nn.Dropout:

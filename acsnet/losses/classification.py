@@ -53,13 +53,14 @@ class CrossEntropyLoss(nn.Module):
 class ClassFocalLoss(nn.Module):
     """Focal loss of the softmax, -alpha_class (1 - p_true)^gamma log(p_true), averaged over the images; at least 0.
 
-    Lin et al. 2017, implemented by MONAI; with one factor per class as in Chung et al. 2024 (arXiv 2401.07326). The
-    mean over the batch is not weighted.
+    Lin et al. 2017, implemented by MONAI. With one factor per class as in the text of Chung et al. 2024 (arXiv
+    2401.07326), or with one factor for all classes as in its code. The mean over the batch is not weighted.
 
     Args:
         gamma: focusing parameter, which reduces the loss of easy images: 0 (cross entropy) or at least 1. Between 0 and
             1 the gradient is infinite at a probability of exactly 1.
-        alpha: one factor per class (K,), for example from :func:`focal_alpha_from_counts`; None for factors of 1.
+        alpha: one factor per class (K,), for example from :func:`focal_alpha_from_counts`; a number above 0, the factor
+            of all classes; None for factors of 1.
 
     Raises:
         InputError: if an argument is out of range.
@@ -74,12 +75,15 @@ class ClassFocalLoss(nn.Module):
 
     alpha: Tensor | None
 
-    def __init__(self, gamma: float = 2.0, alpha: Sequence[float] | Tensor | None = None) -> None:
+    def __init__(self, gamma: float = 2.0, alpha: Sequence[float] | Tensor | float | None = None) -> None:
         super().__init__()
         from monai.losses import FocalLoss as MonaiFocalLoss
 
         if 0 < check_range("gamma", gamma, 0) < 1:
             raise InputError(f"gamma is {gamma}: expected 0 or at least 1, between them the gradient can be infinite")
+        self.factor = 1.0
+        if isinstance(alpha, (int, float)):
+            self.factor, alpha = check_range("alpha", alpha, 1e-6), None
         self.register_buffer("alpha", to_class_weights("alpha", alpha), persistent=False)
         self.focal = MonaiFocalLoss(gamma=gamma, use_softmax=True, reduction="none")
 
@@ -94,7 +98,8 @@ class ClassFocalLoss(nn.Module):
         target = functional.one_hot(label, logits.shape[1]).float()
         # MONAI's mean would also divide by the number of classes; the terms of the other classes are zero.
         per_image: Tensor = self.focal(logits.float(), target).sum(dim=1)
-        return (per_image if self.alpha is None else per_image * self.alpha[label]).mean()
+        weighted = per_image if self.alpha is None else per_image * self.alpha[label]
+        return self.factor * weighted.mean()
 
 
 def class_weights_from_counts(counts: Sequence[int]) -> Tensor:

@@ -1,7 +1,7 @@
 """Segmentation losses of mask logits (B, 1, H, W) and masks (B, 1, H, W) in {0, 1}, computed in float32.
 
-All losses average over the images of the batch. Half-precision logits are converted to float32 first, because sums over
-a mask lose too much precision in bfloat16.
+By default, losses average over the images of the batch. Half-precision logits are converted to float32 first, because
+sums over a mask lose too much precision in bfloat16.
 """
 
 import torch
@@ -14,13 +14,16 @@ from acsnet.losses._checks import check_mask_logits, check_range
 class DiceLoss(nn.Module):
     """Soft Dice loss of the foreground: 1 - (2 sum(p y) + smooth) / (sum(p) + sum(y) + smooth), 0 to 1.
 
-    Milletari et al. 2016 (V-Net) with plain instead of squared sums in the denominator, implemented by MONAI. It is
-    computed per image, then averaged over the batch. An empty prediction of an empty mask has a loss near 0.
+    Milletari et al. 2016 (V-Net), implemented by MONAI. It is computed per image, then averaged over the batch. An
+    empty prediction of an empty mask has a loss near 0.
 
     Args:
         smooth: number of pixels that is added to numerator and denominator, at least 1e-6. With the default, low
             probabilities on an image without a lesion do not cause the maximum loss, and the loss of a lesion changes
             by less than that of one pixel.
+        squared: square the probabilities and the mask in the denominator, as in V-Net and in Aumente-Maestro et al.
+            2025.
+        joint: compute one Dice of the pixels of the whole batch instead of a mean over images.
 
     Raises:
         InputError: if `smooth` is out of range.
@@ -32,15 +35,13 @@ class DiceLoss(nn.Module):
         >>> mask[:, :, 2:6, 2:6] = 1
         >>> DiceLoss()(torch.zeros(1, 1, 8, 8), mask)
         tensor(0.6531)
+        >>> DiceLoss(squared=True)(torch.zeros(1, 1, 8, 8), mask)
+        tensor(0.4848)
     """
 
-    def __init__(self, smooth: float = 1.0) -> None:
+    def __init__(self, smooth: float = 1.0, squared: bool = False, joint: bool = False) -> None:
         super().__init__()
-        # The import of MONAI takes seconds.
-        from monai.losses import DiceLoss as MonaiDiceLoss
-
-        smooth = check_range("smooth", smooth, 1e-6)
-        self.dice = MonaiDiceLoss(sigmoid=True, smooth_nr=smooth, smooth_dr=smooth, batch=False)
+        self.dice = _soft_dice(smooth, squared, joint)
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
         """Compute the loss, a scalar, of logits (B, 1, H, W) and a mask (B, 1, H, W).
@@ -54,9 +55,17 @@ class DiceLoss(nn.Module):
 
 
 class DiceForegroundBackgroundLoss(nn.Module):
-    """Mean of the soft Dice losses of foreground and background, 0 to 1 (Chung et al. 2024, arXiv 2401.07326).
+    """Soft Dice loss of foreground and background, 0 to 1 (Chung et al. 2024, arXiv 2401.07326).
 
-    The background has the probability 1 - p and the mask 1 - y; arguments and errors are those of :class:`DiceLoss`.
+    The background has the probability 1 - p and the mask 1 - y.
+
+    Args:
+        smooth: see :class:`DiceLoss`.
+        joint: compute one Dice of both and of the whole batch, as the code of the publication does; otherwise, as its
+            text says, the loss is the mean of the two, and of the images.
+
+    Raises:
+        InputError: if `smooth` is out of range.
 
     Example:
         >>> import torch
@@ -65,11 +74,14 @@ class DiceForegroundBackgroundLoss(nn.Module):
         >>> mask[:, :, 2:6, 2:6] = 1
         >>> DiceForegroundBackgroundLoss()(torch.zeros(1, 1, 8, 8), mask)
         tensor(0.5241)
+        >>> DiceForegroundBackgroundLoss(joint=True)(torch.zeros(1, 1, 8, 8), mask)
+        tensor(0.4961)
     """
 
-    def __init__(self, smooth: float = 1.0) -> None:
+    def __init__(self, smooth: float = 1.0, joint: bool = False) -> None:
         super().__init__()
-        self.dice = DiceLoss(smooth).dice
+        self.dice = _soft_dice(smooth, squared=False, joint=joint)
+        self.joint = joint
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
         """Compute the loss, a scalar, of logits (B, 1, H, W) and a mask (B, 1, H, W).
@@ -79,9 +91,19 @@ class DiceForegroundBackgroundLoss(nn.Module):
         """
         check_mask_logits(logits, mask)
         logits, mask = logits.float(), mask.float()
-        # sigmoid(-z) = 1 - sigmoid(z); MONAI averages over the two channels.
-        loss: Tensor = self.dice(torch.cat([logits, -logits], dim=1), torch.cat([mask, 1 - mask], dim=1))
+        # sigmoid(-z) = 1 - sigmoid(z). MONAI averages over channels; with the two one below the other in one channel it
+        # computes one Dice of both.
+        dim = 2 if self.joint else 1
+        loss: Tensor = self.dice(torch.cat([logits, -logits], dim=dim), torch.cat([mask, 1 - mask], dim=dim))
         return loss
+
+
+def _soft_dice(smooth: float, squared: bool, joint: bool) -> nn.Module:
+    # The import of MONAI takes seconds.
+    from monai.losses import DiceLoss as MonaiDiceLoss
+
+    smooth = check_range("smooth", smooth, 1e-6)
+    return MonaiDiceLoss(sigmoid=True, smooth_nr=smooth, smooth_dr=smooth, squared_pred=squared, batch=joint)
 
 
 class BCELoss(nn.Module):

@@ -15,7 +15,7 @@ from acsnet.models.mt_unetpp import MTUNetPlusPlus
 from acsnet.models.nnunet import NNUNet
 from acsnet.models.two_networks import TwoNetworks
 from acsnet.models.unet import GatedUNet, UNet
-from acsnet.models.unetpp import RefinedUNetPlusPlus, UNetPlusPlus
+from acsnet.models.unetpp import LesionWeightedUNetPlusPlus, RefinedUNetPlusPlus, UNetPlusPlus
 
 __all__ = [
     "TASKS",
@@ -25,6 +25,7 @@ __all__ = [
     "EncoderDecoder",
     "Ensemble",
     "GatedUNet",
+    "LesionWeightedUNetPlusPlus",
     "MTNNUNet",
     "MTUNetPlusPlus",
     "ModelEntry",

@@ -60,3 +60,15 @@ def check_count(name: str, value: object, most: int | None = None, multiple_of: 
     if multiple_of > 1:
         expected = f"a positive multiple of {multiple_of}"
     raise InputError(f"{name} is {value!r}: expected {expected}")
+
+
+def check_counts(name: str, values: Sequence[int], length: int) -> None:
+    """Check an argument that counts something at each of several stages.
+
+    Raises:
+        InputError: if the argument is not a sequence of this length of integers of at least 1.
+    """
+    if isinstance(values, str) or not isinstance(values, Sequence) or len(values) != length:
+        raise InputError(f"{name} is {values!r}: expected {length} whole numbers, one per stage")
+    for value in values:
+        check_count(f"a value of {name}", value)

@@ -138,7 +138,7 @@ class DenseHead(nn.Module):
 
 @register_model(
     "efficientnet_cbam",
-    publication="multi-task study on curated BUSI (EEE402_Project)",
+    publication="multi-task study on curated BUSI, 2025 (code: EEE402_Project)",
     adds="pyramid pooling, residual blocks with CBAM, a classifier on four maps of bottleneck and decoder",
     pretrained=True,
 )

@@ -175,7 +175,9 @@ class EncoderDecoder(MultiTaskModel):
         if not self.has_mask:
             features = PooledFeatures(encoder, self.in_channels, encoder_weights)
             self.encoder: nn.Module = features
-            self.cls_head: nn.Module = LinearHead(features.channels, self.num_classes, 0.0 if dropout is None else dropout)
+            self.cls_head: nn.Module = LinearHead(
+                features.channels, self.num_classes, 0.0 if dropout is None else dropout
+            )
             return
         self.divisor = kind.output_stride
         self.smallest_batch = kind.smallest_batch

@@ -1,50 +1,73 @@
-"""U-Net with a classifier, and the same network with gate units on its skips.
+"""U-Net with a classifier and the same network with gates on its skips, from the multi-task study on curated BUSI.
 
-Ronneberger, Fischer, Brox: "U-Net: Convolutional Networks for Biomedical Image Segmentation", MICCAI 2015.
-Gate unit: He, Yang, Su, Wang, Computers in Biology and Medicine, 2024; see :class:`acsnet.layers.GateUnit`.
+Source: the multi-task study on curated BUSI, 2025, its README with figures and its code (EEE402_Project, Keras); after
+Ronneberger, Fischer, Brox: "U-Net: Convolutional Networks for Biomedical Image Segmentation", MICCAI 2015. Gate: see
+:class:`acsnet.layers.SkipGate`.
 
 ::
 
-    level 0   E0 -------------------- D0    mask          E: encoder, a pooling between two levels
-    level 1      E1 -------------- D1                     D: decoder, upsampled level below and skip
-    level 2         E2 -------- D2                        -: identity (unet) or gate unit (gated_unet)
+    level 0   E0 -------------------- D0    mask     E: encoder, 2x2 max pooling between two levels
+    level 1      E1 -------------- D1                D: decoder, merges the skip and the level below, enlarged
+    level 2         E2 -------- D2                   -: identity (unet) or gate (gated_unet)
     level 3            E3 -- D3
-    level 4               B                 classifier    B: bottleneck, at level ``depth``
+    level 4               E4                         E3, E4, D3: inputs of the classifier
 
-Differences from the publication of 2015, which has no classifier: padded convolutions, so that the mask has the size of
-the input and nothing is cropped; batch normalization after each 3x3 convolution; no dropout; one mask logit instead of
-two class maps; a classifier on the bottleneck (global average, a linear layer to half the channels, ReLU, a linear
-layer to the classes); any width and depth.
+A block is a 3x3 convolution with bias, batch normalization and ReLU. Enlarging repeats each pixel ("nearest"); the
+skip comes first in the concatenation. Five levels of 32, 64, 128, 256 and 512 channels.
+
+Where figure and code differ:
+
+- Blocks per level, in the order of the computation: the figure has 1 2 3 3 3 | 3 3 2 1, which is built. The code of the
+  U-Net has 2 2 2 3 3 | 3 3 3 1, that of the gated U-Net 1 2 3 4 3 | 2 2 2 1: arguments ``down_blocks`` and
+  ``up_blocks``.
+- Classifier: the figure averages all channels of E3, E4 and D3 and concatenates them for two linear layers. The code
+  first reduces each map to one channel, so that three numbers are left. The figure's form is built, with the code's 32
+  hidden features; ``single_channel_classifier=True`` builds the code's.
+- Gate: the figure has two scalars per image, the code two per channel. The figure's form is built; ``per_channel=True``
+  builds the code's.
+
+Departure from the code: its last layers are a convolution to one channel, batch normalization, ReLU and a sigmoid, so
+that no probability is below 0.5. This is a slip; here a 3x3 convolution returns the mask logit. Initial weights and the
+constants of batch normalization are PyTorch's, not those of Keras.
 """
+
+from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import nn
 from typing_extensions import Unpack
 
-from acsnet.layers import DoubleConvBatchNorm, GateUnit, PooledEncoder, PooledLinearHead, UpsampleMerge
+from acsnet.layers import ConvBlocks, NearestUpsampleMerge, PooledEncoder, PooledMapsHead, SkipGate
 from acsnet.models._base import MultiTaskModel, MultiTaskOutput
-from acsnet.models._contract import Contract, check_count
+from acsnet.models._contract import Contract, check_count, check_counts
 from acsnet.models._registry import register_model
 
 
 @register_model(
     "unet",
-    publication="Ronneberger et al. 2015, MICCAI",
-    adds="the plain U-Net, and a classifier on its bottleneck",
+    publication="multi-task study on curated BUSI, 2025 (code: EEE402_Project)",
+    adds="the plain U-Net, a classifier on three maps",
 )
 class UNet(MultiTaskModel):
     """U-Net with a classifier; see the module.
 
+    The form of the study's code is ``UNet(in_channels=1, down_blocks=(2, 2, 2, 3, 3), up_blocks=(3, 3, 3, 1),
+    single_channel_classifier=True)``.
+
     Args:
         width: channels at full size; each pooling doubles them.
         depth: number of poolings, 1 to 5.
+        down_blocks: number of blocks of E0 ... E(depth); by default 1, 2, then 3.
+        up_blocks: number of blocks of D(depth-1) ... D0; by default those of the encoder at the same level.
+        single_channel_classifier: whether each map is reduced to one channel before its global average, as in the code.
         contract: ``num_classes``, ``in_channels`` and ``tasks``; see :class:`~acsnet.models.MultiTaskModel`.
 
     Attributes:
         divisor: 2^depth.
 
     Raises:
-        InputError: if the width or the depth is out of range.
+        InputError: if the width, the depth or a number of blocks is out of range.
 
     Example:
         >>> import torch
@@ -55,59 +78,95 @@ class UNet(MultiTaskModel):
         (torch.Size([1, 1, 40, 48]), torch.Size([1, 3]))
     """
 
-    # The width must be a multiple of this number.
-    width_step = 1
-
-    def __init__(self, width: int = 64, depth: int = 4, **contract: Unpack[Contract]) -> None:
+    def __init__(
+        self,
+        width: int = 32,
+        depth: int = 4,
+        down_blocks: Sequence[int] | None = None,
+        up_blocks: Sequence[int] | None = None,
+        single_channel_classifier: bool = False,
+        **contract: Unpack[Contract],
+    ) -> None:
         super().__init__(**contract)
-        check_count("width", width, multiple_of=self.width_step)
+        check_count("width", width)
         check_count("depth", depth, most=5)
+        figure = [min(level + 1, 3) for level in range(depth + 1)]
+        down_blocks = figure if down_blocks is None else down_blocks
+        up_blocks = figure[-2::-1] if up_blocks is None else up_blocks
+        check_counts("down_blocks", down_blocks, depth + 1)
+        check_counts("up_blocks", up_blocks, depth)
         self.divisor = 2**depth
         widths = [width * 2**level for level in range(depth + 1)]
-        self.encoder = PooledEncoder(self.in_channels, widths[:-1])
-        self.bottleneck = nn.Sequential(nn.MaxPool2d(2), DoubleConvBatchNorm(widths[-2], widths[-1]))
+        self.encoder = PooledEncoder(self.in_channels, widths, [partial(ConvBlocks, count=n) for n in down_blocks])
+        # Classification alone ends at the deepest decoder level.
+        levels = range(depth - 1, -1, -1) if self.has_mask else [depth - 1]
+        self.skips = nn.ModuleDict({str(i): nn.Identity() for i in levels})
+        self.decoder = nn.ModuleDict(
+            {
+                str(i): NearestUpsampleMerge(widths[i + 1], widths[i], count=count)
+                for i, count in zip(levels, up_blocks, strict=False)
+            }
+        )
         if self.has_mask:
-            self.skips = nn.ModuleList(self.build_skip(channels) for channels in widths[:-1])
-            self.decoder = nn.ModuleList(UpsampleMerge(widths[i + 1], widths[i]) for i in range(depth))
-            self.seg_head = nn.Conv2d(width, 1, 1)
+            self.seg_head = nn.Conv2d(width, 1, 3, padding=1)
         if self.has_label:
-            self.cls_head = PooledLinearHead(widths[-1], self.num_classes, hidden=widths[-1] // 2)
-
-    def build_skip(self, channels: int) -> nn.Module:
-        """Return the module between an encoder map with this number of channels and the decoder."""
-        return nn.Identity()
+            self.cls_head = PooledMapsHead(
+                (widths[-2], widths[-1], widths[-2]), self.num_classes, single_channel=single_channel_classifier
+            )
 
     def forward_tasks(self, images: torch.Tensor) -> MultiTaskOutput:
         """Map images (B, in_channels, H, W) to mask logits (B, 1, H, W) and class logits (B, K)."""
         maps = self.encoder(images)  # (B, width*2^i, H/2^i, W/2^i)
-        x = self.bottleneck(maps[-1])  # (B, width*2^depth, H/2^depth, W/2^depth)
-        label = self.cls_head(x) if self.has_label else None  # (B, K)
-        if not self.has_mask:
-            return MultiTaskOutput(None, label)
-        for i in reversed(range(len(maps))):
-            x = self.decoder[i](x, self.skips[i](maps[i]))  # (B, width*2^i, H/2^i, W/2^i)
-        return MultiTaskOutput(self.seg_head(x), label)
+        decoded = [maps[-1]]
+        for key, level in self.decoder.items():
+            decoded.append(level(decoded[-1], self.skips[key](maps[int(key)])))  # (B, width*2^i, H/2^i, W/2^i)
+        mask = label = None
+        if self.has_mask:
+            mask = self.seg_head(decoded[-1])
+        if self.has_label:
+            label = self.cls_head(maps[-2], maps[-1], decoded[1])
+        return MultiTaskOutput(mask, label)
 
 
 @register_model(
     "gated_unet",
-    publication="Ronneberger et al. 2015, MICCAI; gate unit of He et al. 2024",
-    adds="a gate unit in place of each plain skip connection",
+    publication="multi-task study on curated BUSI, 2025 (code: EEE402_Project)",
+    adds="a gate on each skip connection",
 )
 class GatedUNet(UNet):
-    """U-Net with a gate unit on each skip.
+    """U-Net with a gate on each skip; see the module.
 
-    Arguments and errors are those of :class:`UNet`; the gate units need a width that is a multiple of 16.
+    The form of the study's code is ``GatedUNet(in_channels=1, down_blocks=(1, 2, 3, 4, 3), up_blocks=(2, 2, 2, 1),
+    single_channel_classifier=True, per_channel=True)``.
+
+    Args:
+        width: see :class:`UNet`.
+        depth: see :class:`UNet`.
+        down_blocks: see :class:`UNet`.
+        up_blocks: see :class:`UNet`.
+        single_channel_classifier: see :class:`UNet`.
+        per_channel: whether a gate has two scalars per channel, as in the code, or two per image, as in the figure.
+        contract: ``num_classes``, ``in_channels`` and ``tasks``; see :class:`~acsnet.models.MultiTaskModel`.
+
+    Raises:
+        InputError: if the width, the depth or a number of blocks is out of range.
 
     Example:
         >>> import torch
         >>> from acsnet.models import GatedUNet
-        >>> GatedUNet(width=16, depth=2).eval()(torch.zeros(1, 3, 32, 32)).mask.shape
+        >>> GatedUNet(width=4, depth=2).eval()(torch.zeros(1, 3, 32, 32)).mask.shape
         torch.Size([1, 1, 32, 32])
     """
 
-    width_step = 16
-
-    def build_skip(self, channels: int) -> nn.Module:
-        """Return a gate unit."""
-        return GateUnit(channels)
+    def __init__(
+        self,
+        width: int = 32,
+        depth: int = 4,
+        down_blocks: Sequence[int] | None = None,
+        up_blocks: Sequence[int] | None = None,
+        single_channel_classifier: bool = False,
+        per_channel: bool = False,
+        **contract: Unpack[Contract],
+    ) -> None:
+        super().__init__(width, depth, down_blocks, up_blocks, single_channel_classifier, **contract)
+        self.skips = nn.ModuleDict({i: SkipGate(width * 2 ** int(i), per_channel) for i in self.skips})

@@ -1,21 +1,36 @@
-"""U-Net++ with a classifier, and the same network with its mask gated by the classifier.
+"""U-Net++ of the multi-task study on curated BUSI, and two variants that use the class for the mask.
 
+Source: the multi-task study on curated BUSI, 2025, its README with figures and its code (EEE402_Project, Keras); after
 Zhou, Siddiquee, Tajbakhsh, Liang: "UNet++: A Nested U-Net Architecture for Medical Image Segmentation", DLMIA 2018.
 
 ::
 
-    level 0   X00 ---- X01 ---- X02 ---- X03 ---- X04      X(i,0): encoder, a pooling between two levels
+    level 0   X00 ---- X01 ---- X02 ---- X03 ---- X04      X(i,0): encoder, 2x2 max pooling between two levels
     level 1     X10 ---- X11 ---- X12 ---- X13             X(i,j): merges X(i,0) ... X(i,j-1), all of its level,
-    level 2       X20 ---- X21 ---- X22                            and X(i+1,j-1), upsampled
-    level 3         X30 ---- X31                           X(depth,0): bottleneck, input of the classifier
-    level 4           X40                                  X(0,1) ... X(0,depth): a mask each
+    level 2       X20 ---- X21 ---- X22                            and X(i+1,j-1), enlarged
+    level 3         X30 ---- X31                           X01 ... X04: a mask each; their sum is the mask
+    level 4           X40                                  X30, X40, X31: inputs of the classifier
 
-Differences from the publication, which has no classifier: batch normalization after each 3x3 convolution; a classifier
-on the bottleneck (global average, a linear layer to half the channels, ReLU, a linear layer to the classes); the mask
-is that of X(0,depth), not the average of all masks; any width and depth.
+A block is a 3x3 convolution with bias, batch normalization and ReLU. Enlarging repeats each pixel ("nearest"). The
+encoder has two blocks at levels 0 to 2 and three at the deeper ones, X(i,j) has three, and X04 has one.
+
+Where figure and code differ:
+
+- Mask: the figure sums the masks of X01 ... X04 (deep supervision), the code has that of X04 only. The figure's form is
+  built; ``deep_supervision=False`` builds the code's. The sum is one of logits and it has the loss; a single mask has no
+  loss of its own.
+- Classifier: the figure averages all channels of X30, X40 and X31 and concatenates them for two linear layers. The code
+  first reduces each map to one channel, so that three numbers are left. The figure's form is built, with the code's 32
+  hidden features; ``single_channel_classifier=True`` builds the code's.
+- Width: 64 in the figure, 16 in the code. The results are those of the code, so that 16 is the default.
+
+Departure from the code: its last layers are a convolution to one channel, batch normalization, ReLU and a sigmoid, so
+that no probability is below 0.5. This is a slip; here a 3x3 convolution returns the mask logit. Initial weights and the
+constants of batch normalization are PyTorch's, not those of Keras.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import nn
@@ -23,170 +38,162 @@ from typing_extensions import Unpack
 
 from acsnet.errors import InputError
 from acsnet.layers import (
-    DoubleConvBatchNorm,
+    ConvBlocks,
+    NearestUpsampleMerge,
     PooledEncoder,
-    PooledLinearHead,
+    PooledMapsHead,
     PredictionRefining,
-    UpsampleMerge,
     weigh_by_lesion_probability,
 )
 from acsnet.models._base import MultiTaskModel, MultiTaskOutput
-from acsnet.models._contract import Contract, check_count
+from acsnet.models._contract import Contract, check_count, check_counts
 from acsnet.models._registry import register_model
 
 
 class NestedDecoder(nn.Module):
-    """All nodes X(i,j) with j above 0.
+    """The nodes X(i,j) with j above 0.
 
     Args:
-        widths: channels of each level, finest first; the last ones are those of the bottleneck.
+        widths: channels of each level, finest first.
+        node_blocks: number of blocks per node.
+        last_blocks: number of blocks of X(0,depth).
+        is_complete: whether all nodes are built, or only X(depth-1,1), which the classifier needs.
     """
 
-    def __init__(self, widths: Sequence[int]) -> None:
+    def __init__(self, widths: Sequence[int], node_blocks: int, last_blocks: int, is_complete: bool) -> None:
         super().__init__()
-        self.depth = len(widths) - 1
+        depth = len(widths) - 1
+        self.positions = [(depth - 1, 1)]
+        if is_complete:
+            self.positions = [(i, j) for j in range(1, depth + 1) for i in range(depth + 1 - j)]
         self.nodes = nn.ModuleDict(
             {
-                f"{i}_{j}": UpsampleMerge(widths[i + 1], widths[i], skips=j)
-                for j in range(1, self.depth + 1)
-                for i in range(self.depth + 1 - j)
+                f"{i}_{j}": NearestUpsampleMerge(
+                    widths[i + 1], widths[i], skips=j, count=last_blocks if j == depth else node_blocks
+                )
+                for i, j in self.positions
             }
         )
 
-    def forward(self, column: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        """Map X(i,0), each (B, widths[i], H/2^i, W/2^i), to X(0,1) ... X(0,depth), each (B, widths[0], H, W)."""
+    def forward(self, column: Sequence[torch.Tensor]) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """Compute all nodes from X(0,0) ... X(depth,0), each (B, widths[i], H/2^i, W/2^i).
+
+        Returns:
+            X(0,1) ... X(0,depth), each (B, widths[0], H, W), and X(depth-1,1).
+        """
         rows = [[x] for x in column]
-        for j in range(1, self.depth + 1):
-            for i in range(self.depth + 1 - j):
-                rows[i].append(self.nodes[f"{i}_{j}"](rows[i + 1][j - 1], *rows[i]))  # (B, widths[i], H/2^i, W/2^i)
-        return rows[0][1:]
+        for i, j in self.positions:
+            rows[i].append(self.nodes[f"{i}_{j}"](rows[i + 1][j - 1], *rows[i]))  # (B, widths[i], H/2^i, W/2^i)
+        return rows[0][1:], rows[-2][1]
 
 
 @register_model(
     "unetpp",
-    publication="Zhou et al. 2018, DLMIA; with a classifier, Aumente-Maestro et al. 2025",
-    adds="nested dense skips, deep supervision, pruning",
-    input_size=(128, 128),
+    publication="multi-task study on curated BUSI, 2025 (code: EEE402_Project)",
+    adds="nested dense skips, a sum of four masks, a classifier on three maps",
 )
 class UNetPlusPlus(MultiTaskModel):
     """U-Net++ with a classifier; see the module.
 
+    The form of the study's code is ``UNetPlusPlus(in_channels=1, deep_supervision=False,
+    single_channel_classifier=True)``.
+
     Args:
-        width: channels at full size; each pooling doubles them.
+        width: channels at full size; each pooling doubles them. The figure has 64, the code 16.
         depth: number of poolings, 1 to 5.
-        deep_supervision: whether X(0,1) ... X(0,depth-1) have masks, too. In training they are the field ``aux`` of
-            the output, X(0,depth-1) first. Without them the network cannot be pruned.
+        deep_supervision: whether the mask is the sum of the mask logits of X(0,1) ... X(0,depth), as in the figure, or
+            those of X(0,depth) alone, as in the code.
+        single_channel_classifier: whether each map is reduced to one channel before its global average, as in the code.
+        down_blocks: number of blocks of X(0,0) ... X(depth,0); by default two at levels 0 to 2 and three below.
+        node_blocks: number of blocks of each X(i,j) with j above 0, except for X(0,depth).
+        last_blocks: number of blocks of X(0,depth).
         contract: ``num_classes``, ``in_channels`` and ``tasks``; see :class:`~acsnet.models.MultiTaskModel`.
 
     Attributes:
         divisor: 2^depth.
 
     Raises:
-        InputError: if the width or the depth is out of range.
+        InputError: if the width, the depth or a number of blocks is out of range.
 
     Example:
         >>> import torch
         >>> from acsnet.models import UNetPlusPlus
-        >>> model = UNetPlusPlus(width=4, depth=3)
-        >>> output = model(torch.zeros(2, 3, 32, 48))
-        >>> output.mask.shape, output.label.shape, len(output.aux)
-        (torch.Size([2, 1, 32, 48]), torch.Size([2, 3]), 2)
+        >>> model = UNetPlusPlus(width=4, depth=3, in_channels=1).eval()
+        >>> output = model(torch.zeros(2, 1, 32, 48))
+        >>> output.mask.shape, output.label.shape, output.aux
+        (torch.Size([2, 1, 32, 48]), torch.Size([2, 3]), ())
     """
 
     def __init__(
-        self, width: int = 32, depth: int = 4, deep_supervision: bool = True, **contract: Unpack[Contract]
+        self,
+        width: int = 16,
+        depth: int = 4,
+        deep_supervision: bool = True,
+        single_channel_classifier: bool = False,
+        down_blocks: Sequence[int] | None = None,
+        node_blocks: int = 3,
+        last_blocks: int = 1,
+        **contract: Unpack[Contract],
     ) -> None:
         super().__init__(**contract)
         check_count("width", width)
         check_count("depth", depth, most=5)
+        check_count("node_blocks", node_blocks)
+        check_count("last_blocks", last_blocks)
+        if down_blocks is None:
+            down_blocks = [2 if level < 3 else 3 for level in range(depth + 1)]
+        check_counts("down_blocks", down_blocks, depth + 1)
         self.divisor = 2**depth
         widths = [width * 2**level for level in range(depth + 1)]
-        self.encoder = PooledEncoder(self.in_channels, widths[:-1])
-        self.bottleneck = nn.Sequential(nn.MaxPool2d(2), DoubleConvBatchNorm(widths[-2], widths[-1]))
+        self.encoder = PooledEncoder(self.in_channels, widths, [partial(ConvBlocks, count=n) for n in down_blocks])
+        self.decoder = NestedDecoder(widths, node_blocks, last_blocks, is_complete=self.has_mask)
         if self.has_mask:
-            self.decoder = NestedDecoder(widths)
-            self.seg_head = nn.Conv2d(width, 1, 1)
-            self.aux_heads = nn.ModuleList(nn.Conv2d(width, 1, 1) for _ in range(depth - 1) if deep_supervision)
+            columns = range(1, depth + 1) if deep_supervision else [depth]
+            self.seg_head = nn.ModuleDict({str(j): nn.Conv2d(width, 1, 3, padding=1) for j in columns})
         if self.has_label:
-            self.cls_head = PooledLinearHead(widths[-1], self.num_classes, hidden=widths[-1] // 2)
+            self.cls_head = PooledMapsHead(
+                (widths[-2], widths[-1], widths[-2]), self.num_classes, single_channel=single_channel_classifier
+            )
 
     def forward_tasks(self, images: torch.Tensor) -> MultiTaskOutput:
-        """Map images to mask logits (B, 1, H, W), class logits (B, K) and ``aux``, each (B, 1, H, W)."""
-        column = self.encoder(images)  # (B, width*2^i, H/2^i, W/2^i)
-        column.append(self.bottleneck(column[-1]))  # (B, width*2^depth, H/2^depth, W/2^depth)
-        label = self.cls_head(column[-1]) if self.has_label else None  # (B, K)
-        if not self.has_mask:
-            return MultiTaskOutput(None, label)
-        *coarser, finest = self.decoder(column)  # (B, width, H, W)
-        aux: list[torch.Tensor] = []
-        if self.training and len(self.aux_heads):
-            aux = [head(x) for head, x in zip(self.aux_heads, coarser, strict=True)]
-        return MultiTaskOutput(self.seg_head(finest), label, tuple(reversed(aux)))
-
-    def pruned(self, depth: int) -> "UNetPlusPlus":
-        """Return the smaller network that computes only the mask of X(0,depth).
-
-        It shares its weights with this network and its ``divisor`` is 2^depth. It has no classifier, since that needs
-        the bottleneck, which the smaller network does not have.
-
-        Raises:
-            InputError: if the depth is below 1 or above that of this network, if there is no segmentation task, or if
-                the depth is smaller and the network was built without deep supervision.
-
-        Example:
-            >>> from acsnet.models import UNetPlusPlus
-            >>> model = UNetPlusPlus(width=4, depth=3)
-            >>> model.divisor, model.pruned(1).divisor
-            (8, 2)
-        """
-        if not self.has_mask:
-            raise InputError(
-                f"a network with the tasks {self.tasks} has no mask to prune: build it with the task segmentation"
-            )
-        check_count("depth", depth, most=self.decoder.depth)
-        heads = [*self.aux_heads, self.seg_head]
-        removed_levels = self.decoder.depth - depth
-        if removed_levels >= len(heads):
-            raise InputError(
-                f"there is no mask at depth {depth} without deep supervision: build the network with "
-                "deep_supervision=True"
-            )
-        column = [*self.encoder.levels, self.bottleneck[1]]
-        width = self.seg_head.in_channels
-        with torch.device("meta"):  # all parameters are replaced by those of this network
-            contract = Contract(num_classes=self.num_classes, in_channels=self.in_channels, tasks=("segmentation",))
-            network = UNetPlusPlus(width, depth, deep_supervision=False, **contract)
-        network.encoder.levels = nn.ModuleList(column[:depth])
-        network.bottleneck[1] = column[depth]
-        network.decoder.nodes = nn.ModuleDict({key: self.decoder.nodes[key] for key in network.decoder.nodes})
-        network.seg_head = heads[-1 - removed_levels]
-        return network.train(self.training)
+        """Map images (B, in_channels, H, W) to mask logits (B, 1, H, W) and class logits (B, K)."""
+        column = self.encoder(images)  # X(i,0): (B, width*2^i, H/2^i, W/2^i)
+        finest, first = self.decoder(column)  # X(0,j): (B, width, H, W); (B, width*2^(depth-1), H/2^(depth-1), ...)
+        mask = label = None
+        if self.has_mask:
+            mask = torch.stack([head(finest[int(j) - 1]) for j, head in self.seg_head.items()]).sum(dim=0)
+        if self.has_label:
+            label = self.cls_head(column[-2], column[-1], first)  # (B, K)
+        return MultiTaskOutput(mask, label)
 
 
 @register_model(
     "unetpp_refined",
-    publication="Zhou et al. 2018, DLMIA; last block of the multi-task study on curated BUSI",
-    adds="a mask multiplied by the probability of a lesion from the classifier",
+    publication="multi-task study on curated BUSI, 2025 (code: EEE402_Project)",
+    adds="an empty mask for an image that is classified as normal, after prediction",
     needs_normal_class=True,
 )
 class RefinedUNetPlusPlus(UNetPlusPlus):
-    """U-Net++ whose last block multiplies the mask by the classifier's probability of a lesion.
+    """The trained U-Net++ whose mask is empty if the most probable class is normal.
 
-    In training, each mask probability is multiplied by 1 - P(normal), so that the segmentation loss also trains the
-    classifier; ``aux`` does not change. At inference, the mask of an image that is classified as normal is empty (logit
-    :data:`acsnet.layers.prediction_refinement.BLACK`); all other masks do not change. With a single task the network is
-    :class:`UNetPlusPlus`.
+    The rule applies after prediction, in evaluation mode: the mask of an image that is classified as normal gets the
+    logit :data:`acsnet.layers.prediction_refinement.BLACK`, all other masks do not change. Training is that of
+    :class:`UNetPlusPlus`, whose weights fit. With a single task the network is :class:`UNetPlusPlus`.
 
     Args:
         width: see :class:`UNetPlusPlus`.
         depth: see :class:`UNetPlusPlus`.
         deep_supervision: see :class:`UNetPlusPlus`.
+        single_channel_classifier: see :class:`UNetPlusPlus`.
+        down_blocks: see :class:`UNetPlusPlus`.
+        node_blocks: see :class:`UNetPlusPlus`.
+        last_blocks: see :class:`UNetPlusPlus`.
         normal_index: index of the class "normal".
         contract: ``num_classes``, ``in_channels`` and ``tasks``; see :class:`~acsnet.models.MultiTaskModel`.
 
     Raises:
-        InputError: if the width or the depth is out of range, or if ``normal_index`` is not the index of one of at
-            least two classes.
+        InputError: if an argument of :class:`UNetPlusPlus` is out of range, or if ``normal_index`` is not the index of
+            one of at least two classes.
 
     Example:
         >>> import torch
@@ -199,32 +206,74 @@ class RefinedUNetPlusPlus(UNetPlusPlus):
 
     def __init__(
         self,
-        width: int = 32,
+        width: int = 16,
         depth: int = 4,
         deep_supervision: bool = True,
+        single_channel_classifier: bool = False,
+        down_blocks: Sequence[int] | None = None,
+        node_blocks: int = 3,
+        last_blocks: int = 1,
         normal_index: int = 2,
         **contract: Unpack[Contract],
     ) -> None:
-        super().__init__(width, depth, deep_supervision, **contract)
+        super().__init__(
+            width,
+            depth,
+            deep_supervision,
+            single_channel_classifier,
+            down_blocks,
+            node_blocks,
+            last_blocks,
+            **contract,
+        )
         if self.has_mask and self.has_label:
             self.refine = PredictionRefining(normal_index, normal_for_empty_mask=False)
             _check_normal(normal_index, self.num_classes)
 
     def forward_tasks(self, images: torch.Tensor) -> MultiTaskOutput:
-        """Map images to mask logits (B, 1, H, W), class logits (B, K) and ``aux``, each (B, 1, H, W)."""
-        mask, label, aux = super().forward_tasks(images)
-        if mask is None or label is None:
-            return MultiTaskOutput(mask, label, aux)
-        if self.training:
-            mask = weigh_by_lesion_probability(mask, label, self.refine.normal_index)
-        else:
-            mask, _ = self.refine(mask, label)
-        return MultiTaskOutput(mask, label, aux)
+        """Map images (B, in_channels, H, W) to mask logits (B, 1, H, W) and class logits (B, K)."""
+        output = super().forward_tasks(images)
+        if self.training or output.mask is None or output.label is None:
+            return output
+        mask, _ = self.refine(output.mask, output.label)
+        return MultiTaskOutput(mask, output.label)
+
+
+@register_model(
+    "unetpp_lesion_weighted",
+    publication="this project",
+    adds="in training, a mask multiplied by the probability of a lesion from the classifier",
+    needs_normal_class=True,
+)
+class LesionWeightedUNetPlusPlus(RefinedUNetPlusPlus):
+    """The refined U-Net++ whose mask is multiplied by the probability of a lesion in training.
+
+    In training, each mask probability is multiplied by 1 - P(normal), so that the segmentation loss also trains the
+    classifier. At inference the network equals :class:`RefinedUNetPlusPlus`, whose arguments and errors it has. No
+    publication describes it.
+
+    Example:
+        >>> import torch
+        >>> from acsnet.models import LesionWeightedUNetPlusPlus
+        >>> model = LesionWeightedUNetPlusPlus(width=4, depth=2)
+        >>> output = model(torch.zeros(2, 3, 32, 32))
+        >>> output.mask.shape, output.label.shape
+        (torch.Size([2, 1, 32, 32]), torch.Size([2, 3]))
+    """
+
+    def forward_tasks(self, images: torch.Tensor) -> MultiTaskOutput:
+        """Map images (B, in_channels, H, W) to mask logits (B, 1, H, W) and class logits (B, K)."""
+        output = super().forward_tasks(images)
+        if not self.training or output.mask is None or output.label is None:
+            return output
+        return MultiTaskOutput(
+            weigh_by_lesion_probability(output.mask, output.label, self.refine.normal_index), output.label
+        )
 
 
 def _check_normal(normal_index: int, num_classes: int) -> None:
     if normal_index >= num_classes or num_classes < 2:
         raise InputError(
-            f'unetpp_refined needs the class "normal" and at least one other, got num_classes={num_classes} and '
+            f'the network needs the class "normal" and at least one other, got num_classes={num_classes} and '
             f"normal_index={normal_index}: set normal_index to the index of the normal class"
         )

@@ -35,7 +35,9 @@ class TrainingData:
     Attributes:
         records: all records.
         split: their training, validation and test subsets.
-        drawn: the records of an epoch: the training subset, with repetitions if it is oversampled.
+        drawn: the records of an epoch: the training subset, with repetitions if it is oversampled, or if every image is
+            shown once without augmentation.
+        plain: number of drawn records, the first ones, that are not augmented.
         augmentation: augmentation of the drawn images, or None.
         cache: decoded images of ``records``.
     """
@@ -43,6 +45,7 @@ class TrainingData:
     records: tuple[Record, ...]
     split: Split
     drawn: tuple[Record, ...]
+    plain: int
     augmentation: Augmentation | None
     cache: ImageCache
 
@@ -84,20 +87,22 @@ def build_data(config: DataConfig, images: CachedRecords, augmentation: Augmenta
         )
     drawn = split.train
     if config.oversample:
-        drawn = tuple(split.train[index] for index in oversample([record.label for record in split.train]))
-    return TrainingData(tuple(images.records), split, drawn, augmentation, images.cache)
+        positions = oversample([record.label for record in split.train], config.oversample)
+        drawn = tuple(split.train[index] for index in positions)
+    plain = len(drawn) if config.plain_copies else 0
+    return TrainingData(tuple(images.records), split, drawn[:plain] + drawn, plain, augmentation, images.cache)
 
 
 def build_loaders(data: TrainingData, config: DataConfig, training: TrainingConfig) -> Loaders:
     """Build the loaders of the training and the validation subset."""
     positions = {record.image: index for index, record in enumerate(data.records)}
 
-    def dataset(records: Sequence[Record], augmentation: Augmentation | None) -> CachedDataset:
+    def dataset(records: Sequence[Record], augmentation: Augmentation | None, plain: int = 0) -> CachedDataset:
         labels = [config.classes.index(record.label) for record in records]
-        return CachedDataset(data.cache, [positions[record.image] for record in records], labels, augmentation)
+        return CachedDataset(data.cache, [positions[record.image] for record in records], labels, augmentation, plain)
 
     sampler = SeededSampler(len(data.drawn), training.seed, shuffle=True)
-    train_dataset = dataset(data.drawn, data.augmentation)
+    train_dataset = dataset(data.drawn, data.augmentation, data.plain)
     train = build_loader(train_dataset, sampler, training.batch_size, config.workers, drop_last=True)
     val_dataset = dataset(data.split.val, None)
     in_order = SeededSampler(len(val_dataset), training.seed, shuffle=False)
@@ -108,6 +113,11 @@ def build_loaders(data: TrainingData, config: DataConfig, training: TrainingConf
 def log_split(split: Split, config: DataConfig) -> None:
     """Log the subsets as a table, and how many test images have a copy in training if the configuration allows it."""
     logger.info("%s", describe_split(split, config.classes))
+    if split.is_validated_on_test:
+        logger.warning(
+            "data.folds.validation is test: the best epoch is selected on the test subset, so the metrics of its test "
+            "are too good; they are marked with it"
+        )
     if config.split_file is None and not config.folds.grouped and any(record.group for record in split.subset("all")):
         logger.warning(
             "data.folds.grouped is false: %d of %d test images have a copy, or another image of their group, in "

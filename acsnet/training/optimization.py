@@ -1,5 +1,6 @@
 """Optimizer and learning-rate schedule from the configuration."""
 
+import math
 from typing import Any
 
 import torch
@@ -21,7 +22,8 @@ def build_optimizer(network: nn.Module, loss: nn.Module, config: OptimizerConfig
     fused = {parameter.device.type for parameter in network.parameters()} <= {"cpu", "cuda"}
     if config.name == "sgd":
         return torch.optim.SGD(groups, lr=rate, momentum=config.momentum, nesterov=config.momentum > 0, fused=fused)
-    return (torch.optim.Adam if config.name == "adam" else torch.optim.AdamW)(groups, lr=rate, fused=fused)
+    optimizer = torch.optim.Adam if config.name == "adam" else torch.optim.AdamW
+    return optimizer(groups, lr=rate, eps=config.epsilon, fused=fused)
 
 
 class Schedule:
@@ -47,8 +49,10 @@ class Schedule:
             mode="max",
             factor=config.factor,
             patience=config.patience,
-            # With the relative threshold of torch, a constant score below 0 (as for -loss) would improve every time.
+            # Set before each step: with the relative threshold of torch, a constant score below 0 (as for -loss) would
+            # improve every time.
             threshold=0.0,
+            threshold_mode="abs",
             min_lr=rate * config.final_fraction,
         )
         self._curve = _build_curve(optimizer, config, rate, epochs)
@@ -56,6 +60,8 @@ class Schedule:
     def step(self, epoch: int, score: float) -> None:
         """Set the rate of the next epoch after ``epoch`` epochs; ``score`` is that of the last one."""
         if self._config.name == "plateau" and epoch > self._config.warmup_epochs:
+            best = self._plateau.best
+            self._plateau.threshold = self._config.threshold * abs(best) if math.isfinite(best) else 0.0
             self._plateau.step(score)
         else:
             self._curve.step(epoch)

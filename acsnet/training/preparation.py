@@ -14,6 +14,7 @@ from acsnet.models._base import check_size
 from acsnet.training.builders import build_augmentation, build_loss, build_model
 from acsnet.training.data import TrainingData, build_data
 from acsnet.training.initial_weights import InitialWeights, load_initial_weights
+from acsnet.training.protocol import check_protocol_data
 from acsnet.training.selection import SelectionScore
 from acsnet.training.teacher import Teacher, load_teacher, open_teachers
 from acsnet.training.validation import metric_names
@@ -72,6 +73,7 @@ def prepare_training(
     augmentation = build_augmentation(config.augmentation, config.data.image_size, config.model.in_channels)
     if images is None:
         images = load_cached_records(config.data, config.model.in_channels, progress)
+    check_protocol_data(config, images.records)
     data = build_data(config.data, images, augmentation)
     if config.training.batch_size > len(data.drawn):
         raise ConfigError(

@@ -171,6 +171,13 @@ def test_every_image_of_a_class_is_repeated_equally_often() -> None:
     assert {times[index] for index in (7, 8)} == {4}
 
 
+def test_the_published_oversampling() -> None:
+    """Aumente-Maestro et al. 2025: 133, 98 and 38 images of a training fold become 266, 294 and 266."""
+    labels = ["benign"] * 133 + ["malignant"] * 98 + ["normal"] * 38
+    chosen = Counter(labels[index] for index in oversample(labels, "aumente2025"))
+    assert chosen == {"benign": 266, "malignant": 294, "normal": 266}
+
+
 def test_balanced_classes_are_not_oversampled() -> None:
     assert oversample(["a", "b", "b", "a"]) == [0, 1, 2, 3]
 

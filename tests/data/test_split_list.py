@@ -85,12 +85,40 @@ def test_classes_have_to_be_those_of_the_list(root: Path, table: Path) -> None:
         split_data(records, listed)
 
 
+def test_a_list_without_a_validation_subset(root: Path, table: Path) -> None:
+    table.write_text(table.read_text().replace(",val\n", ",train\n"))
+    listed = config(root, split_file=table, folds={})
+    records = load_records(listed, progress=False)
+    with pytest.raises(DataError, match=r"split\.csv: the list has 0 images of the subset val: expected at least one$"):
+        split_data(records, listed)
+
+
+def test_a_split_that_is_validated_on_its_test_subset(root: Path, table: Path, tmp_path: Path) -> None:
+    folds = {"test": 0.25, "validation": "test"}
+    drawn = split_data(load_records(config(root, folds=folds), progress=False), config(root, folds=folds))
+    assert drawn.is_validated_on_test
+    assert drawn.val == drawn.test
+    assert len(drawn.subset("all")) == 18
+    path = tmp_path / "test_only.csv"
+    write_split_list(path, drawn)
+    assert sum(line.endswith(",test") for line in path.read_text().splitlines()) == len(drawn.test)
+    listed = config(root, split_file=path, folds={"validation": "test"})
+    again = split_data(load_records(listed, progress=False), listed)
+    assert again.is_validated_on_test
+    assert again.hash == drawn.hash
+    listed = config(root, split_file=table, folds={"validation": "test"})
+    records = load_records(listed, progress=False)
+    message = r"the list has \d images of the subset val: expected none, since data\.folds\.validation is test$"
+    with pytest.raises(DataError, match=message):
+        split_data(records, listed)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
         (",test\n", ",tset\n", r"split\.csv line \d+: the subset is 'tset': expected one of train, val, test"),
         ("malignant (2)", "malignant (1)", r"busi/malignant/malignant \(1\)\.png has 2 lines"),
-        (",val\n", ",train\n", "the subset val has no images"),
+        (",test\n", ",train\n", "the subset test has no images"),
         (
             "dataset,name",
             "dataset,image",

@@ -66,14 +66,19 @@ class MeanOfMembers(nn.Module):
 
 def finish(heat: torch.Tensor, on_pixel: bool = False) -> torch.Tensor:
     """Interpolate (B, h, w) to (B, H, W), set negative values to zero and the maximum to 1."""
+    values = interpolate(heat, on_pixel).clip(min=0)
+    return torch.from_numpy(values / values.max(axis=(1, 2), keepdims=True)).float()
+
+
+def interpolate(heat: torch.Tensor, on_pixel: bool = False) -> Any:
+    """Interpolate (B, h, w) to (B, H, W)."""
     values = heat.detach().double().numpy()
     for axis, length in ((1, SIZE[0]), (2, SIZE[1])):
         stride = length // values.shape[axis]
         centers = stride * np.arange(values.shape[axis]) + (0 if on_pixel else (stride - 1) / 2)
         pixels = np.arange(length)
         values = np.apply_along_axis(lambda line: np.interp(pixels, centers, line), axis, values)  # noqa: B023
-    values = values.clip(min=0)
-    return torch.from_numpy(values / values.max(axis=(1, 2), keepdims=True)).float()
+    return values
 
 
 # --- every network ---------------------------------------------------------------------------------------------------
@@ -176,9 +181,6 @@ def pooled_maps(name: str, network: nn.Module, batch: torch.Tensor) -> torch.Ten
     paths = {
         "acsnet": ("cls_head.fine", "cls_head.coarse", "cls_head.decoder"),
         "nnunet": ("cls_head.merge",),
-        "unet": ("bottleneck",),
-        "unetpp_refined": ("bottleneck",),
-        "gated_unet": ("bottleneck",),
     }[name]
     handles = [
         network.get_submodule(path).register_forward_hook(lambda _, __, output, path=path: seen.update({path: output}))
@@ -192,7 +194,7 @@ def pooled_maps(name: str, network: nn.Module, batch: torch.Tensor) -> torch.Ten
     return torch.cat(maps, dim=1)
 
 
-@pytest.mark.parametrize("name", ["acsnet", "nnunet", "unet", "gated_unet", "unetpp_refined"])
+@pytest.mark.parametrize("name", ["acsnet", "nnunet"])
 def test_the_weights_are_finite_differences(name: str, build_tiny: Build) -> None:
     """The weight of a channel is the change of the logit if the channel increases everywhere by the same value."""
     network = build_tiny(name).double().eval()
@@ -211,6 +213,30 @@ def test_the_weights_are_finite_differences(name: str, build_tiny: Build) -> Non
                 logits.append(classify(moved.mean(dim=(2, 3)))[:, 1])
             weights[:, channel] = (logits[0] - logits[1]) / (2 * step)
     expected = finish(torch.einsum("bc,bchw->bhw", weights, maps), on_pixel=name == "acsnet")
+    torch.testing.assert_close(class_activation(network, batch, 1), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "decoder"), [("unet", "decoder.3"), ("gated_unet", "decoder.3"), ("unetpp_refined", "decoder.nodes.2_1")]
+)
+def test_the_weights_of_three_maps_are_finite_differences(name: str, decoder: str, build_tiny: Build) -> None:
+    """Each of the three maps of a U-Net, which have two sizes, is interpolated from its own cells."""
+    network = build_tiny(name).double().eval()
+    batch = images().double()
+    deepest = len(network.encoder.levels) - 1
+    maps: list[torch.Tensor] = []
+    for path in (f"encoder.levels.{deepest - 1}", f"encoder.levels.{deepest}", decoder):
+        network.get_submodule(path).register_forward_hook(lambda _, __, output: maps.append(output.detach().clone()))
+    with torch.no_grad():
+        logits = network(batch).label
+        averages = torch.cat([x.mean(dim=(2, 3)) for x in maps], dim=1)
+        classify, step = network.cls_head.classify, 1e-6
+        torch.testing.assert_close(classify(averages), logits)
+        moves = step * torch.eye(averages.shape[1], dtype=torch.float64)
+        weights = [(classify(row + moves) - classify(row - moves))[:, 1] / (2 * step) for row in averages]
+    parts = torch.stack(weights).split([x.shape[1] for x in maps], dim=1)
+    heat = sum(interpolate(torch.einsum("bc,bchw->bhw", part, x)) for part, x in zip(parts, maps, strict=True))
+    expected = finish(torch.from_numpy(heat))
     torch.testing.assert_close(class_activation(network, batch, 1), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -336,10 +362,10 @@ def test_a_layer_before_one_that_works_in_place() -> None:
 
 
 def test_a_layer_within_a_network_of_the_zoo(build_tiny: Build) -> None:
-    """The bottleneck's output is the map that the classifier pools."""
-    network = build_tiny("unet")
+    """The classifier of mt_nnunet pools the output of one of its layers."""
+    network = build_tiny("mt_nnunet")
     torch.testing.assert_close(
-        class_activation(network, images(), 1, "bottleneck"), class_activation(network, images(), 1)
+        class_activation(network, images(), 1, "cls_head.merge"), class_activation(network, images(), 1)
     )
     assert class_activation(build_tiny("acsnet"), images(), layer="gates.4").amax(dim=(1, 2)).tolist() == [1, 1]
 

@@ -2,7 +2,15 @@ import pytest
 import torch
 from torch.nn import functional
 
-from acsnet.layers import ConvNormAct, DoubleConv, DoubleConvBatchNorm, PooledEncoder, UpsampleMerge
+from acsnet.layers import (
+    ConvBatchNormAct,
+    ConvBlocks,
+    ConvNormAct,
+    DoubleConv,
+    NearestUpsampleMerge,
+    PooledEncoder,
+    UpsampleMerge,
+)
 
 
 def block(x: torch.Tensor, p: dict[str, torch.Tensor], groups: int, prefix: str = "") -> torch.Tensor:
@@ -36,19 +44,33 @@ def test_double_conv() -> None:
     torch.testing.assert_close(layer(x), expected, rtol=1e-12, atol=1e-12)
 
 
-def test_double_conv_batch_norm() -> None:
-    layer = DoubleConvBatchNorm(3, 5).double()
+def batch_norm_block(x: torch.Tensor, p: dict[str, torch.Tensor], prefix: str = "") -> torch.Tensor:
+    x = functional.conv2d(x, p[f"{prefix}0.weight"], p[f"{prefix}0.bias"], padding=1)
+    mean = x.mean(dim=(0, 2, 3), keepdim=True)
+    variance = x.var(dim=(0, 2, 3), unbiased=False, keepdim=True)
+    weight, bias = (p[f"{prefix}1.{kind}"][:, None, None] for kind in ("weight", "bias"))
+    return ((x - mean) / (variance + 1e-5).sqrt() * weight + bias).clamp(min=0)
+
+
+def test_conv_batch_norm_act() -> None:
+    layer = ConvBatchNormAct(3, 5).double()
     randomize(layer)
     x = torch.randn(2, 3, 5, 7, dtype=torch.float64)
-    expected = x
     p = dict(layer.named_parameters())
-    assert sorted(p) == ["0.weight", "1.bias", "1.weight", "3.weight", "4.bias", "4.weight"]
-    for i in (0, 3):
-        expected = functional.conv2d(expected, p[f"{i}.weight"], padding=1)
-        mean = expected.mean(dim=(0, 2, 3), keepdim=True)
-        variance = expected.var(dim=(0, 2, 3), unbiased=False, keepdim=True)
-        weight, bias = (p[f"{i + 1}.{kind}"][:, None, None] for kind in ("weight", "bias"))
-        expected = ((expected - mean) / (variance + 1e-5).sqrt() * weight + bias).relu()
+    assert sorted(p) == ["0.bias", "0.weight", "1.bias", "1.weight"]
+    torch.testing.assert_close(layer.train()(x), batch_norm_block(x, p), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_conv_blocks(count: int) -> None:
+    layer = ConvBlocks(3, 5, count).double()
+    randomize(layer)
+    x = torch.randn(2, 3, 5, 7, dtype=torch.float64)
+    p = dict(layer.named_parameters())
+    expected = x
+    for number in range(count):
+        expected = batch_norm_block(expected, p, f"{number}.")
+    assert sum(value.numel() for value in p.values()) == 9 * 3 * 5 + 15 + (count - 1) * (9 * 5 * 5 + 15)
     torch.testing.assert_close(layer.train()(x), expected, rtol=1e-10, atol=1e-10)
 
 
@@ -65,6 +87,26 @@ def test_pooled_encoder_returns_one_map_per_level() -> None:
     maps = encoder(images)
     assert [tuple(x.shape) for x in maps] == [(2, 3, 8, 12), (2, 4, 4, 6), (2, 7, 2, 3)]
     assert all(torch.equal(found, expected) for found, expected in zip(maps, (first, second, third), strict=True))
+
+
+def test_pooled_encoder_with_one_block_per_level() -> None:
+    encoder = PooledEncoder(2, (3, 4), [pointwise, ConvBlocks])
+    assert isinstance(encoder.levels[0], torch.nn.Conv2d)
+    assert isinstance(encoder.levels[1], ConvBlocks)
+    with pytest.raises(ValueError, match="zip"):
+        PooledEncoder(2, (3, 4, 7), [pointwise, ConvBlocks])
+
+
+@pytest.mark.parametrize("skips", [1, 3])
+def test_nearest_upsample_merge(skips: int) -> None:
+    torch.manual_seed(0)
+    step = NearestUpsampleMerge(5, 2, skips, count=3)
+    assert len(step.merge) == 3
+    coarse, fine = torch.randn(2, 5, 3, 4), [torch.randn(2, 2, 6, 8) for _ in range(skips)]
+    upsampled = coarse[:, :, torch.arange(6) // 2][..., torch.arange(8) // 2]
+    expected = step.eval().merge(torch.cat([*fine, upsampled], dim=1))
+    assert expected.shape == (2, 2, 6, 8)
+    torch.testing.assert_close(step(coarse, *fine), expected)
 
 
 @pytest.mark.parametrize("skips", [1, 3])

@@ -234,7 +234,9 @@ def test_maps_of_an_efficientnet(name: str, maps: str, paths: list[str]) -> None
 
 def test_channels_of_efficientnet_b4() -> None:
     with torch.device("meta"):
-        channels = {maps: Encoder("efficientnet_b4.ra2_in1k", maps=maps).channels for maps in ("stages", "stem", "expanded")}
+        channels = {
+            maps: Encoder("efficientnet_b4.ra2_in1k", maps=maps).channels for maps in ("stages", "stem", "expanded")
+        }
     assert channels == {
         "stages": (24, 32, 56, 160, 448),
         "stem": (48, 32, 56, 160, 448),
@@ -308,14 +310,18 @@ def test_pooled_features_are_those_of_timm(name: str) -> None:
 
 
 def test_pooled_features_of_networks_that_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    message = r"encoder 'convnext_atto' has feature maps at strides \(4, 8, 16, 32\), expected five at \(2, 4, 8, 16, 32\)"
+    message = (
+        r"encoder 'convnext_atto' has feature maps at strides \(4, 8, 16, 32\), expected five at \(2, 4, 8, 16, 32\)"
+    )
     with pytest.raises(InputError, match=message):
         PooledFeatures("convnext_atto")
     with pytest.raises(UnknownNameError, match="unknown encoder 'resnet17': did you mean 'resnet18'"):
         PooledFeatures("resnet17")
     create = timm.create_model
     monkeypatch.setattr(timm, "create_model", lambda name, **options: create(name, global_pool="max", **options))
-    message = "encoder 'resnet18' cannot be used for classification: it does not average its feature maps; use an encoder"
+    message = (
+        "encoder 'resnet18' cannot be used for classification: it does not average its feature maps; use an encoder"
+    )
     with pytest.raises(InputError, match=message):
         PooledFeatures("resnet18")
 

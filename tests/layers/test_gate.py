@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional
 
 from acsnet.errors import InputError
-from acsnet.layers import GateUnit
+from acsnet.layers import GateUnit, SkipGate
 
 
 @pytest.fixture
@@ -55,3 +55,66 @@ def test_the_two_scalars_are_computed_per_image(gate: GateUnit) -> None:
 def test_channels_have_to_be_a_multiple_of_16(channels: int) -> None:
     with pytest.raises(InputError, match=f"a gate unit takes a multiple of 16 channels, got {channels}$"):
         GateUnit(channels)
+
+
+# --- the gate of the study on curated BUSI ---------------------------------------------------------------------------
+
+
+def skip_gate(channels: int, per_channel: bool) -> SkipGate:
+    """Return a gate in evaluation mode whose parameters, means and variances all differ from their initial values."""
+    torch.manual_seed(0)
+    gate = SkipGate(channels, per_channel).double()
+    for key, value in gate.state_dict().items():
+        if key.endswith("running_var"):
+            value.uniform_(0.5, 1.5)
+        elif value.is_floating_point():
+            value.normal_(std=0.5)
+    return gate.eval()
+
+
+def convolve(x: torch.Tensor, p: dict[str, torch.Tensor], prefix: str) -> torch.Tensor:
+    return functional.conv2d(x, p[f"{prefix}.weight"], p[f"{prefix}.bias"], padding=1)
+
+
+def normalize(x: torch.Tensor, p: dict[str, torch.Tensor], prefix: str) -> torch.Tensor:
+    mean, variance, weight, bias = (
+        p[f"{prefix}.{kind}"][:, None, None] for kind in ("running_mean", "running_var", "weight", "bias")
+    )
+    return (x - mean) / (variance + 1e-5).sqrt() * weight + bias
+
+
+def test_the_skip_gate_is_that_of_the_figure() -> None:
+    gate = skip_gate(5, per_channel=False)
+    p = gate.state_dict()
+    assert {key: tuple(value.shape) for key, value in p.items()} == {
+        "average.0.weight": (1, 5, 3, 3),
+        "average.0.bias": (1,),
+        "maximum.0.weight": (1, 5, 3, 3),
+        "maximum.0.bias": (1,),
+        "merge.weight": (5, 5, 3, 3),
+        "merge.bias": (5,),
+    }
+    x = torch.randn(3, 5, 6, 7, dtype=torch.float64)
+    average = 1 / (1 + (-convolve(x, p, "average.0")).exp())
+    maximum = 1 / (1 + (-convolve(x, p, "maximum.0")).exp())
+    gated = torch.stack([x[i] * average[i].mean() + x[i] * maximum[i].max() for i in range(3)])
+    expected = convolve(gated, p, "merge")
+    assert expected.std() > 0.1
+    torch.testing.assert_close(gate(x), expected, rtol=1e-10, atol=1e-10)
+
+
+def test_the_skip_gate_per_channel_is_that_of_the_code() -> None:
+    gate = skip_gate(5, per_channel=True)
+    p = gate.state_dict()
+    assert sum(parameter.numel() for parameter in gate.parameters()) == 3 * (9 * 5 * 5 + 5 + 2 * 5)
+    x = torch.randn(3, 5, 6, 7, dtype=torch.float64)
+    average = 1 / (1 + (-normalize(convolve(x, p, "average.0"), p, "average.1")).exp())
+    maximum = 1 / (1 + (-normalize(convolve(x, p, "maximum.0"), p, "maximum.1")).exp())
+    gated = torch.zeros_like(x)
+    for i in range(3):
+        for channel in range(5):
+            gates = average[i, channel].mean(), maximum[i, channel].max()
+            gated[i, channel] = x[i, channel] * gates[0] + x[i, channel] * gates[1]
+    expected = normalize(convolve(gated, p, "merge.0"), p, "merge.1").clamp(min=0)
+    assert expected.std() > 0.1
+    torch.testing.assert_close(gate(x), expected, rtol=1e-10, atol=1e-10)

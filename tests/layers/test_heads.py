@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional
 
 from acsnet.errors import InputError
-from acsnet.layers import GlobalAverage, LinearHead, MultiScaleAttentionHead, PooledLinearHead
+from acsnet.layers import GlobalAverage, LinearHead, MultiScaleAttentionHead, PooledLinearHead, PooledMapsHead
 
 
 def test_global_average_of_maps_of_any_sizes() -> None:
@@ -89,3 +89,22 @@ def test_the_linear_head_has_the_names_of_the_pooled_one() -> None:
     x = torch.randn(2, 6, 3, 4)
     torch.testing.assert_close(linear(x.mean(dim=(2, 3))), pooled(x))
     assert not torch.equal(linear.train()(x[:, :, 0, 0]), linear(x[:, :, 0, 0]))
+
+
+@pytest.mark.parametrize("single_channel", [False, True])
+def test_pooled_maps_head(single_channel: bool) -> None:
+    torch.manual_seed(0)
+    head = PooledMapsHead((4, 6), num_classes=3, hidden=5, single_channel=single_channel).double()
+    maps = [torch.randn(2, 4, 6, 8, dtype=torch.float64), torch.randn(2, 6, 3, 4, dtype=torch.float64)]
+    p = head.state_dict()
+    pooled = maps
+    if single_channel:
+        pooled = [
+            functional.conv2d(x, p[f"reduce.{i}.0.weight"], p[f"reduce.{i}.0.bias"], padding=1).clamp(min=0)
+            for i, x in enumerate(maps)
+        ]
+    averages = torch.cat([x.sum(dim=(2, 3)) / x[0, 0].numel() for x in pooled], dim=1)
+    assert averages.shape == (2, 2 if single_channel else 10)
+    hidden = (averages @ p["classify.0.weight"].T + p["classify.0.bias"]).clamp(min=0)
+    expected = hidden @ p["classify.2.weight"].T + p["classify.2.bias"]
+    torch.testing.assert_close(head(*maps), expected, rtol=1e-10, atol=1e-10)

@@ -28,11 +28,22 @@ def sigmoid(logits):
     return 1 / (1 + np.exp(-logits))
 
 
-def dice(probability, mask, smooth):
+def dice(probability, mask, smooth, power=1):
     values = [
-        1 - (2 * (p * y).sum() + smooth) / (p.sum() + y.sum() + smooth) for p, y in zip(probability, mask, strict=True)
+        1 - (2 * (p * y).sum() + smooth) / ((p**power).sum() + (y**power).sum() + smooth)
+        for p, y in zip(probability, mask, strict=True)
     ]
     return np.mean(values)
+
+
+def joint_dice(probability, mask, smooth, power=1):
+    """One Dice of all pixels of the batch."""
+    return dice(probability.reshape(1, -1), mask.reshape(1, -1), smooth, power)
+
+
+def joint_dice_both(probability, mask, smooth):
+    """One Dice of all pixels of foreground and background of the batch."""
+    return joint_dice(np.stack([probability, 1 - probability]), np.stack([mask, 1 - mask]), smooth)
 
 
 def dice_both(probability, mask, smooth):
@@ -54,7 +65,11 @@ def focal(probability, mask, gamma, alpha):
     [
         ("dice", {}, lambda p, y: dice(p, y, 1.0)),
         ("dice", {"smooth": 1e-5}, lambda p, y: dice(p, y, 1e-5)),
+        ("dice", {"squared": True}, lambda p, y: dice(p, y, 1.0, 2)),
+        ("dice", {"joint": True}, lambda p, y: joint_dice(p, y, 1.0)),
+        ("dice", {"joint": True, "squared": True, "smooth": 2.0}, lambda p, y: joint_dice(p, y, 2.0, 2)),
         ("dice_foreground_background", {}, lambda p, y: dice_both(p, y, 1.0)),
+        ("dice_foreground_background", {"joint": True}, lambda p, y: joint_dice_both(p, y, 1.0)),
         ("dice_foreground_background", {"smooth": 3.0}, lambda p, y: dice_both(p, y, 3.0)),
         ("bce", {}, lambda p, y: bce(p, y, 1.0)),
         ("bce", {"positive_weight": 4.0}, lambda p, y: bce(p, y, 4.0)),
@@ -101,6 +116,7 @@ def class_focal(probability, label, gamma, alpha):
         ("focal", {}, lambda p, y: class_focal(p, y, 2.0, None)),
         ("focal", {"gamma": 0.0}, lambda p, y: class_focal(p, y, 0.0, None)),
         ("focal", {"gamma": 1.5, "alpha": [0.2, 0.3, 0.5]}, lambda p, y: class_focal(p, y, 1.5, [0.2, 0.3, 0.5])),
+        ("focal", {"alpha": 0.25}, lambda p, y: class_focal(p, y, 2.0, [0.25] * 3)),
     ],
 )
 def test_classification_loss_equals_formula(name, arguments, formula):
@@ -219,7 +235,7 @@ def test_class_weights_that_do_not_match_are_refused(name, argument):
     build = losses.CLASSIFICATION_LOSSES[name]
     with pytest.raises(InputError, match=f"{argument} has 2 values: expected 3, one for each class logit"):
         build(**{argument: [1.0, 1.0]})(*class_case())
-    for wrong in ([1.0, -1.0, 1.0], [1.0, 0.0, 1.0], [1.0, float("nan"), 1.0], [[1.0], [1.0]], ["a", "b"], 1.0):
+    for wrong in ([1.0, -1.0, 1.0], [1.0, 0.0, 1.0], [1.0, float("nan"), 1.0], [[1.0], [1.0]], ["a", "b"]):
         with pytest.raises(InputError, match=f"{argument} is .*: expected a list of finite numbers above 0"):
             build(**{argument: wrong})
 
@@ -229,6 +245,7 @@ def test_class_weights_that_do_not_match_are_refused(name, argument):
     [
         ("segmentation", "dice", {"smooth": 0}, "smooth is 0: expected a finite number of at least 1e-06"),
         ("segmentation", "dice_foreground_background", {"smooth": -1}, "smooth is -1"),
+        ("classification", "focal", {"alpha": -1}, "alpha is -1: expected a finite number of at least 1e-06"),
         (
             "segmentation",
             "bce",

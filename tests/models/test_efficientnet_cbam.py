@@ -86,7 +86,7 @@ def test_parameters_of_the_default() -> None:
     assert size_of(model.encoder) == 19_341_616 - (1792 * 1000 + 1000)
     assert size_of(model) == 43_384_400
     entry = model_entry("efficientnet_cbam")
-    assert entry.publication == "multi-task study on curated BUSI (EEE402_Project)"
+    assert entry.publication == "multi-task study on curated BUSI, 2025 (code: EEE402_Project)"
     assert (entry.input_size, entry.pretrained) == ((256, 256), True)
 
 

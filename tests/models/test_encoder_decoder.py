@@ -212,7 +212,12 @@ def test_classification_alone_computes_what_torchvision_computes() -> None:
 
 def test_dropout_of_the_classifier() -> None:
     one = ("classification",)
-    for arguments, rate in (({}, 0.5), ({"dropout": 0.2}, 0.2), ({"tasks": one}, 0), ({"tasks": one, "dropout": 0.4}, 0.4)):
+    for arguments, rate in (
+        ({}, 0.5),
+        ({"dropout": 0.2}, 0.2),
+        ({"tasks": one}, 0),
+        ({"tasks": one, "dropout": 0.4}, 0.4),
+    ):
         head = tiny("fpn", **arguments).cls_head
         assert [module.p for module in head.modules() if isinstance(module, nn.Dropout)] == [rate]
     for tasks in (one, ("segmentation", "classification")):

@@ -11,9 +11,10 @@ from torch.nn import functional
 import acsnet
 from acsnet.errors import InputError
 from acsnet.layers.prediction_refinement import BLACK
-from acsnet.models import RefinedUNetPlusPlus, UNetPlusPlus
+from acsnet.models import model_entry
 
-NAMES = ["unetpp", "unetpp_refined"]
+NAMES = ["unetpp", "unetpp_refined", "unetpp_lesion_weighted"]
+CODE = {"deep_supervision": False, "single_channel_classifier": True}
 
 
 def tiny(name: str = "unetpp", **arguments: Any) -> Any:
@@ -30,66 +31,109 @@ def tiny(name: str = "unetpp", **arguments: Any) -> Any:
     return network.eval()
 
 
-def images(batch: int = 2) -> torch.Tensor:
-    return torch.randn(batch, 3, 16, 24, generator=torch.Generator().manual_seed(1))
+def images(batch: int = 2, size: tuple[int, int] = (16, 24)) -> torch.Tensor:
+    return torch.randn(batch, 3, *size, generator=torch.Generator().manual_seed(1))
 
 
 def size_of(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def parameters_of_unetpp(width: int, depth: int, in_channels: int, masks: int, norm: int = 2) -> int:
-    """Parameters of the published network; ``norm`` per channel after each 3x3 convolution."""
-    total = masks * (width + 1)
-    for i in range(depth + 1):
-        c = width << i
-        for j in range(depth + 1 - i):
-            before = (j + 1) * c if j else (c // 2 if i else in_channels)
-            total += 9 * (before + c) * c + 2 * norm * c
-            total += 4 * 2 * c * c + c if j else 0  # the transposed convolution from the level below
+# --- size ------------------------------------------------------------------------------------------------------------
+
+# The study's network by hand, width 16, one channel: each row is (inputs, outputs) of the 3x3 convolutions of a stage.
+STAGES = {
+    "X00": [(1, 16), (16, 16)],
+    "X10": [(16, 32), (32, 32)],
+    "X20": [(32, 64), (64, 64)],
+    "X30": [(64, 128), (128, 128), (128, 128)],
+    "X40": [(128, 256), (256, 256), (256, 256)],
+    "X01": [(16 + 32, 16), (16, 16), (16, 16)],
+    "X11": [(32 + 64, 32), (32, 32), (32, 32)],
+    "X21": [(64 + 128, 64), (64, 64), (64, 64)],
+    "X31": [(128 + 256, 128), (128, 128), (128, 128)],
+    "X02": [(2 * 16 + 32, 16), (16, 16), (16, 16)],
+    "X12": [(2 * 32 + 64, 32), (32, 32), (32, 32)],
+    "X22": [(2 * 64 + 128, 64), (64, 64), (64, 64)],
+    "X03": [(3 * 16 + 32, 16), (16, 16), (16, 16)],
+    "X13": [(3 * 32 + 64, 32), (32, 32), (32, 32)],
+    "X04": [(4 * 16 + 32, 16)],
+}
+
+
+def blocks_by_hand(scale: int, in_channels: int) -> int:
+    """Weights and biases of the convolutions, and scale and shift of the normalizations; ``scale`` times the width."""
+    total = 0
+    for convolutions in STAGES.values():
+        for before, after in convolutions:
+            inputs = in_channels if before == 1 else scale * before
+            total += 9 * inputs * scale * after + scale * after + 2 * scale * after
     return total
 
 
-# --- size and structure ----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("width", "depth", "in_channels"), [(32, 4, 3), (32, 4, 1), (3, 5, 2), (6, 1, 3)])
-@pytest.mark.parametrize("deep_supervision", [True, False])
-def test_parameters_are_those_of_the_formula(width: int, depth: int, in_channels: int, deep_supervision: bool) -> None:
-    arguments = {"width": width, "depth": depth, "deep_supervision": deep_supervision}
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("in_channels", [1, 3])
+def test_parameters_of_the_form_of_the_code(name: str, in_channels: int) -> None:
     with torch.device("meta"):
-        network = acsnet.create_model("unetpp", in_channels=in_channels, tasks=["segmentation"], **arguments)
-    masks = depth if deep_supervision else 1
-    assert size_of(network) == parameters_of_unetpp(width, depth, in_channels, masks)
+        network = acsnet.create_model(name, in_channels=in_channels, **CODE)
+    mask = 9 * 16 + 1
+    reduced = (9 * 128 + 1) + (9 * 256 + 1) + (9 * 128 + 1)
+    dense = (3 * 32 + 32) + (32 * 3 + 3)
+    expected = blocks_by_hand(1, in_channels) + mask + reduced + dense
+    assert size_of(network) == expected
+    if in_channels == 1:
+        assert expected == 3_291_495
 
 
-def test_published_sizes() -> None:
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("width", "in_channels", "published"), [(16, 1, 3_303_607), (64, 1, 52_557_127), (16, 3, None)]
+)
+def test_parameters_of_the_form_of_the_figure(name: str, width: int, in_channels: int, published: int | None) -> None:
     with torch.device("meta"):
-        network, refined = UNetPlusPlus(), RefinedUNetPlusPlus()
-    assert size_of(network) == size_of(refined) == 9_178_023
-    # Zhou et al. 2018, table 2: "UNet++, 9.04 M", without batch normalization.
-    assert round(parameters_of_unetpp(32, 4, 3, masks=4, norm=1) / 1e6, 2) == 9.04
+        network = acsnet.create_model(name, in_channels=in_channels, width=width)
+    scale = width // 16
+    masks = 4 * (9 * 16 * scale + 1)
+    dense = (128 + 256 + 128) * scale * 32 + 32 + 32 * 3 + 3
+    expected = blocks_by_hand(scale, in_channels) + masks + dense
+    assert size_of(network) == expected
+    assert published in (expected, None)
+
+
+def test_defaults_are_those_of_the_study() -> None:
+    entry = model_entry("unetpp")
+    assert entry.input_size == (256, 256)
+    assert "EEE402_Project" in entry.publication
+    with torch.device("meta"):
+        assert acsnet.create_model("unetpp").divisor == 16
 
 
 @pytest.mark.parametrize("depth", [1, 3, 5])
 def test_nodes_and_their_channels(depth: int) -> None:
-    network = tiny(depth=depth)
-    nodes = network.decoder.nodes
+    nodes = tiny(depth=depth, down_blocks=[1] * (depth + 1), node_blocks=2).decoder.nodes
     assert sorted(nodes) == sorted(f"{i}_{j}" for i in range(depth) for j in range(1, depth - i + 1))
-    assert len(nodes) == depth * (depth + 1) // 2
     for i in range(depth):
         for j in range(1, depth - i + 1):
-            node, channels = nodes[f"{i}_{j}"], 3 << i
-            assert (node.upsample.in_channels, node.upsample.out_channels) == (2 * channels, channels)
-            assert (node.merge[0].in_channels, node.merge[0].out_channels) == ((j + 1) * channels, channels)
+            blocks, channels = nodes[f"{i}_{j}"].merge, 3 << i
+            assert len(blocks) == (1 if j == depth else 2)
+            assert (blocks[0][0].in_channels, blocks[0][0].out_channels) == ((j + 2) * channels, channels)
 
 
-def double_conv(x: torch.Tensor, p: dict[str, torch.Tensor], prefix: str) -> torch.Tensor:
-    for conv, norm in ((0, 1), (3, 4)):
-        x = functional.conv2d(x, p[f"{prefix}.{conv}.weight"], padding=1)
-        mean, variance = p[f"{prefix}.{norm}.running_mean"], p[f"{prefix}.{norm}.running_var"]
-        x = functional.batch_norm(x, mean, variance, p[f"{prefix}.{norm}.weight"], p[f"{prefix}.{norm}.bias"]).relu()
-    return x
+@pytest.mark.parametrize(
+    ("depth", "expected"), [(1, [2, 2]), (3, [2, 2, 2, 3]), (4, [2, 2, 2, 3, 3]), (5, [2, 2, 2, 3, 3, 3])]
+)
+def test_blocks_of_the_encoder(depth: int, expected: list[int]) -> None:
+    assert [len(level) for level in tiny(depth=depth, width=1).encoder.levels] == expected
+
+
+# --- what is computed ------------------------------------------------------------------------------------------------
+
+
+def block(x: torch.Tensor, p: dict[str, torch.Tensor], prefix: str) -> torch.Tensor:
+    x = functional.conv2d(x, p[f"{prefix}.0.weight"], p[f"{prefix}.0.bias"], padding=1)
+    mean, variance = p[f"{prefix}.1.running_mean"], p[f"{prefix}.1.running_var"]
+    x = (x - mean[:, None, None]) / (variance[:, None, None] + 1e-5).sqrt()
+    return (x * p[f"{prefix}.1.weight"][:, None, None] + p[f"{prefix}.1.bias"][:, None, None]).clamp(min=0)
 
 
 def reference(p: dict[str, torch.Tensor], images: torch.Tensor, depth: int) -> dict[tuple[int, int], torch.Tensor]:
@@ -98,159 +142,121 @@ def reference(p: dict[str, torch.Tensor], images: torch.Tensor, depth: int) -> d
     @functools.cache
     def node(i: int, j: int) -> torch.Tensor:
         if j == 0:
-            name = "bottleneck.1" if i == depth else f"encoder.levels.{i}"
-            return double_conv(functional.max_pool2d(node(i - 1, 0), 2) if i else images, p, name)
-        weight, bias = (p[f"decoder.nodes.{i}_{j}.upsample.{kind}"] for kind in ("weight", "bias"))
-        upsampled = functional.conv_transpose2d(node(i + 1, j - 1), weight, bias, stride=2)
-        inputs = [node(i, k) for k in range(j)] + [upsampled]
-        return double_conv(torch.cat(inputs, dim=1), p, f"decoder.nodes.{i}_{j}.merge")
+            x = functional.max_pool2d(node(i - 1, 0), 2) if i else images
+            prefix, count = f"encoder.levels.{i}", 2 if i < 3 else 3
+        else:
+            enlarged = node(i + 1, j - 1).repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+            x = torch.cat([node(i, k) for k in range(j)] + [enlarged], dim=1)
+            prefix, count = f"decoder.nodes.{i}_{j}.merge", 1 if j == depth else 3
+        for number in range(count):
+            x = block(x, p, f"{prefix}.{number}")
+        return x
 
     return {(i, j): node(i, j) for i in range(depth + 1) for j in range(depth + 1 - i)}
 
 
-def test_the_network_equals_the_published_recursion() -> None:
-    network = tiny().double()
+def mask_of(x: torch.Tensor, p: dict[str, torch.Tensor], j: int) -> torch.Tensor:
+    return functional.conv2d(x, p[f"seg_head.{j}.weight"], p[f"seg_head.{j}.bias"], padding=1)
+
+
+def dense(x: torch.Tensor, p: dict[str, torch.Tensor]) -> torch.Tensor:
+    hidden = (x @ p["cls_head.classify.0.weight"].T + p["cls_head.classify.0.bias"]).clamp(min=0)
+    return hidden @ p["cls_head.classify.2.weight"].T + p["cls_head.classify.2.bias"]
+
+
+@pytest.mark.parametrize("depth", [1, 3, 4])
+def test_the_network_equals_the_figure(depth: int) -> None:
+    network = tiny(depth=depth).double()
     p = network.state_dict()
-    nodes = reference(p, images().double(), depth=3)
-    mask = functional.conv2d(nodes[0, 3], p["seg_head.weight"], p["seg_head.bias"])
-    pooled = nodes[3, 0].flatten(2).mean(2)
-    hidden = functional.linear(pooled, p["cls_head.classify.1.weight"], p["cls_head.classify.1.bias"]).relu()
-    label = functional.linear(hidden, p["cls_head.classify.3.weight"], p["cls_head.classify.3.bias"])
-    output = network(images().double())
-    assert mask.std() > 0.1
-    torch.testing.assert_close(output.mask, mask, rtol=1e-10, atol=1e-10)
-    torch.testing.assert_close(output.label, label, rtol=1e-10, atol=1e-10)
+    batch = images(size=(16, 32)).double()
+    nodes = reference(p, batch, depth)
+    masks = [mask_of(nodes[0, j], p, j) for j in range(1, depth + 1)]
+    averages = [nodes[position].mean(dim=(2, 3)) for position in ((depth - 1, 0), (depth, 0), (depth - 1, 1))]
+    with torch.no_grad():
+        output = network(batch)
+    assert all(mask.std() > 0.1 for mask in masks)
+    torch.testing.assert_close(output.mask, sum(masks), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(output.label, dense(torch.cat(averages, dim=1), p), rtol=1e-10, atol=1e-10)
+    assert output.aux == ()
 
 
-# --- deep supervision ------------------------------------------------------------------------------------------------
-
-
-def without_batch_statistics(network: Any) -> Any:
-    """Training mode except for normalizations, so that results are comparable with those of evaluation mode."""
-    network.train()
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.eval()
-    return network
-
-
-def test_aux_is_finest_first_and_only_in_training() -> None:
-    network = tiny().double()
+def test_the_network_equals_the_code() -> None:
+    network = tiny(**CODE).double()
     p = network.state_dict()
-    assert network(images().double()).aux == ()
+    assert [key for key in p if key.startswith("seg_head.")] == ["seg_head.3.weight", "seg_head.3.bias"]
     nodes = reference(p, images().double(), depth=3)
-    aux = without_batch_statistics(network)(images().double()).aux
-    assert len(aux) == 2
-    for mask, j in zip(aux, (2, 1), strict=True):
-        head = (p[f"aux_heads.{j - 1}.weight"], p[f"aux_heads.{j - 1}.bias"])
-        torch.testing.assert_close(mask, functional.conv2d(nodes[0, j], *head), rtol=1e-10, atol=1e-10)
-        assert mask.shape == (2, 1, 16, 24)
+    numbers = []
+    for index, position in enumerate(((2, 0), (3, 0), (2, 1))):
+        weight, bias = (p[f"cls_head.reduce.{index}.0.{kind}"] for kind in ("weight", "bias"))
+        numbers.append(functional.conv2d(nodes[position], weight, bias, padding=1).clamp(min=0).mean(dim=(1, 2, 3)))
+    three = torch.stack(numbers, dim=1)
+    assert three.shape == (2, 3)
+    assert three.any()
+    with torch.no_grad():
+        output = network(images().double())
+    torch.testing.assert_close(output.mask, mask_of(nodes[0, 3], p, 3), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(output.label, dense(three, p), rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_without_deep_supervision_aux_is_empty(name: str) -> None:
-    network = tiny(name, deep_supervision=False).train()
-    assert network(images()).aux == ()
-    assert not any(key.startswith("aux_heads") for key in network.state_dict())
+def test_mask_logits_have_both_signs() -> None:
+    """The code's normalization and ReLU after the last convolution would leave no probability below 0.5."""
+    mask = tiny(**CODE)(images()).mask
+    assert mask.min() < 0 < mask.max()
 
 
-# --- pruning ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("depth", [1, 2])
 @pytest.mark.parametrize("training", [True, False])
-def test_a_pruned_network_returns_the_auxiliary_mask(name: str, depth: int, training: bool) -> None:
-    network = tiny(name)
-    if training:  # with the statistics of the batch, which are the same in both
-        network.train()
-    expected = (network if training else without_batch_statistics(copy.deepcopy(network)))(images()).aux[2 - depth]
-    pruned = network.pruned(depth)
-    assert pruned.training == training
-    output = pruned(images())
-    torch.testing.assert_close(output.mask, expected, rtol=1e-5, atol=1e-6)
-    assert (output.label, output.aux) == (None, ())
+def test_no_mask_but_the_sum_is_returned(training: bool) -> None:
+    assert tiny().train(training)(images()).aux == ()
 
 
-@pytest.mark.parametrize("deep_supervision", [True, False])
-def test_pruning_to_the_full_depth_removes_only_the_classifier(deep_supervision: bool) -> None:
-    network = tiny(deep_supervision=deep_supervision)
-    pruned = network.pruned(3)
-    assert torch.equal(pruned(images()).mask, network(images()).mask)
-    assert {key for key in network.state_dict() if not key.startswith(("cls_head", "aux_heads"))} == set(
-        pruned.state_dict()
-    )
+def test_classification_needs_one_node_of_the_decoder() -> None:
+    network = tiny(tasks=["classification"])
+    assert list(network.decoder.nodes) == ["2_1"]
+    twin = tiny()
+    network.load_state_dict({key: value for key, value in twin.state_dict().items() if key in network.state_dict()})
+    assert torch.equal(network(images()).label, twin(images()).label)
 
 
-def test_a_pruned_network_is_minimal_and_shares_its_weights() -> None:
-    network = tiny()
-    pruned = network.pruned(2)
-    assert sorted(pruned.decoder.nodes) == ["0_1", "0_2", "1_1"]
-    assert size_of(pruned) == parameters_of_unetpp(3, 2, 3, masks=1)
-    owned = {parameter.data_ptr() for parameter in network.parameters()}
-    assert all(parameter.data_ptr() in owned for parameter in pruned.parameters())
-    assert pruned.divisor == 4
-    assert pruned(torch.zeros(1, 3, 4, 12)).mask.shape == (1, 1, 4, 12)
-    assert len(network.encoder.levels) == 3, "the network itself stays whole"
-    assert network(images()).label is not None
+# --- the networks that use the class for the mask --------------------------------------------------------------------
 
 
-def test_a_pruned_network_is_a_network_of_its_own() -> None:
-    network = tiny()
-    alone = acsnet.create_model("unetpp", width=3, depth=2, tasks=["segmentation"], deep_supervision=False).eval()
-    alone.load_state_dict(network.pruned(2).state_dict())
-    assert torch.equal(alone(images()).mask, network.pruned(2)(images()).mask)
+def twins(name: str, **arguments: Any) -> tuple[Any, Any]:
+    plain, other = tiny("unetpp"), tiny(name, **arguments)
+    other.load_state_dict(plain.state_dict())
+    return plain, other
 
 
-@pytest.mark.parametrize(
-    ("arguments", "depth", "message"),
-    [
-        ({}, 0, r"depth is 0: expected a whole number from 1 to 3"),
-        ({}, 4, r"depth is 4: expected a whole number from 1 to 3"),
-        (
-            {"deep_supervision": False},
-            2,
-            r"there is no mask at depth 2 without deep supervision: .* deep_supervision=True",
-        ),
-        ({"tasks": ["classification"]}, 2, r"the tasks \('classification',\) has no mask to prune"),
-    ],
-)
-def test_invalid_pruning_is_refused(arguments: dict[str, Any], depth: int, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        tiny(**arguments).pruned(depth)
-
-
-# --- the refined network ---------------------------------------------------------------------------------------------
-
-
-def twins(**arguments: Any) -> tuple[Any, Any]:
-    plain, refined = tiny("unetpp"), tiny("unetpp_refined", **arguments)
-    refined.load_state_dict(plain.state_dict())
-    return plain, refined
+def test_refining_changes_nothing_in_training() -> None:
+    plain, refined = (network.train() for network in twins("unetpp_refined"))
+    before, after = plain(images()), refined(images())
+    assert torch.equal(before.mask, after.mask)
+    assert torch.equal(before.label, after.label)
+    after.mask.mean().backward()
+    assert all(parameter.grad is None for parameter in refined.cls_head.parameters())
 
 
 @pytest.mark.parametrize("normal_index", [0, 2])
 def test_in_training_the_mask_is_multiplied_by_the_probability_of_a_lesion(normal_index: int) -> None:
-    plain, refined = (network.train() for network in twins(normal_index=normal_index))
-    before, after = plain(images()), refined(images())
+    plain, weighted = (network.train() for network in twins("unetpp_lesion_weighted", normal_index=normal_index))
+    before, after = plain(images()), weighted(images())
     assert torch.equal(before.label, after.label)
-    assert all(torch.equal(a, b) for a, b in zip(before.aux, after.aux, strict=True))
     logits = before.label.detach().double().numpy()
     normal = np.exp(logits[:, normal_index]) / np.exp(logits).sum(axis=1)
     expected = (1 - normal)[:, None, None, None] / (1 + np.exp(-before.mask.detach().double().numpy()))
     np.testing.assert_allclose(after.mask.sigmoid().detach().numpy(), expected, rtol=1e-5)
 
 
-def test_the_mask_loss_trains_the_classifier() -> None:
-    plain, refined = (network.train() for network in twins())
-    for network, learns in ((plain, False), (refined, True)):
+def test_the_weighted_mask_trains_the_classifier() -> None:
+    plain, weighted = (network.train() for network in twins("unetpp_lesion_weighted"))
+    for network, learns in ((plain, False), (weighted, True)):
         network(images()).mask.mean().backward()
         gradient = network.cls_head.classify[-1].weight.grad
         assert (gradient is not None and bool(gradient.any())) is learns
 
 
-def test_at_inference_only_masks_of_images_classified_as_normal_are_emptied() -> None:
-    plain, refined = twins()
+@pytest.mark.parametrize("name", NAMES[1:])
+def test_at_inference_only_masks_of_images_classified_as_normal_are_emptied(name: str) -> None:
+    plain, refined = twins(name)
     batch = images(6)
     with torch.no_grad():
         last = plain.cls_head.classify[-1]
@@ -270,7 +276,7 @@ def test_at_inference_only_masks_of_images_classified_as_normal_are_emptied() ->
 
 
 def test_under_autocast_the_product_is_float32() -> None:
-    network = tiny("unetpp_refined").train()
+    network = tiny("unetpp_lesion_weighted").train()
     with torch.autocast("cpu", torch.bfloat16):
         assert network(images()).mask.dtype == torch.float32
 
@@ -283,6 +289,11 @@ def test_under_autocast_the_product_is_float32() -> None:
     [
         ("unetpp", {"width": 0}, r"width is 0: expected a whole number of at least 1"),
         ("unetpp", {"depth": 6}, r"depth is 6: expected a whole number from 1 to 5"),
+        ("unetpp", {"down_blocks": [1, 2, 3]}, r"down_blocks is \[1, 2, 3\]: expected 2 whole numbers, one per stage"),
+        ("unetpp", {"down_blocks": 2}, r"down_blocks is 2: expected 2 whole numbers, one per stage"),
+        ("unetpp", {"down_blocks": [1, 0]}, r"a value of down_blocks is 0: expected a whole number of at least 1"),
+        ("unetpp", {"node_blocks": 0}, r"node_blocks is 0: expected a whole number of at least 1"),
+        ("unetpp", {"last_blocks": 0}, r"last_blocks is 0: expected a whole number of at least 1"),
         (
             "unetpp_refined",
             {"num_classes": 2},
@@ -297,9 +308,10 @@ def test_arguments_out_of_range(name: str, arguments: dict[str, Any], message: s
         acsnet.create_model(name, **({"width": 2, "depth": 1} | arguments))
 
 
+@pytest.mark.parametrize("name", NAMES[1:])
 @pytest.mark.parametrize("training", [True, False])
-def test_export_and_compile(training: bool) -> None:
-    network = tiny("unetpp_refined", depth=2).train(training)
+def test_export_and_compile(name: str, training: bool) -> None:
+    network = tiny(name, depth=2).train(training)
     torch._dynamo.reset()
     runs: list[Any] = [torch.compile(copy.deepcopy(network), fullgraph=True, backend="eager")]
     if not training:

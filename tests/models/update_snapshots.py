@@ -24,9 +24,10 @@ _TINY_ENCODER = "mobilenetv3_small_050"
 TINY: dict[str, dict[str, Any]] = {
     "acsnet": {"encoder": _TINY_ENCODER, "widths": [16, 16, 16, 16, 16]},
     "unet": {"width": 4},
-    "gated_unet": {"width": 16, "depth": 2},
+    "gated_unet": {"width": 4},
     "unetpp": {"width": 4, "depth": 3},
     "unetpp_refined": {"width": 4, "depth": 3},
+    "unetpp_lesion_weighted": {"width": 4, "depth": 3},
     "nnunet": {"width": 4},
     "mt_nnunet": {"width": 4},
     "mt_unetpp": {"widths": [4, 4, 4, 4, 4, 4]},

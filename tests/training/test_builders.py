@@ -29,7 +29,7 @@ def load(config: Config) -> TrainingData:
 
 def test_oversampled_epoch_is_balanced_and_validation_is_not(tiny_settings: dict[str, Any]) -> None:
     # Few enough normal cases to be repeated: 14 benign, 12 malignant, 10 normal, of which the split keeps about half.
-    config = make_config(tiny_settings, "data.oversample=true")
+    config = make_config(tiny_settings, "data.oversample=largest_class")
     data = load(config)
     trained = Counter(record.label for record in data.split.train)
     factors = {label: round(max(trained.values()) / count) for label, count in trained.items()}
@@ -37,6 +37,21 @@ def test_oversampled_epoch_is_balanced_and_validation_is_not(tiny_settings: dict
     loaders = build_loaders(data, config.data, config.training)
     assert len(loaders.sampler) == len(data.drawn)
     assert len(loaders.val_dataset) == len(data.split.val)
+
+
+def test_plain_copies_come_first_and_are_not_augmented(tiny_settings: dict[str, Any]) -> None:
+    flip = "augmentation=[{name: VerticalFlip, p: 1.0}]"
+    config = make_config(tiny_settings, "data.plain_copies=true", flip)
+    data = load(config)
+    half = len(data.split.train)
+    assert data.drawn == data.split.train * 2
+    assert data.plain == half
+    dataset = build_loaders(data, config.data, config.training).train.dataset
+    for index in range(half):
+        plain, flipped = dataset[(index, 0)], dataset[(index + half, 0)]
+        assert torch.equal(plain["image"].flip(0), flipped["image"])
+        assert torch.equal(plain["mask"].flip(1), flipped["mask"])
+        assert plain["label"] == flipped["label"]
 
 
 def test_without_oversampling_each_image_is_drawn_once(tiny_settings: dict[str, Any]) -> None:

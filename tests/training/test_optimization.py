@@ -106,6 +106,16 @@ def test_a_plateau_counts_the_smallest_step_up_as_better() -> None:
     assert rates(6, scores, name="plateau", patience=1) == [1.0] * 6
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_threshold_of_a_plateau_is_relative(sign: int) -> None:
+    """From 0.5 a threshold of 10 % asks for more than 0.05, and from -0.5 as well."""
+    better = [sign * 0.5 + 0.04, sign * 0.5 + 0.049, sign * 0.5 + 0.051]
+    scores = [sign * 0.5, *better, *[0.0 if sign > 0 else -1.0] * 3]
+    found = rates(7, scores, name="plateau", threshold=0.1, factor=0.5, patience=1, final_fraction=0.1)
+    # The third epoch is the second one in a row that is not better enough; the fourth is.
+    assert found == [1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.25]
+
+
 def test_a_plateau_begins_after_the_warm_up() -> None:
     found = rates(6, [0.9, 0.9, 0.1, 0.1, 0.1, 0.1], name="plateau", warmup_epochs=2, factor=0.5, patience=1)
     # The scores of the first two epochs, at low rates, count for nothing: 0.1 is the best so far.

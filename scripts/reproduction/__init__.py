@@ -1,0 +1,1 @@
+"""The page "Reproduction": every publication item by item, and the metrics side by side."""

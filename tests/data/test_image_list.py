@@ -1,0 +1,82 @@
+"""Image lists: their file, the images that they keep, and what is said of missing images."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from acsnet.config import DataConfig
+from acsnet.data import load_records, read_image_list, split_data
+from acsnet.errors import DataError
+
+MakeSet = Callable[..., Path]
+
+
+@pytest.fixture
+def root(make_set: MakeSet) -> Path:
+    return make_set(benign=9, malignant=9)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    lines = [f"malignant;{i}" for i in (7, 2, 5, 3)] + [f"benign;{i}" for i in (9, 1, 4, 2)] + ["normal;1"]
+    path = tmp_path / "curated.csv"
+    path.write_text("\n".join(["class;id", *lines]) + "\n")
+    return path
+
+
+def config(root: Path, table: Path, **settings: object) -> DataConfig:
+    folds = {"count": 2, "grouped": False, "stratified": True, "validation": "test"}
+    keys = {"root": root, "classes": ["benign", "malignant"], "image_list": table, "folds": folds, **settings}
+    return DataConfig.model_validate(keys)
+
+
+def test_the_listed_images_are_kept_in_the_order_of_the_list(root: Path, table: Path) -> None:
+    data = config(root, table)
+    records = load_records(data, progress=False)
+    assert [record.image.stem.split()[1] for record in records] == [
+        *("(7)", "(2)", "(5)", "(3)"),
+        *("(9)", "(1)", "(4)", "(2)"),
+    ]
+    split = split_data(records, data)
+    assert sorted(record.label for record in split.test) == ["benign"] * 2 + ["malignant"] * 2
+
+
+def test_missing_images_are_named(root: Path, table: Path) -> None:
+    table.write_text(table.read_text() + "".join(f"benign;{i}\n" for i in range(50, 57)))
+    message = (
+        rf"^7 of the 15 images of data\.image_list {table} are not in the data \(benign \(50\), benign \(51\), benign "
+        r"\(52\), benign \(53\), benign \(54\), \.\.\.\): provide all of them, or set data\.image_list=null to use all "
+        r"images, or data\.allow_missing=true to go on without them$"
+    )
+    with pytest.raises(DataError, match=message):
+        load_records(config(root, table), progress=False)
+    assert len(load_records(config(root, table, allow_missing=True), progress=False)) == 8
+
+
+def test_a_list_of_other_images(root: Path, table: Path) -> None:
+    table.write_text("class;id\nbenign;77\n")
+    message = (
+        r"^1 of the 1 images of .* \(benign \(77\)\): provide all of them, or set data\.image_list=null to use all im"
+    )
+    with pytest.raises(DataError, match=message):
+        load_records(config(root, table, allow_missing=True), progress=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("class;id\n", r"data\.image_list .*curated\.csv cannot be used: it lists no image$"),
+        ("class;id\nbenign;1\nbenign;1\n", r"cannot be used: benign \(1\) has 2 lines$"),
+        ("class,id\nbenign,1\n", r"curated\.csv has no column class, id: it has class,id$"),
+    ],
+)
+def test_a_broken_list(table: Path, text: str, problem: str) -> None:
+    table.write_text(text)
+    with pytest.raises(DataError, match=problem):
+        read_image_list(table)
+
+
+def test_a_missing_list(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"there is no table .*nothing\.csv"):
+        read_image_list(tmp_path / "nothing.csv")
