@@ -111,9 +111,7 @@ class CBAM(nn.Module):
     def __init__(self, channels: int, reduction: int = 16) -> None:
         super().__init__()
         if channels < 1 or reduction < 1:
-            raise InputError(
-                f"CBAM takes at least 1 channel and a reduction of at least 1, got {channels}, {reduction}"
-            )
+            raise InputError(f"CBAM takes at least 1 channel and a reduction of 1 or more, got {channels}, {reduction}")
         hidden = max(1, channels // reduction)
         self.weigh = nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, channels))
         self.weigh_pixels = nn.Conv2d(2, 1, 7, padding=3)

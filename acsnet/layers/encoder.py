@@ -28,8 +28,8 @@ def is_efficientnet(name: str) -> bool:
     """Return whether a name of timm, with or without a tag, is that of an EfficientNet (Tan, Le 2019, ICML).
 
     Example:
-        >>> is_efficientnet("efficientnet_b4.ra2_in1k"), is_efficientnet("efficientnetv2_s"), is_efficientnet("resnet18")
-        (True, False, False)
+        >>> is_efficientnet("efficientnet_b4.ra2_in1k"), is_efficientnet("efficientnetv2_s")
+        (True, False)
     """
     return _EFFICIENTNET.fullmatch(_architecture(name)) is not None
 
@@ -96,18 +96,19 @@ class Encoder(nn.Module):
             # Not passed by default: networks that cannot dilate do not accept the argument.
             options["output_stride"] = output_stride
         dilated = "" if output_stride == _STRIDES[-1] else f" with output stride {output_stride}"
-        self.network: Any = _create(name, in_channels, weights, f"feature maps{dilated}", options)
-        strides = _strides(self.network)
+        network: Any = _create(name, in_channels, weights, f"feature maps{dilated}", options)
+        self.network: nn.Module = network
+        strides = _strides(network)
         if strides != self.strides:
             raise _other_strides(name, strides, self.strides)
         if dilate_first:
-            _dilate_first(self.network, name)
-        channels = [level["num_chs"] for level in _levels(self.network)]
+            _dilate_first(network, name)
+        channels = [level["num_chs"] for level in _levels(network)]
         if maps == STEM:
-            channels[0] = self.network.conv_stem.out_channels
+            channels[0] = network.conv_stem.out_channels
         if maps == EXPANDED:
-            expanded = [stage[0].conv_pw.out_channels for stage in self.network.blocks if _halves_size(stage[0])]
-            channels = [*expanded, self.network.conv_head.out_channels]
+            expanded = [stage[0].conv_pw.out_channels for stage in network.blocks if _halves_size(stage[0])]
+            channels = [*expanded, network.conv_head.out_channels]
         self.channels: Sequence[int] = tuple(channels)
 
     def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
@@ -119,19 +120,21 @@ class Encoder(nn.Module):
         return self.network(images)
 
     def _stem_maps(self, images: torch.Tensor) -> list[torch.Tensor]:
-        x = self.network.bn1(self.network.conv_stem(images))
+        network: Any = self.network
+        x = network.bn1(network.conv_stem(images))
         maps = [x]
-        ends = {level["module"] for level in _levels(self.network)[1:]}
-        for name, stage in self.network.blocks.named_children():
+        ends = {level["module"] for level in _levels(network)[1:]}
+        for name, stage in network.blocks.named_children():
             x = stage(x)
             if f"blocks.{name}" in ends:
                 maps.append(x)
         return maps
 
     def _expanded_maps(self, images: torch.Tensor) -> list[torch.Tensor]:
-        x = self.network.bn1(self.network.conv_stem(images))
+        network: Any = self.network
+        x = network.bn1(network.conv_stem(images))
         maps = []
-        for stage in self.network.blocks:
+        for stage in network.blocks:
             for block in stage:
                 if not _halves_size(block):
                     x = block(x)
@@ -141,7 +144,7 @@ class Encoder(nn.Module):
                 # A block that halves the size has no shortcut.
                 for layer in (block.conv_dw, block.bn2, block.aa, block.se, block.conv_pwl, block.bn3):
                     x = layer(x)
-        maps.append(self.network.bn2(self.network.conv_head(x)))
+        maps.append(network.bn2(network.conv_head(x)))
         return maps
 
 
@@ -173,11 +176,12 @@ class PooledFeatures(nn.Module):
     def __init__(self, name: str, in_channels: int = 3, weights: str | None = None) -> None:
         super().__init__()
         _check_names(name, weights)
-        self.network: Any = _create(name, in_channels, weights, "classification", {"num_classes": 0})
-        strides = _strides(self.network)
+        network: Any = _create(name, in_channels, weights, "classification", {"num_classes": 0})
+        self.network: nn.Module = network
+        strides = _strides(network)
         if strides != _STRIDES:
             raise _other_strides(name, strides, _STRIDES)
-        pools = [(path, pool) for path, pool in self.network.named_modules() if isinstance(pool, SelectAdaptivePool2d)]
+        pools = [(path, pool) for path, pool in network.named_modules() if isinstance(pool, SelectAdaptivePool2d)]
         if [pool.pool_type for _, pool in pools] != ["avg"]:
             raise InputError(
                 f"encoder {name!r} cannot be used for classification: it does not average its feature maps; use an "
@@ -187,8 +191,8 @@ class PooledFeatures(nn.Module):
         is_flat = not isinstance(pool.flatten, nn.Identity)
         average = GlobalAverage() if is_flat else nn.Sequential(GlobalAverage(), nn.Unflatten(1, (-1, 1, 1)))
         parent, _, attribute = path.rpartition(".")
-        setattr(self.network.get_submodule(parent), attribute, average)
-        self.channels: int = self.network.head_hidden_size
+        setattr(network.get_submodule(parent), attribute, average)
+        self.channels = int(network.head_hidden_size)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Encode (B, in_channels, H, W) into vectors (B, D)."""
@@ -210,7 +214,7 @@ def _dilate_first(network: nn.Module, name: str) -> None:
         if stride != module.stride[0] and module.kernel_size[0] > 1:
             dilation = module.dilation[0] * stride
             module.dilation = (dilation, dilation)
-            if module.padding[0]:  # type: ignore[truthy-bool]
+            if module.padding[0]:
                 module.padding = (module.kernel_size[0] // 2 * dilation, module.kernel_size[1] // 2 * dilation)
 
 

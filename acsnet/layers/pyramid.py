@@ -41,8 +41,8 @@ class PyramidPooling(nn.Module):
         """Append the averages: (B, C, H, W) -> (B, C + N * channels, H, W)."""
         if self.training and not torch.compiler.is_compiling() and x.shape[0] < 2:
             raise InputError(
-                f"the batch size is {x.shape[0]}: expected at least 2 in training, since pyramid pooling normalizes one "
-                "value per image over the batch (in a configuration: training.batch_size)"
+                f"the batch size is {x.shape[0]}: expected at least 2 in training, since pyramid pooling normalizes "
+                "one value per image over the batch (in a configuration: training.batch_size)"
             )
         maps = [x]
         for grid, project in zip(self.grids, self.project, strict=True):

@@ -10,10 +10,11 @@ Computer Methods and Programs in Biomedicine 260, 108540, 2025.
              |
              +-- network, classification alone ---- class logits
 
-The argument of Chung et al. for one network is its cost: two networks encode each image twice, and so take more time and
-more memory. ``python -m benchmarks tasks`` measures the time. ``unet_resnet50`` has 32.5 million parameters with one
-encoder and 56.0 million as two networks. The argument of Aumente-Maestro et al. is quality: tasks that share an encoder
-can learn from each other. Compare a network with this one, with the same ``network``, to see the effect of sharing.
+The argument of Chung et al. for one network is its cost: two networks encode each image twice, which takes more time
+and more memory. ``python -m benchmarks tasks`` measures the time. ``unet_resnet50`` has 32.5 million parameters with
+one encoder and 56.0 million as two networks. The argument of Aumente-Maestro et al. is quality: tasks that share an
+encoder can learn from each other. To see the effect of sharing, compare a network with this one, with the same
+``network``.
 
 Both losses are independent of each other: training both networks in one run equals two runs, except for the order of
 random numbers and the choice of one best epoch for both.

@@ -89,7 +89,9 @@ def _parameters(config: Config) -> int:
 def _metric_tables(key: str) -> Iterator[str]:
     """Yield the published metrics of a publication, and those of trainings by its protocol next to them."""
     methods = [
-        published for published in dict.fromkeys(read_published().values()) if published.publication.metrics == key
+        published
+        for published in dict.fromkeys(read_published().values())
+        if published.publication.metrics == key
     ]
     if not methods:
         return

@@ -182,6 +182,6 @@ def test_cbam_by_hand() -> None:
 
 @pytest.mark.parametrize(("channels", "reduction"), [(0, 16), (32, 0)])
 def test_cbam_takes_counts_of_at_least_1(channels: int, reduction: int) -> None:
-    message = f"CBAM takes at least 1 channel and a reduction of at least 1, got {channels}, {reduction}$"
+    message = f"CBAM takes at least 1 channel and a reduction of 1 or more, got {channels}, {reduction}$"
     with pytest.raises(InputError, match=message):
         CBAM(channels, reduction)

@@ -319,9 +319,7 @@ def test_pooled_features_of_networks_that_do_not_fit(monkeypatch: pytest.MonkeyP
         PooledFeatures("resnet17")
     create = timm.create_model
     monkeypatch.setattr(timm, "create_model", lambda name, **options: create(name, global_pool="max", **options))
-    message = (
-        "encoder 'resnet18' cannot be used for classification: it does not average its feature maps; use an encoder"
-    )
+    message = "encoder 'resnet18' cannot be used for classification: it does not average its feature maps; use an"
     with pytest.raises(InputError, match=message):
         PooledFeatures("resnet18")
 
