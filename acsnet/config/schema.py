@@ -364,6 +364,10 @@ class PostprocessingConfig(Section):
 
 
 CHOSEN_ON_VALIDATION = "validation"
+# The keys of acsnet.metrics.published.PUBLISHED_METRICS, which a configuration may not import.
+PublicationName = Literal["he2024", "chung2024", "aumente2025", "eee402"]
+# Publications whose metrics need both tasks; the others also report networks of one task.
+METRICS_OF_BOTH_TASKS = frozenset[PublicationName]({"he2024", "eee402"})
 
 
 def _number_or_validation(value: Any) -> Any:
@@ -387,6 +391,17 @@ class EvaluationConfig(Section):
     )
     postprocessing: PostprocessingConfig = Field(default=PostprocessingConfig(), description="Postprocessing of masks.")
     refining: RefiningConfig = Field(default=RefiningConfig(), description="Prediction refining.")
+    published_metrics: tuple[PublicationName, ...] = Field(
+        default=(),
+        description="Publications whose own metrics a test adds to metrics.json, counted as their code counts them.",
+    )
+
+    @field_validator("published_metrics")
+    @classmethod
+    def _each_publication_once(cls, names: tuple[PublicationName, ...]) -> tuple[PublicationName, ...]:
+        if len(set(names)) != len(names):
+            raise ValueError(f"published_metrics is {list(names)}: name each publication once")
+        return names
 
 
 class Config(Section):
@@ -429,6 +444,16 @@ class Config(Section):
         for key, is_on in asked:
             if is_on and "segmentation" not in self.model.tasks:
                 raise ValueError(f"evaluation.{key} needs masks: add segmentation to model.tasks, or remove it")
+        return self
+
+    @model_validator(mode="after")
+    def _check_published_metrics(self) -> "Config":
+        needy = [name for name in self.evaluation.published_metrics if name in METRICS_OF_BOTH_TASKS]
+        if needy and len(self.model.tasks) < 2:
+            raise ValueError(
+                f"evaluation.published_metrics has {', '.join(needy)}, whose metrics need both tasks, but model.tasks "
+                f"is {', '.join(self.model.tasks)}: remove {', '.join(needy)}, or add the other task"
+            )
         return self
 
     def to_dict(self) -> dict[str, Any]:
