@@ -132,17 +132,15 @@ def published_metrics(publication: str, cases: Iterable[PublishedCase], class_na
         >>> case = PublishedCase("benign", "benign", np.where(mask, 0.9, 0.1).astype(np.float32), mask, [truth])
         >>> for name in ("chung2024", "aumente2025"):
         ...     print(name, round(published_metrics(name, [case], ["benign", "malignant"])["dice"], 3))
-        chung2024 0.908
+        chung2024 0.909
         aumente2025 0.857
     """
     own = look_up("publication", publication, PUBLISHED_METRICS, "")
     counts = [own.count(case) for case in cases]
     if not counts:
         raise InputError("there are no cases: pass at least one tested image")
-    tasks: list[Task] = [
-        *(["segmentation"] if counts[0].pixels else []),
-        *(["classification"] if counts[0].predicted else []),
-    ]
+    found = {"segmentation": counts[0].pixels, "classification": counts[0].predicted}
+    tasks = [task for task, value in found.items() if value]
     check_tasks([publication], tasks)
     return own.summarize(counts, class_names)
 
@@ -170,8 +168,8 @@ def _count_he2024(case: PublishedCase) -> Mapping[str, float]:
     mask = _mask(case)
     gray = _resize_gray(case.truths[:1], mask.shape)
     inside, outside = gray == 255, gray == 0
-    hits = np.count_nonzero(mask & inside)
-    errors = np.count_nonzero(mask & outside) + np.count_nonzero(~mask & inside)
+    hits = _area(mask & inside)
+    errors = _area(mask & outside) + _area(~mask & inside)
     hd95, asd = _area_distances(mask, ~outside)
     return {
         "dice": 2 * hits / (2 * hits + errors + _HE_EPSILON),
@@ -230,9 +228,9 @@ def _count_chung2024(case: PublishedCase) -> Mapping[str, float]:
     }
     counts: dict[str, float] = {}
     for name, (predicted, true) in channels.items():
-        hits = np.count_nonzero(predicted & true)
+        hits = _area(predicted & true)
         counts[f"{name}_hits"] = hits
-        counts[f"{name}_errors"] = np.count_nonzero(predicted) + np.count_nonzero(true) - 2 * hits
+        counts[f"{name}_errors"] = _area(predicted) + _area(true) - 2 * hits
     return counts
 
 
@@ -294,8 +292,8 @@ def _count_aumente2025(case: PublishedCase) -> Mapping[str, float]:
     if case.predicted is None:
         mask = ndimage.binary_fill_holes(mask)
     truth = _resize_nearest(case.truths[:2], mask.shape)
-    hits = np.count_nonzero(mask & truth)
-    total = np.count_nonzero(mask) + np.count_nonzero(truth)
+    hits = _area(mask & truth)
+    total = _area(mask) + _area(truth)
     return {"dice": 2 * hits / total if total else 1.0, "iou": hits / (total - hits) if total else 1.0}
 
 
@@ -329,8 +327,8 @@ def _count_eee402(case: PublishedCase) -> Mapping[str, float]:
     if case.truths:
         picture = case.truths[0].astype(np.uint8) * 255
         truth = cv2.resize(picture, mask.shape[::-1], interpolation=cv2.INTER_LINEAR) > 0
-    hits = np.count_nonzero(mask & truth)
-    return {"hits": hits, "errors": np.count_nonzero(mask) + np.count_nonzero(truth) - 2 * hits}
+    hits = _area(mask & truth)
+    return {"hits": hits, "errors": _area(mask) + _area(truth) - 2 * hits}
 
 
 _EEE402_SMOOTH = 1e-4
@@ -427,6 +425,10 @@ PUBLISHED_METRICS: Mapping[str, PublishedMetrics] = {
         summarize_classes=_classes_eee402,
     ),
 }
+
+
+def _area(mask: BoolArray) -> int:
+    return int(np.count_nonzero(mask))
 
 
 def _mask(case: PublishedCase) -> BoolArray:

@@ -142,7 +142,7 @@ def test_files_and_table(predictor: Predictor, records: list[Record], tmp_path: 
     assert "accuracy                         0.600" in table
     assert "found                          1       1       0       1          0" in table
     assert "false positives per image  0.400   0.333   0.500   0.000      0.500" in table
-    assert f"overall score (Chung et al. 2024): {result.metrics['overall_score']:.3f}" in table
+    assert f"overall score (formula of Chung et al. 2024): {result.metrics['overall_score']:.3f}" in table
     assert "[mm]" not in table
     assert "malignant               0          1       1" in table
 
