@@ -66,11 +66,13 @@ def _rows(network: Network, measured: Mapping[str, FoldSummary], published: Publ
 
 
 def _measured_cell(summary: FoldSummary | None) -> Cell:
-    return add_folds(Cell(format_value(summary and summary.mean, _DIGITS)), summary, _DIGITS)
+    return add_folds(Cell(format_value(summary.mean if summary else None, _DIGITS)), summary, _DIGITS)
 
 
 def _published_cell(published: Published, column: str) -> Cell:
-    text = format_value(published.values.get(column), _DIGITS)
+    value = published.values.get(column)
+    # A value with more digits is shown as it was published.
+    text = max(format_value(value, _DIGITS), "" if value is None else str(value), key=len)
     if column not in published.deviations:
         return Cell(text)
     return Cell(text, mean=text, deviation=format_value(published.deviations[column], _DIGITS))
