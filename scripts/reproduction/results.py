@@ -60,4 +60,4 @@ def add_result(config: Path, run: Path) -> None:
             "f1_macro": classification.get("f1_macro"),
         },
     }
-    RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    RESULTS.write_text(json.dumps(dict(sorted(results.items())), indent=1) + "\n", encoding="utf-8")
