@@ -17,8 +17,8 @@ encoder has two blocks at levels 0 to 2 and three at the deeper ones, X(i,j) has
 Where figure and code differ:
 
 - Mask: the figure sums the masks of X01 ... X04 (deep supervision), the code has that of X04 only. The figure's form is
-  built; ``deep_supervision=False`` builds the code's. The sum is one of logits and it has the loss; a single mask has no
-  loss of its own.
+  built; ``deep_supervision=False`` builds the code's. Logits are summed, and the loss is that of the sum: the single
+  masks have none.
 - Classifier: the figure averages all channels of X30, X40 and X31 and concatenates them for two linear layers. The code
   first reduces each map to one channel, so that three numbers are left. The figure's form is built, with the code's 32
   hidden features; ``single_channel_classifier=True`` builds the code's.
