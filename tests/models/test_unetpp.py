@@ -86,10 +86,8 @@ def test_parameters_of_the_form_of_the_code(name: str, in_channels: int) -> None
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(
-    ("width", "in_channels", "published"), [(16, 1, 3_303_607), (64, 1, 52_557_127), (16, 3, None)]
-)
-def test_parameters_of_the_form_of_the_figure(name: str, width: int, in_channels: int, published: int | None) -> None:
+@pytest.mark.parametrize(("width", "in_channels", "number"), [(16, 1, 3_303_607), (64, 1, 52_557_127), (16, 3, None)])
+def test_parameters_of_the_form_of_the_figure(name: str, width: int, in_channels: int, number: int | None) -> None:
     with torch.device("meta"):
         network = acsnet.create_model(name, in_channels=in_channels, width=width)
     scale = width // 16
