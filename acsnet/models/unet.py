@@ -17,8 +17,8 @@ skip comes first in the concatenation. Five levels of 32, 64, 128, 256 and 512 c
 
 Where diagram and code differ, the diagram is built by default, and arguments build the code:
 
-- Blocks per level, in the order of the computation: 1 2 3 3 3 | 3 3 2 1 in the diagram. The code has 2 2 2 3 3 | 3 3 3 1
-  for the U-Net and 1 2 3 4 3 | 2 2 2 1 for the gated U-Net: ``down_blocks`` and ``up_blocks``.
+- Blocks per level, in the order of the computation: 1 2 3 3 3 | 3 3 2 1 in the diagram. The code has
+  2 2 2 3 3 | 3 3 3 1 for the U-Net and 1 2 3 4 3 | 2 2 2 1 for the gated U-Net: ``down_blocks`` and ``up_blocks``.
 - Classifier: the diagram averages all channels of E3, E4 and D3 and concatenates them for two linear layers, here with
   the code's 32 hidden features. The code first reduces each map to one channel, so that three numbers are left:
   ``single_channel_classifier=True``.

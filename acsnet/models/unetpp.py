@@ -11,9 +11,9 @@ Zhou, Siddiquee, Tajbakhsh, Liang: "UNet++: A Nested U-Net Architecture for Medi
     level 3         X30 ---- X31                           X01 ... X04: a mask each; their sum is the mask
     level 4           X40                                  X30, X40, X31: inputs of the classifier
 
-A block is a 3x3 convolution with bias, batch normalization and ReLU. Enlarging repeats each pixel ("nearest"). As in the
-code, the encoder has two blocks at levels 0 to 2 and three at the deeper ones, X04 has one block, and all other X(i,j)
-have three.
+A block is a 3x3 convolution with bias, batch normalization and ReLU. Enlarging repeats each pixel ("nearest"). As in
+the code, the encoder has two blocks at levels 0 to 2 and three at the deeper ones, X04 has one block, and all other
+X(i,j) have three.
 
 Where diagram and code differ, the diagram is built by default except for its width, and arguments build the code:
 
