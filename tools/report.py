@@ -22,6 +22,11 @@ def main() -> None:
     parser.add_argument(
         "--reference", metavar="NAME", help="test the others against this network only (default: every pair)"
     )
+    parser.add_argument(
+        "--allow-selected-on-test",
+        action="store_true",
+        help="compare runs whose epoch was selected on the test subset, as some publications do, with other runs",
+    )
     parser.add_argument("--title", default="Comparison of networks", metavar="TEXT", help="the heading of the page")
     arguments = parser.parse_args()
 
@@ -29,7 +34,12 @@ def main() -> None:
 
     networks, problems = read_networks(arguments.runs)
     missing = write_report(
-        arguments.out, networks, reference=arguments.reference, title=arguments.title, problems=problems
+        arguments.out,
+        networks,
+        reference=arguments.reference,
+        title=arguments.title,
+        problems=problems,
+        allow_selected_on_test=arguments.allow_selected_on_test,
     )
     for problem in (*problems, *missing):
         print(f"missing: {problem}")

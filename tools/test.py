@@ -38,7 +38,7 @@ def main() -> None:
     save_predictions_to = folder if arguments.save_predictions else None
     result, provenance = run_test(checkpoint, config, save_predictions_to=save_predictions_to)
     result.write(folder, provenance)
-    print(metric_table(result.metrics, provenance["class_names"]))
+    print(metric_table({**result.metrics, **provenance}, provenance["class_names"]))
     print(f"\n{result.metrics['n']} images ({provenance['subset']}); {folder}/metrics.json, {folder}/cases.csv")
 
 

@@ -35,6 +35,8 @@ class CheckpointMetadata(BaseModel):
         metrics: metrics by name, and a description of how they were computed under ``protocol``.
         dataset: names, number of images and hash of the training data.
         split_hash: hash of the split into training, validation and test subsets.
+        selected_on: the subset on which the epoch was selected: ``validation``, or ``test`` where a published protocol
+            has no validation images of its own. Test metrics of the latter are too good.
         config: resolved configuration of the training, without paths; its threshold is a number.
         code_version: version of this package that wrote the file.
 
@@ -65,6 +67,7 @@ class CheckpointMetadata(BaseModel):
     metrics: dict[str, Any] = {}
     dataset: dict[str, Any] = {}
     split_hash: str | None = None
+    selected_on: Literal["validation", "test"] = "validation"
     config: dict[str, Any] = {}
     code_version: str = __version__
 

@@ -21,7 +21,6 @@ from pydantic import (
 from acsnet.labels import CLASS_NAMES, NORMAL, TASKS, Task
 
 Subset = Literal["train", "val", "test", "all"]
-Publication = Literal["he2024", "chung2024", "aumente2025", "eee402"]
 # Strict: otherwise pydantic converts true to 1 and "40" to 40.
 Whole = Annotated[int, Strict()]
 Real = Annotated[float, Strict()]
@@ -404,6 +403,10 @@ class PostprocessingConfig(Section):
 
 
 CHOSEN_ON_VALIDATION = "validation"
+# The keys of acsnet.metrics.published.PUBLISHED_METRICS, which a configuration may not import.
+PublicationName = Literal["he2024", "chung2024", "aumente2025", "eee402"]
+# Publications whose metrics need both tasks; the others also report networks of one task.
+METRICS_OF_BOTH_TASKS = frozenset[PublicationName]({"he2024", "eee402"})
 
 
 def _number_or_validation(value: Any) -> Any:
@@ -427,9 +430,17 @@ class EvaluationConfig(Section):
     )
     postprocessing: PostprocessingConfig = Field(default=PostprocessingConfig(), description="Postprocessing of masks.")
     refining: RefiningConfig = Field(default=RefiningConfig(), description="Prediction refining.")
-    published_metrics: tuple[Publication, ...] = Field(
-        default=(), description="Publications whose own metrics are added to metrics.json."
+    published_metrics: tuple[PublicationName, ...] = Field(
+        default=(),
+        description="Publications whose own metrics a test adds to metrics.json, counted as their code counts them.",
     )
+
+    @field_validator("published_metrics")
+    @classmethod
+    def _each_publication_once(cls, names: tuple[PublicationName, ...]) -> tuple[PublicationName, ...]:
+        if len(set(names)) != len(names):
+            raise ValueError(f"published_metrics is {list(names)}: name each publication once")
+        return names
 
 
 class ProtocolConfig(Section):
@@ -438,7 +449,7 @@ class ProtocolConfig(Section):
     A training on other data is refused unless ``data.allow_missing`` is true.
     """
 
-    publication: Publication = Field(description="The publication.")
+    publication: PublicationName = Field(description="The publication.")
     images: dict[str, PositiveInt] = Field(description="Number of images of each class in the publication.")
     instead: str = Field(description="Configuration that is recommended for other data.")
 
@@ -449,7 +460,6 @@ class Config(Section):
     protocol: ProtocolConfig | None = Field(
         default=None, description="Publication whose protocol this is, or null for a protocol of this project."
     )
-
     model: ModelConfig = Field(description="The model.")
     data: DataConfig = Field(default=DataConfig(), description="The images, their classes and their split.")
     augmentation: tuple[TransformConfig, ...] = Field(
@@ -487,6 +497,16 @@ class Config(Section):
         for key, is_on in asked:
             if is_on and "segmentation" not in self.model.tasks:
                 raise ValueError(f"evaluation.{key} needs masks: add segmentation to model.tasks, or remove it")
+        return self
+
+    @model_validator(mode="after")
+    def _check_published_metrics(self) -> "Config":
+        needy = [name for name in self.evaluation.published_metrics if name in METRICS_OF_BOTH_TASKS]
+        if needy and len(self.model.tasks) < 2:
+            raise ValueError(
+                f"evaluation.published_metrics has {', '.join(needy)}, whose metrics need both tasks, but model.tasks "
+                f"is {', '.join(self.model.tasks)}: remove {', '.join(needy)}, or add the other task"
+            )
         return self
 
     def to_dict(self) -> dict[str, Any]:

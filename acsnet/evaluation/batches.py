@@ -19,12 +19,14 @@ class Batch:
     Attributes:
         records: the records.
         images: RGB images, (H, W, 3) uint8 each.
-        masks: true masks, (H, W) bool each.
+        masks: true masks, (H, W) bool each: the union of the masks of an image.
+        lesion_masks: the masks of each image, in the order of their files; none for an image without a mask file.
     """
 
     records: Sequence[Record]
     images: Sequence[npt.NDArray[np.uint8]]
     masks: Sequence[npt.NDArray[np.bool_]]
+    lesion_masks: Sequence[Sequence[npt.NDArray[np.bool_]]]
 
 
 def read_batches(records: Sequence[Record], batch_size: int, title: str, progress: bool) -> Iterator[Batch]:
@@ -45,11 +47,14 @@ def read_batches(records: Sequence[Record], batch_size: int, title: str, progres
     ):
         for start in range(0, len(records), batch_size):
             chunk = records[start : start + batch_size]
-            images, masks = zip(*pool.map(_read, chunk), strict=True)
-            yield Batch(chunk, images, masks)
+            images, masks, lesion_masks = zip(*pool.map(_read, chunk), strict=True)
+            yield Batch(chunk, images, masks, lesion_masks)
             bar.update(len(chunk))
 
 
-def _read(record: Record) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+def _read(record: Record) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_], list[npt.NDArray[np.bool_]]]:
     image = read_image(record.image)
-    return image, read_merged_mask(record.masks, image.shape[:2])
+    size = image.shape[:2]
+    lesion_masks = [read_merged_mask([path], size) for path in record.masks]
+    merged = np.logical_or.reduce(lesion_masks) if lesion_masks else np.zeros(size, np.bool_)
+    return image, merged, lesion_masks

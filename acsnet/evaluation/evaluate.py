@@ -15,10 +15,11 @@ import numpy.typing as npt
 from acsnet._utils.files import write_csv, write_json
 from acsnet.data import Record
 from acsnet.evaluation.batches import read_batches
-from acsnet.inference.decision import Prediction
+from acsnet.inference.decision import Prediction, Probabilities
 from acsnet.inference.predictor import Predictor
 from acsnet.inference.saved_predictions import check_unique_names, save_prediction
 from acsnet.metrics import classification_metrics, overall_score, segmentation_metrics, summarize_segmentation
+from acsnet.metrics.published import PUBLISHED_METRICS, Counts, PublishedCase, check_tasks
 from acsnet.metrics.segmentation import PER_IMAGE
 
 
@@ -28,7 +29,9 @@ class Evaluation:
 
     Attributes:
         metrics: ``segmentation`` and ``classification`` (None for a missing task), ``overall_score`` (None unless there
-            are both tasks) and ``n``; for images of several datasets also ``datasets``, the same per dataset.
+            are both tasks) and ``n``; for images of several datasets also ``datasets``, the same per dataset; with
+            ``evaluation.published_metrics`` also ``published``: the metrics of each publication, as its code counts
+            them on the same predictions at the input size of the network.
         cases: one row per image, for a CSV file.
         seconds_per_image: time of prediction without reading and metrics, in seconds: the median over batches.
     """
@@ -64,8 +67,11 @@ def evaluate(
     empty; errors of the area are undefined if the true mask is empty. Undefined values are empty cells in ``cases``,
     are not part of the means, and are counted in ``hd95_undefined`` and the like.
 
+    The metrics of publications are computed in the same pass: each image is reduced to a few numbers before the next
+    batch is read, so that they need no memory for masks.
+
     Args:
-        predictor: the predictor.
+        predictor: the predictor, whose settings also name the publications.
         records: records whose labels are classes of the predictor.
         batch_size: number of images per forward pass.
         progress: show a progress bar.
@@ -73,6 +79,7 @@ def evaluate(
             :mod:`acsnet.inference.saved_predictions`.
 
     Raises:
+        InputError: if the network lacks a task that the metrics of a publication need; before any image is read.
         DataError: if an image or mask cannot be read, or the saved predictions of two records would have the same path.
         DiskFullError: if the disk is full.
 
@@ -96,23 +103,56 @@ def evaluate(
         >>> result.metrics["n"], len(result.cases), 0 <= result.metrics["segmentation"]["dice"] <= 1
         (3, 3, True)
     """
+    publications = predictor.evaluation.published_metrics
+    check_tasks(publications, predictor.tasks)
     if save_predictions_to is not None:
         check_unique_names(records)
     evaluate_case = partial(_evaluate_case, save_predictions_to=save_predictions_to)
+    count_case = partial(_count_case, predictor)
     seconds: list[float] = []
     rows: list[dict[str, Any]] = []
+    counts: list[dict[str, Counts]] = []
     with ThreadPoolExecutor() as pool:
         for batch in read_batches(records, batch_size, "testing", progress):
             started = time.perf_counter()
-            predictions = predictor.predict(batch.images)
+            predictions, at_input_size = _predict(predictor, batch.images)
             seconds.append((time.perf_counter() - started) / len(batch.records))
             rows += pool.map(evaluate_case, batch.records, batch.masks, predictions)
+            if publications:
+                counts += pool.map(count_case, batch.records, batch.lesion_masks, at_input_size)
     metrics = _summarize(rows, predictor)
     datasets = sorted({record.dataset for record in records})
     if len(datasets) > 1:
         rows_by_dataset = {name: [row for row in rows if row["dataset"] == name] for name in datasets}
         metrics["datasets"] = {name: _summarize(own, predictor) for name, own in rows_by_dataset.items()}
+    if publications:
+        names = predictor.metadata.class_names
+        metrics["published"] = {
+            key: PUBLISHED_METRICS[key].summarize([own[key] for own in counts], names) for key in publications
+        }
     return Evaluation(metrics, rows, float(np.median(seconds)))
+
+
+def _predict(
+    predictor: Predictor, images: Sequence[npt.NDArray[np.uint8]]
+) -> tuple[list[Prediction], list[Probabilities]]:
+    """Return predictions at the sizes of the images and, if publications need them, the same at the input size."""
+    if not predictor.evaluation.published_metrics:
+        return predictor.predict(images), []
+    at_input_size = predictor.probabilities_at_input_size(images)
+    resized = map(predictor.resize, at_input_size, (image.shape[:2] for image in images))
+    return [*map(predictor.decide, resized)], at_input_size
+
+
+def _count_case(
+    predictor: Predictor, record: Record, lesion_masks: Sequence[npt.NDArray[np.bool_]], probabilities: Probabilities
+) -> dict[str, Counts]:
+    """Return the numbers that the metrics of each publication need of one image."""
+    prediction = predictor.decide(probabilities)
+    case = PublishedCase(
+        record.label, prediction.label, prediction.mask_probability, prediction.mask, tuple(lesion_masks)
+    )
+    return {name: PUBLISHED_METRICS[name].count(case) for name in predictor.evaluation.published_metrics}
 
 
 def _evaluate_case(

@@ -5,6 +5,7 @@ from typing import Any
 
 from acsnet._utils.tables import Table
 from acsnet.metrics.detection import IOU_THRESHOLD
+from acsnet.statistics.runs import SELECTED_ON_TEST
 
 _OVERLAPS = (("Dice", "dice"), ("IoU", "iou"))
 _PIXELS = (("HD95 [px]", "hd95"), ("ASSD [px]", "assd"))
@@ -55,10 +56,22 @@ def metric_table(metrics: Mapping[str, Any], class_names: Sequence[str]) -> str:
     if metrics["classification"] is not None:
         tables.append(_classification_table(metrics["classification"], class_names))
     if metrics["overall_score"] is not None:
-        tables.append(f"overall score (Chung et al. 2024): {_format_value(metrics['overall_score'])}")
+        tables.append(f"overall score (formula of Chung et al. 2024): {_format_value(metrics['overall_score'])}")
     if "datasets" in metrics:
         tables.append(_dataset_table(metrics["datasets"]))
+    if "published" in metrics:
+        tables.append(_published_table(metrics["published"]))
+    if metrics.get("selection") == SELECTED_ON_TEST:
+        tables.append(f"{SELECTED_ON_TEST}: the metrics are too good")
     return "\n\n".join(tables)
+
+
+def _published_table(published: Mapping[str, Mapping[str, float | None]]) -> str:
+    """Return the metrics of the publications, one column per publication."""
+    names = dict.fromkeys(name for own in published.values() for name in own)
+    rows = [["as counted by", *published]]
+    rows += [[name, *(_format_value(own.get(name)) for own in published.values())] for name in names]
+    return Table.from_rows(rows).to_text()
 
 
 def _dataset_table(datasets: Mapping[str, Any]) -> str:

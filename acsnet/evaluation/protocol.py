@@ -13,6 +13,8 @@ from acsnet.errors import ConfigError
 from acsnet.evaluation.evaluate import Evaluation, evaluate
 from acsnet.evaluation.threshold import choose_threshold
 from acsnet.inference.predictor import Predictor
+from acsnet.metrics.published import check_tasks
+from acsnet.statistics.runs import SELECTED_ON_TEST, SELECTED_ON_VALIDATION
 
 # Default output folder of tools/download.py.
 DOWNLOADS = Path("data")
@@ -104,8 +106,8 @@ def run_test(
         The result, and its provenance: checkpoint, protocol, data and split, with their hashes.
 
     Raises:
-        AcsnetError: if the checkpoint or the data cannot be used, or if the threshold has to be chosen on the
-            validation subset and that is unknown.
+        AcsnetError: if the checkpoint or the data cannot be used, if the threshold has to be chosen on the validation
+            subset and that is unknown, or if the network lacks a task that the metrics of a publication need.
     """
     settings = config.evaluation
     is_chosen = settings.threshold == CHOSEN_ON_VALIDATION
@@ -117,9 +119,14 @@ def run_test(
     if config.data.split == "all":
         # All images of the data, whether or not a split lists them.
         config = config.model_copy(update={"data": config.data.model_copy(update={"split_file": None})})
+    check_tasks(settings.published_metrics, predictor.tasks)
     records = load_records(config.data, progress)
-    if dataset_hash(records) == checkpoint.metadata.dataset.get("hash"):
+    is_own_dataset = dataset_hash(records) == checkpoint.metadata.dataset.get("hash")
+    if is_own_dataset:
         _warn_of_leaks(checkpoint.metadata)
+    is_selected_on_test = _is_selected_on_test(checkpoint.metadata, config.data.split, is_own_dataset)
+    if is_selected_on_test:
+        logger.warning("the epoch was selected on the test subset: the metrics are too good")
     split = None if config.data.split == "all" else split_data(records, config.data)
     if split is not None:
         _check_split(split, checkpoint.metadata, is_chosen)
@@ -135,16 +142,19 @@ def run_test(
         "seconds_per_image": result.seconds_per_image,
         "predictions_kept": save_predictions_to is not None,
     }
-    return result, {**provenance, **_describe(predictor, config, tested, split)}
+    return result, {**provenance, **_describe(predictor, config, tested, split, is_selected_on_test)}
 
 
-def _describe(predictor: Predictor, config: Config, tested: Sequence[Record], split: Split | None) -> dict[str, Any]:
+def _describe(
+    predictor: Predictor, config: Config, tested: Sequence[Record], split: Split | None, is_selected_on_test: bool
+) -> dict[str, Any]:
     """Return the provenance of a test: network, data, split and protocol."""
     return {
         "model": predictor.metadata.model,
         "parameters": sum(parameter.numel() for parameter in predictor.model.parameters()),
         "class_names": list(predictor.metadata.class_names),
         "subset": config.data.split,
+        "selection": SELECTED_ON_TEST if is_selected_on_test else SELECTED_ON_VALIDATION,
         "dataset_sizes": dict(Counter(record.dataset for record in tested)),
         "class_map": config.data.class_map,
         "protocol": "each image at its original size, then the mean over images",
@@ -155,6 +165,11 @@ def _describe(predictor: Predictor, config: Config, tested: Sequence[Record], sp
         "split_file": None if config.data.split_file is None else config.data.split_file.name,
         "split_hash": None if split is None else split.hash,
     }
+
+
+def _is_selected_on_test(metadata: CheckpointMetadata, subset: Subset, is_own_dataset: bool) -> bool:
+    """Return whether the tested images selected the epoch; all images of another dataset did not."""
+    return metadata.selected_on == "test" and (subset in ("test", "val") or (subset == "all" and is_own_dataset))
 
 
 def _warn_of_leaks(metadata: CheckpointMetadata) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from acsnet._utils.files import write_json
 from acsnet.checkpoints import open_checkpoint
 from acsnet.config import Config, DataConfig
 from acsnet.data import CachedRecords, load_cached_records
@@ -17,7 +18,15 @@ from acsnet.experiments.job_folder import lock_folder, own_storage
 from acsnet.experiments.queue import Claim, JobQueue
 from acsnet.experiments.storage import DEFAULT_HEARTBEAT, open_storage
 from acsnet.experiments.worker import run_worker
-from acsnet.statistics import METRICS, compare, comparison_table, read_run, summarize_folds
+from acsnet.statistics import (
+    METRICS,
+    compare,
+    comparison_table,
+    published_fold_tables,
+    read_run,
+    summarize_folds,
+    summarize_published,
+)
 from acsnet.statistics.pooling import leave_out_incomplete
 from acsnet.training import RunFolder, Trainer, prepare_training
 
@@ -31,7 +40,9 @@ class CrossValidation:
 
     ``NAME/foldK`` in the folder is the run folder of a training, with its test in ``test``: every image is predicted by
     the training that has not seen it. Configurations that differ only in ``evaluation`` share their trainings.
-    ``NAME/ensemble.safetensors`` holds all folds of a configuration as one model.
+    ``NAME/ensemble.safetensors`` holds all folds of a configuration as one model. With
+    ``evaluation.published_metrics``, ``NAME/published.json`` holds mean and standard deviation over folds of the
+    metrics of each publication.
 
     Args:
         work_dir: the folder, which all workers can access.
@@ -79,10 +90,16 @@ class CrossValidation:
             ensemble = self.work_dir / name / "ensemble.safetensors"
             if not ensemble.exists() and not any(_job(name, fold) in failures for fold in range(plan.folds)):
                 save_ensemble(ensemble, folds, *_ensemble_metadata(tests, plan.config(name, 0)))
+            if not any(_job(name, fold) in failures for fold in range(plan.folds)):
+                _write_published(self.work_dir / name / "published.json", tests)
         return failures
 
     def table(self) -> str:
-        """Return the comparison of the configurations (:func:`~acsnet.statistics.compare`) as text."""
+        """Return the comparison of the configurations (:func:`~acsnet.statistics.compare`) as text.
+
+        Configurations whose epoch was selected on the test subset are compared separately. The metrics of publications
+        follow.
+        """
         plan = self.plan
         runs, problems = [], []
         for name in plan.configurations:
@@ -92,7 +109,10 @@ class CrossValidation:
                 except AcsnetError as error:
                     problems.append(str(error))
         runs, incomplete = leave_out_incomplete(runs)
-        tables = [comparison_table(compare(runs))] if runs else []
+        comparable = [[run for run in runs if run.selected_on_test == selected] for selected in (False, True)]
+        tables = [comparison_table(compare(some)) for some in comparable if some]
+        names = dict.fromkeys(run.name for run in runs)
+        tables += published_fold_tables({name: [run.metrics[0] for run in runs if run.name == name] for name in names})
         return "\n\n".join([*tables, *problems, *incomplete])
 
     def test_folder(self, name: str, fold: int) -> Path:
@@ -153,6 +173,19 @@ def _parse(job: str) -> tuple[str, int]:
 
 def _without_folds(data: DataConfig) -> str:
     return data.model_dump_json(exclude={"folds"})
+
+
+def _write_published(path: Path, tests: Sequence[Path]) -> None:
+    """Write mean and standard deviation of the metrics of publications, if the tests have any."""
+    summaries = summarize_published([read_run(test).metrics[0] for test in tests])
+    content = {
+        publication: {
+            name: {"mean": own.mean, "deviation": own.deviation, "folds": own.folds} for name, own in summary.items()
+        }
+        for publication, summary in summaries.items()
+    }
+    if content:
+        write_json(path, content)
 
 
 def _ensemble_metadata(tests: Sequence[Path], config: Config) -> tuple[dict[str, Any], dict[str, Any]]:

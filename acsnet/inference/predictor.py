@@ -20,7 +20,8 @@ from acsnet.inference.decision import Decision, Prediction, Probabilities
 from acsnet.inference.preprocessing import prepare_for_inference, prepare_images
 from acsnet.inference.tta import list_tta_transforms, mean_probabilities
 from acsnet.inference.uncertainty import label_entropy, mask_entropy
-from acsnet.models import TASKS, MultiTaskOutput, load_model
+from acsnet.labels import TASKS, Task
+from acsnet.models import MultiTaskOutput, load_model
 from acsnet.models._loading import metadata_of
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -129,6 +130,11 @@ class Predictor:
         return self.supports_uncertainty and "segmentation" in self._tasks
 
     @property
+    def tasks(self) -> tuple[Task, ...]:
+        """The tasks of the networks."""
+        return self._tasks
+
+    @property
     def supports_classification(self) -> bool:
         """Whether predictions have a class."""
         return "classification" in self._tasks
@@ -148,7 +154,6 @@ class Predictor:
         """Predict a batch of RGB images, (H, W, 3) uint8 each, of any sizes."""
         return [self.decide(probabilities) for probabilities in self.probabilities(images)]
 
-    @torch.inference_mode()
     def probabilities(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Probabilities]:
         """Compute probabilities of a batch of RGB images, averaged over networks and test-time augmentation.
 
@@ -158,6 +163,14 @@ class Predictor:
         Returns:
             Probabilities per image, at the size of the image.
         """
+        return [
+            self.resize(probabilities, image.shape[:2])
+            for probabilities, image in zip(self.probabilities_at_input_size(images), images, strict=True)
+        ]
+
+    @torch.inference_mode()
+    def probabilities_at_input_size(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Probabilities]:
+        """Compute probabilities like :meth:`probabilities`, at the input size of the network, without uncertainties."""
         images_by_size = {
             size: prepare_images(images, self.metadata, self.device, size)
             for size in dict.fromkeys(transform.size for transform in self.tta_transforms)
@@ -165,22 +178,18 @@ class Predictor:
         mask, label = mean_probabilities(self._networks, self.tta_transforms, images_by_size, self.metadata.input_size)
         masks = [None] * len(images) if mask is None else mask.cpu().numpy()[:, 0]
         labels = [None] * len(images) if label is None else label.cpu().numpy()
-        return [self._finish(*values) for values in zip(images, masks, labels, strict=True)]
+        return [Probabilities(*values) for values in zip(masks, labels, strict=True)]
 
     def _run(self, network: nn.Module, images: torch.Tensor) -> MultiTaskOutput:
         with torch.autocast(self.device.type, dtype=self._dtype, enabled=self._dtype != torch.float32):
             return network(images)
 
-    def _finish(
-        self,
-        image: npt.NDArray[np.uint8],
-        mask: npt.NDArray[np.float32] | None,
-        label: npt.NDArray[np.float32] | None,
-    ) -> Probabilities:
-        """Resize the mask probability to the size of the image, and compute uncertainties."""
+    def resize(self, probabilities: Probabilities, size: tuple[int, ...]) -> Probabilities:
+        """Resize the mask probability at the input size to ``size`` (height, width), and compute uncertainties."""
+        mask, label = probabilities.mask, probabilities.label
         if mask is not None:
             # Resizing probabilities before the threshold gives smoother outlines than resizing the binary mask.
-            mask = cv2.resize(mask, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_LINEAR)
+            mask = cv2.resize(mask, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
         if not self.supports_uncertainty:
             return Probabilities(mask, label)
         return Probabilities(

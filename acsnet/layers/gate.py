@@ -60,9 +60,9 @@ class SkipGate(nn.Module):
         |\--> 3x3 conv 1 -> sigmoid -> global maximum = m
         \---> x * a + x * m --> 3x3 conv C --> out
 
-    (B, C, H, W) -> (B, C, H, W). Source: the figure of the multi-task study on curated BUSI (code: EEE402_Project), which
-    has the idea of :class:`GateUnit`. The code of the study has one pair of gates per channel instead: both first
-    convolutions keep the C channels and have batch normalization before the sigmoid, and batch normalization and ReLU
+    (B, C, H, W) -> (B, C, H, W). Source: the diagram of the multi-task study on curated BUSI (EEE402_Project), with the
+    idea of :class:`GateUnit`. The code of the study has one pair of gates per channel instead: both first convolutions
+    keep the C channels and have batch normalization before the sigmoid, and batch normalization and ReLU
     follow the last convolution. All convolutions have a bias.
 
     Args:

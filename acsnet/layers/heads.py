@@ -102,7 +102,7 @@ class PooledLinearHead(nn.Module):
 class PooledMapsHead(nn.Module):
     """A classifier on several maps: global averages, concatenated, a hidden linear layer with ReLU, a linear layer.
 
-    Source: the multi-task study on curated BUSI (code: EEE402_Project). Its figure averages all channels of each map;
+    Source: the multi-task study on curated BUSI (code: EEE402_Project). Its diagram averages all channels of each map;
     its code first reduces each map to one channel by a 3x3 convolution and ReLU, so that one number per map is left.
 
     Args:

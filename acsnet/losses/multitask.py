@@ -98,7 +98,7 @@ class MultiTaskLoss(nn.Module):
         >>> from acsnet import create_model
         >>> from acsnet.losses import CrossEntropyLoss, DiceLoss, FixedWeighting, MultiTaskLoss
         >>> criterion = MultiTaskLoss(DiceLoss(), CrossEntropyLoss(), FixedWeighting(0.7), "harmonic")
-        >>> output = create_model("unetpp", width=4)(torch.zeros(2, 3, 32, 32))
+        >>> output = create_model("mt_unetpp", widths=[4] * 6)(torch.zeros(2, 3, 32, 32))
         >>> loss = criterion(output, mask=torch.zeros(2, 1, 32, 32), label=torch.tensor([0, 1]))
         >>> loss.total.shape, loss.distillation
         (torch.Size([]), None)

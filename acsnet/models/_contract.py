@@ -62,7 +62,7 @@ def check_count(name: str, value: object, most: int | None = None, multiple_of: 
     raise InputError(f"{name} is {value!r}: expected {expected}")
 
 
-def check_counts(name: str, values: Sequence[int], length: int) -> None:
+def check_counts(name: str, values: object, length: int) -> None:
     """Check an argument that counts something at each of several stages.
 
     Raises:

@@ -44,6 +44,7 @@ prediction = predictor("image.png")
 | classes | {classes} |
 | input | {height} x {width} (height x width), (pixel / 255 - {mean}) / {std} |
 | trained on | {data} |
+| epoch selected on | {selection} |
 | written by | acsnet {version} |
 """
 
@@ -200,5 +201,8 @@ def _write_model_card(metadata: CheckpointMetadata) -> str:
         mean=", ".join(map(str, metadata.mean)),
         std=", ".join(map(str, metadata.std)),
         data=f"{', '.join(dataset['names'])} ({dataset['n']} images)" if "names" in dataset else "-",
+        selection="the test images, so that test metrics are too good"
+        if metadata.selected_on == "test"
+        else "validation images",
         version=metadata.code_version,
     )

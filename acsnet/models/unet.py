@@ -1,6 +1,6 @@
 """U-Net with a classifier and the same network with gates on its skips, from the multi-task study on curated BUSI.
 
-Source: the multi-task study on curated BUSI, 2025, its README with figures and its code (EEE402_Project, Keras); after
+Source: the multi-task study on curated BUSI, 2025, its diagrams and its code (EEE402_Project, Keras); after
 Ronneberger, Fischer, Brox: "U-Net: Convolutional Networks for Biomedical Image Segmentation", MICCAI 2015. Gate: see
 :class:`acsnet.layers.SkipGate`.
 
@@ -15,16 +15,14 @@ Ronneberger, Fischer, Brox: "U-Net: Convolutional Networks for Biomedical Image 
 A block is a 3x3 convolution with bias, batch normalization and ReLU. Enlarging repeats each pixel ("nearest"); the
 skip comes first in the concatenation. Five levels of 32, 64, 128, 256 and 512 channels.
 
-Where figure and code differ:
+Where diagram and code differ, the diagram is built by default, and arguments build the code:
 
-- Blocks per level, in the order of the computation: the figure has 1 2 3 3 3 | 3 3 2 1, which is built. The code of the
-  U-Net has 2 2 2 3 3 | 3 3 3 1, that of the gated U-Net 1 2 3 4 3 | 2 2 2 1: arguments ``down_blocks`` and
-  ``up_blocks``.
-- Classifier: the figure averages all channels of E3, E4 and D3 and concatenates them for two linear layers. The code
-  first reduces each map to one channel, so that three numbers are left. The figure's form is built, with the code's 32
-  hidden features; ``single_channel_classifier=True`` builds the code's.
-- Gate: the figure has two scalars per image, the code two per channel. The figure's form is built; ``per_channel=True``
-  builds the code's.
+- Blocks per level, in the order of the computation: 1 2 3 3 3 | 3 3 2 1 in the diagram. The code has
+  2 2 2 3 3 | 3 3 3 1 for the U-Net and 1 2 3 4 3 | 2 2 2 1 for the gated U-Net: ``down_blocks`` and ``up_blocks``.
+- Classifier: the diagram averages all channels of E3, E4 and D3 and concatenates them for two linear layers, here with
+  the code's 32 hidden features. The code first reduces each map to one channel, so that three numbers are left:
+  ``single_channel_classifier=True``.
+- Gate: two scalars per image in the diagram, two per channel in the code: ``per_channel=True``.
 
 Departure from the code: its last layers are a convolution to one channel, batch normalization, ReLU and a sigmoid, so
 that no probability is below 0.5. This is a slip; here a 3x3 convolution returns the mask logit. Initial weights and the
@@ -90,9 +88,9 @@ class UNet(MultiTaskModel):
         super().__init__(**contract)
         check_count("width", width)
         check_count("depth", depth, most=5)
-        figure = [min(level + 1, 3) for level in range(depth + 1)]
-        down_blocks = figure if down_blocks is None else down_blocks
-        up_blocks = figure[-2::-1] if up_blocks is None else up_blocks
+        published = [min(level + 1, 3) for level in range(depth + 1)]
+        down_blocks = published if down_blocks is None else down_blocks
+        up_blocks = published[-2::-1] if up_blocks is None else up_blocks
         check_counts("down_blocks", down_blocks, depth + 1)
         check_counts("up_blocks", up_blocks, depth)
         self.divisor = 2**depth
@@ -145,7 +143,7 @@ class GatedUNet(UNet):
         down_blocks: see :class:`UNet`.
         up_blocks: see :class:`UNet`.
         single_channel_classifier: see :class:`UNet`.
-        per_channel: whether a gate has two scalars per channel, as in the code, or two per image, as in the figure.
+        per_channel: whether a gate has two scalars per channel, as in the code, or two per image, as in the diagram.
         contract: ``num_classes``, ``in_channels`` and ``tasks``; see :class:`~acsnet.models.MultiTaskModel`.
 
     Raises:

@@ -1,6 +1,6 @@
 """U-Net++ of the multi-task study on curated BUSI, and two variants that use the class for the mask.
 
-Source: the multi-task study on curated BUSI, 2025, its README with figures and its code (EEE402_Project, Keras); after
+Source: the multi-task study on curated BUSI, 2025, its diagrams and its code (EEE402_Project, Keras); after
 Zhou, Siddiquee, Tajbakhsh, Liang: "UNet++: A Nested U-Net Architecture for Medical Image Segmentation", DLMIA 2018.
 
 ::
@@ -11,18 +11,18 @@ Zhou, Siddiquee, Tajbakhsh, Liang: "UNet++: A Nested U-Net Architecture for Medi
     level 3         X30 ---- X31                           X01 ... X04: a mask each; their sum is the mask
     level 4           X40                                  X30, X40, X31: inputs of the classifier
 
-A block is a 3x3 convolution with bias, batch normalization and ReLU. Enlarging repeats each pixel ("nearest"). The
-encoder has two blocks at levels 0 to 2 and three at the deeper ones, X(i,j) has three, and X04 has one.
+A block is a 3x3 convolution with bias, batch normalization and ReLU. Enlarging repeats each pixel ("nearest"). As in
+the code, the encoder has two blocks at levels 0 to 2 and three at the deeper ones, X04 has one block, and all other
+X(i,j) have three.
 
-Where figure and code differ:
+Where diagram and code differ, the diagram is built by default except for its width, and arguments build the code:
 
-- Mask: the figure sums the masks of X01 ... X04 (deep supervision), the code has that of X04 only. The figure's form is
-  built; ``deep_supervision=False`` builds the code's. The sum is one of logits and it has the loss; a single mask has no
-  loss of its own.
-- Classifier: the figure averages all channels of X30, X40 and X31 and concatenates them for two linear layers. The code
-  first reduces each map to one channel, so that three numbers are left. The figure's form is built, with the code's 32
-  hidden features; ``single_channel_classifier=True`` builds the code's.
-- Width: 64 in the figure, 16 in the code. The results are those of the code, so that 16 is the default.
+- Mask: the diagram sums the masks of X01 ... X04 (deep supervision), the code has that of X04 only:
+  ``deep_supervision=False``. Logits are summed, and the loss is that of the sum; the single masks have none.
+- Classifier: the diagram averages all channels of X30, X40 and X31 and concatenates them for two linear layers, here
+  with the code's 32 hidden features. The code first reduces each map to one channel, so that three numbers are left:
+  ``single_channel_classifier=True``.
+- Width: 64 in the diagram, 16 in the code. The published results are those of the code, so that 16 is the default.
 
 Departure from the code: its last layers are a convolution to one channel, batch normalization, ReLU and a sigmoid, so
 that no probability is below 0.5. This is a slip; here a 3x3 convolution returns the mask logit. Initial weights and the
@@ -99,9 +99,9 @@ class UNetPlusPlus(MultiTaskModel):
     single_channel_classifier=True)``.
 
     Args:
-        width: channels at full size; each pooling doubles them. The figure has 64, the code 16.
+        width: channels at full size; each pooling doubles them. The diagram has 64, the code 16.
         depth: number of poolings, 1 to 5.
-        deep_supervision: whether the mask is the sum of the mask logits of X(0,1) ... X(0,depth), as in the figure, or
+        deep_supervision: whether the mask is the sum of the mask logits of X(0,1) ... X(0,depth), as in the diagram, or
             those of X(0,depth) alone, as in the code.
         single_channel_classifier: whether each map is reduced to one channel before its global average, as in the code.
         down_blocks: number of blocks of X(0,0) ... X(depth,0); by default two at levels 0 to 2 and three below.

@@ -1,72 +1,57 @@
-"""Comparison tables: measured values, and published values in separate columns."""
+"""Comparison tables of measured values."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from acsnet._utils.tables import Cell, Column, Row, Table
 from acsnet.labels import NORMAL
 from acsnet.report.context import ReportContext
-from acsnet.report.published import PIXEL_F1, Published
+from acsnet.report.published_comparison import explain_missing_metrics
 from acsnet.report.significance import explain_marks, network_letters, significance_marks
 from acsnet.report.tested_networks import Network
 from acsnet.statistics import METRICS
 from acsnet.statistics.compare import Comparison, NetworkEstimates
-from acsnet.statistics.formatting import add_folds, format_value, interval_cell
+from acsnet.statistics.formatting import add_folds, interval_cell
 
-# Caption, metrics, and published columns of each table; each fits on a page.
+# Caption and metrics of each table; each fits on a page.
 _BLOCKS = {
-    "segmentation": ("Segmentation", ("dice", "dice_lesion", "iou_lesion", "hd95_lesion"), ("dice", "iou", PIXEL_F1)),
-    "segmentation_classes": (
-        "Dice of each class",
-        ("dice_benign", "dice_malignant", "dice_normal"),
-        ("dice_benign", "dice_malignant", "dice_normal"),
-    ),
+    "segmentation": ("Segmentation", ("dice", "dice_lesion", "iou_lesion", "hd95_lesion")),
+    "segmentation_classes": ("Dice of each class", ("dice_benign", "dice_malignant", "dice_normal")),
     "classification": (
         "Classification",
         ("accuracy", "f1_macro", "f1_weighted", "auroc_malignant", "overall_score"),
-        ("accuracy", "f1_macro", "f1_weighted", "overall_score"),
     ),
-    "classification_classes": (
-        "F1 of each class",
-        ("f1_benign", "f1_malignant", "f1_normal"),
-        ("f1_benign", "f1_malignant", "f1_normal"),
-    ),
+    "classification_classes": ("F1 of each class", ("f1_benign", "f1_malignant", "f1_normal")),
 }
-_TITLES = {name: metric.title for name, metric in METRICS.items()} | {PIXEL_F1: "F1 (pixels)"}
 
 
 def comparison_tables(context: ReportContext) -> list[Table]:
     """Return the comparison of all networks, as tables that each fit on a page."""
-    comparison, published = context.comparison, context.published
-    legend = [*explain_marks(comparison), *_citations(published)]
+    comparison = context.comparison
+    legend = [*explain_marks(comparison), *explain_missing_metrics(context)]
     tables = []
-    for key, (caption, metrics, published_columns) in _BLOCKS.items():
+    for key, (caption, metrics) in _BLOCKS.items():
         shown = [name for name in metrics if any(_is_known(network, name) for network in comparison.networks)]
-        known = [name for name in published_columns if any(name in results.values for results in published.values())]
         if shown:
-            columns = [Column(_TITLES[name]) for name in shown]
-            columns += [Column(_TITLES[name], source="published") for name in known]
-            rows = _rows(comparison, published, shown, known)
+            columns = [Column(METRICS[name].title) for name in shown]
             notes = [*_reasons(comparison, shown), *_undefined_distances(context.networks, shown)]
-            tables.append(Table("network", columns, rows, key, caption, notes, legend))
+            tables.append(Table("network", columns, _rows(context, shown), key, caption, notes, legend))
     return tables
 
 
-def _rows(
-    comparison: Comparison, published: Mapping[str, Published], metrics: Sequence[str], columns: Sequence[str]
-) -> list[Row]:
+def _rows(context: ReportContext, metrics: Sequence[str]) -> list[Row]:
+    comparison = context.comparison
     letters, marks = network_letters(comparison), significance_marks(comparison)
+    remarks = {network.name: network.selection_remark for network in context.networks}
     rows = []
     for network in comparison.networks:
         cells = [
             _measured_cell(network, name, marks.get((network.name, name), ""), _is_best(comparison, network, name))
             for name in metrics
         ]
-        values = published[network.name].values if network.name in published else {}
-        cells += [Cell(format_value(values.get(column))) for column in columns]
-        rows.append(Row(network.name, cells, letters.get(network.name, "")))
+        rows.append(Row(network.name, cells, letters.get(network.name, ""), remarks[network.name]))
     return rows
 
 
@@ -113,13 +98,3 @@ def _undefined_distances(networks: Sequence[Network], metrics: Sequence[str]) ->
         "HD95 is in pixels, and undefined if one of the two masks is empty. Lesions left out, of "
         f"{np.count_nonzero(lesion)}: {left_out or 'none'}."
     )
-
-
-def _citations(published: Mapping[str, Published]) -> Iterator[str]:
-    for publication in dict.fromkeys(own.publication for own in published.values()):
-        rows = [
-            name if own.method == name else f"{name} (as {own.method})"
-            for name, own in published.items()
-            if own.publication == publication
-        ]
-        yield f"Published for {', '.join(rows)}: {publication.citation}. Data: {publication.setting}."

@@ -30,18 +30,22 @@ class ReportContext:
     missing: Sequence[str]
 
 
-def build_context(networks: Sequence[Network], reference: str | None = None) -> ReportContext:
+def build_context(
+    networks: Sequence[Network], reference: str | None = None, allow_selected_on_test: bool = False
+) -> ReportContext:
     """Compare networks, and find their images and published results.
 
     Args:
         networks: the networks, as returned by :func:`~acsnet.report.read_networks`.
         reference: the network that the others are tested against; by default all pairs are tested.
+        allow_selected_on_test: compare networks whose epoch was selected on the test subset with others.
 
     Raises:
         RunError: if the networks cannot be compared; the message names the difference.
         UnknownNameError: if the reference is not one of the networks.
     """
-    comparison = compare([run for network in networks for run in network.runs], reference)
+    runs = [run for network in networks for run in network.runs]
+    comparison = compare(runs, reference, allow_selected_on_test=allow_selected_on_test)
     published = {network.name: results for network in networks if (results := find_published(network))}
     records, missing = find_records(networks)
     return ReportContext(networks, comparison, published, records, missing)

@@ -13,8 +13,8 @@ from acsnet.statistics.compare import paired_differences
 from acsnet.statistics.formatting import interval_cell
 
 EFFECT_METRICS = ("dice", "dice_lesion", "dice_normal", "accuracy")
-# The batch size changes the speed of a test, not its results.
-_IGNORED = "batch_size "
+# These change the speed of a test and the number of metrics, not its predictions.
+_IGNORED = ("batch_size ", "published_metrics ")
 
 
 @dataclass(frozen=True)

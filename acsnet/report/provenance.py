@@ -8,7 +8,7 @@ from acsnet._utils.html import NO_VALUE, Tile, count, decimal
 from acsnet._utils.tables import Table
 from acsnet.report.context import ReportContext
 from acsnet.report.tested_networks import Network
-from acsnet.statistics.runs import name_first
+from acsnet.statistics.runs import SELECTED_ON_VALIDATION, name_first
 
 _ENVIRONMENT = ("device", "precision", "processes", "threads", "acsnet", "commit", "python", "platform")
 # The first digits suffice to distinguish hashes.
@@ -103,7 +103,8 @@ def list_settings(networks: Sequence[Network]) -> list[dict[str, str]]:
     settings = []
     for network in networks:
         texts = {key.replace("_", " "): _format_value(value) for key, value in _flatten(network.evaluation)}
-        settings.append(texts | {"threshold": _format_threshold(network)})
+        selected = network.selection_remark or SELECTED_ON_VALIDATION
+        settings.append(texts | {"threshold": _format_threshold(network), "epoch": selected})
     return settings
 
 

@@ -10,6 +10,7 @@ from acsnet.report.run_folders import TestFolder, find_tests
 from acsnet.report.training import Training, read_training
 from acsnet.statistics import RunResult, read_run
 from acsnet.statistics.pooling import leave_out_incomplete, pool_folds
+from acsnet.statistics.runs import SELECTED_ON_TEST
 
 # The settings in which the folds of one network may differ.
 _FOLD_SETTINGS = ("data.folds.index ", "training.seed ")
@@ -35,6 +36,11 @@ class Network:
     def config(self) -> Config | None:
         """The configuration of the first fold that has one."""
         return next((training.config for training in self.trainings if training.config), None)
+
+    @property
+    def selection_remark(self) -> str:
+        """A remark for rows of tables if the epoch was selected on the test subset, otherwise ""."""
+        return SELECTED_ON_TEST if self.result.selected_on_test else ""
 
     @property
     def evaluation(self) -> Mapping[str, Any]:

@@ -17,7 +17,7 @@ from acsnet.report.tested_networks import Network
 
 _LATEX_HEADER = (
     "% Tables of a comparison; \\input them where they belong. They need \\usepackage{booktabs} and UTF-8.\n"
-    '% Columns under "published" hold published values, all others were measured.\n'
+    '% Rows with the remark "published" hold published values, all others were measured.\n'
 )
 
 
@@ -28,6 +28,7 @@ def write_report(
     reference: str | None = None,
     title: str = "Comparison of networks",
     problems: Sequence[str] = (),
+    allow_selected_on_test: bool = False,
 ) -> list[str]:
     """Write ``report.html``, ``comparison.csv``, ``comparison.md`` and ``comparison.tex``, each atomically.
 
@@ -37,6 +38,8 @@ def write_report(
         reference: the network that the others are tested against; by default all pairs are tested.
         title: the title of the page.
         problems: one line per input that could not be read, shown at the top of the page.
+        allow_selected_on_test: compare networks whose epoch was selected on the test subset with others, although their
+            metrics are too good; they are marked.
 
     Returns:
         One line per further problem: images that were not found.
@@ -50,7 +53,7 @@ def write_report(
         >>> networks, problems = read_networks(["runs/unet", "runs/acsnet"])  # doctest: +SKIP
         >>> write_report(Path("report"), networks, problems=problems)  # doctest: +SKIP
     """
-    context = build_context(networks, reference)
+    context = build_context(networks, reference, allow_selected_on_test)
     tables = _build_tables(context)
     page = render(
         "report.html",

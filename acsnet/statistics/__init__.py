@@ -2,9 +2,9 @@
 
 from acsnet.statistics.bootstrap import bootstrap_mean
 from acsnet.statistics.compare import compare
-from acsnet.statistics.comparison_table import comparison_table
+from acsnet.statistics.comparison_table import comparison_table, published_fold_tables
 from acsnet.statistics.delong import delong_interval, delong_test
-from acsnet.statistics.folds import summarize_folds
+from acsnet.statistics.folds import summarize_folds, summarize_published
 from acsnet.statistics.metrics import METRICS
 from acsnet.statistics.paired import holm, mcnemar_test, wilcoxon_test
 from acsnet.statistics.runs import RunResult, read_run, read_runs
@@ -19,8 +19,10 @@ __all__ = [
     "delong_test",
     "holm",
     "mcnemar_test",
+    "published_fold_tables",
     "read_run",
     "read_runs",
     "summarize_folds",
+    "summarize_published",
     "wilcoxon_test",
 ]

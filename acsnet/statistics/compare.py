@@ -17,7 +17,7 @@ from acsnet.statistics.metrics import METRICS, Metric
 from acsnet.statistics.paired import holm
 from acsnet.statistics.pooling import check_comparable, pool_networks
 from acsnet.statistics.results import PairedTest
-from acsnet.statistics.runs import RunResult
+from acsnet.statistics.runs import SELECTED_ON_TEST, RunResult
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,7 @@ def compare(
     level: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
+    allow_selected_on_test: bool = False,
 ) -> Comparison:
     """Compare networks that were tested on the same images.
 
@@ -103,6 +104,8 @@ def compare(
         level: the confidence level of the intervals, between 0 and 1.
         resamples: the number of bootstrap resamples.
         seed: the seed of the resamples.
+        allow_selected_on_test: compare networks whose epoch was selected on the test subset with others, although
+            their metrics are too good; a note names them.
 
     Raises:
         InputError: without runs, or if the level or number of resamples is out of range.
@@ -134,7 +137,7 @@ def compare(
     by_name = {network.name: network for network in networks}
     if reference is not None:
         look_up("network", reference, by_name, "")
-    check_comparable(networks)
+    check_comparable(networks, allow_selected_on_test)
     bootstrap = ClusterBootstrap(networks[0].groups, resamples, seed)
     resampled = {
         (network.name, key): _resample(bootstrap, network, metric)
@@ -239,6 +242,9 @@ def _test(metric: Metric, first: RunResult, second: RunResult) -> PairedTest:
 
 def _notes(networks: Sequence[RunResult]) -> Iterator[str]:
     first = networks[0]
+    selected = [network.name for network in networks if network.selected_on_test]
+    if selected:
+        yield f"{', '.join(selected)}: {SELECTED_ON_TEST}, which makes the metrics too good"
     absent = [name for name in first.class_names if name not in first.labels]
     if absent:
         yield f"no image is {' or '.join(absent)}: metrics of the class are undefined, averages leave it out"

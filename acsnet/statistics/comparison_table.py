@@ -1,9 +1,11 @@
 """A comparison of networks as plain-text tables."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from acsnet._utils.tables import Cell, Column, Row, Table
 from acsnet.statistics.compare import Comparison, NetworkPair
+from acsnet.statistics.folds import summarize_published
 from acsnet.statistics.formatting import format_p_value, format_spread, interval_cell
 from acsnet.statistics.metrics import METRICS
 
@@ -24,6 +26,23 @@ def comparison_table(comparison: Comparison) -> str:
         tables.append(_tests(comparison))
     notes = [*comparison.notes, *dict.fromkeys(_reasons(comparison))]
     return "\n\n".join([*(table.to_text() for table in tables), *(["\n".join(notes)] if notes else [])])
+
+
+def published_fold_tables(metrics: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    """Return one table per publication as text: mean and standard deviation of its metrics over folds.
+
+    Args:
+        metrics: the metrics of each fold, as in ``metrics.json``, by the name of the network. Networks without the
+            metrics of a publication are left out of its table.
+    """
+    summaries = {name: summarize_published(folds) for name, folds in metrics.items()}
+    tables = []
+    for publication in dict.fromkeys(key for summary in summaries.values() for key in summary):
+        own = {name: summary[publication] for name, summary in summaries.items() if publication in summary}
+        titles = [*dict.fromkeys(metric for values in own.values() for metric in values)]
+        rows = [Row(name, [Cell(format_spread(values.get(title))) for title in titles]) for name, values in own.items()]
+        tables.append(Table(f"as counted by {publication}, over folds", [*map(Column, titles)], rows).to_text())
+    return tables
 
 
 def _estimates(comparison: Comparison) -> Table:

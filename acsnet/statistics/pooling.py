@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from acsnet.errors import InputError, RunError
-from acsnet.statistics.runs import RunResult, name_first
+from acsnet.statistics.runs import SELECTED_ON_TEST, RunResult, name_first
 
 _IMAGE_FIELDS = ("images", "labels", "groups", "predicted", "probabilities", "per_image")
 
@@ -81,15 +81,34 @@ def leave_out_incomplete(runs: Sequence[RunResult]) -> tuple[list[RunResult], li
     return [run for run in runs if run.name not in incomplete], problems
 
 
-def check_comparable(runs: Sequence[RunResult]) -> None:
+def check_comparable(runs: Sequence[RunResult], allow_selected_on_test: bool = False) -> None:
     """Check that all networks were tested on the same images under the same protocol as the first.
 
+    Args:
+        runs: the results of each network, pooled over its folds.
+        allow_selected_on_test: whether networks whose epoch was selected on the test subset may be compared with
+            others.
+
     Raises:
-        RunError: if the class order, subset, number of runs, splits, images, or the classes, groups or pixels of images
-            differ; the message names the difference.
+        RunError: if some networks were selected on the test subset and others were not, or if the class order, subset,
+            number of runs, splits, images, or the classes, groups or pixels of images differ; the message names the
+            difference.
     """
+    if not allow_selected_on_test:
+        _check_selection(runs)
     for run in runs[1:]:
         _raise_if_different(runs[0], run, _network_difference(runs[0], run), "compared")
+
+
+def _check_selection(runs: Sequence[RunResult]) -> None:
+    selected = [run.name for run in runs if run.selected_on_test]
+    others = [run.name for run in runs if not run.selected_on_test]
+    if selected and others:
+        raise RunError(
+            f"{name_first(selected)}: {SELECTED_ON_TEST}, which makes metrics too good to compare with those of "
+            f"{name_first(others)}: compare them separately, or pass --allow-selected-on-test "
+            "(allow_selected_on_test=True)"
+        )
 
 
 def _raise_if_different(first: RunResult, second: RunResult, difference: str, purpose: str) -> None:
@@ -102,6 +121,8 @@ def _fold_difference(first: RunResult, second: RunResult) -> str:
     """Return the difference because of which two runs cannot be folds of one network, or ""."""
     if sorted(first.per_image) != sorted(second.per_image) or (first.predicted is None) != (second.predicted is None):
         return f"their metrics are {_list_metrics(first)} and {_list_metrics(second)}"
+    if first.selected_on_test != second.selected_on_test:
+        return f"only one of them was {SELECTED_ON_TEST}"
     return _protocol_difference(first, second)
 
 

@@ -24,7 +24,10 @@ _REQUIRED: dict[str, tuple[type, ...]] = {
     "dataset_hash": (str,),
     "split_hash": (str, type(None)),
 }
-_METRICS = ("segmentation", "classification", "overall_score", "datasets", "n")
+_METRICS = ("segmentation", "classification", "overall_score", "datasets", "published", "n")
+# The values of "selection" in metrics.json.
+SELECTED_ON_TEST = "selected on the test subset"
+SELECTED_ON_VALIDATION = "selected on the validation subset"
 _TEXT_COLUMNS = ("image", "label", "predicted", "dataset", "group")
 _PROBABILITY = "probability_"
 
@@ -65,6 +68,11 @@ class RunResult:
     predicted: tuple[str, ...] | None
     probabilities: Float64Array | None
     per_image: Mapping[str, Float64Array]
+
+    @property
+    def selected_on_test(self) -> bool:
+        """Whether the epoch of a run was selected on the tested images, so that its metrics are too good."""
+        return any(facts.get("selection") == SELECTED_ON_TEST for facts in self.provenance)
 
 
 def read_runs(folders: Sequence[Path]) -> tuple[list[RunResult], list[str]]:

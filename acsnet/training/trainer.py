@@ -342,7 +342,8 @@ class Trainer:
     def _metadata(self) -> CheckpointMetadata:
         row = self.history[-1]
         metrics = {name.removeprefix("val_"): value for name, value in row.items() if name.startswith("val_")}
-        protocol = f"validation subset at {'x'.join(map(str, self.config.data.image_size))}, epoch {row['epoch']}"
+        subset = "test" if self.data.split.is_validated_on_test else "validation"
+        protocol = f"{subset} subset at {'x'.join(map(str, self.config.data.image_size))}, epoch {row['epoch']}"
         if self.teacher is not None:
             protocol += f"; {self.teacher.protocol}"
         return CheckpointMetadata(
@@ -355,6 +356,7 @@ class Trainer:
             metrics={"protocol": protocol, **metrics},
             dataset=self.data.description,
             split_hash=self.data.split.hash,
+            selected_on="test" if self.data.split.is_validated_on_test else "validation",
             config=self.config.for_metadata(),
         )
 

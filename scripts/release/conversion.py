@@ -34,6 +34,7 @@ INTENDED_USE = (
     "Research on segmentation and classification of breast-ultrasound images, as a baseline or a starting point. Not "
     "for diagnosis: it is not a medical device."
 )
+_SELECTED_ON_TEST = "Its epoch was selected on the test subset, as in the publication: test metrics are too good."
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
@@ -191,7 +192,7 @@ def _entry(
         data=ReleasedData(names=tuple(data["names"]), n=data["n"], hash=data["hash"]),
         split_hash=metadata.split_hash,
         intended_use=INTENDED_USE,
-        limits=tuple(limits),
+        limits=(*([_SELECTED_ON_TEST] if metadata.selected_on == "test" else []), *limits),
         code_version=metadata.code_version,
         license=license,
     )

@@ -134,7 +134,9 @@ def _differences(metadata: CheckpointMetadata, facts: Mapping[str, Any]) -> list
     if facts["subset"] != "all":
         pairs.append(("data.split_file", data["split_file"], facts["split_file"]))
     pairs += [
-        (f"evaluation.{key}", trained["evaluation"].get(key), value) for key, value in facts["evaluation"].items()
+        (f"evaluation.{key}", trained["evaluation"].get(key), value)
+        for key, value in facts["evaluation"].items()
+        if key != "published_metrics"  # they add metrics, and change none
     ]
     # JSON is valid YAML.
     return [f"{key}={json.dumps(now)}" for key, then, now in pairs if then != now]

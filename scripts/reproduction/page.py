@@ -19,7 +19,7 @@ FACTS = Path(__file__).with_name("facts.yaml")
 
 _INTRODUCTION = """# Reproduction
 
-<!-- Written by python -m scripts.reproduction: change scripts/reproduction/facts.yaml or the configurations instead. -->
+<!-- Written by python -m scripts.reproduction from facts.yaml, results.json and the configurations. -->
 
 `configs/published/` follows each publication to the letter, including what is not good practice: three of the four
 select the best epoch on the images that they test. Such runs are marked "selected on the test subset" in their metrics,
@@ -38,7 +38,7 @@ def _section(facts: Mapping[str, Any]) -> str:
     published, recommended = (load_config(ROOT / facts[key]) for key in ("published", "recommended"))
     rows = [["item", "published", f"`{facts['published']}`", f"`{facts['recommended']}`", "why they differ"]]
     rows += [_row(item, published, recommended) for item in facts["items"]]
-    parts = [f"## {facts['title']}", facts["citation"] + ".", _markdown(rows)]
+    parts = [f"## {facts['title']}", facts["citation"] + ".", _markdown(rows, left=rows[0])]
     parts += _metric_tables(facts["key"])
     return "\n\n".join(parts) + "\n"
 
@@ -55,10 +55,10 @@ def _row(item: Mapping[str, Any], published: Config, recommended: Config) -> lis
 
 
 def _values(config: Config, keys: Sequence[str]) -> str:
-    """Return the values of dotted keys as short YAML, such as ``epochs: 90; schedule.name: cosine``."""
+    """Return the values of dotted keys as short YAML, such as ``epochs: 90; name: cosine``."""
     content = config.to_dict()
     found = ((key, reduce(_member, key.split("."), content)) for key in keys)
-    return "; ".join(f"{key}: {_short(value)}" for key, value in found)
+    return "; ".join(f"{key.split('.')[-1]}: {_short(value)}" for key, value in found)
 
 
 def _member(content: Any, key: str) -> Any:
@@ -88,11 +88,9 @@ def _parameters(config: Config) -> int:
 
 def _metric_tables(key: str) -> Iterator[str]:
     """Yield the published metrics of a publication, and those of trainings by its protocol next to them."""
-    methods = [
-        published
-        for published in dict.fromkeys(read_published().values())
-        if published.publication.metrics == key
-    ]
+    # A method may be found by several configurations.
+    by_name = {found.method: found for found in read_published().values() if found.publication.metrics == key}
+    methods = [*by_name.values()]
     if not methods:
         return
     publication, trained = methods[0].publication, _trained(key)
@@ -105,7 +103,7 @@ def _metric_tables(key: str) -> Iterator[str]:
             if result["method"] == published.method
         ]
     yield f"Metrics as the publication counts them. Published: {publication.setting}."
-    yield _markdown(table)
+    yield _markdown(table, left=[""])
     for name, result in trained.items():
         ours = ", ".join(f"{metric} {value:.3f}" for metric, value in result["ours"].items() if value is not None)
         yield f"The same predictions of `{name}` as this project counts them: {ours}."
@@ -132,5 +130,5 @@ def _cells(values: Mapping[str, float], publication: Publication) -> list[str]:
     return ["" if values.get(column) is None else f"{values[column]:.3f}" for column in publication.columns]
 
 
-def _markdown(rows: Sequence[Sequence[str]]) -> str:
-    return Table.from_rows([[cell or "" for cell in row] for row in rows]).to_markdown(README_STYLE)
+def _markdown(rows: Sequence[Sequence[str]], left: Sequence[str]) -> str:
+    return Table.from_rows(rows, left=left).to_markdown(README_STYLE)

@@ -35,7 +35,8 @@ def add_result(config: Path, run: Path) -> None:
     publication = config.parent.name
     if publication not in metrics.get("published", {}):
         raise RunError(
-            f"{path} has no metrics of {publication}: test again with --set evaluation.published_metrics=[{publication}]"
+            f"{path} has no metrics of {publication}: test again with "
+            f"--set evaluation.published_metrics=[{publication}]"
         )
     used = load_config(run / "config.yaml")
     with (run / "history.csv").open(encoding="utf-8") as file:
@@ -59,4 +60,4 @@ def add_result(config: Path, run: Path) -> None:
             "f1_macro": classification.get("f1_macro"),
         },
     }
-    RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    RESULTS.write_text(json.dumps(dict(sorted(results.items())), indent=1) + "\n", encoding="utf-8")

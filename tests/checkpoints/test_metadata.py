@@ -314,3 +314,18 @@ def test_a_checkpoint_with_another_head_does_not_match(checkpoint: Path) -> None
     message = r"2 with a different shape \(cls_head\.classify\.2\.weight is \(2, \d+\) and should be \(3, \d+\), "
     with pytest.raises(CheckpointError, match=message):
         create_model("acsnet", num_classes=3, checkpoint=checkpoint, **METADATA["arguments"])
+
+
+def test_the_subset_of_the_selection_is_kept(tmp_path: Path) -> None:
+    assert CheckpointMetadata(**METADATA).selected_on == "validation"
+    path = tmp_path / "a.safetensors"
+    save_checkpoint(path, {"weight": torch.zeros(2)}, CheckpointMetadata(**METADATA, selected_on="test"))
+    assert read_metadata(path).selected_on == "test"
+    content = CheckpointMetadata(**METADATA).model_dump(mode="json")
+    del content["selected_on"]  # files that were written before it existed
+    assert read_metadata(write_with_metadata(path, {"acsnet": json.dumps(content)})).selected_on == "validation"
+    broken = write_with_metadata(path, {"acsnet": json.dumps({**content, "selected_on": "train"})})
+    with pytest.raises(
+        CheckpointError, match="the metadata entry 'selected_on' is invalid: Input should be 'validation'"
+    ):
+        read_metadata(broken)

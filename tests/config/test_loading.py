@@ -629,3 +629,20 @@ def test_every_key_has_a_description_of_one_sentence(section: type[Section]) -> 
         assert field.description[0].isupper(), name
         assert field.description.endswith("."), name
         assert ". " not in field.description.replace("1.0", ""), name
+
+
+def test_publications_whose_metrics_a_test_adds(write: Write) -> None:
+    text = "model: {{name: a, tasks: {tasks}}}\nevaluation: {{published_metrics: [{names}]}}"
+    both = "[segmentation, classification]"
+    config = load_config(write(text.format(tasks=both, names="he2024, aumente2025")))
+    assert config.evaluation.published_metrics == ("he2024", "aumente2025")
+    assert load_config(write(text.format(tasks="[segmentation]", names="chung2024, aumente2025")))
+    with pytest.raises(ConfigError, match=r"published_metrics\.0 is 'chung': expected 'he2024', .* mean 'chung2024'\?"):
+        load_config(write(text.format(tasks=both, names="chung")))
+    with pytest.raises(ConfigError, match=r"published_metrics is \['he2024', 'he2024'\]: name each publication once"):
+        load_config(write(text.format(tasks=both, names="he2024, he2024")))
+    message = (
+        r"published_metrics has he2024, eee402, whose metrics need both tasks, but model\.tasks is classification: "
+    )
+    with pytest.raises(ConfigError, match=message + "remove he2024, eee402, or add the other task"):
+        load_config(write(text.format(tasks="[classification]", names="he2024, chung2024, eee402")))

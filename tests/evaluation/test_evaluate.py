@@ -2,6 +2,7 @@ import json
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,11 +11,13 @@ import torch
 
 import acsnet
 from acsnet.checkpoints import CheckpointMetadata
+from acsnet.config import EvaluationConfig
 from acsnet.data import Record, read_busi
-from acsnet.errors import DataError
+from acsnet.errors import DataError, InputError
 from acsnet.evaluation import evaluate, metric_table
 from acsnet.evaluation.evaluate import Evaluation
 from acsnet.inference import Predictor, mask_path, probability_path
+from acsnet.metrics.published import PUBLISHED_METRICS
 
 CLASSES = ("benign", "malignant", "normal")
 
@@ -142,7 +145,7 @@ def test_files_and_table(predictor: Predictor, records: list[Record], tmp_path: 
     assert "accuracy                         0.600" in table
     assert "found                          1       1       0       1          0" in table
     assert "false positives per image  0.400   0.333   0.500   0.000      0.500" in table
-    assert f"overall score (Chung et al. 2024): {result.metrics['overall_score']:.3f}" in table
+    assert f"overall score (formula of Chung et al. 2024): {result.metrics['overall_score']:.3f}" in table
     assert "[mm]" not in table
     assert "malignant               0          1       1" in table
 
@@ -251,6 +254,78 @@ def test_class_without_cases_is_a_note_not_a_zero(predictor: Predictor, records:
     assert classification["auroc_malignant"] is None
     assert "malignant" in classification["notes"]["auroc_malignant"]
     assert "AUROC (malignant)                    -" in metric_table(result.metrics, CLASSES)
+
+
+def counted(predictor: Predictor, *publications: str, **evaluation: Any) -> Predictor:
+    settings = EvaluationConfig(published_metrics=publications, **evaluation)
+    return Predictor(predictor.model, predictor.metadata, evaluation=settings)
+
+
+def test_publications_count_the_same_predictions(predictor: Predictor, records: list[Record]) -> None:
+    """At the size of the images, Aumente's Dice is ours, and He's has 1e-5 in the denominator."""
+    plain = evaluate(predictor, records, progress=False)
+    result = evaluate(counted(predictor, *PUBLISHED_METRICS), records, batch_size=2, progress=False)
+    assert result.cases == plain.cases
+    published = result.metrics.pop("published")
+    assert result.metrics == plain.metrics
+    assert [*published] == [*PUBLISHED_METRICS]
+    assert published["aumente2025"]["dice"] == pytest.approx(2.5 / 5)
+    assert [published["aumente2025"][f"dice_{name}"] for name in CLASSES] == [1, 0.25, 0.5]
+    # The empty mask of the clean image is worth nothing.
+    assert published["he2024"]["dice"] == pytest.approx(1.5 / 5, abs=1e-6)
+    # 30 of 40 predicted and 60 true rows are right, 32 pixels each.
+    assert published["eee402"]["dice"] == pytest.approx(2 * 30 / (60 + 60))
+    assert {own["accuracy"] for own in published.values()} == {plain.metrics["classification"]["accuracy"]}
+    table = metric_table({**plain.metrics, "published": published}, CLASSES)
+    assert "as counted by     he2024  chung2024  aumente2025  eee402" in table
+    assert "accuracy           0.600      0.600        0.600   0.600" in table
+    assert "overall                -" in table
+
+
+def test_publications_count_at_the_input_size_of_the_network(predictor: Predictor, tmp_path: Path) -> None:
+    """An image of twice the size: its cases are those of the resized masks, from one forward pass."""
+    image, mask = np.zeros((128, 128), np.uint8), np.zeros((128, 128), np.uint8)
+    image[20:60, 32:96] = 255
+    mask[21:60, 32:96] = 255
+    for name, pixels in (("a.png", image), ("a_mask.png", mask)):
+        cv2.imwrite(str(tmp_path / name), pixels)
+    record = Record(tmp_path / "a.png", (tmp_path / "a_mask.png",), "benign", "a")
+    shapes = []
+    forward = predictor.model.forward
+    predictor.model.forward = lambda images: shapes.append(images.shape) or forward(images)  # type: ignore
+    result = evaluate(counted(predictor, "aumente2025"), [record], progress=False)
+    assert shapes == [(1, 3, 64, 64)]
+    # Rows 10 to 29 of the small mask; the nearest rows of the truth are 22, 24, ..., 58.
+    assert result.metrics["published"]["aumente2025"]["dice"] == pytest.approx(2 * 19 / (20 + 19))
+    assert result.metrics["segmentation"]["dice"] != pytest.approx(2 * 19 / (20 + 19))
+
+
+def test_publications_see_each_mask_of_an_image(predictor: Predictor, records: list[Record], tmp_path: Path) -> None:
+    more = make_record(tmp_path, "second", "benign", None, slice(40, 60), 0)
+    both = replace(records[0], masks=(*records[0].masks, *more.masks))
+    result = evaluate(counted(predictor, "he2024", "aumente2025"), [both], progress=False)
+    assert result.metrics["published"]["he2024"]["dice"] == pytest.approx(1, abs=1e-6)
+    assert result.metrics["published"]["aumente2025"]["dice"] == pytest.approx(2 * 20 / (20 + 40))
+    unmasked = evaluate(counted(predictor, *PUBLISHED_METRICS), [replace(records[3], masks=())], progress=False)
+    assert unmasked.metrics["published"]["aumente2025"]["dice_normal"] == 1
+
+
+def test_publications_count_after_refining(predictor: Predictor, records: list[Record]) -> None:
+    refining = {"empty_mask_for_normal": True, "normal_for_empty_mask": True}
+    invented = replace(records[4], label="normal")
+    called_normal = counted(predictor, "aumente2025", refining=refining)
+    called_normal.model.forward = lambda images: acsnet.MultiTaskOutput(  # type: ignore
+        Oracle().forward(images).mask, 9 * torch.tensor([[0.0, 0.0, 1.0]])
+    )
+    assert evaluate(called_normal, [invented], progress=False).metrics["published"]["aumente2025"]["dice"] == 1
+
+
+def test_publications_that_need_a_task_are_refused_before_any_image_is_read(predictor: Predictor) -> None:
+    predictor.model.tasks = ("segmentation",)  # type: ignore[assignment]
+    with pytest.raises(
+        InputError, match="the metrics of eee402 need classification, the network has only segmentation"
+    ):
+        evaluate(counted(predictor, "aumente2025", "eee402"), [], progress=False)
 
 
 def test_written_files_are_strict_json(tmp_path: Path) -> None:

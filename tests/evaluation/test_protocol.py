@@ -1,15 +1,17 @@
 import logging
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from acsnet.checkpoints import open_checkpoint, read_weights, save_checkpoint
+from acsnet import create_model
+from acsnet.checkpoints import open_checkpoint, read_metadata, read_weights, save_checkpoint
 from acsnet.config import EvaluationConfig
 from acsnet.data import load_records, split_records
 from acsnet.data.images import read_image, read_merged_mask
-from acsnet.errors import ConfigError
-from acsnet.evaluation import resolve_test_config, run_test
+from acsnet.errors import ConfigError, InputError
+from acsnet.evaluation import metric_table, resolve_test_config, run_test
 from acsnet.inference import Predictor
 from acsnet.metrics.segmentation import dice_score
 
@@ -124,3 +126,59 @@ def test_everything_is_done_as_configured(trained_run: Path) -> None:
             dice_score(prediction.mask, read_merged_mask(record.masks, prediction.mask.shape)), abs=0.02
         )
         assert row["predicted"] == prediction.label
+
+
+@pytest.fixture
+def selected_on_test(trained_run: Path, tmp_path: Path) -> Path:
+    """The trained checkpoint, as if its epoch had been selected on the test subset."""
+    source = trained_run / "best.safetensors"
+    path = tmp_path / "selected.safetensors"
+    metadata = read_metadata(source).model_copy(update={"selected_on": "test"})
+    save_checkpoint(path, read_weights(source), metadata)
+    return path
+
+
+def test_an_epoch_selected_on_the_tested_images_is_stamped(
+    selected_on_test: Path, trained_run: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    honest, stamped = open_checkpoint(trained_run / "best.safetensors"), open_checkpoint(selected_on_test)
+    config = resolve_test_config(honest, None, [])
+    assert run_test(honest, config, progress=False)[1]["selection"] == "selected on the validation subset"
+    assert "too good" not in caplog.text
+    for subset in ("test", "val", "all"):
+        subset_config = resolve_test_config(stamped, trained_run / "config.yaml", [f"data.split={subset}"])
+        result, provenance = run_test(stamped, subset_config, progress=False)
+        assert provenance["selection"] == "selected on the test subset"
+    assert "the epoch was selected on the test subset: the metrics are too good" in caplog.text
+    table = metric_table({**result.metrics, **provenance}, provenance["class_names"])
+    assert table.endswith("selected on the test subset: the metrics are too good")
+    assert "too good" not in metric_table(result.metrics, provenance["class_names"])
+
+
+def test_images_that_selected_nothing_are_not_stamped(
+    selected_on_test: Path, trained_run: Path, phantom_root: Path, tmp_path: Path
+) -> None:
+    """The training subset, and all images of another dataset."""
+    checkpoint = open_checkpoint(selected_on_test)
+    shutil.copytree(phantom_root / "benign", tmp_path / "other" / "benign")
+    for overrides in (["data.split=train"], ["data.split=all", f"data.root={tmp_path / 'other'}"]):
+        config = resolve_test_config(checkpoint, trained_run / "config.yaml", overrides)
+        assert run_test(checkpoint, config, progress=False)[1]["selection"] == "selected on the validation subset"
+
+
+def test_publications_that_need_a_task_are_refused_before_the_data_is_read(trained_run: Path, tmp_path: Path) -> None:
+    """Also if the configuration names more tasks than the network has: the data folder does not exist."""
+    source = trained_run / "best.safetensors"
+    metadata = read_metadata(source)
+    arguments = {**metadata.arguments, "tasks": ["segmentation"]}
+    network = create_model(metadata.model, num_classes=3, **arguments)
+    save_checkpoint(
+        tmp_path / "masks.safetensors", network.state_dict(), metadata.model_copy(update={"arguments": arguments})
+    )
+    checkpoint = open_checkpoint(tmp_path / "masks.safetensors")
+    overrides = ["evaluation.published_metrics=[he2024]", "data.root=/nowhere"]
+    config = resolve_test_config(checkpoint, trained_run / "config.yaml", overrides)
+    with pytest.raises(
+        InputError, match="the metrics of he2024 need classification, the network has only segmentation"
+    ):
+        run_test(checkpoint, config, progress=False)

@@ -2,6 +2,7 @@ import csv
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -109,6 +110,46 @@ def test_an_ensemble_tested_on_its_own_images_is_pointed_out(
     status, _, errors = invoke(*call, "--set", f"data.root={phantom_root}", "--set", "data.split=all")
     assert status == 0, errors
     assert "members of the ensemble were trained on every image of this dataset" in caplog.text
+
+
+def test_metrics_of_publications_are_averaged_over_folds(tmp_path: Path, small: dict[str, Any]) -> None:
+    overrides = ["training.epochs=1", "evaluation.published_metrics=[chung2024, aumente2025]"]
+    crossval = CrossValidation(tmp_path / "run", {"own": build_config(small, overrides, "own")}, progress=False)
+    assert crossval.run() == {}
+    folds = [
+        json.loads((tmp_path / f"run/own/fold{fold}/test/metrics.json").read_text())["published"] for fold in (0, 1)
+    ]
+    written = json.loads((tmp_path / "run/own/published.json").read_text())
+    assert [*written] == ["chung2024", "aumente2025"]
+    for publication, metrics in written.items():
+        assert {*metrics} == {*folds[0][publication]}
+        for name, summary in metrics.items():
+            values = [fold[publication][name] for fold in folds]
+            assert summary["mean"] == pytest.approx(sum(values) / 2)
+            assert summary["deviation"] == pytest.approx(abs(values[0] - values[1]) / 2)
+            assert summary["folds"] == 2
+    dice = written["chung2024"]["dice"]
+    table = crossval.table()
+    assert "as counted by chung2024, over folds" in table
+    assert f"{dice['mean']:.3f} ± {dice['deviation']:.3f}" in table
+
+
+def test_without_publications_there_are_no_averages_of_them(finished: Path, configs: dict[str, Config]) -> None:
+    assert not [*finished.rglob("published.json")]
+    assert "as counted by" not in CrossValidation(finished, configs, progress=False).table()
+
+
+def test_configurations_selected_on_the_test_subset_are_compared_separately(
+    finished: Path, configs: dict[str, Config], tmp_path: Path
+) -> None:
+    shutil.copytree(finished, tmp_path / "run")
+    for path in (tmp_path / "run" / "refined").rglob("metrics.json"):
+        facts = json.loads(path.read_text())
+        path.write_text(json.dumps({**facts, "selection": "selected on the test subset"}))
+    table = CrossValidation(tmp_path / "run", configs, progress=False).table()
+    assert "plain - refined" not in table
+    assert "plain - alone" in table
+    assert "refined: selected on the test subset, which makes the metrics too good" in table
 
 
 def test_again_there_is_nothing_to_do(finished: Path, configs: dict[str, Config]) -> None:

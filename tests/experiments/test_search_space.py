@@ -49,11 +49,11 @@ def test_a_grid_is_every_combination() -> None:
 
 
 def test_values_become_overrides_of_their_type() -> None:
-    values = {"optimizer.learning_rate": 1e-05, "training.batch_size": 4, "data.oversample": True, "model.name": "unet"}
+    values = {"optimizer.learning_rate": 1e-05, "training.batch_size": 4, "training.compile": True, "model.name": "unet"}
     config = build_config({"model": {"name": "x"}}, as_overrides(values), "test")
     assert config.optimizer.learning_rate == 1e-5
     assert config.training.batch_size == 4
-    assert config.data.oversample is True
+    assert config.training.compile is True
     assert config.model.name == "unet"
 
 
@@ -66,7 +66,7 @@ def test_suggestions_lie_in_their_ranges() -> None:
                 **RATE,
                 "training.batch_size": {"low": 4, "high": 16, "step": 4},
                 "loss.segmentation_weight": {"low": 0.2, "high": 0.9},
-                "data.oversample": {"values": [True, False]},
+                "training.compile": {"values": [True, False]},
             },
         }
     )
@@ -77,7 +77,7 @@ def test_suggestions_lie_in_their_ranges() -> None:
         assert 1e-4 <= values["optimizer.learning_rate"] <= 1e-1
         assert values["training.batch_size"] in (4, 8, 12, 16)
         assert 0.2 <= values["loss.segmentation_weight"] <= 0.9
-        assert values["data.oversample"] in (True, False)
+        assert values["training.compile"] in (True, False)
 
 
 def test_trials_of_one_seed_differ_and_come_again() -> None:

@@ -217,7 +217,7 @@ def test_the_weights_are_finite_differences(name: str, build_tiny: Build) -> Non
 
 
 @pytest.mark.parametrize(
-    ("name", "decoder"), [("unet", "decoder.3"), ("gated_unet", "decoder.3"), ("unetpp_refined", "decoder.nodes.2_1")]
+    ("name", "decoder"), [("unet", "decoder.3"), ("gated_unet", "decoder.3"), ("unetpp_refined", "decoder.nodes.3_1")]
 )
 def test_the_weights_of_three_maps_are_finite_differences(name: str, decoder: str, build_tiny: Build) -> None:
     """Each of the three maps of a U-Net, which have two sizes, is interpolated from its own cells."""

@@ -83,7 +83,7 @@ def normalize(x: torch.Tensor, p: dict[str, torch.Tensor], prefix: str) -> torch
     return (x - mean) / (variance + 1e-5).sqrt() * weight + bias
 
 
-def test_the_skip_gate_is_that_of_the_figure() -> None:
+def test_the_skip_gate_is_that_of_the_diagram() -> None:
     gate = skip_gate(5, per_channel=False)
     p = gate.state_dict()
     assert {key: tuple(value.shape) for key, value in p.items()} == {

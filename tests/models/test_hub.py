@@ -60,6 +60,14 @@ def test_a_folder_in_the_hubs_format(folder: Path) -> None:
     assert "| classes | benign, malignant, normal |" in metadata.text
     assert "| input | 32 x 48 (height x width), (pixel / 255 - 0.33) / 0.204 |" in metadata.text
     assert "| trained on | phantoms (36 images) |" in metadata.text
+    assert "| epoch selected on | validation images |" in metadata.text
+
+
+def test_a_model_card_says_that_test_images_selected_the_epoch(tmp_path: Path) -> None:
+    network = make()
+    network.metadata = METADATA.model_copy(update={"selected_on": "test"})
+    text = (acsnet.save_pretrained(network, tmp_path) / "README.md").read_text()
+    assert "| epoch selected on | the test images, so that test metrics are too good |" in text
 
 
 def test_metadata_is_restored_and_the_predictor_works(folder: Path) -> None:

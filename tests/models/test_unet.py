@@ -11,7 +11,7 @@ from acsnet.layers import SkipGate
 from acsnet.models import TASKS, UNet, model_entry
 
 NAMES = ["unet", "gated_unet"]
-# The forms of the study's code; the defaults are those of its figures.
+# The forms of the study's code; the defaults are those of its diagrams.
 CODE: dict[str, dict[str, Any]] = {
     "unet": {"down_blocks": (2, 2, 2, 3, 3), "up_blocks": (3, 3, 3, 1), "single_channel_classifier": True},
     "gated_unet": {
@@ -48,7 +48,7 @@ def size_of(module: nn.Module) -> int:
 # --- size ------------------------------------------------------------------------------------------------------------
 
 # The study's networks by hand, width 32, one channel: (inputs, outputs) of each 3x3 convolution in a block.
-FIGURE_BLOCKS = [
+DIAGRAM_BLOCKS = [
     *[(1, 32)],
     *[(32, 64), (64, 64)],
     *[(64, 128), (128, 128), (128, 128)],
@@ -98,18 +98,18 @@ def blocks(convolutions: list[tuple[int, int]]) -> int:
 
 
 MASK = convolution(32, 1)
-FIGURE_CLASSIFIER = linear(256 + 512 + 256, 32) + linear(32, 3)
+DIAGRAM_CLASSIFIER = linear(256 + 512 + 256, 32) + linear(32, 3)
 CODE_CLASSIFIER = convolution(256, 1) + convolution(512, 1) + convolution(256, 1) + linear(3, 32) + linear(32, 3)
-FIGURE_GATES = sum(2 * convolution(c, 1) + convolution(c, c) for c in SKIPS)
+DIAGRAM_GATES = sum(2 * convolution(c, 1) + convolution(c, c) for c in SKIPS)
 CODE_GATES = sum(blocks([(c, c)] * 3) for c in SKIPS)
 
 
 @pytest.mark.parametrize(
     ("name", "arguments", "by_hand", "number"),
     [
-        ("unet", {}, blocks(FIGURE_BLOCKS) + MASK + FIGURE_CLASSIFIER, 11_704_196),
+        ("unet", {}, blocks(DIAGRAM_BLOCKS) + MASK + DIAGRAM_CLASSIFIER, 11_704_196),
         ("unet", CODE["unet"], blocks(UNET_CODE_BLOCKS) + MASK + CODE_CLASSIFIER, 11_579_271),
-        ("gated_unet", {}, blocks(FIGURE_BLOCKS) + FIGURE_GATES + MASK + FIGURE_CLASSIFIER, 12_496_684),
+        ("gated_unet", {}, blocks(DIAGRAM_BLOCKS) + DIAGRAM_GATES + MASK + DIAGRAM_CLASSIFIER, 12_496_684),
         (
             "gated_unet",
             CODE["gated_unet"],

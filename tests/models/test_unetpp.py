@@ -86,10 +86,8 @@ def test_parameters_of_the_form_of_the_code(name: str, in_channels: int) -> None
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(
-    ("width", "in_channels", "published"), [(16, 1, 3_303_607), (64, 1, 52_557_127), (16, 3, None)]
-)
-def test_parameters_of_the_form_of_the_figure(name: str, width: int, in_channels: int, published: int | None) -> None:
+@pytest.mark.parametrize(("width", "in_channels", "number"), [(16, 1, 3_303_607), (64, 1, 52_557_127), (16, 3, None)])
+def test_parameters_of_the_form_of_the_diagram(name: str, width: int, in_channels: int, number: int | None) -> None:
     with torch.device("meta"):
         network = acsnet.create_model(name, in_channels=in_channels, width=width)
     scale = width // 16
@@ -97,7 +95,7 @@ def test_parameters_of_the_form_of_the_figure(name: str, width: int, in_channels
     dense = (128 + 256 + 128) * scale * 32 + 32 + 32 * 3 + 3
     expected = blocks_by_hand(scale, in_channels) + masks + dense
     assert size_of(network) == expected
-    assert published in (expected, None)
+    assert number in (expected, None)
 
 
 def test_defaults_are_those_of_the_study() -> None:
@@ -165,7 +163,7 @@ def dense(x: torch.Tensor, p: dict[str, torch.Tensor]) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("depth", [1, 3, 4])
-def test_the_network_equals_the_figure(depth: int) -> None:
+def test_the_network_equals_the_diagram(depth: int) -> None:
     network = tiny(depth=depth).double()
     p = network.state_dict()
     batch = images(size=(16, 32)).double()

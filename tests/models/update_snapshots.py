@@ -23,11 +23,11 @@ _TINY_ENCODER = "mobilenetv3_small_050"
 # Arguments that make each network small and fast.
 TINY: dict[str, dict[str, Any]] = {
     "acsnet": {"encoder": _TINY_ENCODER, "widths": [16, 16, 16, 16, 16]},
-    "unet": {"width": 4},
-    "gated_unet": {"width": 4},
-    "unetpp": {"width": 4, "depth": 3},
-    "unetpp_refined": {"width": 4, "depth": 3},
-    "unetpp_lesion_weighted": {"width": 4, "depth": 3},
+    "unet": {"width": 8},
+    "gated_unet": {"width": 8},
+    "unetpp": {"width": 4},
+    "unetpp_refined": {"width": 4},
+    "unetpp_lesion_weighted": {"width": 4},
     "nnunet": {"width": 4},
     "mt_nnunet": {"width": 4},
     "mt_unetpp": {"widths": [4, 4, 4, 4, 4, 4]},

@@ -1,21 +1,26 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from acsnet._utils.tables import Cell, Table
+from acsnet.errors import RunError
 from acsnet.report import Network, Published, read_networks
 from acsnet.report.comparison import comparison_tables
-from acsnet.report.context import ReportContext
+from acsnet.report.context import ReportContext, build_context
+from acsnet.report.provenance import list_settings
 from acsnet.report.published import read_published
-from acsnet.report.published_comparison import published_tables
+from acsnet.report.published_comparison import explain_missing_metrics, published_tables
 from acsnet.statistics import compare
 from acsnet.statistics.compare import Comparison
+from acsnet.statistics.runs import SELECTED_ON_TEST, SELECTED_ON_VALIDATION
 
 NetworkMaker = Callable[[dict[str, dict[str, Any]]], list[Network]]
 BY_METHOD = {own.method: own for own in read_published().values()}
-CHUNG, AUMENTE = dict.fromkeys(own.publication for own in BY_METHOD.values())
+CHUNG, *_ = dict.fromkeys(own.publication for own in BY_METHOD.values())
 
 
 def of(networks: Sequence[Network], reference: str | None = None) -> Comparison:
@@ -88,45 +93,81 @@ def test_against_a_reference_a_star_marks_what_differs(networks: list[Network]) 
     assert "Star: it differs from unet, p below 0.05 after Holm's correction." in " ".join(table.legend)
 
 
-def test_published_values_have_their_own_columns(networks: list[Network], comparison: Comparison) -> None:
-    published = {"unet": BY_METHOD["fpn_resnet50"], "unetpp": BY_METHOD["MT + DO"]}
-    with_them, without = tables_of(networks, comparison, published), tables_of(networks, comparison)
-    for key, table in with_them.items():
-        measured = without[key]
-        count = len(measured.columns)
-        assert [*table.columns[:count]] == [*measured.columns]
-        assert all(column.source == "published" for column in table.columns[count:])
-        for row, bare in zip(table.rows, measured.rows, strict=True):
-            assert [*row.cells[:count]] == [*bare.cells]
-    segmentation = with_them["segmentation"]
-    assert [column.title for column in segmentation.columns[4:]] == ["Dice (all)", "IoU (all)", "F1 (pixels)"]
-    assert [[own.text for own in row.cells[4:]] for row in segmentation.rows] == [
-        ["0.601", "0.606", "0.668"],
-        ["-", "-", "-"],
-        ["0.742", "-", "-"],
+OF_CHUNG = {"accuracy": 0.8, "f1": 0.6, "iou": 0.7, "dice": 0.8, "segmentation_f1": 0.81, "overall": 0.685}
+
+
+@pytest.fixture(scope="module")
+def counted(write_run: Callable[..., Path]) -> list[Network]:
+    """Two networks on two folds; one has the metrics of a publication in both, the other in one of them."""
+    folders = [
+        write_run("unet", fold=0, published={"chung2024": OF_CHUNG}),
+        write_run("unet", fold=1, published={"chung2024": {**OF_CHUNG, "dice": 0.9, "f1": None}}),
+        write_run("fpn", fold=0, seed=1, published={"chung2024": OF_CHUNG}),
+        write_run("fpn", fold=1, seed=1),
     ]
-    assert not any(own.best or own.bounds for row in segmentation.rows for own in row.cells[4:])
-    reading = " ".join(segmentation.legend)
-    assert f"Published for unet (as fpn_resnet50): {CHUNG.citation}" in reading
-    assert f"Published for unetpp (as MT + DO): {AUMENTE.citation}" in reading
+    return read_networks([*map(str, folders)])[0]
 
 
-def test_measured_and_published_values_in_the_layout_of_the_publication(
+def test_published_values_are_not_next_to_metrics_of_another_definition(
     networks: list[Network], comparison: Comparison
 ) -> None:
-    published = {"unet": BY_METHOD["fpn_resnet50"], "unetpp": BY_METHOD["ST (seg)"]}
-    chung, aumente = published_tables(context_of(networks, comparison, published))
+    published = {"unet": BY_METHOD["fpn_resnet50"], "unetpp": BY_METHOD["MT + DO"]}
+    context = context_of(networks, comparison, published)
+    assert published_tables(context) == []
+    with_them, without = tables_of(networks, comparison, published), tables_of(networks, comparison)
+    assert {key: (table.columns, table.rows) for key, table in with_them.items()} == {
+        key: (table.columns, table.rows) for key, table in without.items()
+    }
+    lines = explain_missing_metrics(context)
+    assert [line.partition(":")[0] for line in lines] == ["unet", "unetpp"]
+    assert "test again with --set evaluation.published_metrics=[chung2024]." in lines[0]
+    assert "test again with --set evaluation.published_metrics=[aumente2025]." in lines[1]
+    assert {*lines} <= {*with_them["segmentation"].legend}
+    assert explain_missing_metrics(context_of(networks, comparison)) == []
+
+
+def test_measured_and_published_values_in_the_layout_of_the_publication(counted: list[Network]) -> None:
+    published = {"unet": BY_METHOD["fpn_resnet50"], "fpn": BY_METHOD["fpn_resnet50"]}
+    context = context_of(counted, of(counted), published)
+    (chung,) = published_tables(context)
     assert [column.title for column in chung.columns] == [*CHUNG.columns.values()]
     measured, there = chung.rows
     assert (measured.name, measured.remark, measured.source) == ("unet", "measured", "")
     assert (there.name, there.remark, there.source) == ("unet", "published (fpn_resnet50)", "published")
     assert [own.text for own in there.cells] == ["0.688", "0.627", "0.606", "0.601", "0.668", "0.626"]
-    estimates = comparison.networks[0].estimates
-    beside = ("accuracy", "f1_macro", "iou", "dice", "dice", "overall_score")
-    assert [own.text for own in measured.cells] == [f"{estimates[key].estimate:.3f}" for key in beside]
-    assert [own.text for own in aumente.rows[1].cells] == ["0.799", "0.731", "0.000", "0.661", *["-"] * 5]
-    assert aumente.key == "published_aumente-maestro"
-    assert published_tables(context_of(networks, comparison)) == []
+    assert [own.text for own in measured.cells] == ["0.800", "0.600", "0.700", "0.850", "0.810", "0.685"]
+    # The publications divide by the number of folds.
+    assert [own.spread for own in measured.cells][3:] == ["0.850 ± 0.050", "0.810 ± 0.000", "0.685 ± 0.000"]
+    assert measured.cells[1].spread == ""
+    assert chung.key == "published_chung2024"
+    assert "pooled per batch of 8 in class order" in " ".join(chung.notes)
+    assert explain_missing_metrics(context)[0].startswith(
+        "fpn: published results exist, but are counted in another way"
+    )
+
+
+def test_published_values_have_the_digits_and_deviations_of_the_publication(make_networks: NetworkMaker) -> None:
+    values = {"aumente2025": {"dice": 0.7}, "eee402": {"accuracy": 0.7}}
+    networks = make_networks({"unet": {"published": values}, "unetpp": {"published": values}})
+    published = {"unet": BY_METHOD["MT + PR + DO"], "unetpp": BY_METHOD["gated U-Net"]}
+    aumente, study = published_tables(context_of(networks, of(networks), published))
+    assert [own.text for own in aumente.rows[0].cells] == ["-", "-", "-", "0.700", *["-"] * 5]
+    assert [own.spread for own in aumente.rows[1].cells if own.spread] == ["0.751 ± 0.018", "0.802 ± 0.018"]
+    assert [own.text for own in study.rows[1].cells] == ["0.7125", "0.610", "0.440"]
+
+
+def test_runs_selected_on_the_test_subset_are_marked_and_not_compared_with_others(make_networks: NetworkMaker) -> None:
+    stamped = {"selection": SELECTED_ON_TEST, "published": {"chung2024": OF_CHUNG}}
+    networks = make_networks({"theirs": stamped, "ours": {"seed": 1}})
+    with pytest.raises(RunError, match=r"^theirs: selected on the test subset, .* with those of ours: compare them"):
+        build_context(networks)
+    context = build_context(networks, allow_selected_on_test=True)
+    for table in comparison_tables(context):
+        assert [(row.name, row.remark) for row in table.rows] == [("theirs", SELECTED_ON_TEST), ("ours", "")]
+    assert context.comparison.notes[0] == f"theirs: {SELECTED_ON_TEST}, which makes the metrics too good"
+    assert [own["epoch"] for own in list_settings(networks)] == [SELECTED_ON_TEST, SELECTED_ON_VALIDATION]
+    alone = replace(build_context(networks[:1]), published={"theirs": BY_METHOD["fpn_resnet50"]})
+    assert published_tables(alone)[0].rows[0].remark == f"measured, {SELECTED_ON_TEST}"
 
 
 def test_a_network_without_classes_has_dashes_and_a_reason(networks: list[Network]) -> None:

@@ -12,6 +12,7 @@ from acsnet.config import build_config
 from acsnet.errors import RunError, UnknownNameError
 from acsnet.report import Network, read_networks, write_report
 from acsnet.report.training import Training
+from acsnet.statistics.pooling import pool_folds
 
 VOID = {"meta", "img", "input", "br", "link", "hr"}
 
@@ -51,7 +52,13 @@ class Page(HTMLParser):
 def report(networks: list[Network], tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("report") / "out"
     training = Training(config=build_config({"model": {"name": "unetpp"}}, [], ""))
-    unet = replace(networks[0], trainings=(training,) * len(networks[0].runs))
+    counted = [
+        replace(run, metrics=({**run.metrics[0], "published": {"eee402": {"dice": 0.5, "accuracy": 0.75}}},))
+        for run in networks[0].runs
+    ]
+    unet = replace(
+        networks[0], result=pool_folds(counted), runs=tuple(counted), trainings=(training,) * len(networks[0].runs)
+    )
     missing = write_report(out, [unet, *networks[1:]], title="Three <networks>", problems=["one & run is broken"])
     assert len(missing) == 2
     return out
@@ -95,7 +102,7 @@ def test_all_files_have_the_same_values(report: Path) -> None:
         "segmentation_classes",
         "classification",
         "classification_classes",
-        "published_aumente-maestro",
+        "published_eee402",
         "tests_dice_lesion",
         "tests_accuracy",
         "tests_auroc_malignant",
@@ -113,13 +120,17 @@ def test_all_files_have_the_same_values(report: Path) -> None:
 
 def test_all_files_mark_published_values(report: Path) -> None:
     published = [row for row in read_figures(report) if row["source"] == "published"]
-    assert {row["row"] for row in published if row["figure"] != "-"} == {"unet"}
-    values = {row["column"]: row["figure"] for row in published if row["table"] == "published_aumente-maestro"}
-    assert values["Dice average"] == "0.658"
-    assert values["accuracy"] == "0.742"
-    assert "| accuracy (published) |" in (report / "comparison.md").read_text(encoding="utf-8")
-    assert r"{c}{published}" in (report / "comparison.tex").read_text(encoding="utf-8")
-    assert "measured published network" in Page(report / "report.html").text
+    assert {(row["table"], row["row"]) for row in published} == {("published_eee402", "unet")}
+    assert {row["column"]: row["figure"] for row in published} == {
+        "accuracy": "0.800",
+        "Dice (pooled)": "0.649",
+        "IoU (pooled)": "0.481",
+    }
+    assert "| unet, published (U-Net++) | 0.800 | 0.649 | 0.481 |" in (report / "comparison.md").read_text("utf-8")
+    assert "unet, published (U-Net++) & 0.800 & 0.649" in (report / "comparison.tex").read_text(encoding="utf-8")
+    text = Page(report / "report.html").text
+    assert "unet measured 0.750 0.750 ± 0.000 0.500" in text
+    assert "unet published (U-Net++) 0.800 0.649 0.481" in text
 
 
 def test_a_cross_validation_has_every_section(cross_validation: Path, tmp_path: Path) -> None:

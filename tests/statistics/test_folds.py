@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from acsnet.errors import InputError
-from acsnet.statistics import summarize_folds
+from acsnet.statistics import summarize_folds, summarize_published
 from acsnet.statistics.folds import FoldSummary
 
 
@@ -48,3 +48,26 @@ def test_only_numbers_are_averaged() -> None:
 def test_no_folds_are_an_error() -> None:
     with pytest.raises(InputError, match="there are no folds to average"):
         summarize_folds([])
+    with pytest.raises(InputError, match="there are no folds to average"):
+        summarize_published([])
+
+
+def test_publications_divide_by_the_number_of_folds() -> None:
+    values = [0.7, 0.8, 0.75, 0.62]
+    folds = [{"published": {"he2024": {"dice": value}, "chung2024": {"dice": None, "f1": 1.0}}} for value in values]
+    summary = summarize_published(folds)
+    assert (summary["he2024"]["dice"].mean, summary["he2024"]["dice"].deviation) == pytest.approx(
+        (np.mean(values), np.std(values))
+    )
+    # pandas' deviation (n - 1) of the folds together with their mean, as one publication computes it.
+    assert summary["he2024"]["dice"].deviation == pytest.approx(np.std([*values, np.mean(values)], ddof=1))
+    assert summary["chung2024"]["dice"] == FoldSummary(None, None, 0, 4, "undefined in fold 1, 2, 3, 4 of 4")
+
+
+def test_publications_that_a_fold_lacks_are_left_out() -> None:
+    both, one = (
+        {"published": {"he2024": {"dice": 1.0}, "eee402": {"dice": 1.0}}},
+        {"published": {"eee402": {"dice": 0}}},
+    )
+    assert [*summarize_published([both, one])] == ["eee402"]
+    assert summarize_published([both, {"segmentation": None}]) == {}

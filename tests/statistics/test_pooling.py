@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from acsnet.errors import InputError, RunError
-from acsnet.statistics import RunResult
+from acsnet.statistics import RunResult, compare
+from acsnet.statistics.compare import paired_differences
 from acsnet.statistics.pooling import check_comparable, leave_out_incomplete, pool_folds, pool_networks
+from acsnet.statistics.runs import SELECTED_ON_TEST
 
 RunMaker = Callable[..., RunResult]
 SMALL = ("benign", "malignant", "normal")
@@ -121,3 +123,29 @@ def test_order_of_runs_does_not_matter(make_run: RunMaker) -> None:
     first, second = pool_networks(runs)
     check_comparable([first, second])
     assert np.array_equal(first.per_image["dice"], second.per_image["dice"])
+
+
+def test_runs_selected_on_the_test_subset_are_not_compared_with_others(make_run: RunMaker) -> None:
+    theirs, ours = make_run("theirs", SMALL, selection=SELECTED_ON_TEST), make_run("ours", SMALL)
+    more = make_run("more", SMALL, selection=SELECTED_ON_TEST)
+    assert (theirs.selected_on_test, ours.selected_on_test) == (True, False)
+    message = (
+        r"^theirs, more: selected on the test subset, which makes metrics too good to compare with those of ours: "
+        r"compare them separately, or pass --allow-selected-on-test \(allow_selected_on_test=True\)$"
+    )
+    with pytest.raises(RunError, match=message):
+        check_comparable([theirs, ours, more])
+    check_comparable([theirs, ours, more], allow_selected_on_test=True)
+    check_comparable([theirs, more])
+    for call in (lambda: compare([theirs, ours]), lambda: paired_differences(theirs, ours, ["dice"])):
+        with pytest.raises(RunError, match="theirs: selected on the test subset"):
+            call()
+    notes = compare([theirs, ours], resamples=100, allow_selected_on_test=True).notes
+    assert notes[0] == "theirs: selected on the test subset, which makes the metrics too good"
+    assert "too good" not in " ".join(compare([ours], resamples=100).notes)
+
+
+def test_folds_are_selected_alike(make_run: RunMaker) -> None:
+    folds = [make_run("unet", SMALL), make_run("unet", SMALL, fold=1, selection=SELECTED_ON_TEST)]
+    with pytest.raises(RunError, match="cannot be pooled: only one of them was selected on the test subset"):
+        pool_folds(folds)

@@ -31,6 +31,24 @@ def test_no_run_that_can_be_used_is_one_line(invoke: Invoke, tmp_path: Path) -> 
     assert not (tmp_path / "report").exists()
 
 
+def test_runs_selected_on_the_test_subset_need_an_option(invoke: Invoke, write_run: Callable, tmp_path: Path) -> None:
+    runs = [
+        f"theirs={write_run('theirs', selection='selected on the test subset')}",
+        f"ours={write_run('ours', seed=1)}",
+    ]
+    status, _, errors = invoke("report", *runs, "--out", tmp_path / "report")
+    assert status == 2
+    assert errors == (
+        "error: theirs: selected on the test subset, which makes metrics too good to compare with those of ours: "
+        "compare them separately, or pass --allow-selected-on-test (allow_selected_on_test=True)\n"
+    )
+    assert not (tmp_path / "report").exists()
+    status, _, errors = invoke("report", *runs, "--allow-selected-on-test", "--out", tmp_path / "report")
+    assert status == 0, errors
+    markdown = (tmp_path / "report" / "comparison.md").read_text(encoding="utf-8")
+    assert "| theirs, selected on the test subset |" in markdown
+
+
 def test_help_says_what_a_run_is(invoke: Invoke) -> None:
     status, output, _ = invoke("report", "--help")
     assert status == 0

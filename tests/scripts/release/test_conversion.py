@@ -223,3 +223,12 @@ def test_cards_are_json(clone: Path, trained_run: Path) -> None:
     content = json.loads((clone / "checkpoints" / "index.json").read_text())
     assert content["checkpoints"]["tiny"]["data"]["n"] == 36
     assert isinstance(read_metadata(clone / "checkpoints" / "tiny.safetensors"), CheckpointMetadata)
+
+
+def test_a_selection_on_the_test_subset_is_a_limit(clone: Path, changed: Any) -> None:
+    release(changed(selected_on="test"), clone)
+    limits = read_index().checkpoints["tiny"].limits
+    assert limits == (
+        "Its epoch was selected on the test subset, as in the publication: test metrics are too good.",
+        "Small.",
+    )
