@@ -32,7 +32,7 @@ def class_activation(
     The feature maps are the inputs of :class:`acsnet.layers.GlobalAverage`, which the classifier pools:
 
     - the last map of the encoder for the encoder x decoder pairs, the map of the bottleneck for the U-Nets;
-    - for nnunet, the map into which its classification head merges three maps;
+    - for mt_nnunet and mt_unetpp, the map into which its classification head merges three maps;
     - for acsnet, all three maps after their channel attention, the coarse one enlarged. Pooling them equals pooling
       their concatenation, and the result is the Grad-CAM of the concatenation.
 

@@ -27,7 +27,6 @@ TINY: dict[str, dict[str, Any]] = {
     "gated_unet": {"width": 16, "depth": 2},
     "unetpp": {"width": 4, "depth": 3},
     "unetpp_refined": {"width": 4, "depth": 3},
-    "nnunet": {"width": 4},
     "mt_nnunet": {"width": 4},
     "mt_unetpp": {"widths": [4, 4, 4, 4, 4, 4]},
 }

@@ -102,7 +102,7 @@ def test_a_run_finds_the_values_of_its_method(
         {"model": "fpn_resnet50", **REFINED},
         {"model": "unetpp", "empty_mask_for_normal": True},
         {"model": "unetpp_refined"},
-        {"model": "nnunet", "oversample": True, **REFINED},
+        {"model": "mt_nnunet", "oversample": True, **REFINED},
     ],
 )
 def test_another_method_has_none(networks: list[Network], about: dict[str, Any]) -> None:
