@@ -8,7 +8,7 @@ from acsnet.checkpoints import list_checkpoints
 from scripts.release import reproduce_results
 
 FOLDER = Path(__file__).resolve().parents[3] / "checkpoints"
-# The others take minutes.
+# The other checkpoint takes more than a minute.
 FASTEST = "unet_resnet18_busi"
 
 
