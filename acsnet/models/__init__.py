@@ -11,7 +11,6 @@ from acsnet.models.encoder_decoder import EncoderDecoder
 from acsnet.models.ensemble import Ensemble
 from acsnet.models.mt_nnunet import MTNNUNet
 from acsnet.models.mt_unetpp import MTUNetPlusPlus
-from acsnet.models.nnunet import NNUNet
 from acsnet.models.unet import GatedUNet, UNet
 from acsnet.models.unetpp import LesionWeightedUNetPlusPlus, RefinedUNetPlusPlus, UNetPlusPlus
 
@@ -28,7 +27,6 @@ __all__ = [
     "ModelEntry",
     "MultiTaskModel",
     "MultiTaskOutput",
-    "NNUNet",
     "RefinedUNetPlusPlus",
     "UNet",
     "UNetPlusPlus",
