@@ -1,7 +1,7 @@
 """Benchmarks of speed and memory against other libraries: the operator, training, inference and the input pipeline."""
 
 from benchmarks.measure import Measurement
-from benchmarks.networks import benchmark_growth, benchmark_inference, benchmark_training
+from benchmarks.networks import benchmark_growth, benchmark_inference, benchmark_tasks, benchmark_training
 from benchmarks.operator import benchmark_operator
 from benchmarks.pipeline import benchmark_pipeline
 from benchmarks.report import Report, check_readme, render_text, update_readme
@@ -13,6 +13,7 @@ __all__ = [
     "benchmark_inference",
     "benchmark_operator",
     "benchmark_pipeline",
+    "benchmark_tasks",
     "benchmark_training",
     "check_readme",
     "render_text",

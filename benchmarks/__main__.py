@@ -8,7 +8,7 @@ import benchmarks
 from acsnet.cli import run
 
 ROOT = Path(__file__).resolve().parents[1]
-BENCHMARKS = ("deform_conv", "train", "infer", "data", "growth", "readme")
+BENCHMARKS = ("deform_conv", "train", "infer", "tasks", "data", "growth", "readme")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -55,6 +55,7 @@ def measure(arguments: argparse.Namespace) -> None:
         "deform_conv": benchmarks.benchmark_operator,
         "train": benchmarks.benchmark_training,
         "infer": benchmarks.benchmark_inference,
+        "tasks": benchmarks.benchmark_tasks,
         "growth": benchmarks.benchmark_growth,
     }
     if arguments.benchmark == "data":

@@ -79,6 +79,31 @@ def benchmark_inference(device: torch.device, rounds: int, cases: Sequence[Case]
     return [*measure("infer", _describe(cases[0]), runs, rounds), _lower_bound("infer", cases[0], 1)]
 
 
+def task_cases(device: torch.device, batch: int = 1, size: int = 448, **arguments: Any) -> list[Case]:
+    """Return one network for both tasks, for each task alone, and two networks side by side (Chung et al. 2024).
+
+    Args:
+        device: the device.
+        batch: number of images.
+        size: their height and width.
+        arguments: arguments of the network, a pair of U-Net and ResNet-50.
+    """
+    both = Case("one network, both tasks", "unet_resnet50", arguments, batch=batch, size=size, device=device.type)
+    alone = [
+        replace(both, name=f"{task} alone", arguments=arguments | {"tasks": (task,)})
+        for task in ("segmentation", "classification")
+    ]
+    two = {"network": both.model, "arguments": arguments}
+    return [both, *alone, replace(both, name="two networks side by side", model="two_networks", arguments=two)]
+
+
+def benchmark_tasks(device: torch.device, rounds: int, cases: Sequence[Case] | None = None) -> list[Measurement]:
+    """Measure the inference of both tasks by one network and by two, for one image of 448x448."""
+    cases = task_cases(device) if cases is None else cases
+    runs = {case.name: inference(case) for case in cases}
+    return measure("tasks", f"unet_resnet50, {_describe(cases[0])}", runs, rounds)
+
+
 GROWTH = ((1, 128), (1, 256), (1, 512), (1, 1024), (1, 256), (2, 256), (4, 256), (8, 256))
 
 

@@ -16,6 +16,7 @@ _TITLES = {
     "deform_conv": "Modulated deformable 3x3 convolution, as multiples of a plain `conv2d` of the same shape",
     "train": "A training step",
     "infer": "Inference",
+    "tasks": "Inference of both tasks: one network, or two networks side by side (Chung et al. 2024)",
     "data": "The input pipeline, one process",
     "growth": "A training step of ACSNet against image and batch size",
 }
@@ -89,6 +90,7 @@ def tables(measurements: Iterable[Measurement]) -> dict[str, Table]:
         "deform_conv": _ratio_table,
         "growth": _growth_table,
         "data": _rate_table,
+        "tasks": _tasks_table,
     }
     return {name: builders.get(name, _time_table)(grouped[name]) for name in _TITLES if name in grouped}
 
@@ -157,6 +159,12 @@ def _time_table(measurements: Sequence[Measurement]) -> Table:
 def _rate_table(measurements: Sequence[Measurement]) -> Table:
     header = (measurements[0].case, "images per second", "times as many")
     rows = [(own.contender, f"{1 / own.seconds:.0f}", f"{1 / (own.ratio or math.nan):.1f}x") for own in measurements]
+    return Table.from_rows([header, *rows])
+
+
+def _tasks_table(measurements: Sequence[Measurement]) -> Table:
+    header = (measurements[0].case, "ms per batch", "against one network")
+    rows = [(own.contender, f"{own.seconds * 1e3:.1f}", _format_number(own.ratio, "x")) for own in measurements]
     return Table.from_rows([header, *rows])
 
 

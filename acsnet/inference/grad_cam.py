@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
+from timm.layers import Conv2dSame
 from torch import nn
 from torch.func import functional_call
 
@@ -19,7 +20,7 @@ from acsnet._utils.naming import look_up
 from acsnet.checkpoints import CheckpointMetadata
 from acsnet.errors import InputError
 from acsnet.inference.preprocessing import matching_autocast, prepare_images
-from acsnet.layers import Encoder, GlobalAverage
+from acsnet.layers import Encoder, GlobalAverage, PooledFeatures
 
 
 def class_activation(
@@ -143,8 +144,8 @@ def _network_activation(
         logits = label.gather(1, _class_column(class_index, label))
         gradients = torch.autograd.grad(logits.sum(), captured, materialize_grads=True)
     heat_maps = [_weigh(*pair) for pair in zip(captured, gradients, strict=True)]
-    is_aligned = _is_aligned_to_first_pixel(model)
-    total = torch.stack([_interpolate(one, images.shape[2:], is_aligned) for one in heat_maps]).sum(dim=0).relu()
+    center = _cell_center(model)
+    total = torch.stack([_interpolate(one, images.shape[2:], center) for one in heat_maps]).sum(dim=0).relu()
     peak = total.amax(dim=(1, 2), keepdim=True)
     return total / torch.where(peak > 0, peak, 1)
 
@@ -191,31 +192,35 @@ def _weigh(feature: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
     return (weights * feature.detach().float()).sum(dim=1)
 
 
-def _interpolate(heat_map: torch.Tensor, size: Sequence[int], is_aligned: bool) -> torch.Tensor:
+def _interpolate(heat_map: torch.Tensor, size: Sequence[int], center: float) -> torch.Tensor:
     """Interpolate a map linearly between the positions of its cells in the image: (B, h, w) -> (B, H, W)."""
     rows, columns = (
-        _interpolation_weights(length, cells, is_aligned, heat_map.device)
+        _interpolation_weights(length, cells, center, heat_map.device)
         for length, cells in zip(size, heat_map.shape[1:], strict=True)
     )
     with torch.autocast(heat_map.device.type, enabled=False):
         return rows @ heat_map @ columns.T
 
 
-def _interpolation_weights(length: int, cells: int, is_aligned: bool, device: torch.device) -> torch.Tensor:
+def _interpolation_weights(length: int, cells: int, center: float, device: torch.device) -> torch.Tensor:
     """Return the weight of each cell for each pixel, (length, cells)."""
     stride = length / cells
-    first = 0.0 if is_aligned else (stride - 1) / 2
+    first = center * (stride - 1)
     position = ((torch.arange(length, device=device) - first) / stride).clamp(0, cells - 1)
     return (1 - (position[:, None] - torch.arange(cells, device=device)).abs()).clamp(min=0)
 
 
-def _is_aligned_to_first_pixel(model: nn.Module) -> bool:
-    """Return whether cell i of a map with stride s is centered on pixel s * i, not on pixels s * i to s * i + s - 1.
+def _cell_center(model: nn.Module) -> float:
+    """Return which of the pixels s * i to s * i + s - 1 is the center of cell i of a map with stride s, from 0 to 1.
 
-    The former holds for timm's encoders, whose strided convolutions have odd kernels and symmetric padding, the latter
-    for 2x2 pooling. Confusing them shifts the map by half a cell: 16 pixels at stride 32.
+    It is the first one (0) for timm's encoders, whose strided convolutions have odd kernels and symmetric padding; the
+    last one (1) for those with the padding of TensorFlow, at the bottom and right; the middle (0.5) for 2x2 pooling.
+    Confusing them shifts the map by half a cell or a whole one: 16 or 32 pixels at stride 32.
     """
-    return any(isinstance(module, Encoder) for module in model.modules())
+    encoders = [module for module in model.modules() if isinstance(module, (Encoder, PooledFeatures))]
+    if not encoders:
+        return 0.5
+    return float(any(isinstance(module, Conv2dSame) for encoder in encoders for module in encoder.modules()))
 
 
 @contextmanager

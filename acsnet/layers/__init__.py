@@ -1,6 +1,6 @@
 """Building blocks that the networks share, each usable in other code."""
 
-from acsnet.layers.attention import ChannelAttention, DeformableSpatialAttention
+from acsnet.layers.attention import CBAM, ChannelAttention, DeformableSpatialAttention
 from acsnet.layers.blocks import (
     ConvBatchNormAct,
     ConvBlocks,
@@ -11,15 +11,23 @@ from acsnet.layers.blocks import (
     PooledEncoder,
     UpsampleMerge,
 )
-from acsnet.layers.encoder import Encoder
+from acsnet.layers.encoder import Encoder, PooledFeatures, is_efficientnet
 from acsnet.layers.gate import GateUnit, SkipGate
-from acsnet.layers.heads import GlobalAverage, MultiScaleAttentionHead, PooledLinearHead, PooledMapsHead
+from acsnet.layers.heads import (
+    GlobalAverage,
+    LinearHead,
+    MultiScaleAttentionHead,
+    PooledLinearHead,
+    PooledMapsHead,
+)
 from acsnet.layers.instance_norm import InstanceNorm2d
 from acsnet.layers.lean import Checkpointed, Deferred, DeferredSequential, PerImage, checkpointed
 from acsnet.layers.prediction_refinement import PredictionRefining, weigh_by_lesion_probability
+from acsnet.layers.pyramid import PyramidPooling
 from acsnet.layers.upsample import UpsampleConv2d, upsample_twice
 
 __all__ = [
+    "CBAM",
     "ChannelAttention",
     "Checkpointed",
     "ConvBatchNormAct",
@@ -34,17 +42,21 @@ __all__ = [
     "GateUnit",
     "GlobalAverage",
     "InstanceNorm2d",
+    "LinearHead",
     "MultiScaleAttentionHead",
     "NearestUpsampleMerge",
     "PerImage",
     "PooledEncoder",
+    "PooledFeatures",
     "PooledLinearHead",
     "PooledMapsHead",
     "PredictionRefining",
+    "PyramidPooling",
     "SkipGate",
     "UpsampleConv2d",
     "UpsampleMerge",
     "checkpointed",
+    "is_efficientnet",
     "upsample_twice",
     "weigh_by_lesion_probability",
 ]

@@ -1,4 +1,4 @@
-"""Channel attention and deformable spatial attention of ACSNet (He et al. 2024)."""
+"""Channel attention and deformable spatial attention of ACSNet (He et al. 2024), and CBAM (Woo et al. 2018)."""
 
 import torch
 from torch import nn
@@ -85,3 +85,40 @@ class DeformableSpatialAttention(nn.Module):
         a = torch.sigmoid(self.average_map(c.mean(dim=1, keepdim=True)))  # (B, 1, H, W)
         b = torch.sigmoid(self.maximum_map(c.amax(dim=1, keepdim=True)))  # (B, 1, H, W)
         return self.merge(torch.cat((a * c, b * c), dim=1))
+
+
+class CBAM(nn.Module):
+    """Convolutional block attention module: one weight per channel, then one weight per pixel.
+
+    ``c = x * sigmoid(MLP(average over pixels of x) + MLP(maximum over pixels of x))``, ``out = c * sigmoid(conv7x7(
+    concat(mean over channels of c, maximum over channels of c)))``: (B, C, H, W) -> (B, C, H, W). The MLP is shared:
+    Linear C/reduction, ReLU, Linear C. All layers have a bias. Source: Woo et al., "CBAM: Convolutional Block Attention
+    Module", ECCV 2018, equations 1 to 3.
+
+    Args:
+        channels: C.
+        reduction: factor from C to the hidden features of the MLP, of which there is at least one.
+
+    Raises:
+        InputError: if a count is below 1.
+
+    Example:
+        >>> attention = CBAM(32)
+        >>> attention(torch.rand(2, 32, 8, 6)).shape
+        torch.Size([2, 32, 8, 6])
+    """
+
+    def __init__(self, channels: int, reduction: int = 16) -> None:
+        super().__init__()
+        if channels < 1 or reduction < 1:
+            raise InputError(f"CBAM takes at least 1 channel and a reduction of 1 or more, got {channels}, {reduction}")
+        hidden = max(1, channels // reduction)
+        self.weigh = nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, channels))
+        self.weigh_pixels = nn.Conv2d(2, 1, 7, padding=3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Weight channels and pixels: (B, C, H, W) -> (B, C, H, W)."""
+        weights = self.weigh(x.mean(dim=(2, 3))) + self.weigh(x.amax(dim=(2, 3)))  # (B, C)
+        x = x * torch.sigmoid(weights)[:, :, None, None]
+        pooled = torch.cat((x.mean(dim=1, keepdim=True), x.amax(dim=1, keepdim=True)), dim=1)  # (B, 2, H, W)
+        return x * torch.sigmoid(self.weigh_pixels(pooled))

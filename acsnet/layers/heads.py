@@ -51,6 +51,27 @@ class MultiScaleAttentionHead(nn.Module):
         return self.classify(self.pool(self.fine(fine), upsample_twice(self.coarse(coarse)), self.decoder(decoder)))
 
 
+class LinearHead(nn.Module):
+    """The last layer of a classification network: dropout, a linear layer.
+
+    Args:
+        features: D, length of the vector of an image.
+        num_classes: K.
+        dropout: probability of dropping a value in training, at least 0 and below 1.
+
+    Raises:
+        InputError: if ``dropout`` is out of range.
+    """
+
+    def __init__(self, features: int, num_classes: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.classify = nn.Sequential(_dropout(dropout), nn.Linear(features, num_classes))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Classify (B, D) -> class logits (B, K)."""
+        return self.classify(x)
+
+
 class PooledLinearHead(nn.Module):
     """The common classifier: global average pooling, dropout, an optional hidden layer, a linear layer.
 
@@ -66,11 +87,9 @@ class PooledLinearHead(nn.Module):
 
     def __init__(self, channels: int, num_classes: int, dropout: float = 0.0, hidden: int | None = None) -> None:
         super().__init__()
-        if not isinstance(dropout, (int, float)) or not 0 <= dropout < 1:
-            raise InputError(f"dropout is {dropout!r}: it has to be a number of at least 0 and below 1")
         self.pool = GlobalAverage()
         # Present even if dropout is 0, so that the names of the weights do not depend on it.
-        layers: list[nn.Module] = [nn.Dropout(dropout)]
+        layers: list[nn.Module] = [_dropout(dropout)]
         if hidden is not None:
             layers += [nn.Linear(channels, hidden), nn.ReLU(inplace=True)]
         self.classify = nn.Sequential(*layers, nn.Linear(channels if hidden is None else hidden, num_classes))
@@ -115,3 +134,9 @@ class PooledMapsHead(nn.Module):
     def forward(self, *maps: torch.Tensor) -> torch.Tensor:
         """Classify maps of (B, channels[i], H_i, W_i) -> class logits (B, K)."""
         return self.classify(self.pool(*(reduce(x) for reduce, x in zip(self.reduce, maps, strict=True))))
+
+
+def _dropout(rate: float) -> nn.Dropout:
+    if not isinstance(rate, (int, float)) or not 0 <= rate < 1:
+        raise InputError(f"dropout is {rate!r}: it has to be a number of at least 0 and below 1")
+    return nn.Dropout(rate)

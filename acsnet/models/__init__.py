@@ -7,10 +7,12 @@ from acsnet.models._hub import from_pretrained, push_to_hub, save_pretrained
 from acsnet.models._loading import load_model
 from acsnet.models._registry import ModelEntry, create_model, list_models, model_entry, register_model
 from acsnet.models.acsnet import ACSNet
+from acsnet.models.efficientnet_cbam import EfficientNetCBAM
 from acsnet.models.encoder_decoder import EncoderDecoder
 from acsnet.models.ensemble import Ensemble
 from acsnet.models.mt_nnunet import MTNNUNet
 from acsnet.models.mt_unetpp import MTUNetPlusPlus
+from acsnet.models.two_networks import TwoNetworks
 from acsnet.models.unet import GatedUNet, UNet
 from acsnet.models.unetpp import LesionWeightedUNetPlusPlus, RefinedUNetPlusPlus, UNetPlusPlus
 
@@ -18,6 +20,7 @@ __all__ = [
     "TASKS",
     "ACSNet",
     "Contract",
+    "EfficientNetCBAM",
     "EncoderDecoder",
     "Ensemble",
     "GatedUNet",
@@ -28,6 +31,7 @@ __all__ = [
     "MultiTaskModel",
     "MultiTaskOutput",
     "RefinedUNetPlusPlus",
+    "TwoNetworks",
     "UNet",
     "UNetPlusPlus",
     "create_model",

@@ -10,15 +10,30 @@ library.
                                                |
                                                +-- deepest map: pooling, dropout, linear layer -- class logits
 
-Choices of this implementation: the classifier takes the deepest map of the encoder (448 channels for EfficientNet-B4,
-without its last 1x1 convolution) and has a dropout rate of 0.2; DeepLabV3+ dilates the last encoder level, so that its
-stride is 16, also if classification is the only task; the weights of all decoders and mask heads are initialized as in
-the U-Net of segmentation_models_pytorch (He et al. in the decoder, Glorot in the head).
+Both tasks as in the publication's code: a network of segmentation_models_pytorch with its classification head, which
+takes the deepest map of the encoder and has a dropout rate of 0.5 (the paper has no rate). EfficientNets pass the
+output of their stem to the decoder at stride 2 (48 channels for EfficientNet-B4), as in that library; their last 1x1
+convolution, which that library builds and never uses, is not built. DeepLabV3+ dilates the last encoder level, so that
+its stride is 16; in ResNet-50, ResNeXt-50 and EfficientNet-B4 it dilates the convolution that would halve the size as
+well, in Wide ResNet-50-2 only those after it, since the code takes that encoder from timm.
 
-Beyond the publication: any timm encoder with five feature levels, any number of classes and input channels, other
-decoder widths, and either task alone.
+The single tasks are the publication's baselines: segmentation alone is the same network without the classifier;
+classification alone is the complete classification network with a new last layer, whatever the decoder: with the last
+1x1 convolution of an EfficientNet, without dilation, and without dropout, as in the publication's code. See
+:mod:`acsnet.models.two_networks` for both side by side.
+
+Differences from the publication: one mask channel, that of the lesion. The code has a second one for the background,
+but all networks of this package return one foreground channel, so that losses, thresholds and metrics are the same for
+all; the loss ``dice_foreground_background`` averages over foreground and background. The convolutions of EfficientNets
+pad symmetrically, as in the training of these weights; that library pads at the bottom and right (to compare with it,
+use the encoder ``tf_efficientnet_b4``). The weights of all decoders and mask heads are initialized as in the U-Net of
+that library (He et al. in the decoder, Glorot in the head).
+
+Beyond the publication: any timm encoder with five feature levels, any number of classes and input channels, and other
+decoder widths.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -28,7 +43,7 @@ from typing_extensions import Unpack
 
 from acsnet._utils.naming import look_up
 from acsnet.errors import InputError
-from acsnet.layers import Encoder, PooledLinearHead
+from acsnet.layers import Encoder, LinearHead, PooledFeatures, PooledLinearHead, is_efficientnet
 from acsnet.models._base import MultiTaskModel, MultiTaskOutput
 from acsnet.models._contract import Contract
 from acsnet.models._registry import register_model
@@ -101,13 +116,16 @@ DECODERS = {
         "DeepLabV3+", _deeplabv3plus, (256,), kernel_size=1, upsampling=4, output_stride=16, smallest_batch=2
     ),
 }
-# Name in the zoo: (name in timm, name in running text).
+# Name in the zoo: (name in timm with the tag of its weights, name in running text).
 ENCODERS = {
-    "resnet50": ("resnet50", "ResNet-50"),
-    "resnext50": ("resnext50_32x4d", "ResNeXt-50 (32x4d)"),
-    "wide_resnet50": ("wide_resnet50_2", "Wide ResNet-50-2"),
-    "efficientnet_b4": ("efficientnet_b4", "EfficientNet-B4"),
+    "resnet50": ("resnet50.tv_in1k", "ResNet-50"),
+    "resnext50": ("resnext50_32x4d.tv_in1k", "ResNeXt-50 (32x4d)"),
+    "wide_resnet50": ("wide_resnet50_2.tv_in1k", "Wide ResNet-50-2"),
+    "efficientnet_b4": ("efficientnet_b4.ra2_in1k", "EfficientNet-B4"),
 }
+BOTH_TASKS_DROPOUT = 0.5
+# Encoders that segmentation_models_pytorch has itself, in addition to EfficientNets.
+_LIBRARY_ENCODERS = re.compile(r"resnet(18|34|50|101|152)|resnext(50_32x4d|101_32x(4|8|16|32|48)d)")
 
 
 class EncoderDecoder(MultiTaskModel):
@@ -121,11 +139,12 @@ class EncoderDecoder(MultiTaskModel):
         decoder_channels: widths of the decoder, by default those of segmentation_models_pytorch: five for U-Net and
             U-Net++, coarsest level first; two for FPN (pyramid, then mask branch, a multiple of 32); one for
             DeepLabV3+.
-        dropout: dropout rate of the classifier, 0 to 1.
+        dropout: dropout rate of the classifier, at least 0 and below 1; None for that of the publication's code: 0.5
+            with both tasks, 0 with classification alone.
         contract: ``num_classes``, ``in_channels`` and ``tasks``; see :class:`~acsnet.models.MultiTaskModel`.
 
     Attributes:
-        divisor: 32, or 16 with DeepLabV3+, whose encoder stops at stride 16.
+        divisor: 32, or 16 with the decoder DeepLabV3+, whose encoder stops at stride 16.
 
     Raises:
         UnknownNameError: for an unknown encoder or decoder, with near matches.
@@ -143,25 +162,41 @@ class EncoderDecoder(MultiTaskModel):
 
     def __init__(
         self,
-        encoder: str = "resnet50",
+        encoder: str = "resnet50.tv_in1k",
         decoder: str = "unet",
         encoder_weights: str | None = None,
         decoder_channels: Sequence[int] | None = None,
-        dropout: float = 0.2,
+        dropout: float | None = None,
         **contract: Unpack[Contract],
     ) -> None:
         super().__init__(**contract)
         kind = look_up("decoder", decoder, DECODERS, "")
         widths = _check_widths(decoder, kind, kind.widths if decoder_channels is None else decoder_channels)
+        if not self.has_mask:
+            features = PooledFeatures(encoder, self.in_channels, encoder_weights)
+            self.encoder: nn.Module = features
+            self.cls_head: nn.Module = LinearHead(
+                features.channels, self.num_classes, 0.0 if dropout is None else dropout
+            )
+            return
         self.divisor = kind.output_stride
-        self.smallest_batch = kind.smallest_batch if self.has_mask else 1
-        self.encoder = Encoder(encoder, self.in_channels, encoder_weights, kind.output_stride)
-        if self.has_mask:
-            self.decoder = kind.build((self.in_channels, *self.encoder.channels), widths)
-            self.seg_head = _mask_head(kind, widths[-1])
-            _initialize(self.decoder, self.seg_head)
+        self.smallest_batch = kind.smallest_batch
+        is_stem_first = is_efficientnet(encoder)
+        pyramid = Encoder(
+            encoder,
+            self.in_channels,
+            encoder_weights,
+            kind.output_stride,
+            maps="stem" if is_stem_first else "stages",
+            dilate_first=is_stem_first or _LIBRARY_ENCODERS.fullmatch(encoder.partition(".")[0]) is not None,
+        )
+        self.encoder = pyramid
+        self.decoder = kind.build((self.in_channels, *pyramid.channels), widths)
+        self.seg_head = _mask_head(kind, widths[-1])
+        _initialize(self.decoder, self.seg_head)
         if self.has_label:
-            self.cls_head = PooledLinearHead(self.encoder.channels[-1], self.num_classes, dropout)
+            rate = BOTH_TASKS_DROPOUT if dropout is None else dropout
+            self.cls_head = PooledLinearHead(pyramid.channels[-1], self.num_classes, rate)
 
     def forward_tasks(self, images: torch.Tensor) -> MultiTaskOutput:
         """Map images (B, in_channels, H, W) to mask logits (B, 1, H, W) and class logits (B, K).
@@ -169,15 +204,14 @@ class EncoderDecoder(MultiTaskModel):
         Raises:
             InputError: for a single image in training if the decoder normalizes over the batch only.
         """
+        if not self.has_mask:
+            return MultiTaskOutput(None, self.cls_head(self.encoder(images)))
         if self.training and not torch.compiler.is_compiling():
             self._check_batch(images.shape[0])
         features = self.encoder(images)  # (B, C_i, H/2^(i+1), W/2^(i+1)), at least H/divisor, W/divisor
-        mask = label = None
-        if self.has_mask:
-            # The decoders count the input as the level of stride 1.
-            mask = self.seg_head(self.decoder([images, *features]))  # (B, 1, H, W)
-        if self.has_label:
-            label = self.cls_head(features[-1])  # (B, K)
+        # The decoders count the input as the level of stride 1.
+        mask = self.seg_head(self.decoder([images, *features]))  # (B, 1, H, W)
+        label = self.cls_head(features[-1]) if self.has_label else None  # (B, K)
         return MultiTaskOutput(mask, label)
 
     def _check_batch(self, batch_size: int) -> None:

@@ -8,7 +8,7 @@ import torch
 from acsnet.config import TransformConfig
 from acsnet.models import create_model
 from benchmarks import benchmark_growth, benchmark_operator, benchmark_pipeline, networks, operator
-from benchmarks.networks import Case, benchmark_inference, benchmark_training
+from benchmarks.networks import Case, benchmark_inference, benchmark_tasks, benchmark_training, task_cases
 from benchmarks.operator import Shape
 
 CPU = torch.device("cpu")
@@ -65,6 +65,33 @@ def test_inference() -> None:
     assert [row.contender for row in rows] == ["acsnet", "peer"]
     ours, theirs = (networks.inference(case)() for case in CASES)
     assert (ours.mask.sigmoid() - theirs.mask.sigmoid()).abs().max() < 0.03
+
+
+def test_both_tasks_by_one_network_and_by_two() -> None:
+    cases = task_cases(CPU, batch=2, size=64, encoder="mobilenetv3_small_050", decoder_channels=[16] * 5)
+    rows = benchmark_tasks(CPU, 1, cases)
+    assert [(row.contender, row.case, row.reference) for row in rows] == [
+        (name, "unet_resnet50, batch 2, 64x64", "one network, both tasks")
+        for name in (
+            "one network, both tasks",
+            "segmentation alone",
+            "classification alone",
+            "two networks side by side",
+        )
+    ]
+    assert all(row.seconds > 0 and row.ratio is not None for row in rows)
+    both, segmentation, classification, two = (networks.inference(case)() for case in cases)
+    assert segmentation.label is None
+    assert classification.mask is None
+    assert both.mask.shape == segmentation.mask.shape == two.mask.shape == (2, 1, 64, 64)
+    assert both.label.shape == classification.label.shape == two.label.shape == (2, 3)
+
+
+def test_both_tasks_are_measured_as_published() -> None:
+    cases = task_cases(CPU)
+    assert {(case.batch, case.size, case.is_ours) for case in cases} == {(1, 448, True)}
+    assert [case.model for case in cases] == ["unet_resnet50"] * 3 + ["two_networks"]
+    assert cases[-1].arguments["network"] == "unet_resnet50"
 
 
 def test_published_networks_run_in_plain_order() -> None:

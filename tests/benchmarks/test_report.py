@@ -17,6 +17,10 @@ TRAIN = [
     Measurement("train", "batch 8, 256x256", "acsnet", 2.5, 1.0, "acsnet", 2201.4),
     Measurement("train", "batch 8, 256x256", "its 1138 GFLOP", 2.25, None, None),
 ]
+TASKS = [
+    Measurement("tasks", "unet, batch 1, 448x448", "one network, both tasks", 0.2, 1.0, "one network, both tasks"),
+    Measurement("tasks", "unet, batch 1, 448x448", "two networks side by side", 0.3, 1.5, "one network, both tasks"),
+]
 GROWTH = [
     Measurement("growth", "batch 1, 128x128", "acsnet", 0.1, None, None, 1000.0),
     Measurement("growth", "batch 1, 256x256", "acsnet", 0.4, None, None, 1200.0),
@@ -29,7 +33,7 @@ DATA = [
 
 
 def test_text() -> None:
-    assert render_text([*TRAIN, *OPERATOR, *GROWTH, *DATA]).splitlines() == [
+    assert render_text([*TRAIN, *OPERATOR, *TASKS, *GROWTH, *DATA]).splitlines() == [
         "Modulated deformable 3x3 convolution, as multiples of a plain `conv2d` of the same shape",
         "case     conv2d, ms  acsnet       mmcv",
         "8->8 @4  1.0         1.5x, 12 MB  -",
@@ -39,6 +43,11 @@ def test_text() -> None:
         "batch 8, 256x256  seconds  against acsnet  peak memory, MB",
         "acsnet            2.500    1.00x           2201",
         "its 1138 GFLOP    2.250    -               -",
+        "",
+        "Inference of both tasks: one network, or two networks side by side (Chung et al. 2024)",
+        "unet, batch 1, 448x448     ms per batch  against one network",
+        "one network, both tasks    200.0         1.00x",
+        "two networks side by side  300.0         1.50x",
         "",
         "The input pipeline, one process",
         "256x256  images per second  times as many",

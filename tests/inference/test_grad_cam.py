@@ -12,8 +12,8 @@ import acsnet
 from acsnet.checkpoints import CheckpointMetadata
 from acsnet.errors import InputError, UnknownNameError
 from acsnet.inference import class_activation, explain_images, prepare_for_inference
-from acsnet.inference.grad_cam import _is_aligned_to_first_pixel
-from acsnet.layers import Encoder, GlobalAverage, PooledEncoder, upsample_twice
+from acsnet.inference.grad_cam import _cell_center
+from acsnet.layers import Encoder, GlobalAverage, PooledEncoder, PooledFeatures, upsample_twice
 
 Build = Callable[..., Any]
 SIZE = (64, 96)
@@ -109,7 +109,8 @@ def test_maps_of_every_network(name: str, build_tiny: Build) -> None:
 @pytest.mark.parametrize("name", acsnet.list_models())
 def test_the_network_is_left_as_it_was(name: str, build_tiny: Build) -> None:
     network = build_tiny(name).train()
-    network.encoder.eval().requires_grad_(False)
+    # The first child is the encoder, or the first of two networks.
+    next(network.children()).eval().requires_grad_(False)
     state = {key: value.clone() for key, value in network.state_dict().items()}
     modes = {key: module.training for key, module in network.named_modules()}
     parameters = {key: (id(parameter), parameter.requires_grad) for key, parameter in network.named_parameters()}
@@ -155,6 +156,23 @@ def test_a_pair_s_map_is_zhou_et_al_s(build_tiny: Build) -> None:
     for index in range(3):
         expected = finish(torch.einsum("c,bchw->bhw", weights[index].detach(), deepest), on_pixel=True)
         torch.testing.assert_close(class_activation(network, images(), index), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("encoder", ["resnet18", "efficientnet_b0"])
+def test_the_map_of_a_classification_network_is_zhou_et_al_s(encoder: str, build_tiny: Build) -> None:
+    network = build_tiny("fpn_resnet50", encoder=encoder, tasks=("classification",)).eval()
+    assert sum(isinstance(module, PooledFeatures) for module in network.modules()) == 1
+    with torch.no_grad():
+        deepest = network.encoder.network.forward_features(images())
+    weights = network.cls_head.classify[-1].weight
+    expected = finish(torch.einsum("c,bchw->bhw", weights[1].detach(), deepest), on_pixel=True)
+    torch.testing.assert_close(class_activation(network, images(), 1), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_two_networks_have_the_map_of_the_one_that_classifies(build_tiny: Build) -> None:
+    network = build_tiny("two_networks")
+    expected = class_activation(network.classification, images(), 1)
+    torch.testing.assert_close(class_activation(network, images(), 1), expected)
 
 
 def pooled_maps(name: str, network: nn.Module, batch: torch.Tensor) -> torch.Tensor:
@@ -254,7 +272,7 @@ def test_where_the_cells_of_encoders_lie(encoder: Callable[..., nn.Module], on_p
     """Mirrored images give mirrored maps, and the mirror's axis is where the two sides of the middle cells meet."""
     torch.manual_seed(0)
     network = encoder(in_channels=3).eval()
-    assert _is_aligned_to_first_pixel(network) == on_pixel
+    assert _cell_center(network) == (0 if on_pixel else 0.5)
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             module.weight.data += module.weight.data.flip(3)
@@ -267,6 +285,34 @@ def test_where_the_cells_of_encoders_lie(encoder: Callable[..., nn.Module], on_p
     scale = straight.abs().max().item()
     torch.testing.assert_close(mirrored.flip(3), straight, rtol=0, atol=1e-4 * scale)
     assert not torch.allclose(mirrored, straight, rtol=0, atol=0.01 * scale)
+
+
+def test_cells_of_encoders_with_the_padding_of_tensorflow() -> None:
+    """They are the mirror image of those of symmetric padding: centered on their last pixel, not on their first."""
+    torch.manual_seed(0)
+    symmetric, tensorflow = Encoder("efficientnet_b0").eval(), Encoder("tf_efficientnet_b0").eval()
+    assert (_cell_center(symmetric), _cell_center(tensorflow)) == (0, 1)
+    for module in symmetric.modules():
+        if isinstance(module, nn.Conv2d):
+            module.weight.data += module.weight.data.flip(2, 3)
+        if isinstance(module, nn.BatchNorm2d):
+            module.eps = 1e-3
+    tensorflow.load_state_dict(symmetric.state_dict())
+    x = torch.randn(1, 3, 64, 96)
+    with torch.no_grad():
+        maps, mirrored = tensorflow(x), symmetric(x.flip(2, 3))
+    for found, expected in zip(maps, mirrored, strict=True):
+        torch.testing.assert_close(found, expected.flip(2, 3), rtol=1e-4, atol=1e-4 * expected.abs().max().item())
+
+
+def test_the_map_of_a_cell_that_is_centered_on_its_last_pixel() -> None:
+    network = Own(GlobalAverage())
+    network.encoder = Encoder("tf_efficientnet_b0")
+    straight = class_activation(network, images(), 1)
+    network.encoder = Encoder("efficientnet_b0")
+    assert not torch.allclose(straight, class_activation(network, images(), 1), atol=0.01)
+    # Cells of 4x4 pixels: 3 pixels between the first and the last one.
+    torch.testing.assert_close(straight[:, 3:, 3:], class_activation(network, images(), 1)[:, :-3, :-3])
 
 
 # --- ensembles -------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from torch.nn import functional
 from torchvision.ops import deform_conv2d
 
 from acsnet.errors import InputError, UnknownNameError
-from acsnet.layers import ChannelAttention, DeformableSpatialAttention
+from acsnet.layers import CBAM, ChannelAttention, DeformableSpatialAttention
 
 Parameters = dict[str, torch.Tensor]
 
@@ -124,3 +124,64 @@ def test_deformable_spatial_attention_takes_multiples_of_4(channels: int) -> Non
     message = f"deformable spatial attention takes a multiple of 4 channels, got {channels}$"
     with pytest.raises(InputError, match=message):
         DeformableSpatialAttention(channels)
+
+
+def convolutional_block_attention(x: torch.Tensor, p: Parameters) -> torch.Tensor:
+    """Restate equations 1 to 3 of Woo et al.: per-channel and per-pixel factors, one after the other."""
+
+    def perceptron(pooled: torch.Tensor) -> torch.Tensor:
+        hidden = functional.linear(pooled, p["weigh.0.weight"], p["weigh.0.bias"]).clamp(min=0)
+        return functional.linear(hidden, p["weigh.2.weight"], p["weigh.2.bias"])
+
+    flat = x.flatten(2)
+    channels = 1 / (1 + torch.exp(-perceptron(flat.mean(2)) - perceptron(flat.max(2).values)))
+    x = torch.einsum("bchw,bc->bchw", x, channels)
+    # The 7x7 convolution of mean and maximum as a sum over shifted maps.
+    maps = functional.pad(torch.stack((x.mean(1), x.max(1).values), dim=1), (3, 3, 3, 3))
+    height, width = x.shape[2:]
+    logits = p["weigh_pixels.bias"].view(1, 1, 1)
+    for row in range(7):
+        for column in range(7):
+            shifted = maps[:, :, row : row + height, column : column + width]
+            logits = logits + torch.einsum("bchw,c->bhw", shifted, p["weigh_pixels.weight"][0, :, row, column])
+    return x * (1 / (1 + torch.exp(-logits)))[:, None]
+
+
+@pytest.mark.parametrize(("channels", "reduction", "hidden"), [(32, 16, 2), (32, 4, 8), (6, 16, 1)])
+def test_cbam_is_the_published_formula(channels: int, reduction: int, hidden: int) -> None:
+    layer = CBAM(channels, reduction).double()
+    randomize(layer)
+    assert layer.weigh[0].weight.shape == (hidden, channels)
+    x = torch.randn(3, channels, 9, 5, dtype=torch.float64, requires_grad=True)
+    parameters = dict(layer.named_parameters())
+    expected = convolutional_block_attention(x, parameters)
+    assert expected.std() > 0.1
+    torch.testing.assert_close(layer(x), expected, rtol=1e-12, atol=1e-12)
+    inputs = [x, *parameters.values()]
+    ours = torch.autograd.grad(layer(x).square().sum(), inputs)
+    theirs = torch.autograd.grad(expected.square().sum(), inputs)
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-8, atol=1e-10)
+
+
+def test_cbam_by_hand() -> None:
+    """All weights zero: every factor is sigmoid(0) = 1/2, so that a quarter is left."""
+    layer = CBAM(4)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.zero_()
+    x = torch.arange(16.0).view(1, 4, 2, 2)
+    torch.testing.assert_close(layer(x), x / 4)
+    # The 7x7 convolution has the mean and the maximum of the halved channels.
+    with torch.no_grad():
+        layer.weigh_pixels.weight[0, :, 3, 3] = torch.tensor([1.0, -2.0])
+    halved = x / 2
+    logits = halved.mean(1, keepdim=True) - 2 * halved.amax(1, keepdim=True)
+    torch.testing.assert_close(layer(x), halved * logits.sigmoid())
+
+
+@pytest.mark.parametrize(("channels", "reduction"), [(0, 16), (32, 0)])
+def test_cbam_takes_counts_of_at_least_1(channels: int, reduction: int) -> None:
+    message = f"CBAM takes at least 1 channel and a reduction of 1 or more, got {channels}, {reduction}$"
+    with pytest.raises(InputError, match=message):
+        CBAM(channels, reduction)

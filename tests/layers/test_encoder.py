@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from acsnet.errors import DownloadError, InputError, UnknownNameError
-from acsnet.layers import Encoder
+from acsnet.layers import Encoder, GlobalAverage, PooledFeatures, is_efficientnet
 
 TINY = "mobilenetv3_small_050"
 
@@ -187,3 +187,149 @@ def test_an_encoder_that_cannot_be_dilated(name: str, reason: str) -> None:
     for weights in (None, "imagenet"):
         with pytest.raises(InputError, match=message):
             Encoder(name, weights=weights, output_stride=16)
+
+
+# --- maps of EfficientNets -------------------------------------------------------------------------------------------
+
+
+def test_names_of_efficientnets() -> None:
+    names = ["efficientnet_b0", "efficientnet_b4.ra2_in1k", "tf_efficientnet_b7.aa_in1k", "tf_efficientnet_lite2"]
+    assert [is_efficientnet(name) for name in names] == [True] * 4
+    others = ["efficientnetv2_s", "mobilenetv3_small_050", "efficientnet_em", "resnet50.tv_in1k", TINY]
+    assert not any(map(is_efficientnet, others))
+
+
+def captured(network: Any, paths: list[str], x: torch.Tensor) -> list[torch.Tensor]:
+    """The outputs of modules of a network of timm."""
+    seen: list[torch.Tensor] = []
+    for path in paths:
+        network.get_submodule(path).register_forward_hook(lambda _, __, output: seen.append(output.clone()))
+    with torch.inference_mode():
+        network(x)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("maps", "paths"),
+    [
+        ("stages", ["blocks.0", "blocks.1", "blocks.2", "blocks.4", "blocks.6"]),
+        ("stem", ["bn1", "blocks.1", "blocks.2", "blocks.4", "blocks.6"]),
+        ("expanded", ["blocks.1.0.bn1", "blocks.2.0.bn1", "blocks.3.0.bn1", "blocks.5.0.bn1", "bn2"]),
+    ],
+)
+@pytest.mark.parametrize("name", ["efficientnet_b0", "tf_efficientnet_lite0"])
+def test_maps_of_an_efficientnet(name: str, maps: str, paths: list[str]) -> None:
+    torch.manual_seed(0)
+    encoder = Encoder(name, in_channels=1, maps=maps).eval()
+    whole = timm.create_model(name, in_chans=1).eval()
+    assert whole.load_state_dict(encoder.network.state_dict(), strict=False).unexpected_keys == []
+    x = torch.randn(2, 1, 64, 96)
+    with torch.inference_mode():
+        found = encoder(x)
+    assert [y.shape[1] for y in found] == list(encoder.channels)
+    assert [tuple(y.shape[2:]) for y in found] == [(64 // stride, 96 // stride) for stride in (2, 4, 8, 16, 32)]
+    for mine, other in zip(found, captured(whole, paths, x), strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-5, atol=1e-6)
+
+
+def test_channels_of_efficientnet_b4() -> None:
+    with torch.device("meta"):
+        channels = {
+            maps: Encoder("efficientnet_b4.ra2_in1k", maps=maps).channels for maps in ("stages", "stem", "expanded")
+        }
+    assert channels == {
+        "stages": (24, 32, 56, 160, 448),
+        "stem": (48, 32, 56, 160, 448),
+        "expanded": (144, 192, 336, 960, 1792),
+    }
+
+
+def test_the_stem_of_a_dilated_efficientnet() -> None:
+    encoder = Encoder("efficientnet_b0", output_stride=16, maps="stem").eval()
+    assert [tuple(y.shape[1:]) for y in encoder(torch.randn(1, 3, 64, 64))] == [
+        (32, 32, 32),
+        (24, 16, 16),
+        (40, 8, 8),
+        (112, 4, 4),
+        (320, 4, 4),
+    ]
+
+
+def test_maps_that_an_encoder_does_not_have() -> None:
+    with pytest.raises(UnknownNameError, match="unknown encoder maps 'stages2': did you mean 'stages'"):
+        Encoder(TINY, maps="stages2")
+    for maps in ("stem", "expanded"):
+        with pytest.raises(InputError) as caught:
+            Encoder(TINY, maps=maps)
+        assert str(caught.value) == f"maps is '{maps}': '{TINY}' is not an EfficientNet, use maps='stages'"
+    with pytest.raises(InputError, match=r"output_stride is 16: maps='expanded' needs 32"):
+        Encoder("efficientnet_b0", output_stride=16, maps="expanded")
+
+
+@pytest.mark.parametrize(
+    ("name", "output_stride", "expected"),
+    [
+        ("resnet18", 32, {}),
+        ("resnet18", 16, {"layer4.0.conv1": 2}),
+        ("resnet18", 8, {"layer3.0.conv1": 2, "layer4.0.conv1": 4}),
+        ("tf_efficientnet_lite0", 16, {"blocks.5.0.conv_dw": 2}),
+    ],
+)
+def test_the_first_convolution_of_a_level_can_be_dilated(
+    name: str, output_stride: int, expected: dict[str, int]
+) -> None:
+    plain = dict(Encoder(name, output_stride=output_stride).network.named_modules())
+    encoder = Encoder(name, output_stride=output_stride, dilate_first=True).eval()
+    found = {
+        path: module.dilation[0]
+        for path, module in encoder.network.named_modules()
+        if isinstance(module, nn.Conv2d) and module.dilation != plain[path].dilation
+    }
+    assert found == expected
+    maps = encoder(torch.randn(1, 3, 64, 96))
+    assert [tuple(y.shape[2:]) for y in maps] == [(64 // stride, 96 // stride) for stride in encoder.strides]
+
+
+# --- pooled features -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["resnet18", TINY, "efficientnet_b0", "densenet121"])
+def test_pooled_features_are_those_of_timm(name: str) -> None:
+    torch.manual_seed(0)
+    features = PooledFeatures(name, in_channels=1).eval()
+    whole = timm.create_model(name, in_chans=1, num_classes=0).eval()
+    whole.load_state_dict(features.network.state_dict())
+    x = torch.randn(2, 1, 64, 96)
+    with torch.inference_mode():
+        found = features(x)
+        torch.testing.assert_close(found, whole(x))
+    assert found.shape == (2, features.channels)
+    assert sum(isinstance(module, GlobalAverage) for module in features.modules()) == 1
+    if name != "densenet121":
+        assert Encoder(name).state_dict().keys() <= features.state_dict().keys()
+
+
+def test_pooled_features_of_networks_that_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    message = (
+        r"encoder 'convnext_atto' has feature maps at strides \(4, 8, 16, 32\), expected five at \(2, 4, 8, 16, 32\)"
+    )
+    with pytest.raises(InputError, match=message):
+        PooledFeatures("convnext_atto")
+    with pytest.raises(UnknownNameError, match="unknown encoder 'resnet17': did you mean 'resnet18'"):
+        PooledFeatures("resnet17")
+    create = timm.create_model
+    monkeypatch.setattr(timm, "create_model", lambda name, **options: create(name, global_pool="max", **options))
+    message = "encoder 'resnet18' cannot be used for classification: it does not average its feature maps; use an"
+    with pytest.raises(InputError, match=message):
+        PooledFeatures("resnet18")
+
+
+def test_pooled_features_that_cannot_be_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> nn.Module:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(timm, "create_model", refuse)
+    with pytest.raises(DownloadError, match=r"the ImageNet weights of resnet18 could not be downloaded \(no route"):
+        PooledFeatures("resnet18", weights="imagenet")
+    with pytest.raises(InputError, match="encoder 'resnet18' cannot be used for classification: no route to host"):
+        PooledFeatures("resnet18")

@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional
 
 from acsnet.errors import InputError
-from acsnet.layers import GlobalAverage, MultiScaleAttentionHead, PooledLinearHead, PooledMapsHead
+from acsnet.layers import GlobalAverage, LinearHead, MultiScaleAttentionHead, PooledLinearHead, PooledMapsHead
 
 
 def test_global_average_of_maps_of_any_sizes() -> None:
@@ -79,6 +79,16 @@ def test_the_pooled_head_drops_out_while_training_only() -> None:
 def test_a_dropout_out_of_range(dropout: object) -> None:
     with pytest.raises(InputError, match=f"dropout is {dropout!r}: it has to be a number of at least 0 and below 1"):
         PooledLinearHead(6, num_classes=3, dropout=dropout)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=f"dropout is {dropout!r}: it has to be a number of at least 0 and below 1"):
+        LinearHead(6, num_classes=3, dropout=dropout)  # type: ignore[arg-type]
+
+
+def test_the_linear_head_has_the_names_of_the_pooled_one() -> None:
+    pooled, linear = PooledLinearHead(6, num_classes=3), LinearHead(6, num_classes=3, dropout=0.5).eval()
+    linear.load_state_dict(pooled.state_dict())
+    x = torch.randn(2, 6, 3, 4)
+    torch.testing.assert_close(linear(x.mean(dim=(2, 3))), pooled(x))
+    assert not torch.equal(linear.train()(x[:, :, 0, 0]), linear(x[:, :, 0, 0]))
 
 
 @pytest.mark.parametrize("single_channel", [False, True])

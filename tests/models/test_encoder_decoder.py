@@ -1,8 +1,10 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
 import timm
 import torch
+import torchvision
 from torch import nn
 
 import acsnet
@@ -21,13 +23,16 @@ DECODER_CLASSES = {
     "deeplabv3plus": "DeepLabV3PlusDecoder",
 }
 LIBRARY = {"unet": smp.Unet, "unetpp": smp.UnetPlusPlus, "fpn": smp.FPN, "deeplabv3plus": smp.DeepLabV3Plus}
-# The library's own encoders where it has them, timm's through it where not (its EfficientNet-B4 has other levels).
+# The names in the publication's code: the library's own encoders where it has them, timm's through it where not.
 LIBRARY_ENCODERS = {
     "resnet50": "resnet50",
     "resnext50": "resnext50_32x4d",
     "wide_resnet50": "tu-wide_resnet50_2",
-    "efficientnet_b4": "tu-efficientnet_b4",
+    "efficientnet_b4": "efficientnet-b4",
 }
+CLASSIFICATION_HEAD = {"pooling": "avg", "dropout": 0.5, "classes": 3}
+# The last 1x1 convolution and its normalization, which the library's EfficientNet-B4 has and its networks never use.
+UNUSED = {"resnet50": 0, "resnext50": 0, "wide_resnet50": 0, "efficientnet_b4": 448 * 1792 + 2 * 1792}
 PAIRS = [(decoder, encoder) for decoder in DECODERS for encoder in ENCODERS]
 
 
@@ -53,6 +58,9 @@ def test_names_give_encoder_and_decoder(decoder: str, encoder: str) -> None:
         features = timm.create_model(ENCODERS[encoder][0], features_only=True)
     assert isinstance(model, EncoderDecoder)
     assert shapes(model.encoder.network) == shapes(features)
+    assert model.encoder.channels[0] == (48 if encoder == "efficientnet_b4" else 64)
+    assert ENCODERS[encoder][0].partition(".")[2] == ("ra2_in1k" if encoder == "efficientnet_b4" else "tv_in1k")
+    assert timm.is_model_pretrained(ENCODERS[encoder][0])
     assert type(model.decoder).__name__ == DECODER_CLASSES[decoder]
     assert model.divisor == (16 if decoder == "deeplabv3plus" else 32)
     entry = model_entry(name)
@@ -64,10 +72,62 @@ def test_names_give_encoder_and_decoder(decoder: str, encoder: str) -> None:
 @pytest.mark.parametrize(("decoder", "encoder"), PAIRS)
 def test_parameters_equal_those_of_the_library(decoder: str, encoder: str) -> None:
     with torch.device("meta"):
-        ours = acsnet.create_model(f"{decoder}_{encoder}", tasks=("segmentation",))
-        theirs = LIBRARY[decoder](LIBRARY_ENCODERS[encoder], encoder_weights=None, classes=1)
-    assert size_of(ours) == size_of(theirs)
-    assert shapes(ours.decoder) == shapes(theirs.decoder)
+        alone = acsnet.create_model(f"{decoder}_{encoder}", tasks=("segmentation",))
+        both = acsnet.create_model(f"{decoder}_{encoder}")
+        theirs = LIBRARY[decoder](LIBRARY_ENCODERS[encoder], encoder_weights=None, aux_params=CLASSIFICATION_HEAD)
+    linear = both.encoder.channels[-1] * 3 + 3
+    assert size_of(theirs.classification_head) == linear
+    assert size_of(both) == size_of(theirs) - UNUSED[encoder]
+    assert size_of(alone) == size_of(both) - linear
+    assert shapes(both.decoder) == shapes(alone.decoder) == shapes(theirs.decoder)
+
+
+def test_the_unused_parameters_of_the_library_are_those_without_a_gradient() -> None:
+    network = smp.Unet("efficientnet-b4", encoder_weights=None, aux_params=CLASSIFICATION_HEAD)
+    mask, label = network(torch.randn(2, 3, 64, 64))
+    (mask.mean() + label.mean()).backward()
+    unused = {name: parameter.numel() for name, parameter in network.named_parameters() if parameter.grad is None}
+    assert sum(unused.values()) == UNUSED["efficientnet_b4"]
+    assert unused.keys() == {"encoder._conv_head.weight", "encoder._bn1.weight", "encoder._bn1.bias"}
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_masks_and_classes_equal_those_of_the_library_with_its_own_efficientnet(decoder: str) -> None:
+    """Its padding is that of TensorFlow, as in timm's encoders with the prefix tf."""
+    torch.manual_seed(0)
+    ours = acsnet.create_model(f"{decoder}_efficientnet_b4", encoder="tf_efficientnet_b4").eval()
+    theirs = LIBRARY[decoder]("efficientnet-b4", encoder_weights=None, aux_params=CLASSIFICATION_HEAD).eval()
+    copied = [value for key, value in theirs.encoder.state_dict().items() if not key.startswith(("_conv_head", "_bn1"))]
+    for mine, other in zip(copied, ours.encoder.network.state_dict().values(), strict=True):
+        mine.copy_(other)
+    for module in theirs.encoder.modules():
+        if isinstance(module, nn.Conv2d) and (module.kernel_size[0], module.stride[0]) == (5, 2):
+            # The library pads as for images of 380x380, one of whose maps has an odd size.
+            module.static_padding = nn.ZeroPad2d((1, 2, 1, 2))
+    assert_equal_outputs(ours, theirs)
+
+
+@pytest.mark.parametrize("encoder", ["resnet50", "resnext50", "wide_resnet50"])
+def test_the_dilated_encoder_is_that_of_the_library(encoder: str) -> None:
+    torch.manual_seed(0)
+    ours = acsnet.create_model(f"deeplabv3plus_{encoder}").eval()
+    theirs = smp.DeepLabV3Plus(LIBRARY_ENCODERS[encoder], encoder_weights=None, aux_params=CLASSIFICATION_HEAD).eval()
+    network = theirs.encoder.model if encoder == "wide_resnet50" else theirs.encoder
+    network.load_state_dict(ours.encoder.network.state_dict())
+    assert_equal_outputs(ours, theirs)
+
+
+def assert_equal_outputs(ours: nn.Module, theirs: Any) -> None:
+    """Compare with a network of the library that has the same encoder weights; the other weights are copied here."""
+    theirs.decoder.load_state_dict(ours.decoder.state_dict())
+    theirs.segmentation_head.load_state_dict(ours.seg_head.state_dict())
+    theirs.classification_head[-2].load_state_dict(ours.cls_head.classify[-1].state_dict())
+    images = torch.randn(2, ours.in_channels, 64, 96)
+    with torch.inference_mode():
+        mask, label = theirs(images)
+        found = ours(images)
+    torch.testing.assert_close(found.mask, mask, rtol=1e-4, atol=1e-4 * mask.abs().max().item())
+    torch.testing.assert_close(found.label, label, rtol=1e-4, atol=1e-4 * label.abs().max().item())
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
@@ -90,15 +150,11 @@ def test_masks_equal_those_of_the_library(decoder: str, in_channels: int) -> Non
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
-def test_each_task_alone(decoder: str) -> None:
+def test_segmentation_alone_is_the_network_without_its_classifier(decoder: str) -> None:
     both = tiny(decoder)
     segmentation = tiny(decoder, tasks=("segmentation",))
-    classification = tiny(decoder, tasks=("classification",))
-    assert not hasattr(segmentation, "cls_head")
-    assert not hasattr(classification, "decoder")
-    assert size_of(segmentation) + size_of(classification) == size_of(both) + size_of(both.encoder)
+    assert size_of(both) - size_of(segmentation) == size_of(both.cls_head)
     segmentation.load_state_dict({key: both.state_dict()[key] for key in segmentation.state_dict()})
-    classification.load_state_dict({key: both.state_dict()[key] for key in classification.state_dict()})
     images = torch.randn(2, 3, 96, 64)
     with torch.inference_mode():
         mask, label, aux = both(images)
@@ -106,19 +162,78 @@ def test_each_task_alone(decoder: str) -> None:
         assert aux == ()
         assert mask.shape == (2, 1, 96, 64)
         assert segmentation(images).label is None
-        assert classification(images).mask is None
         torch.testing.assert_close(segmentation(images).mask, mask)
-        torch.testing.assert_close(classification(images).label, label)
         linear = both.cls_head.classify[-1]
         torch.testing.assert_close(deepest @ linear.weight.T + linear.bias, label)
 
 
-def test_the_classifier_drops_a_fifth_in_training() -> None:
-    for arguments, rate in (({}, 0.2), ({"dropout": 0.5}, 0.5)):
+@pytest.mark.parametrize(
+    ("encoder", "reference"),
+    [
+        ("resnet50", torchvision.models.resnet50),
+        ("resnext50", torchvision.models.resnext50_32x4d),
+        ("wide_resnet50", torchvision.models.wide_resnet50_2),
+        ("efficientnet_b4", torchvision.models.efficientnet_b4),
+    ],
+)
+def test_classification_alone_is_the_torchvision_network_with_a_new_last_layer(encoder: str, reference: Any) -> None:
+    with torch.device("meta"):
+        found = {
+            decoder: acsnet.create_model(f"{decoder}_{encoder}", tasks=("classification",)) for decoder in DECODERS
+        }
+        expected = reference(num_classes=3)
+    for model in found.values():
+        assert size_of(model) == size_of(expected)
+        assert sorted(shapes_of_parameters(model)) == sorted(shapes_of_parameters(expected))
+        assert model.divisor == 32
+    assert len({tuple(model.state_dict()) for model in found.values()}) == 1
+
+
+def shapes_of_parameters(module: nn.Module) -> list[torch.Size]:
+    return [parameter.shape for parameter in module.parameters()]
+
+
+def test_classification_alone_computes_what_torchvision_computes() -> None:
+    """The decoder changes nothing: no dilation with DeepLabV3+."""
+    torch.manual_seed(0)
+    model = EncoderDecoder("efficientnet_b0", "deeplabv3plus", tasks=("classification",)).eval()
+    reference = torchvision.models.efficientnet_b0(num_classes=3).eval()
+    for mine, other in zip(reference.state_dict().values(), model.state_dict().values(), strict=True):
+        assert mine.shape == other.shape
+        mine.copy_(other)
+    for module in reference.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eps = 1e-5
+    images = torch.randn(2, 3, 64, 96)
+    with torch.inference_mode():
+        torch.testing.assert_close(model(images).label, reference(images), rtol=1e-4, atol=1e-5)
+        assert model(images).mask is None
+
+
+def test_dropout_of_the_classifier() -> None:
+    one = ("classification",)
+    for arguments, rate in (
+        ({}, 0.5),
+        ({"dropout": 0.2}, 0.2),
+        ({"tasks": one}, 0),
+        ({"tasks": one, "dropout": 0.4}, 0.4),
+    ):
         head = tiny("fpn", **arguments).cls_head
         assert [module.p for module in head.modules() if isinstance(module, nn.Dropout)] == [rate]
-    with pytest.raises(InputError, match=r"dropout is 1\.5"):
-        tiny("fpn", dropout=1.5)
+    for tasks in (one, ("segmentation", "classification")):
+        with pytest.raises(InputError, match=r"dropout is 1\.5: it has to be a number of at least 0 and below 1"):
+            tiny("fpn", dropout=1.5, tasks=tasks)
+
+
+def test_the_released_pair_is_the_one_that_was_trained() -> None:
+    """Its classifier had another dropout rate in training, which does not change its predictions."""
+    checkpoint = Path(__file__).resolve().parents[2] / "checkpoints" / "unet_resnet18_busi.safetensors"
+    model = acsnet.load_model(checkpoint)
+    theirs = smp.Unet("resnet18", encoder_weights=None, in_channels=1, aux_params=CLASSIFICATION_HEAD).eval()
+    with torch.no_grad():
+        for key, value in model.encoder.network.state_dict().items():
+            theirs.encoder.state_dict()[key].copy_(value)
+    assert_equal_outputs(model, theirs)
 
 
 def test_deeplab_stops_at_stride_16_and_takes_multiples_of_it() -> None:

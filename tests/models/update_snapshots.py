@@ -30,6 +30,8 @@ TINY: dict[str, dict[str, Any]] = {
     "unetpp_lesion_weighted": {"width": 4},
     "mt_nnunet": {"width": 4},
     "mt_unetpp": {"widths": [4, 4, 4, 4, 4, 4]},
+    "efficientnet_cbam": {"encoder": _TINY_ENCODER, "width": 2, "reduction": 2},
+    "two_networks": {"network": "unet", "arguments": {"width": 4, "depth": 2}},
 }
 _TINY_DECODERS = {"unet": [16] * 5, "unetpp": [16] * 5, "fpn": [32, 32], "deeplabv3plus": [16]}
 for _decoder, _channels in _TINY_DECODERS.items():
