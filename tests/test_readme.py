@@ -38,7 +38,11 @@ Invoke = Callable[..., tuple[int, str, str]]
 # Overrides that make the trainings of the commands short; all other values are those of the configuration.
 SHORT = ["model.arguments={encoder: mobilenetv3_small_050, widths: [16, 16, 16, 16, 16]}", "model.encoder_weights=null"]
 SHORT += ["data.image_size=[64, 64]", "data.folds.count=4", "data.folds.validation=0.34", "training.epochs=1"]
-SHORT_CROSSVAL = ["model.arguments={width: 4, depth: 2}", "data.image_size=[32, 32]", "data.folds.validation=0.34"]
+SHORT_CROSSVAL = [
+    "model.arguments={widths: [4, 4, 4, 4, 4, 4]}",
+    "data.image_size=[32, 32]",
+    "data.folds.validation=0.34",
+]
 SHORT_CROSSVAL += ["training.epochs=1"]
 
 

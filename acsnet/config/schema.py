@@ -91,8 +91,8 @@ class FoldsConfig(Section):
     )
     validation: Annotated[float | Literal["test"], BeforeValidator(_fraction_or_test)] = Field(
         default=0.125,
-        description="Fraction of the remaining images that is the validation subset; test validates on the test "
-        "subset, as some publications do, and marks the checkpoint as selected on it.",
+        description="Fraction of the remaining images that is the validation subset, or test to validate on the test "
+        "subset, as some publications do, which marks the checkpoint as selected on it.",
     )
     grouped: Flag = Field(
         default=True,
@@ -131,6 +131,8 @@ class FoldsConfig(Section):
     @model_serializer(mode="wrap")
     def _only_used_keys(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         unused = {"test"} if self.test is None else {"count", "index"}
+        if not self.stratified:
+            unused.add("stratified")
         return {key: value for key, value in serialize(self).items() if key not in unused}
 
 
@@ -183,8 +185,7 @@ class DataConfig(Section):
     oversample: Literal[False, "largest_class", "aumente2025"] = Field(
         default=False,
         description="Repeat the training images of small classes, without randomness: largest_class until all classes "
-        "are about as frequent as the largest one, aumente2025 by the rule of Aumente-Maestro et al. 2025; false for "
-        "no repetitions.",
+        "are about as frequent as the largest one, aumente2025 by the rule of that publication, or false.",
     )
     plain_copies: Flag = Field(
         default=False, description="Also show each training image without augmentation, once per epoch."

@@ -25,8 +25,8 @@ class Positions(NamedTuple):
 def draw_positions(labels: Sequence[str], folds: FoldsConfig) -> Positions:
     """Split a list of images at random.
 
-    The test subset is fold ``index`` of ``KFold`` or ``StratifiedKFold``, or the test part of ``train_test_split``. The
-    validation subset is the test part of ``train_test_split`` of the rest. All are shuffled with ``seed``.
+    The test subset is fold ``index`` of ``KFold`` or ``StratifiedKFold``, or drawn by ``train_test_split``. The
+    validation subset is drawn from the rest by ``train_test_split``. All are shuffled with ``seed``.
 
     Args:
         labels: class of each image; the order of the images is part of the split.

@@ -112,7 +112,7 @@ def export_checkpoint(
     Example:
         >>> from pathlib import Path
         >>> from acsnet.export import export_checkpoint
-        >>> result = export_checkpoint("unet_busi", "onnx", Path("unet.onnx"))  # doctest: +SKIP
+        >>> result = export_checkpoint("unet_resnet18_busi", "onnx", Path("unet.onnx"))  # doctest: +SKIP
         >>> print(result.summary())  # doctest: +SKIP
     """
     kind = find_format(format)

@@ -34,7 +34,7 @@ def class_activation(
 
     - the last map of the encoder for the encoder x decoder pairs;
     - the two deepest maps of the encoder and the deepest of the decoder for the U-Nets;
-    - for nnunet, the map into which its classification head merges three maps;
+    - for mt_nnunet and mt_unetpp, the map into which its classification head merges three maps;
     - for acsnet, all three maps after their channel attention, the coarse one enlarged. Pooling them equals pooling
       their concatenation, and the result is the Grad-CAM of the concatenation.
 

@@ -5,7 +5,7 @@ Published numbers compare only with numbers of the same definition. A publicatio
 counts each image on its own, at the input size of the network, which leaves a few numbers per image instead of masks,
 and then summarizes all images.
 
-Where a paper and its code differ in the metrics, its figures come from the code, and so do the definitions here.
+Where a paper and its code differ in the metrics, its results come from the code, and so do the definitions here.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -393,8 +393,8 @@ PUBLISHED_METRICS: Mapping[str, PublishedMetrics] = {
         iou="iou",
         accuracy="accuracy",
         f1="f1",
-        how="mean of lesion and background, pooled per batch of 8 in class order, threshold 0.5 on the logit; F1 is "
-        "the mean over classes per batch",
+        how="mean of lesion and background, pooled per batch of 8 in class order, threshold 0.5 on the logit, empty on "
+        "empty is 0 in Dice and 1 in IoU; F1 is the mean over classes per batch",
         count_pixels=_count_chung2024,
         summarize_pixels=_pixels_chung2024,
         summarize_classes=_classes_chung2024,

@@ -12,7 +12,6 @@ from acsnet.models.encoder_decoder import EncoderDecoder
 from acsnet.models.ensemble import Ensemble
 from acsnet.models.mt_nnunet import MTNNUNet
 from acsnet.models.mt_unetpp import MTUNetPlusPlus
-from acsnet.models.nnunet import NNUNet
 from acsnet.models.two_networks import TwoNetworks
 from acsnet.models.unet import GatedUNet, UNet
 from acsnet.models.unetpp import LesionWeightedUNetPlusPlus, RefinedUNetPlusPlus, UNetPlusPlus
@@ -31,7 +30,6 @@ __all__ = [
     "ModelEntry",
     "MultiTaskModel",
     "MultiTaskOutput",
-    "NNUNet",
     "RefinedUNetPlusPlus",
     "TwoNetworks",
     "UNet",

@@ -98,7 +98,7 @@ def list_models(pattern: str = "*") -> list[str]:
     Example:
         >>> import acsnet
         >>> acsnet.list_models("*unet")
-        ['gated_unet', 'mt_nnunet', 'nnunet', 'unet']
+        ['gated_unet', 'mt_nnunet', 'unet']
     """
     return sorted(fnmatch.filter(_ENTRIES, pattern))
 
@@ -111,7 +111,7 @@ def model_entry(name: str) -> ModelEntry:
 
     Example:
         >>> from acsnet.models import model_entry
-        >>> entry = model_entry("nnunet")
+        >>> entry = model_entry("mt_nnunet")
         >>> entry.input_size, entry.pretrained
         ((128, 128), False)
     """

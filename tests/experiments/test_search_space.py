@@ -49,7 +49,12 @@ def test_a_grid_is_every_combination() -> None:
 
 
 def test_values_become_overrides_of_their_type() -> None:
-    values = {"optimizer.learning_rate": 1e-05, "training.batch_size": 4, "training.compile": True, "model.name": "unet"}
+    values = {
+        "optimizer.learning_rate": 1e-05,
+        "training.batch_size": 4,
+        "training.compile": True,
+        "model.name": "unet",
+    }
     config = build_config({"model": {"name": "x"}}, as_overrides(values), "test")
     assert config.optimizer.learning_rate == 1e-5
     assert config.training.batch_size == 4

@@ -180,7 +180,7 @@ def pooled_maps(name: str, network: nn.Module, batch: torch.Tensor) -> torch.Ten
     seen: dict[str, torch.Tensor] = {}
     paths = {
         "acsnet": ("cls_head.fine", "cls_head.coarse", "cls_head.decoder"),
-        "nnunet": ("cls_head.merge",),
+        "mt_nnunet": ("cls_head.merge",),
     }[name]
     handles = [
         network.get_submodule(path).register_forward_hook(lambda _, __, output, path=path: seen.update({path: output}))
@@ -194,13 +194,13 @@ def pooled_maps(name: str, network: nn.Module, batch: torch.Tensor) -> torch.Ten
     return torch.cat(maps, dim=1)
 
 
-@pytest.mark.parametrize("name", ["acsnet", "nnunet"])
+@pytest.mark.parametrize("name", ["acsnet", "mt_nnunet"])
 def test_the_weights_are_finite_differences(name: str, build_tiny: Build) -> None:
     """The weight of a channel is the change of the logit if the channel increases everywhere by the same value."""
     network = build_tiny(name).double().eval()
     batch = images().double()
     maps = pooled_maps(name, network, batch)
-    classify = network.get_submodule("cls_head.classify.classify" if name == "nnunet" else "cls_head.classify")
+    classify = network.get_submodule("cls_head.classify.classify" if name == "mt_nnunet" else "cls_head.classify")
     step = 1e-6
     weights = torch.empty(2, maps.shape[1], dtype=torch.float64)
     with torch.no_grad():
@@ -332,7 +332,7 @@ def test_an_ensemble_s_map_is_the_mean_of_its_members() -> None:
 
 
 def test_an_ensemble_of_the_zoo(build_tiny: Build) -> None:
-    members = build_tiny("unet"), build_tiny("nnunet")
+    members = build_tiny("unet"), build_tiny("mt_nnunet")
     ensemble = MeanOfMembers(*members)
     with torch.no_grad():
         most_probable = ensemble.eval()(images()).label.argmax(dim=1)

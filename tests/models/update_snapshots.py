@@ -28,7 +28,6 @@ TINY: dict[str, dict[str, Any]] = {
     "unetpp": {"width": 4},
     "unetpp_refined": {"width": 4},
     "unetpp_lesion_weighted": {"width": 4},
-    "nnunet": {"width": 4},
     "mt_nnunet": {"width": 4},
     "mt_unetpp": {"widths": [4, 4, 4, 4, 4, 4]},
     "efficientnet_cbam": {"encoder": _TINY_ENCODER, "width": 2, "reduction": 2},

@@ -225,7 +225,7 @@ def test_a_size_that_the_teacher_cannot_take(tiny_settings: dict[str, Any], teac
             update={"model": "fpn_resnet50", "arguments": {**arguments, "encoder": "resnet18"}}
         ),
     )
-    settings = {**tiny_settings, "model": {"name": "nnunet", "arguments": {"width": 4}}}
+    settings = {**tiny_settings, "model": {"name": "mt_unetpp", "arguments": {"widths": [4] * 6}}}
     config = student(settings, path, "data.image_size=[48, 48]")
     with pytest.raises(InputError, match=r"images are 48x48 .* multiples of 32"):
         prepare_training(config, progress=False)
