@@ -19,7 +19,13 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "benchmark", choices=BENCHMARKS, help="readme does not measure: it writes the results in --json to the README"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="add the results to this file")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="add the results to this file; for readme one file per machine, in the order of the README",
+    )
     parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda if available")
     parser.add_argument(
         "--rounds",
@@ -33,6 +39,8 @@ def parse_arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.benchmark == "readme" and arguments.json is None:
         parser.error("readme needs --json FILE, the results to write")
+    if arguments.benchmark != "readme" and len(arguments.json or []) > 1:
+        parser.error(f"{arguments.benchmark} adds its results to one file, but --json has {len(arguments.json)}")
     return arguments
 
 
@@ -49,8 +57,8 @@ def measure(arguments: argparse.Namespace) -> None:
         raise InputError("there is no CUDA device: omit --device, or pass --device cpu")
     environment = describe_environment(device, "", 1)
     machine = {key: environment[key] for key in ("device", "threads")} | {"torch": torch.__version__.split("+")[0]}
-    if arguments.json is not None:
-        benchmarks.Report(machine, ()).check_file(arguments.json)
+    if arguments.json:
+        benchmarks.Report(machine, ()).check_file(arguments.json[0])
     functions: dict[str, Callable[[torch.device, int], list[benchmarks.Measurement]]] = {
         "deform_conv": benchmarks.benchmark_operator,
         "train": benchmarks.benchmark_training,
@@ -64,8 +72,8 @@ def measure(arguments: argparse.Namespace) -> None:
     else:
         rows = functions[arguments.benchmark](device, arguments.rounds)
     print(benchmarks.render_text(rows))
-    if arguments.json is not None:
-        benchmarks.Report(machine, tuple(rows)).write(arguments.json)
+    if arguments.json:
+        benchmarks.Report(machine, tuple(rows)).write(arguments.json[0])
 
 
 def main() -> None:
@@ -74,7 +82,7 @@ def main() -> None:
     if arguments.benchmark == "readme":
         from benchmarks import Report, update_readme
 
-        update_readme(ROOT / "README.md", Report.read(arguments.json))
+        update_readme(ROOT / "README.md", *map(Report.read, arguments.json))
     else:
         measure(arguments)
 

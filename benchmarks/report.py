@@ -103,30 +103,32 @@ def render_text(measurements: Iterable[Measurement]) -> str:
     )
 
 
-def render_markdown(report: Report) -> str:
-    """Return the section of the README: the machine, then the tables."""
-    blocks = [f"Measured by `python -m benchmarks` on {_name(report.machine)}, in turns (medians)."]
-    blocks += [f"**{_TITLES[name]}**\n\n{table.to_markdown()}" for name, table in tables(report.rows).items()]
+def render_markdown(reports: Sequence[Report]) -> str:
+    """Return the section of the README: for each report the machine, then the tables."""
+    blocks = []
+    for report in reports:
+        blocks.append(f"Measured by `python -m benchmarks` on {_name(report.machine)}, in turns (medians).")
+        blocks += [f"**{_TITLES[name]}**\n\n{table.to_markdown()}" for name, table in tables(report.rows).items()]
     return "\n\n".join(blocks)
 
 
-def update_readme(path: Path, report: Report) -> None:
+def update_readme(path: Path, *reports: Report) -> None:
     """Rewrite the section between the markers of a Markdown file.
 
     Raises:
         InputError: if the file is missing or has no markers.
     """
-    write_text(path, replace_section(path, SECTION, lambda: render_markdown(report)))
+    write_text(path, replace_section(path, SECTION, lambda: render_markdown(reports)))
 
 
-def check_readme(path: Path, report: Report) -> None:
+def check_readme(path: Path, *reports: Report) -> None:
     """Check that the section between the markers of a Markdown file is up to date.
 
     Raises:
         InputError: if it is not, if the file is missing, or if it has no markers.
     """
-    if replace_section(path, SECTION, lambda: render_markdown(report)) != path.read_text(encoding="utf-8"):
-        raise InputError(f"the speed section of {path} is stale: run python -m benchmarks readme --json FILE")
+    if replace_section(path, SECTION, lambda: render_markdown(reports)) != path.read_text(encoding="utf-8"):
+        raise InputError(f"the speed section of {path} is stale: run python -m benchmarks readme --json FILE ...")
 
 
 def _ratio_table(measurements: Sequence[Measurement]) -> Table:

@@ -40,8 +40,15 @@ def test_readme_needs_results(invoke: Invoke) -> None:
     assert "readme needs --json FILE, the results to write" in errors
 
 
+def test_results_are_added_to_one_file(invoke: Invoke, tmp_path: Path) -> None:
+    status, _, errors = invoke("benchmarks", "tasks", "--json", tmp_path / "a.json", tmp_path / "b.json")
+    assert status == 2
+    assert "tasks adds its results to one file, but --json has 2" in errors
+
+
 def test_the_readme_shows_the_saved_results() -> None:
-    check_readme(REPOSITORY / "README.md", Report.read(REPOSITORY / "benchmarks" / "cpu.json"))
+    files = [REPOSITORY / "benchmarks" / name for name in ("cpu.json", "cpu_tasks.json")]
+    check_readme(REPOSITORY / "README.md", *map(Report.read, files))
 
 
 def test_bad_arguments_are_one_line(monkeypatch: pytest.MonkeyPatch, invoke: Invoke, tmp_path: Path) -> None:

@@ -110,6 +110,26 @@ def test_readme_section(tmp_path: Path) -> None:
     ]
 
 
+def test_readme_section_of_two_machines(tmp_path: Path) -> None:
+    path = tmp_path / "README.md"
+    path.write_text("<!-- speed:begin -->\n<!-- speed:end -->\n")
+    update_readme(path, Report(MACHINE, tuple(TRAIN)), Report(MACHINE | {"threads": 64}, tuple(TASKS)))
+    lines = path.read_text().splitlines()
+    first, second = (i for i, line in enumerate(lines) if line.startswith("Measured by"))
+    assert "2 threads" in lines[first]
+    assert "64 threads" in lines[second]
+    assert lines[second + 1 :] == [
+        "",
+        "**Inference of both tasks: one network, or two networks side by side (Chung et al. 2024)**",
+        "",
+        "| unet, batch 1, 448x448 | ms per batch | against one network |",
+        "| --- | ---: | ---: |",
+        "| one network, both tasks | 200.0 | 1.00x |",
+        "| two networks side by side | 300.0 | 1.50x |",
+        "<!-- speed:end -->",
+    ]
+
+
 def test_results_of_two_machines_are_not_mixed(tmp_path: Path) -> None:
     path = tmp_path / "figures.json"
     Report(MACHINE, tuple(TRAIN)).write(path)
