@@ -7,7 +7,7 @@ from acsnet.data.datasets.busi import read_busi
 from acsnet.data.folds import Split, describe_split, split_records
 from acsnet.data.image_list import read_image_list
 from acsnet.data.records import Record, dataset_hash, read_record_table, write_record_table
-from acsnet.data.source import CachedRecords, load_cached_records, load_records, split_data
+from acsnet.data.source import CachedRecords, list_records, load_cached_records, load_records, split_data
 from acsnet.data.split_list import read_split_list, write_split_list
 from acsnet.data.transforms import Augmentation
 from acsnet.data.verify import verify_records
@@ -26,6 +26,7 @@ __all__ = [
     "dataset_hash",
     "describe_split",
     "list_datasets",
+    "list_records",
     "load_cached_records",
     "load_records",
     "oversample",

@@ -81,6 +81,11 @@ def read_image_list(path: Path) -> ImageList:
         >>> read_image_list(path).labels
         {'benign (20)': 'benign', 'normal (3)': 'normal'}
     """
+    if not path.is_file():
+        raise DataError(
+            f"there is no image list {path}: set data.image_list to it (that of Aumente-Maestro et al. is "
+            "data/mapping_curated_BUSI.csv of their code, multi_task_breast_cancer), or to null to use all images"
+        )
     rows = read_table(path, _COLUMNS, delimiter=";")
     names = [f"{row.cells['class']} ({row.cells['id']})" for row in rows]
     problems = [f"{name} has {n} lines" for name, n in Counter(names).items() if n > 1]

@@ -46,6 +46,16 @@ def load_records(data: DataConfig, progress: bool = True) -> list[Record]:
     return verify_records(records, progress, problems, data.cache or cache_folder())
 
 
+def list_records(data: DataConfig) -> list[Record]:
+    """List the records that :func:`load_records` reads and verifies, without decoding any image.
+
+    Raises:
+        DataError: as :func:`load_records`, except for problems of single images and masks.
+        UnknownNameError: as :func:`load_records`.
+    """
+    return _read_records(data)[0]
+
+
 def load_cached_records(data: DataConfig, channels: int, progress: bool = True) -> CachedRecords:
     """Read and verify records as :func:`load_records`, and cache their images, decoding each at most once.
 

@@ -9,7 +9,6 @@ from acsnet.layers.blocks import (
     DoubleConv,
     NearestUpsampleMerge,
     PooledEncoder,
-    UpsampleMerge,
 )
 from acsnet.layers.encoder import Encoder, PooledFeatures, is_efficientnet
 from acsnet.layers.gate import GateUnit, SkipGate
@@ -54,7 +53,6 @@ __all__ = [
     "PyramidPooling",
     "SkipGate",
     "UpsampleConv2d",
-    "UpsampleMerge",
     "checkpointed",
     "is_efficientnet",
     "upsample_twice",

@@ -119,28 +119,6 @@ class PooledEncoder(nn.Module):
         return maps
 
 
-class UpsampleMerge(nn.Module):
-    """A decoder step: upsample by a transposed 2x2 convolution, concatenate with the skip connections, apply a block.
-
-    (B, C_in, H, W) and skips (B, C, 2H, 2W) -> (B, C, 2H, 2W).
-
-    Args:
-        in_channels: C_in, channels of the coarser map.
-        channels: C, channels of each skip connection and of the result.
-        skips: number of skip connections.
-        block: function of the input and output channels that returns a module; the module must preserve the size.
-    """
-
-    def __init__(self, in_channels: int, channels: int, skips: int = 1, block: Block = ConvBlocks) -> None:
-        super().__init__()
-        self.upsample = nn.ConvTranspose2d(in_channels, channels, 2, stride=2)
-        self.merge = block((skips + 1) * channels, channels)
-
-    def forward(self, x: torch.Tensor, *skips: torch.Tensor) -> torch.Tensor:
-        """Merge (B, C_in, H, W) with skips of (B, C, 2H, 2W) each -> (B, C, 2H, 2W)."""
-        return self.merge(torch.cat((*skips, self.upsample(x)), dim=1))
-
-
 class NearestUpsampleMerge(nn.Module):
     """A decoder step: repeat each pixel in a square of 2x2, concatenate with the skip connections, apply blocks.
 

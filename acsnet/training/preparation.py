@@ -7,7 +7,7 @@ from accelerate.utils import set_seed
 from torch import nn
 
 from acsnet.config import Config
-from acsnet.data import CachedRecords, load_cached_records
+from acsnet.data import CachedRecords, list_records, load_cached_records
 from acsnet.errors import ConfigError
 from acsnet.losses import MultiTaskLoss
 from acsnet.models._base import check_size
@@ -71,9 +71,11 @@ def prepare_training(
     path = None if resuming else config.model.initial_weights
     initial = None if path is None else load_initial_weights(network, path)
     augmentation = build_augmentation(config.augmentation, config.data.image_size, config.model.in_channels)
+    if config.protocol is not None:
+        # Before any image is decoded.
+        check_protocol_data(config, list_records(config.data))
     if images is None:
         images = load_cached_records(config.data, config.model.in_channels, progress)
-    check_protocol_data(config, images.records)
     data = build_data(config.data, images, augmentation)
     if config.training.batch_size > len(data.drawn):
         raise ConfigError(

@@ -68,6 +68,20 @@ def test_input_is_resized_and_normalized_as_in_the_metadata() -> None:
     assert network.seen[0, 0, 0, -1] == pytest.approx((1 - 0.5) / 0.25)
 
 
+def test_probabilities_at_the_input_size_are_those_before_resizing() -> None:
+    predictor = Predictor(BrightIsLesion(), make_metadata())
+    images = [half_bright(50, 80), half_bright(32, 32)]
+    small = predictor.probabilities_at_input_size(images)
+    assert [own.mask.shape for own in small if own.mask is not None] == [(32, 32), (32, 32)]
+    for own, image, expected in zip(small, images, predictor.probabilities(images), strict=True):
+        resized = predictor.resize(own, image.shape[:2])
+        np.testing.assert_array_equal(resized.mask, expected.mask)
+        np.testing.assert_array_equal(resized.label, expected.label)
+    masks_only = Predictor(BrightIsLesion(("segmentation",)), make_metadata())
+    assert masks_only.tasks == ("segmentation",)
+    assert masks_only.probabilities_at_input_size(images)[0].label is None
+
+
 def test_the_threshold_applies_to_the_probability() -> None:
     image = half_bright(32, 32)
     image[:, :16] = 129  # a probability a little above one half

@@ -9,7 +9,6 @@ from acsnet.layers import (
     DoubleConv,
     NearestUpsampleMerge,
     PooledEncoder,
-    UpsampleMerge,
 )
 
 
@@ -107,13 +106,3 @@ def test_nearest_upsample_merge(skips: int) -> None:
     expected = step.eval().merge(torch.cat([*fine, upsampled], dim=1))
     assert expected.shape == (2, 2, 6, 8)
     torch.testing.assert_close(step(coarse, *fine), expected)
-
-
-@pytest.mark.parametrize("skips", [1, 3])
-def test_upsample_merge(skips: int) -> None:
-    merge = UpsampleMerge(5, 2, skips, pointwise)
-    coarse, fine = torch.randn(2, 5, 3, 4), [torch.randn(2, 2, 6, 8) for _ in range(skips)]
-    upsampled = functional.conv_transpose2d(coarse, merge.upsample.weight, merge.upsample.bias, stride=2)
-    expected = merge.merge(torch.cat([*fine, upsampled], dim=1))
-    assert expected.shape == (2, 2, 6, 8)
-    torch.testing.assert_close(merge(coarse, *fine), expected)

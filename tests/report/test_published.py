@@ -1,18 +1,20 @@
 """Published results are checked against the publications' own definitions, which would show a typing error."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import acsnet
-from acsnet.config import build_config
+from acsnet.config import build_config, load_config
 from acsnet.metrics.published import PUBLISHED_METRICS, PublishedCase, published_metrics
 from acsnet.report import Network, find_published
 from acsnet.report.published import TWO_NETWORKS, read_published
 from acsnet.report.training import Training
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 CHUNG, AUMENTE, STUDY = dict.fromkeys(own.publication for own in read_published().values())
 OF_CHUNG = [own for own in read_published().values() if own.publication is CHUNG]
 OF_AUMENTE = [own for own in read_published().values() if own.publication is AUMENTE]
@@ -161,6 +163,18 @@ def test_asking_for_the_metrics_of_publications_changes_nothing(networks: list[N
     published = find_published(replace(networks[0], trainings=(Training(config=build_config(content, [], "")),)))
     assert published is not None
     assert published.method == "U-Net++"
+
+
+def test_every_published_row_has_a_configuration_of_its_protocol(networks: list[Network]) -> None:
+    """The folder of a configuration is its publication; baselines without results find none."""
+    reached = set()
+    for path in sorted((REPOSITORY / "configs" / "published").rglob("*.yaml")):
+        config = load_config(path)
+        published = find_published(replace(networks[0], trainings=(Training(config=config),)))
+        if published is not None:
+            assert config.evaluation.published_metrics == (path.parent.name,) == (published.publication.metrics,)
+            reached.add((published.publication.key, published.method))
+    assert reached == {(own.publication.key, own.method) for own in read_published().values()}
 
 
 def test_a_run_without_configuration_has_none(networks: list[Network]) -> None:

@@ -89,6 +89,20 @@ def test_validation_never_sees_the_test_subset(tiny_settings: dict[str, Any], tm
     assert len(trainer.loaders.val_dataset) == len(split.val)
 
 
+def test_a_checkpoint_that_was_selected_on_the_test_subset_is_stamped(
+    tiny_settings: dict[str, Any], trained_run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = make_config(tiny_settings, "data.folds.validation=test", "training.epochs=1")
+    best = Trainer.from_config(config, tmp_path / "run", progress=False).fit()
+    metadata = read_metadata(best)
+    assert metadata.selected_on == "test"
+    assert metadata.metrics["protocol"].startswith("test subset at 64x64")
+    assert "data.folds.validation is test: the best epoch is selected on the test subset" in caplog.text
+    assert read_metadata(trained_run / "best.safetensors").selected_on == "validation"
+    subsets = {row["subset"] for row in csv.DictReader((tmp_path / "run" / "split.csv").open())}
+    assert subsets == {"train", "test"}
+
+
 def test_same_seed_same_weights_other_seed_others(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
     states = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
