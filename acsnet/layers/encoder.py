@@ -101,7 +101,7 @@ class Encoder(nn.Module):
         strides = _strides(network)
         if strides != self.strides:
             raise _other_strides(name, strides, self.strides)
-        if dilate_first:
+        if dilate_first and output_stride != _STRIDES[-1]:
             _dilate_first(network, name)
         channels = [level["num_chs"] for level in _levels(network)]
         if maps == STEM:
