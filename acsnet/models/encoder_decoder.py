@@ -18,8 +18,8 @@ its stride is 16; in ResNet-50, ResNeXt-50 and EfficientNet-B4 it dilates the co
 well, in Wide ResNet-50-2 only those after it, since the code takes that encoder from timm.
 
 The single tasks are the publication's baselines: segmentation alone is the same network without the classifier;
-classification alone is the complete classification network with a new last layer, for any decoder: with the last
-1x1 convolution of an EfficientNet, without dilation, and without dropout, as in the publication's code. See
+classification alone is the complete classification network with a new last layer, for every decoder: with the last 1x1
+convolution of an EfficientNet, without dilation, and without dropout, as in the publication's code. See
 :mod:`acsnet.models.two_networks` for both side by side.
 
 Differences from the publication: one mask channel, that of the lesion. The code has a second one for the background,
