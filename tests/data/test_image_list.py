@@ -78,8 +78,6 @@ def test_a_broken_list(table: Path, text: str, problem: str) -> None:
 
 
 def test_a_missing_list(tmp_path: Path) -> None:
-    message = (
-        r"^there is no image list .*nothing\.csv: set data\.image_list to it \(that of .*or to null to u"
-    )
+    message = r"^there is no image list .*nothing\.csv: set data\.image_list to it \(that of .*or to null to u"
     with pytest.raises(DataError, match=message):
         read_image_list(tmp_path / "nothing.csv")
