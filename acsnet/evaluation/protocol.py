@@ -117,8 +117,9 @@ def run_test(
     initial = settings.model_copy(update={"threshold": EvaluationConfig().threshold}) if is_chosen else settings
     predictor = Predictor.from_checkpoint(checkpoint, evaluation=initial)
     if config.data.split == "all":
-        # All images of the data, whether or not a split lists them.
-        config = config.model_copy(update={"data": config.data.model_copy(update={"split_file": None})})
+        # All images of the data, whether or not a split or an image list has them.
+        everything = config.data.model_copy(update={"split_file": None, "image_list": None})
+        config = config.model_copy(update={"data": everything})
     check_tasks(settings.published_metrics, predictor.tasks)
     records = load_records(config.data, progress)
     is_own_dataset = dataset_hash(records) == checkpoint.metadata.dataset.get("hash")
@@ -131,6 +132,8 @@ def run_test(
     if split is not None:
         _check_split(split, checkpoint.metadata, is_chosen)
     if split is not None and is_chosen:
+        if split.val == split.subset(config.data.split):
+            logger.warning("the threshold is chosen on the tested images: the metrics are too good")
         threshold = choose_threshold(predictor, split.val, settings.batch_size, progress)
         predictor = predictor.with_threshold(threshold)
     tested = records if split is None else split.subset(config.data.split)
@@ -190,8 +193,6 @@ def _check_validation_subset(checkpoint: Checkpoint, subset: Subset) -> None:
         raise ConfigError(f"{_UNKNOWN} data.split is all, which is not a subset of a split; {_REMEDY}")
     if checkpoint.metadata.split_hash is None:
         raise ConfigError(f"{_UNKNOWN} {checkpoint.path} has no split hash; {_REMEDY}")
-    if subset == "val":
-        logger.warning("the threshold is chosen on the tested images: the metrics are too good")
 
 
 def _check_split(split: Split, metadata: CheckpointMetadata, is_chosen: bool) -> None:

@@ -91,7 +91,8 @@ def test_a_listed_split_is_tested_as_listed(trained_run: Path, tmp_path: Path) -
     result, provenance = run_test(checkpoint, config, progress=False)
     assert [case["image"] for case in result.cases] == tested
     assert (provenance["split_file"], provenance["folds"]) == ("split.csv", None)
-    everything = resolve_test_config(checkpoint, None, [f"data.split_file={tmp_path / 'split.csv'}", "data.split=all"])
+    lists = [f"data.split_file={tmp_path / 'split.csv'}", f"data.image_list={tmp_path / 'images.csv'}"]
+    everything = resolve_test_config(checkpoint, None, [*lists, "data.split=all"])
     result, provenance = run_test(checkpoint, everything, progress=False)
     assert len(result.cases) == len(lines) - 1
     assert (provenance["split_file"], provenance["split_hash"]) == (None, None)
