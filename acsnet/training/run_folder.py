@@ -1,14 +1,16 @@
 """The run folder: its files, and the checks for starting and resuming."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from filelock import FileLock, Timeout
 
-from acsnet._utils.files import whole_file, write_csv, write_json, write_text
+from acsnet._utils.files import explain_os_error, whole_file, write_csv, write_json, write_text
 from acsnet.config import Config, build_config, changed_keys
 from acsnet.data import Split, write_split_list
 from acsnet.errors import RunError
@@ -95,6 +97,31 @@ class RunFolder:
         if not isinstance(content, dict):
             raise RunError(f"{self.config} is broken: fix it, or start a new run by --work-dir")
         return content
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Create the folder if necessary, and keep other processes from training in it.
+
+        Raises:
+            RunError: if another process is training in the folder.
+        """
+        path = self.path / ".lock"
+        lock = FileLock(path, timeout=0)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except Timeout:
+            raise RunError(
+                f"another process is training in {self.path}: wait until it ends, or choose another folder by "
+                "--work-dir"
+            ) from None
+        except OSError as error:
+            raise explain_os_error(error, self.path) from error
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+            lock.release()
 
     def start(self, config: Config, split: Split, environment: Mapping[str, Any]) -> None:
         """Write the resolved configuration, the split and, last, the environment."""

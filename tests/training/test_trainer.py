@@ -212,8 +212,8 @@ def test_loss_that_becomes_nan_names_epoch_and_step_and_keeps_checkpoints(
         nonlocal calls
         calls += trainer.model.training
         values = forward(*arguments)
-        # The training subset has four whole batches: those from the fifth on are of epoch 2.
-        return values._replace(total=values.total * float("nan")) if calls == 4 + step else values
+        # After the trial step and the four whole batches of the training subset, epoch 2 starts.
+        return values._replace(total=values.total * float("nan")) if calls == 5 + step else values
 
     monkeypatch.setattr(trainer.loss, "forward", poisoned)
     assert len(trainer.train_batches) == 4
@@ -221,11 +221,95 @@ def test_loss_that_becomes_nan_names_epoch_and_step_and_keeps_checkpoints(
         RunError, match=f"the loss became nan in epoch 2, step {step}: .* the checkpoints of epoch 1 in"
     ):
         trainer.fit()
-    assert calls <= 5 + step, "one step later it is known"
+    assert calls <= 6 + step, "one step later it is known"
     state = load_last(tmp_path / "run")
     assert state["epoch"] == 1
     assert all(torch.isfinite(value).all() for value in state["network"].values())
     assert load_model(tmp_path / "run" / "best.safetensors") is not None
+
+
+def test_a_network_whose_outputs_are_not_finite_is_not_saved(
+    tiny_settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its losses were finite in all steps: the last step spoiled the weights."""
+    trainer = Trainer.from_config(make_config(tiny_settings), tmp_path / "run", progress=False)
+    train = trainer._train
+
+    def spoil(reporter: Any) -> Any:
+        means = train(reporter)
+        with torch.no_grad():
+            next(trainer.network.parameters()).fill_(float("nan"))
+        return means
+
+    monkeypatch.setattr(trainer, "_train", spoil)
+    message = r"^the outputs of the network are not finite after epoch 1: training stopped, nothing is saved; lo"
+    with pytest.raises(RunError, match=message):
+        trainer.fit()
+    assert not (tmp_path / "run" / "best.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "overrides", "message"),
+    [
+        (
+            {},
+            ["data.image_size=[32, 32]", "training.batch_size=1"],
+            "acsnet cannot be trained with 1 images of 32x32: ",
+        ),
+        (
+            {"name": "fpn_resnet50", "arguments": {"encoder": "botnet26t_256"}},
+            [],
+            "fpn_resnet50 cannot be trained with 4 images of 64x64: .*; change data.image_size, training.batch_size or",
+        ),
+        (
+            {"name": "mt_nnunet", "arguments": {"width": 4}},
+            ["data.image_size=[32, 32]"],
+            "mt_nnunet cannot be trained with 4 images of 32x32: ",
+        ),
+    ],
+    ids=["one value per channel", "attention of another size", "one pixel"],
+)
+def test_a_network_that_cannot_take_the_batch_leaves_no_folder(
+    model: dict[str, Any], overrides: list[str], message: str, tiny_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    config = make_config({**tiny_settings, "model": model or tiny_settings["model"]}, *overrides)
+    trainer = Trainer.from_config(config, tmp_path / "run", progress=False)
+    with pytest.raises(ConfigError, match=message):
+        trainer.fit()
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_trial_step_changes_nothing(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
+    trainer = Trainer.from_config(make_config(tiny_settings), tmp_path / "run", progress=False)
+    before = {name: tensor.clone() for name, tensor in trainer.network.state_dict().items()}
+    trainer._try_step()
+    after = trainer.network.state_dict()
+    assert any("running_mean" in name for name in before), "batch normalization has statistics to keep"
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+    assert all(parameter.grad is None for parameter in trainer.network.parameters())
+
+
+def test_two_trainings_cannot_share_a_folder(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
+    """Both checked the folder before either had written anything."""
+    first, second, third = (
+        Trainer.from_config(make_config(tiny_settings, f"training.seed={seed}"), tmp_path / "run", progress=False)
+        for seed in range(3)
+    )
+    errors = []
+
+    def start_second(_row: Mapping[str, Any]) -> None:
+        with pytest.raises(RunError) as caught:
+            second.fit()
+        errors.append(str(caught.value))
+
+    first.fit(start_second)
+    assert len(errors) == 2
+    assert set(errors) == {
+        f"another process is training in {tmp_path / 'run'}: wait until it ends, or choose another folder by --work-dir"
+    }
+    with pytest.raises(RunError, match="run exists already and is never overwritten: resume it by --resume"):
+        third.fit()
+    assert len(list((tmp_path / "run" / "tensorboard").glob("events*"))) == 1
 
 
 def test_the_callback_gets_each_epoch_and_may_end_the_training(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
