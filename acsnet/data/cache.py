@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.format import open_memmap
 
-from acsnet._utils.files import cache_folder, explain_os_error
+from acsnet._utils.files import cache_folder, explain_write_error
 from acsnet.data.decoding import decode_record, file_fingerprints, map_records
 from acsnet.data.images import BoolArray, UInt8Array, resize_image, resize_mask, to_channels
 from acsnet.data.records import Record, stable_hash
@@ -70,12 +70,21 @@ class ImageCache:
         parent = folder or cache_folder()
         key = stable_hash([_FORMAT, size, channels, [file_fingerprints(record) for record in records]])
         self.path = parent / key
-        try:
-            self._open()
-        except FileNotFoundError:
+        if not self._is_usable():
             _build(self.path, (len(records), *size, channels), fill or _decode_all(records, progress))
             self._open()
         _remove_old(parent, self.path)
+
+    def _is_usable(self) -> bool:
+        """Open the cache if it is there; remove it if its files are cut off."""
+        try:
+            self._open()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except (ValueError, EOFError):
+            _remove(self.path)
+            return False
+        return True
 
     def _open(self) -> None:
         self.images = np.load(self.path / "images.npy", mmap_mode="r")
@@ -111,7 +120,7 @@ def _build(path: Path, shape: tuple[int, int, int, int], fill: Callable[[Store],
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
-        raise explain_os_error(error, path) from error
+        raise explain_write_error(error, path) from error
 
 
 def _publish(temporary: Path, path: Path) -> None:

@@ -145,8 +145,9 @@ def _build(
     }
     try:
         with warnings.catch_warnings():
-            # albumentations only warns about unknown arguments.
-            warnings.simplefilter("error", UserWarning)
+            # albumentations only warns about unknown arguments. Its other warnings are advice.
+            warnings.simplefilter("ignore", UserWarning)
+            warnings.filterwarnings("error", message=r".* not valid for transform", category=UserWarning)
             return transform(**{**arguments, **inner})
     except (UserWarning, TypeError, ValueError, NotImplementedError) as error:
         raise ConfigError(f"{where} ({name}): {_one_line(error)}") from error

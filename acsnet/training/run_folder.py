@@ -10,7 +10,7 @@ import torch
 import yaml
 from filelock import FileLock, Timeout
 
-from acsnet._utils.files import explain_os_error, whole_file, write_csv, write_json, write_text
+from acsnet._utils.files import explain_write_error, whole_file, write_csv, write_json, write_text
 from acsnet.config import Config, build_config, changed_keys
 from acsnet.data import Split, write_split_list
 from acsnet.errors import RunError
@@ -116,7 +116,7 @@ class RunFolder:
                 "--work-dir"
             ) from None
         except OSError as error:
-            raise explain_os_error(error, self.path) from error
+            raise explain_write_error(error, self.path) from error
         try:
             yield
         finally:

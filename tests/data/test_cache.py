@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from acsnet._utils.files import DiskFullError, cache_folder
+from acsnet._utils.files import DiskFullError, WriteError, cache_folder
 from acsnet.data import ImageCache, Record, cache, decoding, read_busi
 from acsnet.data.images import read_image, read_merged_mask, resize_image, resize_mask, to_channels
 from acsnet.errors import DataError
@@ -191,22 +191,33 @@ def test_space_is_claimed_before_pixels_are_written(
     assert claimed[1][1] >= len(records) * 16 * 12
 
 
-def test_another_error_of_the_disk_stays_what_it_is(
+def test_another_error_of_the_disk_is_one_line(
     records: list[Record], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr(os, "rename", fail)
-    with pytest.raises(PermissionError, match="not permitted"):
+    message = r"could not be written \(Operation not permitted\): choose another folder, or change its permissions$"
+    with pytest.raises(WriteError, match=message):
         build(records, folder)
     assert listing(folder) == []
 
 
 def test_a_folder_that_is_a_file(records: list[Record], folder: Path) -> None:
     folder.write_text("in the way")
-    with pytest.raises(OSError, match=r"exists|directory"):
+    with pytest.raises(
+        WriteError, match=r"could not be written \(.*\): choose another folder, since a file is in the p"
+    ):
         build(records, folder)
+
+
+@pytest.mark.parametrize("name", ["images.npy", "masks.npy"])
+@pytest.mark.parametrize("size", [0, 60, 400])
+def test_a_cache_that_is_cut_off_is_made_again(name: str, size: int, records: list[Record], folder: Path) -> None:
+    path = build(records, folder).path / name
+    path.write_bytes(path.read_bytes()[:size])
+    assert_right(build(records, folder), records)
 
 
 def test_a_cache_that_may_only_be_read(records: list[Record], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

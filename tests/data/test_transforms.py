@@ -282,3 +282,11 @@ def test_albumentations_does_not_ask_the_network(monkeypatch: pytest.MonkeyPatch
     monkeypatch.delenv("NO_ALBUMENTATIONS_UPDATE", raising=False)
     pipeline(transform("HorizontalFlip"))
     assert os.environ["NO_ALBUMENTATIONS_UPDATE"] == "1"
+
+
+@pytest.mark.parametrize("name", ["ShiftScaleRotate", "PiecewiseAffine", "GridDistortion"])
+def test_transforms_that_come_with_advice_are_built(name: str) -> None:
+    augmentation = Augmentation([TransformConfig.model_validate({"name": name, "p": 1.0})], (64, 64))
+    image, mask = augmentation(np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64), np.bool_), seed=0)
+    assert image.shape == (64, 64, 3)
+    assert mask.shape == (64, 64)
