@@ -59,8 +59,8 @@ class ModelConfig(Section):
     in_channels: Literal[1, 3] = Field(default=3, description="Channels of the input: 3 for RGB, 1 for luminance.")
     encoder_weights: str | None = Field(
         default=None,
-        description="Pretrained weights of the encoder: imagenet (downloaded by timm), the path of a file with the names "
-        "of timm or torchvision or of an EfficientNet-Lite file, or null for random weights.",
+        description="Pretrained weights of the encoder: imagenet (downloaded by timm), the path of a file with the "
+        "names of timm or torchvision or of an EfficientNet-Lite file, or null for random weights.",
     )
     initial_weights: UserPath | None = Field(
         default=None,
@@ -163,13 +163,13 @@ class DataConfig(Section):
     )
     mean: tuple[Real, ...] | None = Field(
         default=None,
-        description="Mean of the normalization (pixel / 255 - mean) / std, one value or one per channel; null is the one "
-        "that model.encoder_weights were trained with, or 0.330 without them.",
+        description="Mean of the normalization (pixel / 255 - mean) / std, one value or one per channel; null is that "
+        "of the training of model.encoder_weights, or 0.330 without them.",
     )
     std: tuple[Annotated[Real, Field(gt=0)], ...] | None = Field(
         default=None,
-        description="Standard deviation of the normalization, one value or one per channel; null is the one that "
-        "model.encoder_weights were trained with, or 0.204 without them.",
+        description="Standard deviation of the normalization, one value or one per channel; null is that of the "
+        "training of model.encoder_weights, or 0.204 without them.",
     )
     image_list: UserPath | None = Field(
         default=None,

@@ -270,8 +270,8 @@ def _check_names(name: str, weights: str | Path | None) -> None:
 def _check_pretrained(name: str) -> None:
     if not timm.is_model_pretrained(name):
         raise InputError(
-            f"timm has no pre-trained weights for encoder {name!r}: choose one from timm.list_pretrained(), pass the "
-            "path of a file of weights, or use random weights: encoder_weights=None"
+            f"timm has no pre-trained weights for encoder {name!r}: choose one from timm.list_pretrained(), use a file "
+            "of weights: encoder_weights=PATH, or use random weights: encoder_weights=None"
         )
 
 

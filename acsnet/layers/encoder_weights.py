@@ -106,7 +106,7 @@ def check_weights_name(weights: str | Path) -> Path | None:
         return None
     is_path = isinstance(weights, Path) or len(path.parts) > 1 or path.suffix.lower() in _SUFFIXES or path.exists()
     if not is_path:
-        look_up("encoder weights", weights, {IMAGENET: None}, f"expected {_EXPECTED}")
+        look_up("encoder weights", str(weights), {IMAGENET: None}, f"expected {_EXPECTED}")
     return path
 
 
