@@ -120,7 +120,7 @@ def test_python_blocks(code: str) -> None:
 
 def test_make_targets() -> None:
     targets = re.findall(r"^make (\S+)", "".join(blocks("bash")), flags=re.MULTILINE)
-    assert targets == ["demo", "test"]
+    assert targets == ["demo", "test", "weights"]
     for target in targets:
         subprocess.run(["make", "--dry-run", target], cwd=REPOSITORY, check=True, capture_output=True)
 

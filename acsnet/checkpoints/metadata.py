@@ -37,6 +37,9 @@ class CheckpointMetadata(BaseModel):
         split_hash: hash of the split into training, validation and test subsets.
         selected_on: the subset on which the epoch was selected: ``validation``, or ``test`` where a published protocol
             has no validation images of its own. Test metrics of the latter are too good.
+        encoder_weights: origin of the pretrained weights of each encoder that the training started from
+            (``acsnet.layers.PretrainedWeights``): encoder, file name or repository, SHA-256, format, numbers of loaded
+            and skipped tensors, and their normalization; empty for random weights, or if unknown.
         config: resolved configuration of the training, without paths; its threshold is a number.
         code_version: version of this package that wrote the file.
 
@@ -68,6 +71,7 @@ class CheckpointMetadata(BaseModel):
     dataset: dict[str, Any] = {}
     split_hash: str | None = None
     selected_on: Literal["validation", "test"] = "validation"
+    encoder_weights: tuple[dict[str, Any], ...] = ()
     config: dict[str, Any] = {}
     code_version: str = __version__
 

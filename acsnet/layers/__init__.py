@@ -10,7 +10,8 @@ from acsnet.layers.blocks import (
     NearestUpsampleMerge,
     PooledEncoder,
 )
-from acsnet.layers.encoder import Encoder, PooledFeatures, is_efficientnet
+from acsnet.layers.encoder import Encoder, PooledFeatures, is_efficientnet, pretrained_weights
+from acsnet.layers.encoder_weights import PretrainedWeights
 from acsnet.layers.gate import GateUnit, SkipGate
 from acsnet.layers.heads import (
     GlobalAverage,
@@ -50,11 +51,13 @@ __all__ = [
     "PooledLinearHead",
     "PooledMapsHead",
     "PredictionRefining",
+    "PretrainedWeights",
     "PyramidPooling",
     "SkipGate",
     "UpsampleConv2d",
     "checkpointed",
     "is_efficientnet",
+    "pretrained_weights",
     "upsample_twice",
     "weigh_by_lesion_probability",
 ]

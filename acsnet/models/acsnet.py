@@ -8,6 +8,7 @@ widths if they differ), any number of classes and input channels, and either tas
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -69,7 +70,7 @@ class ACSNet(MultiTaskModel):
 
     Args:
         encoder: name of a timm network with feature maps at strides 2, 4, 8, 16 and 32.
-        encoder_weights: ``"imagenet"`` for pretrained weights, None for random ones.
+        encoder_weights: ``"imagenet"`` or a file of pretrained weights; None for random ones.
         widths: channels of the five gated maps, finest first, each a multiple of 16; smaller widths make a smaller
             network.
         backend: backend of the deformable convolutions; see :func:`acsnet.ops.deform_conv2d`.
@@ -91,7 +92,7 @@ class ACSNet(MultiTaskModel):
     def __init__(
         self,
         encoder: str = "resnet18",
-        encoder_weights: str | None = None,
+        encoder_weights: str | Path | None = None,
         widths: Sequence[int] = PUBLISHED_WIDTHS,
         backend: str = "auto",
         **contract: Unpack[Contract],

@@ -32,6 +32,8 @@ Beyond the publication: any timm encoder with five feature levels, any number of
 and either task alone.
 """
 
+from pathlib import Path
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -147,7 +149,7 @@ class EfficientNetCBAM(MultiTaskModel):
 
     Args:
         encoder: name of a timm network with feature maps at strides 2, 4, 8, 16 and 32.
-        encoder_weights: ``"imagenet"`` for pretrained weights, None for random ones.
+        encoder_weights: ``"imagenet"`` or a file of pretrained weights; None for random ones.
         width: channels of the last decoder stage; the stages before have 2, 4 and 8 times, the bottleneck 16 times as
             many.
         reduction: factor from the channels to the hidden features of each channel attention.
@@ -169,7 +171,7 @@ class EfficientNetCBAM(MultiTaskModel):
     def __init__(
         self,
         encoder: str = "tf_efficientnet_b4.aa_in1k",
-        encoder_weights: str | None = None,
+        encoder_weights: str | Path | None = None,
         width: int = 32,
         reduction: int = 16,
         **contract: Unpack[Contract],

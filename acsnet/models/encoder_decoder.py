@@ -36,6 +36,7 @@ decoder widths.
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -135,7 +136,7 @@ class EncoderDecoder(MultiTaskModel):
         encoder: name of a timm network with feature maps at strides 2, 4, 8, 16 and 32; with DeepLabV3+ one whose
             convolutions can be dilated.
         decoder: ``"unet"``, ``"unetpp"``, ``"fpn"`` or ``"deeplabv3plus"``.
-        encoder_weights: ``"imagenet"`` for pretrained weights, None for random ones.
+        encoder_weights: ``"imagenet"`` or a file of pretrained weights; None for random ones.
         decoder_channels: widths of the decoder, by default those of segmentation_models_pytorch: five for U-Net and
             U-Net++, coarsest level first; two for FPN (pyramid, then mask branch, a multiple of 32); one for
             DeepLabV3+.
@@ -164,7 +165,7 @@ class EncoderDecoder(MultiTaskModel):
         self,
         encoder: str = "resnet50.tv_in1k",
         decoder: str = "unet",
-        encoder_weights: str | None = None,
+        encoder_weights: str | Path | None = None,
         decoder_channels: Sequence[int] | None = None,
         dropout: float | None = None,
         **contract: Unpack[Contract],

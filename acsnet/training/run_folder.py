@@ -78,16 +78,24 @@ class RunFolder:
             RunError: if there is no run, or its configuration is broken or differs; the changed keys are listed.
             ConfigError: if this version of the package cannot read its configuration.
         """
-        if not self.config.is_file():
-            raise RunError(f"there is no run to resume in {self.path}: start it without --resume")
-        # Keys that were added to the package after the run was started had their default values.
-        started = build_config(self._read_config(), (), str(self.config))
-        changed = changed_keys(started.to_dict(), config.to_dict())
+        changed = changed_keys(self.started_config().to_dict(), config.to_dict())
         if changed:
             raise RunError(
                 f"{self.path} was started with another configuration: {', '.join(changed)}; resume it with the old "
                 "one, or start a new run by --work-dir"
             )
+
+    def started_config(self) -> Config:
+        """Read the configuration that the run was started with.
+
+        Raises:
+            RunError: if there is no run, or its configuration is broken.
+            ConfigError: if this version of the package cannot read its configuration.
+        """
+        if not self.config.is_file():
+            raise RunError(f"there is no run to resume in {self.path}: start it without --resume")
+        # Keys that were added to the package after the run was started had their default values.
+        return build_config(self._read_config(), (), str(self.config))
 
     def _read_config(self) -> dict[str, Any]:
         try:

@@ -29,6 +29,7 @@ from acsnet.training.data import build_loaders, log_split
 from acsnet.training.environment import describe_environment
 from acsnet.training.loss_watch import LossWatch, NotFiniteError
 from acsnet.training.memory import keep_freed_memory, peak_memory_mb
+from acsnet.training.normalization import with_normalization
 from acsnet.training.optimization import Schedule, build_optimizer
 from acsnet.training.precision import accelerate_name, resolve_precision
 from acsnet.training.preparation import PreparedTraining, log_initial_weights, prepare_training
@@ -76,6 +77,7 @@ class Trainer:
     ) -> None:
         folder.check(prepared.config, resume)
         self.config = prepared.config
+        self.mean, self.std = prepared.normalization
         self.folder = folder
         self._resume = resume
         # A run that was killed while its folder was written has a configuration only.
@@ -84,6 +86,8 @@ class Trainer:
         self._progress = progress and self.accelerator.is_main_process
         self.selection, self.data = prepared.selection, prepared.data
         self.initial, self.teacher = prepared.initial, prepared.teacher
+        self.pretrained = prepared.pretrained
+        self.encoder_weights = [weights.record for weights in prepared.pretrained]
         self.loss = prepared.loss.to(self.accelerator.device)
         self.loaders = build_loaders(self.data, self.config.data, self.config.training)
         self._prepare(prepared.network)
@@ -111,6 +115,9 @@ class Trainer:
         folder = RunFolder(work_dir)
         # Checked here too, because preparing may take minutes.
         folder.check(config, resume)
+        if resume:
+            started = folder.started_config().data
+            config = with_normalization(config, started.mean, started.std)
         accelerator = build_accelerator(config.training)
         # The main process decodes the images; the others read its cache.
         with accelerator.main_process_first():
@@ -191,8 +198,12 @@ class Trainer:
             environment |= {"split_hash": self.data.split.hash, "dataset": self.data.description}
             origins = {"initial_weights": self.initial, "teacher": self.teacher}
             environment |= {key: origin.record for key, origin in origins.items() if origin is not None}
+            if self.encoder_weights:
+                environment["encoder_weights"] = self.encoder_weights
             self.folder.start(self.config, self.data.split, environment)
             log_split(self.data.split, self.config.data)
+            for weights in self.pretrained:
+                logger.info("%s", weights.summary)
             if self.initial is not None:
                 log_initial_weights(self.initial, self.data)
         self._has_to_start = False
@@ -295,7 +306,7 @@ class Trainer:
         return self.loss(self._forward(self.model, batch), batch["mask"].float(), batch["label"], taught)
 
     def _forward(self, network: nn.Module, batch: Sample) -> MultiTaskOutput:
-        return network(to_network_input(batch["image"], self.config.data.mean, self.config.data.std))
+        return network(to_network_input(batch["image"], self.mean, self.std))
 
     @torch.no_grad()
     def _teach(self, batch: Sample) -> MultiTaskOutput | None:
@@ -343,6 +354,7 @@ class Trainer:
                 "epochs_without_better": self.epochs_without_better,
                 "history": self.history,
                 "split_hash": self.data.split.hash,
+                "encoder_weights": self.encoder_weights,
                 "network": self.network.state_dict(),
                 "ema": None if self.ema is None else self.ema.module.state_dict(),
                 "loss": self.loss.state_dict(),
@@ -364,6 +376,8 @@ class Trainer:
         self.epoch, self.steps = state["epoch"], state["steps"]
         self.best_score, self.epochs_without_better = state["best_score"], state["epochs_without_better"]
         self.history = state["history"]
+        # Missing in runs of earlier versions of the package.
+        self.encoder_weights = state.get("encoder_weights", [])
         self.network.load_state_dict(state["network"])
         if self.ema is not None:
             self.ema.module.load_state_dict(state["ema"])
@@ -385,11 +399,12 @@ class Trainer:
             arguments=model_arguments(self.config.model, self.config.data.classes),
             class_names=self.config.data.classes,
             input_size=self.config.data.image_size,
-            mean=self.config.data.mean,
-            std=self.config.data.std,
+            mean=self.mean,
+            std=self.std,
             metrics={"protocol": protocol, **metrics},
             dataset=self.data.description,
             split_hash=self.data.split.hash,
+            encoder_weights=tuple(self.encoder_weights),
             selected_on="test" if self.data.split.is_validated_on_test else "validation",
             config=self.config.for_metadata(),
         )
