@@ -1,4 +1,4 @@
-"""Augmentation pipelines of albumentations and ultrasound transforms, built from the configuration."""
+"""Augmentation pipelines of albumentations and this package's transforms, built from the configuration."""
 
 import os
 import re
@@ -24,9 +24,9 @@ class Augmentation:
     """An augmentation pipeline for an image and its mask; the same seed gives the same result.
 
     Args:
-        transforms: Names and arguments of transforms of albumentations or :mod:`acsnet.data.ultrasound_transforms`.
-            Transforms that contain others (``OneOf``, ``SomeOf``, ``Sequential``) take a list of the same form as
-            ``transforms``.
+        transforms: Names and arguments of transforms of albumentations, :mod:`acsnet.data.ultrasound_transforms` or
+            :mod:`acsnet.data.screen_transforms`. Transforms that contain others (``OneOf``, ``SomeOf``,
+            ``Sequential``) take a list of the same form as ``transforms``.
         size: (height, width) of the images; the pipeline must not change it.
         channels: Number of channels of the images; some transforms accept color images only.
 
@@ -123,11 +123,11 @@ def _import_albumentations() -> Any:
 
 def _known_transforms(library: Any) -> dict[str, Any]:
     # This import loads albumentations.
-    from acsnet.data import ultrasound_transforms
+    from acsnet.data import screen_transforms, ultrasound_transforms
 
     base = (library.BasicTransform, library.BaseCompose)
     theirs = {key: value for key, value in vars(library).items() if isinstance(value, type) and issubclass(value, base)}
-    return theirs | ultrasound_transforms.TRANSFORMS
+    return theirs | ultrasound_transforms.TRANSFORMS | screen_transforms.TRANSFORMS
 
 
 def _build(
@@ -135,7 +135,10 @@ def _build(
 ) -> "albumentations.BasicTransform":
     try:
         transform = look_up(
-            "transform", name, known, "see albumentations' list of transforms and acsnet.data.ultrasound_transforms"
+            "transform",
+            name,
+            known,
+            "see albumentations' list of transforms, and acsnet.data.ultrasound_transforms and screen_transforms",
         )
     except UnknownNameError as error:
         raise ConfigError(f"{where}.name: {error}") from error
