@@ -1,16 +1,19 @@
 """Each transform against a result computed by hand, or a property for all random numbers."""
 
+from pathlib import Path
 from typing import Any
 
 import albumentations
 import numpy as np
 import numpy.typing as npt
 import pytest
+import yaml
 
 from acsnet.config import TransformConfig
 from acsnet.data import Augmentation
 from acsnet.data.screen_transforms import TRANSFORMS, Haze, Margins, Tint
 from acsnet.errors import ConfigError, InputError
+from acsnet.phantom import make_phantom
 
 Image = npt.NDArray[np.uint8]
 #: Arguments at which a transform changes nothing.
@@ -269,3 +272,19 @@ def test_another_type_than_uint8(name: str) -> None:
         InputError, match=f"{name} takes uint8 images, received float32: place it before transforms that change the"
     ):
         TRANSFORMS[name](p=1)(image=image)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_base_of_other_scanners(channels: int) -> None:
+    """All of its transforms apply, also to images of one channel, and most lesions stay in the image."""
+    path = Path(__file__).resolve().parents[2] / "configs" / "bases" / "other_scanners.yaml"
+    steps = yaml.safe_load(path.read_text(encoding="utf-8"))["augmentation"]
+    assert set(TRANSFORMS) < {step["name"] for step in steps}
+    pipeline = Augmentation([TransformConfig.model_validate(step) for step in steps], (128, 128), channels)
+    phantom = make_phantom("malignant", seed=0, size=(128, 128))
+    image = np.repeat(phantom.image[..., None], channels, axis=2)
+    results = [pipeline(image, phantom.mask, seed) for seed in range(60)]
+    assert len({changed.tobytes() for changed, _ in results}) > 55
+    areas = np.array([moved.mean() for _, moved in results]) / phantom.mask.mean()
+    assert (areas > 0).mean() > 0.95
+    assert 0.4 < np.median(areas) < 2
