@@ -1,6 +1,7 @@
 """Augmentation pipelines of albumentations and this package's transforms, built from the configuration."""
 
 import os
+import random
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -68,7 +69,9 @@ class Augmentation:
         Raises:
             ConfigError: If the size, channels or type of the image change.
         """
-        self._compose.set_random_seed(seed)
+        # Not set_random_seed, which starts every transform with the same numbers: one draw would decide about all of
+        # them, and weak and strong values would come together.
+        self._compose.set_random_state(np.random.default_rng(seed), random.Random(seed))
         result = self._compose(image=image, mask=mask.view(np.uint8))
         changed = result["image"]
         _check_type(changed)
