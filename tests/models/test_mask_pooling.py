@@ -130,6 +130,16 @@ def test_grad_cam_by_hand() -> None:
     torch.testing.assert_close(found, torch.tensor([[[4.0, 7.0]]]) / 7)
 
 
+@every_network
+def test_bfloat16_autocast_is_near_float32(name: str, build_tiny: Build) -> None:
+    network = build_tiny(name, mask_pooling=True).eval()
+    with torch.inference_mode():
+        expected = network(images()).label
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            found = network(images()).label
+    assert (found.float().softmax(1) - expected.softmax(1)).abs().max() < 0.05
+
+
 @pytest.mark.parametrize("name", ["acsnet", "unet", "unet_efficientnet_b4", "efficientnet_cbam"])
 def test_exported_with_any_batch(name: str, build_tiny: Build) -> None:
     network = build_tiny(name, mask_pooling=True).eval()
