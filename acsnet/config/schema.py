@@ -213,7 +213,7 @@ class DataConfig(Section):
 
 
 class TransformConfig(BaseModel):
-    """A transform of albumentations or :mod:`acsnet.data.ultrasound_transforms`, with its arguments."""
+    """A transform of albumentations, ``ultrasound_transforms`` or ``screen_transforms``, with its arguments."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 

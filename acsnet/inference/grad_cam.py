@@ -38,6 +38,9 @@ def class_activation(
     - for acsnet, all three maps after their channel attention, the coarse one enlarged. Pooling them equals pooling
       their concatenation, and the result is the Grad-CAM of the concatenation.
 
+    With ``mask_pooling``, the gradient of a channel is that of both of its averages; the weights of the mask count as
+    constants.
+
     Selvaraju et al. average the gradient instead of summing it. For maps of one size the result is the same; maps of
     several sizes are weighted here by their contribution to the logit. The result for an ensemble, a module with the
     list ``members``, is the mean over its members, for the same class.

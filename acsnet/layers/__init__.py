@@ -16,6 +16,7 @@ from acsnet.layers.gate import GateUnit, SkipGate
 from acsnet.layers.heads import (
     GlobalAverage,
     LinearHead,
+    MaskWeightedAverage,
     MultiScaleAttentionHead,
     PooledLinearHead,
     PooledMapsHead,
@@ -43,6 +44,7 @@ __all__ = [
     "GlobalAverage",
     "InstanceNorm2d",
     "LinearHead",
+    "MaskWeightedAverage",
     "MultiScaleAttentionHead",
     "NearestUpsampleMerge",
     "PerImage",

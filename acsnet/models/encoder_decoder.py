@@ -161,6 +161,8 @@ class EncoderDecoder(MultiTaskModel):
         (torch.Size([1, 1, 64, 48]), torch.Size([1, 3]))
     """
 
+    supports_mask_pooling = True
+
     def __init__(
         self,
         encoder: str = "resnet50.tv_in1k",
@@ -197,7 +199,8 @@ class EncoderDecoder(MultiTaskModel):
         _initialize(self.decoder, self.seg_head)
         if self.has_label:
             rate = BOTH_TASKS_DROPOUT if dropout is None else dropout
-            self.cls_head = PooledLinearHead(pyramid.channels[-1], self.num_classes, rate)
+            pool = self.class_pool(kind.output_stride)
+            self.cls_head = PooledLinearHead(pyramid.channels[-1], self.num_classes, rate, pool=pool)
 
     def forward_tasks(self, images: torch.Tensor) -> MultiTaskOutput:
         """Map images (B, in_channels, H, W) to mask logits (B, 1, H, W) and class logits (B, K).
@@ -212,7 +215,7 @@ class EncoderDecoder(MultiTaskModel):
         features = self.encoder(images)  # (B, C_i, H/2^(i+1), W/2^(i+1)), at least H/divisor, W/divisor
         # The decoders count the input as the level of stride 1.
         mask = self.seg_head(self.decoder([images, *features]))  # (B, 1, H, W)
-        label = self.cls_head(features[-1]) if self.has_label else None  # (B, K)
+        label = self.cls_head(features[-1], mask=mask) if self.has_label else None  # (B, K)
         return MultiTaskOutput(mask, label)
 
     def _check_batch(self, batch_size: int) -> None:
