@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from acsnet.checkpoints.operating_points import OperatingPoints
 from acsnet.config import EvaluationConfig
 from acsnet.errors import CheckpointError
 from acsnet.version import __version__
@@ -38,6 +39,7 @@ class CheckpointMetadata(BaseModel):
         selected_on: the subset on which the epoch was selected: ``validation``, or ``test`` where a published protocol
             has no validation images of its own. Test metrics of the latter are too good.
         config: resolved configuration of the training, without paths; its threshold is a number.
+        operating_points: temperature and thresholds, or None if none were chosen (``tools/calibrate.py``).
         code_version: version of this package that wrote the file.
 
     Example:
@@ -69,6 +71,7 @@ class CheckpointMetadata(BaseModel):
     split_hash: str | None = None
     selected_on: Literal["validation", "test"] = "validation"
     config: dict[str, Any] = {}
+    operating_points: OperatingPoints | None = None
     code_version: str = __version__
 
     @property
