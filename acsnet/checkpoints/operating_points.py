@@ -1,6 +1,6 @@
 """Operating points of a classifier: temperature and thresholds, with the rates that they reached where chosen."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -92,3 +92,20 @@ class OperatingPoints(_Section):
     def images(self) -> int:
         """Number of images on which the temperature and the thresholds were chosen."""
         return sum(self.classes.values())
+
+    def chosen(self) -> dict[str, Any]:
+        """Return temperature, thresholds and rates as plain values.
+
+        The keys are ``temperature``, ``mask_threshold``, ``classes``, ``source``, ``level`` and ``points``: per name
+        ``threshold``, ``aim``, ``target``, and under ``chosen`` the ``sensitivity`` and ``specificity`` with their
+        intervals.
+        """
+        content = self.model_dump(include={"temperature", "mask_threshold", "classes", "source", "level"})
+        content["points"] = {
+            name: {
+                **point.model_dump(include={"threshold", "aim", "target"}),
+                "chosen": point.model_dump(include={"sensitivity", "specificity"}),
+            }
+            for name, point in self.points.items()
+        }
+        return content

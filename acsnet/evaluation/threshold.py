@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from acsnet.data import Record
 from acsnet.evaluation.batches import read_batches
-from acsnet.inference.decision import Probabilities
+from acsnet.inference.decision import Decision, Probabilities
 from acsnet.inference.predictor import Predictor
 from acsnet.metrics.segmentation import dice_score
 
@@ -39,7 +39,7 @@ def choose_threshold(
         DataError: if an image or a mask cannot be read.
     """
     dice: list[npt.NDArray[np.float64]] = []
-    compute_dice = partial(_dice_per_threshold, predictor)
+    compute_dice = partial(dice_per_threshold, predictor.decide)
     with ThreadPoolExecutor() as pool:
         for batch in read_batches(records, batch_size, "choosing the threshold", progress):
             dice += pool.map(compute_dice, predictor.probabilities(batch.images), batch.masks)
@@ -63,8 +63,9 @@ def best_step(means: npt.NDArray[np.float64]) -> int:
     return max(range(len(means)), key=lambda step: (means[step], -abs(step - _HALF_STEP)))
 
 
-def _dice_per_threshold(
-    predictor: Predictor, probabilities: Probabilities, truth: npt.NDArray[np.bool_]
+def dice_per_threshold(
+    decide: Decision, probabilities: Probabilities, truth: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.float64]:
-    masks = (predictor.decide(probabilities, threshold).mask for threshold in THRESHOLDS)
+    """Return the Dice of the mask of one image at each of :data:`THRESHOLDS`."""
+    masks = (decide(probabilities, threshold).mask for threshold in THRESHOLDS)
     return np.array([dice_score(mask, truth) for mask in masks if mask is not None])
