@@ -264,8 +264,8 @@ def _check_recipe(run: RunResult, checkpoint: Checkpoint, settings: EvaluationCo
         )
     if facts.get("model") != metadata.model:
         raise RunError(
-            f"{folder} is a test of the network {facts.get('model')}, the checkpoint is of {metadata.model}: pass tests "
-            "of the same recipe"
+            f"{folder} is a test of the network {facts.get('model')}, the checkpoint is of {metadata.model}: pass "
+            "tests of the same recipe"
         )
     expected = settings.model_copy(update={"classes": None}).model_dump(mode="json", include={*_PROBABILITY_SETTINGS})
     changed = changed_keys({key: written.get(key, expected[key]) for key in expected}, expected)

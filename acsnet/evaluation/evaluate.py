@@ -18,7 +18,7 @@ from acsnet._utils.typing import Float64Array, IndexArray
 from acsnet.data import Record
 from acsnet.errors import InputError
 from acsnet.evaluation.batches import read_batches
-from acsnet.evaluation.operating_points import tested_operating_points
+from acsnet.evaluation.operating_points import rate_operating_points
 from acsnet.inference.class_decision import adjust_probabilities, decide_classes
 from acsnet.inference.decision import Prediction, Probabilities
 from acsnet.inference.predictor import Predictor
@@ -40,7 +40,7 @@ class Evaluation:
             them on the same predictions at the input size of the network. If some of the classes have no image, such as
             a set without normal cases, also ``classification_renormalized``: the metrics with the probabilities
             renormalized over the other classes, which it lists as ``classes``. If the checkpoint has operating points,
-            also ``operating_points`` (:func:`~acsnet.evaluation.operating_points.tested_operating_points`).
+            also ``operating_points`` (:func:`~acsnet.evaluation.operating_points.rate_operating_points`).
         cases: one row per image, for a CSV file.
         seconds_per_image: time of prediction without reading and metrics, in seconds: the median over batches.
     """
@@ -240,7 +240,7 @@ def _operating_points(labels: IndexArray, probabilities: Float64Array, predictor
     if points is None or POSITIVE_CLASS not in names:
         return {}
     temperature = 1.0 if predictor.operating_point is None else points.temperature
-    return {"operating_points": tested_operating_points(points, labels, probabilities, names, temperature)}
+    return {"operating_points": rate_operating_points(points, labels, probabilities, names, temperature)}
 
 
 def _flatten(summary: Mapping[str, Any]) -> dict[str, Any]:

@@ -85,8 +85,8 @@ def choose_operating_points(
 
     Example:
         >>> from acsnet.evaluation import choose_operating_points
-        >>> malignant = [0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.6, 0.3, 0.5, 0.55, 0.65, 0.7, 0.75, 0.8, 0.85,
-        ...              0.9, 0.95]
+        >>> malignant = [0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.6]
+        >>> malignant += [0.3, 0.5, 0.55, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95]
         >>> chosen = choose_operating_points(
         ...     [0] * 10 + [1] * 10, [[1 - p, p] for p in malignant], ["benign", "malignant"], ["specificity_90"]
         ... )
@@ -116,7 +116,7 @@ def choose_operating_points(
     )
 
 
-def tested_operating_points(
+def rate_operating_points(
     points: OperatingPoints,
     labels: npt.ArrayLike,
     probabilities: npt.ArrayLike,

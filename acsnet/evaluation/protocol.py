@@ -106,8 +106,9 @@ def run_test(
         The result, and its provenance: checkpoint, protocol, data and split, with their hashes.
 
     Raises:
-        AcsnetError: if the checkpoint or the data cannot be used, if a class or the operating point is unknown, if the threshold has to be chosen on the validation
-            subset and that is unknown, or if the network lacks a task that the metrics of a publication need.
+        AcsnetError: if the checkpoint or the data cannot be used, if a class or the operating point is unknown, if the
+            threshold has to be chosen on the validation subset and that is unknown, or if the network lacks a task that
+            the metrics of a publication need.
     """
     settings = config.evaluation
     is_chosen = settings.threshold == CHOSEN_ON_VALIDATION

@@ -64,7 +64,8 @@ def adjust_probabilities(
 
     Example:
         >>> from acsnet.inference.class_decision import adjust_probabilities
-        >>> adjust_probabilities([0.2, 0.3, 0.5], 1.0, ["benign", "malignant", "normal"], ["benign", "malignant"]).tolist()
+        >>> names = ["benign", "malignant", "normal"]
+        >>> adjust_probabilities([0.2, 0.3, 0.5], 1.0, names, ["benign", "malignant"]).tolist()
         [0.4, 0.6]
         >>> adjust_probabilities([0.9, 0.1], temperature=2.0).round(6).tolist()
         [0.75, 0.25]

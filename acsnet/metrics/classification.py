@@ -25,8 +25,8 @@ def classification_metrics(
 ) -> dict[str, Any]:
     """Compute the classification metrics of a set of images.
 
-    The predicted class is the most probable one unless it is given. All metrics are in 0 to 1, except `brier`. They are those of
-    scikit-learn unless another source is named below.
+    The predicted class is the most probable one unless it is given. All metrics are in 0 to 1, except `brier`. They are
+    those of scikit-learn unless another source is named below.
 
     Args:
         labels: true class indices (N,).
