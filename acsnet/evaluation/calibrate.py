@@ -282,7 +282,7 @@ def _check_unseen(run: RunResult) -> None:
     refused = f"{folder} cannot be used to choose operating points:"
     if run.subset != "test":
         raise RunError(
-            f"{refused} it is a test of the subset {run.subset}, and only the predictions of the test subset are out of "
+            f"{refused} it is a test of the subset {run.subset}, and only predictions of the test subset are out of "
             "fold"
         )
     if run.selected_on_test:
