@@ -238,9 +238,7 @@ def _out_of_fold(
     tested = set() if split is None else {(record.dataset, record.name) for record in split.test}
     used = [index for index, image in enumerate(pooled.images) if image not in tested]
     if not used:
-        raise RunError(
-            "all of the predicted images are of the test subset of the checkpoint: none is left to choose on"
-        )
+        raise RunError("all of the predicted images are of the test subset of the checkpoint: none is left")
     if tested:
         logger.info("%d images of the test subset of the checkpoint are left out", len(pooled.images) - len(used))
     classes = select_classes(metadata.class_names, settings.classes)
