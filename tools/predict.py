@@ -18,9 +18,8 @@ def main() -> None:
     add_operating_point_argument(parser)
     parser.add_argument(
         "--classes",
-        nargs="+",
-        metavar="NAME",
-        help="renormalize the probabilities over these classes, as in --classes benign malignant",
+        metavar="NAME,NAME",
+        help="renormalize the probabilities over these classes, as in --classes benign,malignant",
     )
     parser.add_argument("--tta", action="store_true", help="average over the image and its mirror image")
     parser.add_argument(
@@ -43,7 +42,7 @@ def main() -> None:
     checkpoint = open_checkpoint(arguments.checkpoint)
     evaluation = checkpoint.metadata.evaluation
     if arguments.classes is not None:
-        evaluation = evaluation.model_copy(update={"classes": tuple(arguments.classes)})
+        evaluation = evaluation.model_copy(update={"classes": tuple(arguments.classes.split(","))})
     if arguments.tta:
         tta = evaluation.test_time_augmentation.model_copy(update={"horizontal_flip": True})
         evaluation = evaluation.model_copy(update={"test_time_augmentation": tta})

@@ -28,7 +28,7 @@ from acsnet.data.images import read_image, read_merged_mask
 from acsnet.errors import CheckpointError, ConfigError, InputError, RunError
 from acsnet.evaluation.batches import read_batches
 from acsnet.evaluation.operating_points import DEFAULT_POINTS, choose_operating_points, parse_point
-from acsnet.evaluation.threshold import THRESHOLDS, best_step, dice_per_threshold
+from acsnet.evaluation.threshold import THRESHOLDS, dice_per_threshold, stable_step
 from acsnet.inference.class_decision import adjust_probabilities, select_classes
 from acsnet.inference.decision import Decision, Probabilities
 from acsnet.inference.predictor import Predictor
@@ -83,8 +83,9 @@ def calibrate_checkpoint(
         progress: show a progress bar.
 
     Returns:
-        The operating points. The mask threshold is the one of 0.05, 0.1, ..., 0.95 with the best mean Dice; it is None
-        if the network has no masks, or if the tests of a cross-validation were not saved with their predictions.
+        The operating points. The mask threshold is the one of 0.05, 0.1, ..., 0.95 that is nearest to 0.5 among those
+        whose mean Dice is within one standard error of the best; it is None if the network has no masks, or if the
+        tests of a cross-validation were not saved with their predictions.
 
     Raises:
         ConfigError: if the split of the checkpoint is unknown or another one, or it was selected on its test subset.
@@ -111,7 +112,7 @@ def calibrate_checkpoint(
     result = choose_operating_points(labels, found.probabilities[chosen], classes, points, found.source)
     return result.model_copy(
         update={
-            "mask_threshold": None if found.dice is None else THRESHOLDS[best_step(found.dice[chosen].mean(axis=0))],
+            "mask_threshold": None if found.dice is None else THRESHOLDS[stable_step(found.dice[chosen])],
             "split_hashes": found.split_hashes,
             "weights_sha256": weights_sha256(checkpoint.path),
         }

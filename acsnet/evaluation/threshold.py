@@ -1,6 +1,7 @@
 """Choice of the mask threshold on the validation subset."""
 
 import logging
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -61,6 +62,26 @@ def best_step(means: npt.NDArray[np.float64]) -> int:
     Ties go to the threshold nearest to 0.5, and then to the lower one.
     """
     return max(range(len(means)), key=lambda step: (means[step], -abs(step - _HALF_STEP)))
+
+
+def stable_step(dice: npt.NDArray[np.float64]) -> int:
+    """Return the index in :data:`THRESHOLDS` nearest to 0.5 whose mean Dice is not clearly worse than the best.
+
+    A threshold is clearly worse if the mean of its differences from the best one, paired by images, is larger than
+    their standard error (the one-standard-error rule of Breiman et al. 1984). On few images, the best mean is decided
+    by one or two normal cases whose mask becomes empty.
+
+    Args:
+        dice: Dice per image and threshold (N, T).
+    """
+    means = dice.mean(axis=0)
+    best = best_step(means)
+    if len(dice) < 2:
+        return best
+    differences = dice[:, [best]] - dice
+    errors = differences.std(axis=0, ddof=1) / math.sqrt(len(dice))
+    candidates = np.flatnonzero(differences.mean(axis=0) <= errors).tolist()
+    return min(candidates, key=lambda step: (abs(step - _HALF_STEP), -means[step]))
 
 
 def dice_per_threshold(

@@ -20,9 +20,10 @@ from acsnet.checkpoints import (
 )
 from acsnet.config import Config
 from acsnet.data import load_records, split_data
-from acsnet.data.images import read_merged_mask
+from acsnet.data.images import read_image, read_merged_mask
 from acsnet.errors import CheckpointError, ConfigError, InputError, RunError
 from acsnet.evaluation import calibrate_checkpoint, operating_points, resolve_test_config, run_test, write_calibrated
+from acsnet.evaluation.threshold import THRESHOLDS, dice_per_threshold, stable_step
 from acsnet.inference import Predictor, probability_path
 
 Invoke = Callable[..., tuple[int, str, str]]
@@ -226,11 +227,12 @@ def test_the_validation_subset(
     assert points.classes == {name: counts[name] for name in NAMES}
     assert points.split_hashes == (split.hash,) == (checkpoint.metadata.split_hash,)
     assert points.source == "validation subset of the training"
-    chosen, provenance = run_test(
-        checkpoint, resolve_test_config(checkpoint, None, ["evaluation.threshold=validation"]), progress=False
-    )
-    assert points.mask_threshold == provenance["threshold"]
-    assert chosen.metrics["n"] == len(split.test)
+    predictor = Predictor.from_checkpoint(checkpoint)
+    images = [read_image(record.image) for record in split.val]
+    truths = [read_merged_mask(record.masks, (64, 64)) for record in split.val]
+    pairs = [*zip(predictor.probabilities(images), truths, strict=True)]
+    dice = np.array([dice_per_threshold(predictor.decide, probability, truth) for probability, truth in pairs])
+    assert points.mask_threshold == THRESHOLDS[stable_step(dice)]
 
 
 def test_unknown_validation_subsets(checkpoint: Checkpoint, trained_run: Path, tmp_path: Path) -> None:
@@ -309,9 +311,14 @@ def test_the_tools(
     status, _, error = invoke(*predict, "specificity_55")
     assert (status, error.count("\n")) == (2, 1)
     assert "unknown operating point 'specificity_55': did you mean 'specificity_50'?" in error
-    status, _, error = invoke("predict", "--checkpoint", out, image, "--classes", "benign")
+    status, _, error = invoke("predict", "--checkpoint", out, image, "--classes", "benign", "--out", tmp_path / "q")
     assert status == 2
     assert "evaluation.classes has only benign: name at least two classes" in error
+    assert (
+        invoke("predict", "--checkpoint", out, "--classes", "benign,malignant", image, "--out", tmp_path / "q")[0] == 0
+    )
+    header = (tmp_path / "q" / "predictions.csv").read_text().splitlines()[0]
+    assert header.startswith("image,predicted,probability_benign,probability_malignant,mask_area")
 
 
 def test_renormalized_tests(checkpoint: Checkpoint, trained_run: Path, tmp_path: Path, phantom_root: Path) -> None:
