@@ -69,6 +69,21 @@ def add_override_argument(parser: argparse.ArgumentParser, example: str) -> None
     )
 
 
+def add_operating_point_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--operating-point NAME``."""
+    parser.add_argument(
+        "--operating-point",
+        metavar="NAME",
+        help="decide at an operating point of the checkpoint, such as specificity_90, with its temperature and mask "
+        "threshold (default: the most probable class)",
+    )
+
+
+def operating_point_overrides(arguments: argparse.Namespace) -> list[str]:
+    """Return the override of the configuration that ``--operating-point`` stands for."""
+    return [] if arguments.operating_point is None else [f"evaluation.operating_point={arguments.operating_point}"]
+
+
 def add_job_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of tools whose jobs are shared by several workers."""
     add_override_argument(parser, "training.epochs=40")

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from acsnet.cli import add_checkpoint_argument, run
+from acsnet.cli import add_checkpoint_argument, add_operating_point_argument, run
 
 
 def main() -> None:
@@ -15,6 +15,12 @@ def main() -> None:
         "--out", type=Path, default=Path("predictions"), metavar="DIR", help="the output folder (default: predictions)"
     )
     parser.add_argument("--threshold", type=float, help="mask probability of foreground (default: the checkpoint's)")
+    add_operating_point_argument(parser)
+    parser.add_argument(
+        "--classes",
+        metavar="NAME,NAME",
+        help="renormalize the probabilities over these classes, as in --classes benign,malignant",
+    )
     parser.add_argument("--tta", action="store_true", help="average over the image and its mirror image")
     parser.add_argument(
         "--uncertainty",
@@ -35,12 +41,14 @@ def main() -> None:
 
     checkpoint = open_checkpoint(arguments.checkpoint)
     evaluation = checkpoint.metadata.evaluation
-    if arguments.threshold is not None:
-        evaluation = evaluation.model_copy(update={"threshold": arguments.threshold})
+    if arguments.classes is not None:
+        evaluation = evaluation.model_copy(update={"classes": tuple(arguments.classes.split(","))})
     if arguments.tta:
         tta = evaluation.test_time_augmentation.model_copy(update={"horizontal_flip": True})
         evaluation = evaluation.model_copy(update={"test_time_augmentation": tta})
-    predictor = Predictor.from_checkpoint(checkpoint, evaluation=evaluation)
+    predictor = Predictor.from_checkpoint(checkpoint, evaluation=evaluation, operating_point=arguments.operating_point)
+    if arguments.threshold is not None:
+        predictor = predictor.with_threshold(arguments.threshold)
     options = {"uncertainty": arguments.uncertainty, "explain": arguments.explain}
     table = predict_files(predictor, arguments.inputs, arguments.out, **options)
     print(f"{table}; pictures in the same folder")

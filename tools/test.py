@@ -3,7 +3,13 @@
 import argparse
 from pathlib import Path
 
-from acsnet.cli import add_checkpoint_argument, add_override_argument, run
+from acsnet.cli import (
+    add_checkpoint_argument,
+    add_operating_point_argument,
+    add_override_argument,
+    operating_point_overrides,
+    run,
+)
 
 
 def main() -> None:
@@ -19,6 +25,7 @@ def main() -> None:
         help="a YAML file (default: config.yaml next to the checkpoint, or the configuration in the checkpoint)",
     )
     add_override_argument(parser, "data.root=FOLDER or data.split=all")
+    add_operating_point_argument(parser)
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="the output folder (default: test/ next to FILE, or results/NAME)"
     )
@@ -33,7 +40,8 @@ def main() -> None:
     from acsnet.evaluation import default_out, metric_table, resolve_test_config, run_test
 
     checkpoint = open_checkpoint(arguments.checkpoint)
-    config = resolve_test_config(checkpoint, arguments.config, arguments.overrides)
+    overrides = [*arguments.overrides, *operating_point_overrides(arguments)]
+    config = resolve_test_config(checkpoint, arguments.config, overrides)
     folder = arguments.out or default_out(checkpoint)
     save_predictions_to = folder if arguments.save_predictions else None
     result, provenance = run_test(checkpoint, config, save_predictions_to=save_predictions_to)

@@ -9,6 +9,8 @@ from acsnet.checkpoints.index import (
     ReleasedInput,
     ReleasedTest,
     ReleaseIndex,
+    TestedOperatingPoint,
+    TestedOperatingPoints,
     WorstCase,
     index_folder,
     list_checkpoints,
@@ -17,24 +19,32 @@ from acsnet.checkpoints.index import (
 )
 from acsnet.checkpoints.metadata import CheckpointMetadata
 from acsnet.checkpoints.opening import Checkpoint, open_checkpoint
+from acsnet.checkpoints.operating_points import OperatingPoint, OperatingPoints, Rate
 from acsnet.checkpoints.safetensors_file import (
     load_weights,
     read_header,
     read_metadata,
     read_weights,
+    rewrite_metadata,
     save_checkpoint,
+    weights_sha256,
 )
 
 __all__ = [
     "Checkpoint",
     "CheckpointMetadata",
     "Estimate",
+    "OperatingPoint",
+    "OperatingPoints",
+    "Rate",
     "Recipe",
     "ReleaseIndex",
     "ReleasedCheckpoint",
     "ReleasedData",
     "ReleasedInput",
     "ReleasedTest",
+    "TestedOperatingPoint",
+    "TestedOperatingPoints",
     "WorstCase",
     "check_released_file",
     "index_folder",
@@ -48,5 +58,7 @@ __all__ = [
     "read_weights",
     "released_checkpoint",
     "resolve_split",
+    "rewrite_metadata",
     "save_checkpoint",
+    "weights_sha256",
 ]

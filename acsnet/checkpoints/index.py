@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from acsnet._utils.naming import look_up
+from acsnet.checkpoints.operating_points import Rate
 from acsnet.errors import CheckpointError
 
 INDEX_NAME = "index.json"
@@ -40,6 +41,40 @@ class Estimate(Section):
     low: float | None
     high: float | None
     reason: str = ""
+
+
+class TestedOperatingPoint(Section):
+    """Sensitivity and specificity of "malignant" at an operating point.
+
+    Attributes:
+        threshold: threshold of the probability of "malignant", after the temperature.
+        chosen: ``sensitivity`` and ``specificity`` on the images on which the threshold was chosen.
+        tested: the same on the tested images.
+    """
+
+    threshold: float
+    chosen: dict[str, Rate]
+    tested: dict[str, Rate]
+
+
+class TestedOperatingPoints(Section):
+    """The operating points of a released file on the tested images.
+
+    Attributes:
+        temperature: temperature of the class probabilities.
+        mask_threshold: mask threshold at the operating points, or None for that of the configuration.
+        classes: number of images of each class on which the points were chosen.
+        source: the predictions on which the points were chosen, in words.
+        level: confidence level of the intervals.
+        points: the points by name.
+    """
+
+    temperature: float
+    mask_threshold: float | None
+    classes: dict[str, int]
+    source: str
+    level: float
+    points: dict[str, TestedOperatingPoint]
 
 
 class WorstCase(Section):
@@ -77,6 +112,9 @@ class ReleasedTest(Section):
         level: confidence level of the intervals.
         metrics: metrics by the names that ``acsnet.statistics`` uses.
         worst_cases: images with the lowest Dice, and the misclassified images with the most confident predictions.
+        operating_points: operating points of the file on the tested images, or None if it has none.
+        renormalized: for images without some of the classes, the metrics with the probabilities renormalized over the
+            other classes: ``accuracy``, ``auroc_malignant``, ``sensitivity``, ``specificity``; otherwise empty.
     """
 
     datasets: dict[str, int]
@@ -92,6 +130,8 @@ class ReleasedTest(Section):
     level: float
     metrics: dict[str, Estimate]
     worst_cases: tuple[WorstCase, ...]
+    operating_points: TestedOperatingPoints | None = None
+    renormalized: dict[str, float | None] = {}
 
     @property
     def settings(self) -> tuple[str, ...]:

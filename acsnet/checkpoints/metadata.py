@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from acsnet.checkpoints.operating_points import OperatingPoints
 from acsnet.config import EvaluationConfig
 from acsnet.errors import CheckpointError
 from acsnet.version import __version__
@@ -41,6 +42,7 @@ class CheckpointMetadata(BaseModel):
             (``acsnet.layers.PretrainedWeights``): encoder, file name or repository, SHA-256, format, numbers of loaded
             and skipped tensors, and their normalization; empty for random weights, or if unknown.
         config: resolved configuration of the training, without paths; its threshold is a number.
+        operating_points: temperature and thresholds, or None if none were chosen (``tools/calibrate.py``).
         code_version: version of this package that wrote the file.
 
     Example:
@@ -73,6 +75,7 @@ class CheckpointMetadata(BaseModel):
     selected_on: Literal["validation", "test"] = "validation"
     encoder_weights: tuple[dict[str, Any], ...] = ()
     config: dict[str, Any] = {}
+    operating_points: OperatingPoints | None = None
     code_version: str = __version__
 
     @property

@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from acsnet._utils.naming import look_up
 from acsnet.labels import CLASS_NAMES, NORMAL, TASKS, Task
 
 Subset = Literal["train", "val", "test", "all"]
@@ -440,6 +441,25 @@ class EvaluationConfig(Section):
         default=(),
         description="Publications whose own metrics a test adds to metrics.json, counted as their code counts them.",
     )
+    classes: Annotated[tuple[str, ...], Field(min_length=2)] | None = Field(
+        default=None,
+        description="Classes over which the probabilities are renormalized and between which is decided, such as "
+        "[benign, malignant] for images without normal cases, or null for all classes of the network.",
+    )
+    operating_point: str | None = Field(
+        default=None,
+        description="Operating point of the checkpoint, such as specificity_90: its temperature, its threshold of the "
+        "probability of malignant and its mask threshold are used; null for the most probable class.",
+    )
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _several_classes(cls, names: Any) -> Any:
+        if isinstance(names, list | tuple) and (len(names) < 2 or len({*map(str, names)}) != len(names)):
+            raise ValueError(
+                f"classes is {list(names)}: name at least two classes, each once, or null for all of the network"
+            )
+        return names
 
     @field_validator("published_metrics")
     @classmethod
@@ -490,6 +510,17 @@ class Config(Section):
             raise ValueError(
                 "evaluation.refining needs both tasks and a class 'normal' in data.classes: add them, or set both of "
                 "its keys to false"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_evaluated_classes(self) -> "Config":
+        for name in self.evaluation.classes or ():
+            look_up(
+                "class in evaluation.classes",
+                name,
+                dict.fromkeys(self.data.classes),
+                f"data.classes has {', '.join(self.data.classes)}",
             )
         return self
 

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,11 +14,16 @@ import numpy as np
 import numpy.typing as npt
 
 from acsnet._utils.files import write_csv, write_json
+from acsnet._utils.typing import Float64Array, IndexArray
 from acsnet.data import Record
+from acsnet.errors import InputError
 from acsnet.evaluation.batches import read_batches
+from acsnet.evaluation.operating_points import rate_operating_points
+from acsnet.inference.class_decision import adjust_probabilities, decide_classes
 from acsnet.inference.decision import Prediction, Probabilities
 from acsnet.inference.predictor import Predictor
 from acsnet.inference.saved_predictions import check_unique_names, save_prediction
+from acsnet.labels import POSITIVE_CLASS
 from acsnet.metrics import classification_metrics, overall_score, segmentation_metrics, summarize_segmentation
 from acsnet.metrics.published import PUBLISHED_METRICS, Counts, PublishedCase, check_tasks
 from acsnet.metrics.segmentation import PER_IMAGE
@@ -31,7 +37,10 @@ class Evaluation:
         metrics: ``segmentation`` and ``classification`` (None for a missing task), ``overall_score`` (None unless there
             are both tasks) and ``n``; for images of several datasets also ``datasets``, the same per dataset; with
             ``evaluation.published_metrics`` also ``published``: the metrics of each publication, as its code counts
-            them on the same predictions at the input size of the network.
+            them on the same predictions at the input size of the network. If some of the classes have no image, such as
+            a set without normal cases, also ``classification_renormalized``: the metrics with the probabilities
+            renormalized over the other classes, which it lists as ``classes``. If the checkpoint has operating points,
+            also ``operating_points`` (:func:`~acsnet.evaluation.operating_points.rate_operating_points`).
         cases: one row per image, for a CSV file.
         seconds_per_image: time of prediction without reading and metrics, in seconds: the median over batches.
     """
@@ -72,14 +81,15 @@ def evaluate(
 
     Args:
         predictor: the predictor, whose settings also name the publications.
-        records: records whose labels are classes of the predictor.
+        records: records whose labels are evaluated classes of the predictor.
         batch_size: number of images per forward pass.
         progress: show a progress bar.
         save_predictions_to: folder to which the mask and the mask probability of each image are saved; see
             :mod:`acsnet.inference.saved_predictions`.
 
     Raises:
-        InputError: if the network lacks a task that the metrics of a publication need; before any image is read.
+        InputError: if the network lacks a task that the metrics of a publication need, or an image is of another class;
+            before any image is read.
         DataError: if an image or mask cannot be read, or the saved predictions of two records would have the same path.
         DiskFullError: if the disk is full.
 
@@ -105,6 +115,7 @@ def evaluate(
     """
     publications = predictor.evaluation.published_metrics
     check_tasks(publications, predictor.tasks)
+    _check_labels(records, predictor.class_names)
     if save_predictions_to is not None:
         check_unique_names(records)
     evaluate_case = partial(_evaluate_case, save_predictions_to=save_predictions_to)
@@ -126,11 +137,23 @@ def evaluate(
         rows_by_dataset = {name: [row for row in rows if row["dataset"] == name] for name in datasets}
         metrics["datasets"] = {name: _summarize(own, predictor) for name, own in rows_by_dataset.items()}
     if publications:
-        names = predictor.metadata.class_names
+        names = predictor.class_names
         metrics["published"] = {
             key: PUBLISHED_METRICS[key].summarize([own[key] for own in counts], names) for key in publications
         }
     return Evaluation(metrics, rows, float(np.median(seconds)))
+
+
+def _check_labels(records: Sequence[Record], class_names: Sequence[str]) -> None:
+    """Check that every image is of one of the evaluated classes."""
+    others = Counter(record.label for record in records if record.label not in class_names)
+    if others:
+        counts = ", ".join(f"{count} {label}" for label, count in others.items())
+        raise InputError(
+            f"{sum(others.values())} of the {len(records)} tested images are of classes that are not evaluated "
+            f"({counts}; evaluated are {', '.join(class_names)}): leave them out by data.classes="
+            f"[{', '.join(class_names)}], or add their classes to evaluation.classes"
+        )
 
 
 def _predict(
@@ -170,15 +193,21 @@ def _evaluate_case(
 
 
 def _summarize(rows: Sequence[Mapping[str, Any]], predictor: Predictor) -> dict[str, Any]:
-    names = predictor.metadata.class_names
+    names = predictor.class_names
     segmentation = classification = overall = None
+    more: dict[str, Any] = {}
     if "dice" in rows[0]:
         cases = [{name: math.nan if row[name] is None else row[name] for name in PER_IMAGE} for row in rows]
         segmentation = _flatten(summarize_segmentation(cases, [row["label"] for row in rows]))
     if rows[0]["predicted"] is not None:
         labels = np.array([names.index(row["label"]) for row in rows])
         probabilities = np.array([[row[f"probability_{name}"] for name in names] for row in rows])
-        classification = classification_metrics(labels, probabilities, names)
+        predicted = np.array([names.index(row["predicted"]) for row in rows])
+        classification = classification_metrics(labels, probabilities, names, predicted)
+        more = {
+            **_renormalized(labels, probabilities, predictor),
+            **_operating_points(labels, probabilities, predictor),
+        }
     if segmentation is not None and classification is not None:
         dice = segmentation["dice"]
         overall = overall_score(segmentation["iou"], dice, dice, classification["f1_macro"])
@@ -187,7 +216,31 @@ def _summarize(rows: Sequence[Mapping[str, Any]], predictor: Predictor) -> dict[
         "classification": classification,
         "overall_score": overall,
         "n": len(rows),
+        **more,
     }
+
+
+def _renormalized(labels: IndexArray, probabilities: Float64Array, predictor: Predictor) -> dict[str, Any]:
+    """Return the metrics over the classes with images, if there are at least two of them but not all."""
+    names = predictor.class_names
+    present = np.unique(labels)
+    if not 2 <= len(present) < len(names):
+        return {}
+    classes = tuple(names[index] for index in present)
+    values = adjust_probabilities(probabilities, 1.0, names, classes)
+    point = predictor.operating_point
+    threshold = point.threshold if point is not None and POSITIVE_CLASS in classes else None
+    predicted = decide_classes(values, classes, threshold)
+    metrics = classification_metrics(np.searchsorted(present, labels), values, classes, predicted)
+    return {"classification_renormalized": {"classes": list(classes), **metrics}}
+
+
+def _operating_points(labels: IndexArray, probabilities: Float64Array, predictor: Predictor) -> dict[str, Any]:
+    points, names = predictor.metadata.operating_points, predictor.class_names
+    if points is None or POSITIVE_CLASS not in names:
+        return {}
+    temperature = 1.0 if predictor.operating_point is None else points.temperature
+    return {"operating_points": rate_operating_points(points, labels, probabilities, names, temperature)}
 
 
 def _flatten(summary: Mapping[str, Any]) -> dict[str, Any]:

@@ -40,6 +40,17 @@ _CLASSIFICATION = (
     ("Brier score", "brier"),
     ("calibration error", "ece"),
 )
+# The rates of operating points: where they were chosen, and on the tested images.
+_PLACES = {
+    "chosen": ("sensitivity, chosen on", "specificity, chosen on"),
+    "tested": ("sensitivity, tested", "specificity, tested"),
+}
+_RENORMALIZED = (
+    ("accuracy", "accuracy"),
+    ("AUROC (malignant)", "auroc_malignant"),
+    ("sensitivity (malignant)", "sensitivity"),
+    ("specificity (malignant)", "specificity"),
+)
 
 
 def metric_table(metrics: Mapping[str, Any], class_names: Sequence[str]) -> str:
@@ -55,6 +66,10 @@ def metric_table(metrics: Mapping[str, Any], class_names: Sequence[str]) -> str:
         tables += [_segmentation_table(columns), _detection_table(columns)]
     if metrics["classification"] is not None:
         tables.append(_classification_table(metrics["classification"], class_names))
+    if "classification_renormalized" in metrics:
+        tables.append(_renormalized_table(metrics["classification_renormalized"]))
+    if "operating_points" in metrics:
+        tables.append(operating_point_table(metrics["operating_points"]))
     if metrics["overall_score"] is not None:
         tables.append(f"overall score (formula of Chung et al. 2024): {_format_value(metrics['overall_score'])}")
     if "datasets" in metrics:
@@ -64,6 +79,36 @@ def metric_table(metrics: Mapping[str, Any], class_names: Sequence[str]) -> str:
     if metrics.get("selection") == SELECTED_ON_TEST:
         tables.append(f"{SELECTED_ON_TEST}: the metrics are too good")
     return "\n\n".join(tables)
+
+
+def _renormalized_table(renormalized: Mapping[str, Any]) -> str:
+    rows = [[f"renormalized over {', '.join(renormalized['classes'])}", "all"]]
+    rows += [[title, _format_value(renormalized[key])] for title, key in _RENORMALIZED]
+    return Table.from_rows(rows).to_text()
+
+
+def operating_point_table(points: Mapping[str, Any]) -> str:
+    """Return sensitivity and specificity of each operating point as text, where it was chosen and where tested.
+
+    Args:
+        points: ``operating_points`` of ``metrics.json``, or :meth:`~acsnet.checkpoints.OperatingPoints.chosen`.
+    """
+    places = [place for place in _PLACES if all(place in point for point in points["points"].values())]
+    rows = [["operating point", "P(malignant)", *(title for place in places for title in _PLACES[place])]]
+    for name, point in points["points"].items():
+        rates = [point[place][key] for place in places for key in ("sensitivity", "specificity")]
+        rows.append([name, f"{point['threshold']:.3f}", *map(format_rate, rates)])
+    counts = ", ".join(f"{count} {label}" for label, count in points["classes"].items())
+    mask = "that of the configuration" if points["mask_threshold"] is None else f"{points['mask_threshold']:g}"
+    note = f"chosen on {counts} ({points['source']}); temperature {points['temperature']:g}; mask threshold {mask}"
+    return f"{Table.from_rows(rows).to_text()}\n{note}"
+
+
+def format_rate(rate: Mapping[str, float | None]) -> str:
+    """Return a rate with its interval: "0.905 [0.823, 0.951]"."""
+    if rate["value"] is None:
+        return "-"
+    return f"{rate['value']:.3f} [{rate['low']:.3f}, {rate['high']:.3f}]"
 
 
 def _published_table(published: Mapping[str, Mapping[str, float | None]]) -> str:

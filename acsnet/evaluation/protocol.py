@@ -106,8 +106,9 @@ def run_test(
         The result, and its provenance: checkpoint, protocol, data and split, with their hashes.
 
     Raises:
-        AcsnetError: if the checkpoint or the data cannot be used, if the threshold has to be chosen on the validation
-            subset and that is unknown, or if the network lacks a task that the metrics of a publication need.
+        AcsnetError: if the checkpoint or the data cannot be used, if a class or the operating point is unknown, if the
+            threshold has to be chosen on the validation subset and that is unknown, or if the network lacks a task that
+            the metrics of a publication need.
     """
     settings = config.evaluation
     is_chosen = settings.threshold == CHOSEN_ON_VALIDATION
@@ -115,6 +116,11 @@ def run_test(
         _check_validation_subset(checkpoint, config.data.split)
     # Any threshold will do until one is chosen.
     initial = settings.model_copy(update={"threshold": EvaluationConfig().threshold}) if is_chosen else settings
+    if is_chosen and settings.operating_point is not None:
+        raise ConfigError(
+            "evaluation.threshold is validation, but an operating point has its own mask threshold: set "
+            "evaluation.threshold to a number, or evaluation.operating_point to null"
+        )
     predictor = Predictor.from_checkpoint(checkpoint, evaluation=initial)
     if config.data.split == "all":
         # All images of the data, whether or not a split or an image list has them.
@@ -141,11 +147,19 @@ def run_test(
     provenance = {
         "checkpoint": checkpoint.path.name,
         "checkpoint_sha256": checkpoint.sha256,
-        "threshold_source": "validation subset" if is_chosen else "configuration",
+        "threshold_source": _threshold_source(predictor, is_chosen),
+        "checkpoint_split_hash": checkpoint.metadata.split_hash,
         "seconds_per_image": result.seconds_per_image,
         "predictions_kept": save_predictions_to is not None,
     }
     return result, {**provenance, **_describe(predictor, config, tested, split, is_selected_on_test)}
+
+
+def _threshold_source(predictor: Predictor, is_chosen: bool) -> str:
+    points = predictor.metadata.operating_points
+    if predictor.operating_point is not None and points is not None and points.mask_threshold is not None:
+        return "operating point"
+    return "validation subset" if is_chosen else "configuration"
 
 
 def _describe(
@@ -155,7 +169,7 @@ def _describe(
     return {
         "model": predictor.metadata.model,
         "parameters": sum(parameter.numel() for parameter in predictor.model.parameters()),
-        "class_names": list(predictor.metadata.class_names),
+        "class_names": list(predictor.class_names),
         "subset": config.data.split,
         "selection": SELECTED_ON_TEST if is_selected_on_test else SELECTED_ON_VALIDATION,
         "dataset_sizes": dict(Counter(record.dataset for record in tested)),

@@ -1,6 +1,7 @@
 """Choice of the mask threshold on the validation subset."""
 
 import logging
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from acsnet.data import Record
 from acsnet.evaluation.batches import read_batches
-from acsnet.inference.decision import Probabilities
+from acsnet.inference.decision import Decision, Probabilities
 from acsnet.inference.predictor import Predictor
 from acsnet.metrics.segmentation import dice_score
 
@@ -39,7 +40,7 @@ def choose_threshold(
         DataError: if an image or a mask cannot be read.
     """
     dice: list[npt.NDArray[np.float64]] = []
-    compute_dice = partial(_dice_per_threshold, predictor)
+    compute_dice = partial(dice_per_threshold, predictor.decide)
     with ThreadPoolExecutor() as pool:
         for batch in read_batches(records, batch_size, "choosing the threshold", progress):
             dice += pool.map(compute_dice, predictor.probabilities(batch.images), batch.masks)
@@ -63,8 +64,29 @@ def best_step(means: npt.NDArray[np.float64]) -> int:
     return max(range(len(means)), key=lambda step: (means[step], -abs(step - _HALF_STEP)))
 
 
-def _dice_per_threshold(
-    predictor: Predictor, probabilities: Probabilities, truth: npt.NDArray[np.bool_]
+def stable_step(dice: npt.NDArray[np.float64]) -> int:
+    """Return the index in :data:`THRESHOLDS` nearest to 0.5 whose mean Dice is not clearly worse than the best.
+
+    A threshold is clearly worse if the mean of its differences from the best one, paired by images, is larger than
+    their standard error (the one-standard-error rule of Breiman et al. 1984). On few images, the best mean is decided
+    by one or two normal cases whose mask becomes empty.
+
+    Args:
+        dice: Dice per image and threshold (N, T).
+    """
+    means = dice.mean(axis=0)
+    best = best_step(means)
+    if len(dice) < 2:
+        return best
+    differences = dice[:, [best]] - dice
+    errors = differences.std(axis=0, ddof=1) / math.sqrt(len(dice))
+    candidates = np.flatnonzero(differences.mean(axis=0) <= errors).tolist()
+    return min(candidates, key=lambda step: (abs(step - _HALF_STEP), -means[step]))
+
+
+def dice_per_threshold(
+    decide: Decision, probabilities: Probabilities, truth: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.float64]:
-    masks = (predictor.decide(probabilities, threshold).mask for threshold in THRESHOLDS)
+    """Return the Dice of the mask of one image at each of :data:`THRESHOLDS`."""
+    masks = (decide(probabilities, threshold).mask for threshold in THRESHOLDS)
     return np.array([dice_score(mask, truth) for mask in masks if mask is not None])

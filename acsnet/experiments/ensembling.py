@@ -38,6 +38,13 @@ def save_ensemble(path: Path, checkpoints: Sequence[Path], metrics: Mapping[str,
     for index, checkpoint in enumerate(checkpoints):
         weights |= {f"members.{index}.{key}": value for key, value in read_weights(checkpoint).items()}
     metadata = members[0].model_copy(
-        update={"members": len(members), "metrics": dict(metrics), "split_hash": None, "config": config}
+        update={
+            "members": len(members),
+            "metrics": dict(metrics),
+            "split_hash": None,
+            "config": config,
+            # Those of a member are not those of the average.
+            "operating_points": None,
+        }
     )
     save_checkpoint(path, weights, metadata)

@@ -7,8 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from acsnet._utils.typing import Float64Array
+from acsnet.checkpoints import OperatingPoint, OperatingPoints
 from acsnet.config import EvaluationConfig
 from acsnet.errors import InputError
+from acsnet.inference.class_decision import (
+    adjust_probabilities,
+    decide_classes,
+    find_operating_point,
+    select_classes,
+)
 from acsnet.inference.postprocessing import postprocess
 from acsnet.labels import NORMAL
 from acsnet.layers.prediction_refinement import NORMAL_MARGIN
@@ -41,8 +49,9 @@ class Prediction:
     Attributes:
         mask: (H, W) bool, at the size of the image.
         mask_probability: (H, W) float32 in 0..1; 0 everywhere if refining emptied the mask.
-        label: the most probable class.
-        probabilities: probability per class, summing to 1.
+        label: the most probable class; at an operating point "malignant" if its probability reaches the threshold, and
+            otherwise the most probable other class.
+        probabilities: probability per evaluated class, summing to 1; at an operating point after its temperature.
         mask_uncertainty: (H, W) float32, entropy of the mask probability in bits, 0 to 1.
         label_uncertainty: entropy of the class probabilities divided by its maximum, 0 to 1.
     """
@@ -58,12 +67,22 @@ class Prediction:
 class Decision:
     """Applies the threshold, the post-processing and the prediction refining of a configuration, in this order.
 
+    The class is decided among ``evaluation.classes``, over which the probabilities are renormalized, at
+    ``evaluation.operating_point``.
+
     Args:
         class_names: classes in the order of the class probabilities.
-        evaluation: threshold, post-processing and refining.
+        evaluation: threshold, post-processing, refining, classes and operating point.
+        operating_points: operating points of the checkpoint; its mask threshold is not used here.
+
+    Attributes:
+        class_names: the evaluated classes, in the order of the network.
+        operating_point: the operating point, or None.
 
     Raises:
-        InputError: if the threshold is not a number, or if refining is on and there is no class "normal".
+        InputError: if the threshold is not a number, if refining is on and there is no class "normal", if there are
+            fewer than two classes, or if the checkpoint has no operating points.
+        UnknownNameError: if a class or the operating point is unknown.
 
     Example:
         >>> import numpy as np
@@ -75,20 +94,33 @@ class Decision:
         ([[False, True]], 'benign', {'benign': 0.75, 'malignant': 0.25})
     """
 
-    def __init__(self, class_names: Sequence[str], evaluation: EvaluationConfig) -> None:
+    def __init__(
+        self,
+        class_names: Sequence[str],
+        evaluation: EvaluationConfig,
+        operating_points: OperatingPoints | None = None,
+    ) -> None:
         if isinstance(evaluation.threshold, str):
             raise InputError(
                 f"evaluation.threshold is {evaluation.threshold!r}, which only a test can choose: give a number"
             )
-        self._class_names = tuple(class_names)
+        self._network_classes = tuple(class_names)
+        self.class_names = select_classes(class_names, evaluation.classes)
+        self.operating_point: OperatingPoint | None = None
+        self._temperature = 1.0
+        if evaluation.operating_point is not None:
+            self.operating_point = find_operating_point(operating_points, evaluation.operating_point, self.class_names)
+            assert operating_points is not None  # the checkpoint has the point
+            self._temperature = operating_points.temperature
         self._threshold = evaluation.threshold
         self._postprocessing = evaluation.postprocessing
         self._refining = evaluation.refining
         self._is_refined = self._refining.empty_mask_for_normal or self._refining.normal_for_empty_mask
-        if self._is_refined and NORMAL not in class_names:
+        if self._is_refined and NORMAL not in self.class_names:
+            owner = "the network" if evaluation.classes is None else "the evaluation"
             raise InputError(
-                f"evaluation.refining needs a class {NORMAL!r}, the classes of the network are "
-                f"{', '.join(class_names)}: set both of its directions to false"
+                f"evaluation.refining needs a class {NORMAL!r}, the classes of {owner} are "
+                f"{', '.join(self.class_names)}: set both of its directions to false"
             )
 
     def __call__(self, probabilities: Probabilities, threshold: float | None = None) -> Prediction:
@@ -110,22 +142,31 @@ class Decision:
             if mask is None or mask_probability is None or label is None:
                 raise InputError("evaluation.refining needs a network with both tasks: set both directions to false")
             mask, mask_probability, label = self._refine(mask, mask_probability, label)
-        names = self._class_names
+        names = self.class_names
+        adjusted = None if label is None else self._adjust(label)
         return Prediction(
             mask=mask,
             mask_probability=mask_probability,
-            label=None if label is None else names[int(label.argmax())],
-            probabilities=None if label is None else dict(zip(names, label.tolist(), strict=True)),
+            label=None if adjusted is None else names[self._decide(adjusted)],
+            probabilities=None if adjusted is None else dict(zip(names, adjusted.tolist(), strict=True)),
             mask_uncertainty=probabilities.mask_uncertainty,
             label_uncertainty=probabilities.label_uncertainty,
         )
+
+    def _adjust(self, label: npt.NDArray[np.float32]) -> Float64Array:
+        """Return the probabilities of the evaluated classes after the temperature."""
+        return adjust_probabilities(label, self._temperature, self._network_classes, self.class_names)
+
+    def _decide(self, adjusted: Float64Array) -> int:
+        point = self.operating_point
+        return int(decide_classes(adjusted, self.class_names, None if point is None else point.threshold))
 
     def _refine(
         self, mask: npt.NDArray[np.bool_], mask_probability: npt.NDArray[np.float32], label: npt.NDArray[np.float32]
     ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Apply the rules of :class:`acsnet.layers.PredictionRefining` to probabilities and a final mask."""
-        normal = self._class_names.index(NORMAL)
-        is_normal, is_empty = label.argmax() == normal, not mask.any()
+        normal = self._network_classes.index(NORMAL)
+        is_normal, is_empty = self.class_names[self._decide(self._adjust(label))] == NORMAL, not mask.any()
         if self._refining.empty_mask_for_normal and is_normal:
             mask, mask_probability = np.zeros_like(mask), np.zeros_like(mask_probability)
         if self._refining.normal_for_empty_mask and is_empty and not is_normal:

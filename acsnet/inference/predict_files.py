@@ -1,7 +1,7 @@
 """Prediction of files and folders: masks, overlays and a table."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -95,7 +95,9 @@ def predict_files(
 ) -> Path:
     """Predict files and folders, and write ``masks/``, ``overlays/`` and ``predictions.csv``.
 
-    All inputs are read once before anything is written. Existing results of the same name are overwritten.
+    All inputs are read once before anything is written. Existing results of the same name are overwritten. At an
+    operating point the table has two more columns: its name, ``operating_point``, and ``malignant_threshold``, the
+    probability of "malignant" from which an image is classified as malignant.
 
     Args:
         predictor: the predictor.
@@ -139,7 +141,10 @@ def predict_files(
                 heat_maps = _compute_heat_maps(predictor, arrays, predictions, uncertainty, explain)
                 names = [name for _, name in chunk]
                 list(pool.map(partial(_write, folder), names, arrays, predictions, heat_maps))
-                rows += [_row(file, *values) for (file, _), *values in zip(chunk, predictions, strict=True)]
+                point = _operating_point_columns(predictor)
+                rows += [
+                    _row(file, prediction, point) for (file, _), prediction in zip(chunk, predictions, strict=True)
+                ]
                 bar.update(len(chunk))
     table = folder / "predictions.csv"
     write_csv(table, rows)
@@ -206,9 +211,17 @@ def draw_prediction(image: npt.NDArray[np.uint8], prediction: Prediction) -> npt
     return add_caption(picture, f"{prediction.label} {prediction.probabilities[prediction.label]:.2f}")
 
 
-def _row(path: Path, prediction: Prediction) -> dict[str, Any]:
+def _operating_point_columns(predictor: Predictor) -> dict[str, Any]:
+    point = predictor.operating_point
+    if point is None:
+        return {}
+    return {"operating_point": predictor.evaluation.operating_point, "malignant_threshold": point.threshold}
+
+
+def _row(path: Path, prediction: Prediction, operating_point: Mapping[str, Any]) -> dict[str, Any]:
     row: dict[str, Any] = {"image": os.fspath(path), "predicted": prediction.label}
     row |= {f"probability_{name}": value for name, value in (prediction.probabilities or {}).items()}
+    row |= operating_point
     if prediction.mask is not None:
         row["mask_area_fraction"] = float(prediction.mask.mean())
         if prediction.mask_uncertainty is not None:

@@ -1,6 +1,7 @@
 """The predictor: images in, masks and classes at the size of the images out."""
 
 import copy
+import logging
 import math
 from collections.abc import Sequence
 from functools import partial
@@ -12,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from acsnet.checkpoints import Checkpoint, CheckpointMetadata
+from acsnet.checkpoints import Checkpoint, CheckpointMetadata, OperatingPoint
 from acsnet.config import EvaluationConfig
 from acsnet.data.images import read_image
 from acsnet.errors import InputError
@@ -23,6 +24,8 @@ from acsnet.inference.uncertainty import label_entropy, mask_entropy
 from acsnet.labels import TASKS, Task
 from acsnet.models import MultiTaskOutput, load_model
 from acsnet.models._loading import metadata_of
+
+logger = logging.getLogger(__name__)
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -36,18 +39,24 @@ class Predictor:
         metadata: input size, channels, normalization and classes; by default the attribute ``metadata`` that
             ``load_model`` sets on the network.
         device: device to run on; by default a GPU if there is one.
-        evaluation: test-time augmentation, threshold, post-processing and refining; by default those of the metadata.
+        evaluation: test-time augmentation, threshold, post-processing, refining, classes and operating point; by
+            default those of the metadata.
         precision: ``"float32"``, in which metrics are computed, or ``"bfloat16"`` or ``"float16"`` for speed on devices
             with fast 16-bit arithmetic. The weights of ``model`` are converted in place.
+        operating_point: name of an operating point of the metadata, such as ``"specificity_90"``, instead of that of
+            ``evaluation``. Its temperature, its threshold of the probability of "malignant" and its mask threshold are
+            used; :meth:`with_threshold` sets another mask threshold.
 
     Attributes:
+        evaluation: the settings; at an operating point with its mask threshold.
         tta_transforms: transforms of test-time augmentation, whose predictions are averaged.
         decide: a :class:`~acsnet.inference.Decision`: computes a :class:`~acsnet.inference.Prediction` from
             :class:`~acsnet.inference.Probabilities`.
 
     Raises:
         InputError: if the network has no metadata and none is given, the precision is unknown, the threshold is not a
-            number, or refining is on and there is no class "normal".
+            number, refining is on and there is no class "normal", or the metadata has no operating points.
+        UnknownNameError: if a class of ``evaluation.classes`` or the operating point is unknown.
 
     Example:
         >>> import acsnet
@@ -73,13 +82,14 @@ class Predictor:
         device: torch.device | str | None = None,
         evaluation: EvaluationConfig | None = None,
         precision: str = "float32",
+        operating_point: str | None = None,
     ) -> None:
         self.metadata = metadata or metadata_of(model)
-        self.evaluation = evaluation or self.metadata.evaluation
+        self.evaluation = _at_operating_point(self.metadata, evaluation or self.metadata.evaluation, operating_point)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         if precision not in _DTYPES:
             raise InputError(f"precision is {precision!r}: choose {', '.join(_DTYPES)}")
-        self.decide = Decision(self.metadata.class_names, self.evaluation)
+        self.decide = self._build_decision()
         self._dtype = _DTYPES[precision]
         self.model = prepare_for_inference(model.to(self.device), self._dtype)
         networks = list(getattr(self.model, "members", [self.model]))
@@ -89,6 +99,7 @@ class Predictor:
         self.tta_transforms = list_tta_transforms(
             self.evaluation.test_time_augmentation, self.metadata.input_size, divisor
         )
+        self._warn_of_other_classes()
 
     @classmethod
     def from_checkpoint(
@@ -97,6 +108,7 @@ class Predictor:
         device: torch.device | str | None = None,
         evaluation: EvaluationConfig | None = None,
         precision: str = "float32",
+        operating_point: str | None = None,
     ) -> "Predictor":
         """Load a checkpoint and return a predictor for it.
 
@@ -105,19 +117,49 @@ class Predictor:
             device: see the class.
             evaluation: see the class.
             precision: see the class.
+            operating_point: see the class.
 
         Raises:
-            CheckpointError, UnknownNameError, DownloadError: see ``acsnet.load_model``.
+            CheckpointError, UnknownNameError, DownloadError: see ``acsnet.load_model`` and the class.
             InputError: see the class.
         """
-        return cls(load_model(checkpoint), device=device, evaluation=evaluation, precision=precision)
+        return cls(
+            load_model(checkpoint),
+            device=device,
+            evaluation=evaluation,
+            precision=precision,
+            operating_point=operating_point,
+        )
 
     def with_threshold(self, threshold: float) -> "Predictor":
         """Return a predictor with another mask threshold that shares the networks of this one."""
         other = copy.copy(self)
         other.evaluation = self.evaluation.model_copy(update={"threshold": threshold})
-        other.decide = Decision(self.metadata.class_names, other.evaluation)
+        other.decide = other._build_decision()
         return other
+
+    def _build_decision(self) -> Decision:
+        return Decision(self.metadata.class_names, self.evaluation, self.metadata.operating_points)
+
+    def _warn_of_other_classes(self) -> None:
+        points = self.metadata.operating_points
+        if points is not None and self.operating_point is not None and {*points.classes} != {*self.class_names}:
+            logger.warning(
+                "the operating point was chosen on probabilities of %s, not of %s: its sensitivity and specificity do "
+                "not carry over",
+                ", ".join(points.classes),
+                ", ".join(self.class_names),
+            )
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The evaluated classes in the order of the network: ``evaluation.classes``, or all."""
+        return self.decide.class_names
+
+    @property
+    def operating_point(self) -> OperatingPoint | None:
+        """The operating point at which classes are decided, or None for the most probable class."""
+        return self.decide.operating_point
 
     @property
     def supports_uncertainty(self) -> bool:
@@ -198,3 +240,15 @@ class Predictor:
             None if mask is None else mask_entropy(mask),
             None if label is None else label_entropy(label),
         )
+
+
+def _at_operating_point(
+    metadata: CheckpointMetadata, evaluation: EvaluationConfig, operating_point: str | None
+) -> EvaluationConfig:
+    """Return the settings at an operating point, with its mask threshold."""
+    if operating_point is not None:
+        evaluation = evaluation.model_copy(update={"operating_point": operating_point})
+    points = metadata.operating_points
+    if evaluation.operating_point is None or points is None or points.mask_threshold is None:
+        return evaluation
+    return evaluation.model_copy(update={"threshold": points.mask_threshold})

@@ -18,17 +18,21 @@ _RANKINGS = ("auroc", "average_precision")
 
 
 def classification_metrics(
-    labels: npt.ArrayLike, probabilities: npt.ArrayLike, class_names: Sequence[str]
+    labels: npt.ArrayLike,
+    probabilities: npt.ArrayLike,
+    class_names: Sequence[str],
+    predicted: npt.ArrayLike | None = None,
 ) -> dict[str, Any]:
     """Compute the classification metrics of a set of images.
 
-    The predicted class is the most probable one. All metrics are in 0 to 1, except `brier`. They are those of
-    scikit-learn unless another source is named below.
+    The predicted class is the most probable one unless it is given. All metrics are in 0 to 1, except `brier`. They are
+    those of scikit-learn unless another source is named below.
 
     Args:
         labels: true class indices (N,).
         probabilities: class probabilities (N, K).
         class_names: names of the K classes, in the order of the columns.
+        predicted: predicted class indices (N,) of another rule, such as an operating point.
 
     Returns:
         A dictionary that can be written as JSON, with the keys
@@ -65,17 +69,22 @@ def classification_metrics(
     if len(set(class_names)) != len(class_names):
         raise InputError(f"the class names {list(class_names)} are not unique: expected one name per class")
     truth, scores = check_probabilities(labels, probabilities, len(class_names))
-    predicted = scores.argmax(axis=1)
+    decided = scores.argmax(axis=1) if predicted is None else np.asarray(predicted)
+    if decided.shape != truth.shape or not np.isin(decided, np.arange(len(class_names))).all():
+        raise InputError(
+            f"the predicted classes have shape {decided.shape}: expected {truth.size} indices from 0 to "
+            f"{len(class_names) - 1}"
+        )
     notes: dict[str, str] = {}
-    result: dict[str, Any] = {"n": len(truth), "accuracy": float(np.mean(predicted == truth))}
-    per_class = _per_class(truth, predicted, scores, class_names)
+    result: dict[str, Any] = {"n": len(truth), "accuracy": float(np.mean(decided == truth))}
+    per_class = _per_class(truth, decided, scores, class_names)
     result |= _means(per_class, notes)
     for ranking in _RANKINGS:
         result |= _ranking_means(ranking, per_class, notes)
-    result |= _positive_class_metrics(truth, predicted, scores, class_names, notes)
+    result |= _positive_class_metrics(truth, decided, scores, class_names, notes)
     result |= {"brier": brier_score(truth, scores), "ece": expected_calibration_error(truth, scores)}
     result["per_class"] = per_class
-    result["confusion_matrix"] = _confusion_matrix(truth, predicted, len(class_names))
+    result["confusion_matrix"] = _confusion_matrix(truth, decided, len(class_names))
     result["notes"] = notes
     return result
 

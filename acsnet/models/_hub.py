@@ -11,7 +11,7 @@ from pathlib import Path
 from torch import nn
 
 from acsnet._utils.files import write_text
-from acsnet.checkpoints import CheckpointMetadata, save_checkpoint
+from acsnet.checkpoints import CheckpointMetadata, OperatingPoints, save_checkpoint
 from acsnet.errors import DownloadError
 from acsnet.models._loading import load_model, metadata_of
 
@@ -45,6 +45,7 @@ prediction = predictor("image.png")
 | input | {height} x {width} (height x width), (pixel / 255 - {mean}) / {std} |
 | trained on | {data} |
 | epoch selected on | {selection} |
+| operating points | {operating_points} |
 | written by | acsnet {version} |
 """
 
@@ -204,5 +205,16 @@ def _write_model_card(metadata: CheckpointMetadata) -> str:
         selection="the test images, so that test metrics are too good"
         if metadata.selected_on == "test"
         else "validation images",
+        operating_points=_describe_operating_points(metadata.operating_points),
         version=metadata.code_version,
     )
+
+
+def _describe_operating_points(points: OperatingPoints | None) -> str:
+    if points is None:
+        return "-"
+    rates = [
+        f"`{name}` (sensitivity {point.sensitivity.value:.3f}, specificity {point.specificity.value:.3f})"
+        for name, point in points.points.items()
+    ]
+    return f"{', '.join(rates)}, chosen on {points.images} images ({points.source})"

@@ -10,6 +10,7 @@ from acsnet.report.comparison import comparison_tables
 from acsnet.report.context import ReportContext, build_context
 from acsnet.report.drawings import draw_pictures, draw_plots
 from acsnet.report.evaluation_options import option_tables
+from acsnet.report.operating_points import operating_point_tables
 from acsnet.report.pairwise_tests import paired_test_tables
 from acsnet.report.provenance import cost_table, fact_sections, protocol_rows, summary_tiles
 from acsnet.report.published_comparison import published_tables
@@ -81,7 +82,7 @@ def _build_tables(context: ReportContext) -> dict[str, list[Table]]:
         "comparison": comparison_tables(context),
         "published": published_tables(context),
         "tests": paired_test_tables(context.comparison),
-        "effects": option_tables(context.networks),
+        "effects": [*option_tables(context.networks), *operating_point_tables(context.networks)],
         "cost": [cost_table(context.networks)],
     }
 

@@ -8,6 +8,7 @@ from acsnet.statistics.folds import summarize_folds, summarize_published
 from acsnet.statistics.metrics import METRICS
 from acsnet.statistics.paired import holm, mcnemar_test, wilcoxon_test
 from acsnet.statistics.runs import RunResult, read_run, read_runs
+from acsnet.statistics.wilson import wilson_interval
 
 __all__ = [
     "METRICS",
@@ -25,4 +26,5 @@ __all__ = [
     "summarize_folds",
     "summarize_published",
     "wilcoxon_test",
+    "wilson_interval",
 ]

@@ -24,7 +24,16 @@ _REQUIRED: dict[str, tuple[type, ...]] = {
     "dataset_hash": (str,),
     "split_hash": (str, type(None)),
 }
-_METRICS = ("segmentation", "classification", "overall_score", "datasets", "published", "n")
+_METRICS = (
+    "segmentation",
+    "classification",
+    "classification_renormalized",
+    "operating_points",
+    "overall_score",
+    "datasets",
+    "published",
+    "n",
+)
 # The values of "selection" in metrics.json.
 SELECTED_ON_TEST = "selected on the test subset"
 SELECTED_ON_VALIDATION = "selected on the validation subset"

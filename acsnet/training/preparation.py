@@ -76,6 +76,11 @@ def prepare_training(
         AcsnetError: for every problem that would keep the training from starting.
     """
     classes, tasks = config.data.classes, config.model.tasks
+    if config.evaluation.operating_point is not None:
+        raise ConfigError(
+            f"evaluation.operating_point is {config.evaluation.operating_point}, but a new network has no operating "
+            "points: set it to null, and choose them after training by tools/calibrate.py"
+        )
     selection = SelectionScore(config.training.selection, metric_names(tasks))
     set_seed(config.training.seed)
     model = config.model.model_copy(update={"encoder_weights": None}) if resuming else config.model

@@ -98,7 +98,7 @@ def reproduce_results(names: Sequence[str], overrides: Sequence[str], folder: Pa
 
 
 def _differences(released: ReleasedTest, again: ReleasedTest) -> list[str]:
-    lines = []
+    lines = _rate_differences(released, again)
     for key, figure in released.metrics.items():
         for field in ("estimate", "low", "high"):
             then, now = getattr(figure, field), getattr(again.metrics[key], field)
@@ -106,3 +106,14 @@ def _differences(released: ReleasedTest, again: ReleasedTest) -> list[str]:
             if not same:
                 lines.append(f"{METRICS[key].title} ({field}) is {now}, but {then} was released")
     return lines
+
+
+def _rate_differences(released: ReleasedTest, again: ReleasedTest) -> list[str]:
+    if released.operating_points is None or again.operating_points is None:
+        return []
+    return [
+        f"{key} at {name} is {now}, but {then} was released"
+        for name, point in released.operating_points.points.items()
+        for key, then in point.tested.items()
+        if (now := again.operating_points.points[name].tested[key]) != then
+    ]

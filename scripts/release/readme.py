@@ -8,7 +8,14 @@ from pathlib import Path
 
 from acsnet._utils.files import replace_section, write_json, write_text
 from acsnet._utils.tables import Cell, Column, Row, Table
-from acsnet.checkpoints import Estimate, ReleasedCheckpoint, ReleasedTest, ReleaseIndex
+from acsnet.checkpoints import (
+    Estimate,
+    Rate,
+    ReleasedCheckpoint,
+    ReleasedTest,
+    ReleaseIndex,
+    TestedOperatingPoints,
+)
 from acsnet.checkpoints.index import INDEX_NAME
 from acsnet.statistics import METRICS
 from acsnet.statistics.formatting import UNDEFINED, format_value
@@ -117,6 +124,11 @@ def _describe_test(name: str, test: ReleasedTest) -> Iterator[str]:
         Row(METRICS[key].title, [_cell(estimate), Cell(estimate.reason)]) for key, estimate in test.metrics.items()
     ]
     yield _write_table("metric", [f"estimate [{test.level:.0%} interval]", "note"], metrics)
+    if test.renormalized:
+        values = ", ".join(f"{key.replace('_', ' ')} {format_value(value)}" for key, value in test.renormalized.items())
+        yield from ("", f"Probabilities renormalized over the classes of these images: {values}.")
+    if test.operating_points is not None:
+        yield from _describe_operating_points(test.operating_points)
     yield from ("", "Worst cases:", "")
     cases = []
     for case in test.worst_cases:
@@ -125,6 +137,24 @@ def _describe_test(name: str, test: ReleasedTest) -> Iterator[str]:
     yield _write_table("image", ["class", "predicted", "probability of its class", "Dice"], cases)
     command = _command("test", f"--checkpoint {name}", test.overrides)
     yield from ("", "Reproduce the metrics:", "", _commands(command))
+
+
+def _describe_operating_points(points: TestedOperatingPoints) -> Iterator[str]:
+    counts = ", ".join(f"{count} {label}" for label, count in points.classes.items())
+    mask = "that of the test" if points.mask_threshold is None else f"{points.mask_threshold:g}"
+    yield from ("", f"Operating points, chosen on the {points.source} ({counts}); temperature {points.temperature:g};")
+    yield f"mask threshold {mask}. Wilson intervals:"
+    yield ""
+    rows = []
+    for name, point in points.points.items():
+        rates = [rates[key] for rates in (point.chosen, point.tested) for key in ("sensitivity", "specificity")]
+        rows.append(Row(name, [Cell(f"{point.threshold:.3f}"), *map(_rate_cell, rates)], is_code=True))
+    titles = ["P(malignant) from", "sensitivity, chosen on", "specificity, chosen on", "sensitivity", "specificity"]
+    yield _write_table("operating point", titles, rows)
+
+
+def _rate_cell(rate: Rate) -> Cell:
+    return _cell(Estimate(estimate=rate.value, low=rate.low, high=rate.high))
 
 
 def _command(tool: str, arguments: str, overrides: tuple[str, ...]) -> str:

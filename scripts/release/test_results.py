@@ -12,6 +12,8 @@ from acsnet.checkpoints import (
     Estimate,
     ReleasedCheckpoint,
     ReleasedTest,
+    TestedOperatingPoint,
+    TestedOperatingPoints,
     WorstCase,
     check_released_file,
     read_index,
@@ -25,6 +27,7 @@ from scripts.release.anonymization import check_public
 from scripts.release.readme import write_index
 
 LEVEL = 0.95
+RENORMALIZED = ("accuracy", "auroc_malignant", "sensitivity", "specificity")
 _WORST_CASES = 5
 _REQUIRED = (
     "checkpoint_sha256",
@@ -108,7 +111,23 @@ def read_test(
         level=LEVEL,
         metrics={key: _figure(interval) for key, interval in estimates.items()},
         worst_cases=tuple(_worst_cases(run)),
+        operating_points=_operating_points(facts.get("operating_points")),
+        renormalized=_renormalized(facts.get("classification_renormalized")),
     )
+
+
+def _operating_points(written: Mapping[str, Any] | None) -> TestedOperatingPoints | None:
+    if written is None:
+        return None
+    points = {
+        name: TestedOperatingPoint(**{key: point[key] for key in ("threshold", "chosen", "tested")})
+        for name, point in written["points"].items()
+    }
+    return TestedOperatingPoints.model_validate({**written, "points": points})
+
+
+def _renormalized(written: Mapping[str, Any] | None) -> dict[str, float | None]:
+    return {} if written is None else {key: written[key] for key in RENORMALIZED}
 
 
 def _check_unseen(entry: ReleasedCheckpoint, run: RunResult, facts: Mapping[str, Any], results: Path) -> None:

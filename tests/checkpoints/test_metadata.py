@@ -12,7 +12,15 @@ from torch import nn
 
 from acsnet import create_model, load_model
 from acsnet._utils.files import DiskFullError
-from acsnet.checkpoints import CheckpointMetadata, load_weights, read_metadata, read_weights, save_checkpoint
+from acsnet.checkpoints import (
+    CheckpointMetadata,
+    load_weights,
+    read_metadata,
+    read_weights,
+    rewrite_metadata,
+    save_checkpoint,
+    weights_sha256,
+)
 from acsnet.config import EvaluationConfig
 from acsnet.errors import CheckpointError
 from acsnet.version import __version__
@@ -329,3 +337,23 @@ def test_the_subset_of_the_selection_is_kept(tmp_path: Path) -> None:
         CheckpointError, match="the metadata entry 'selected_on' is invalid: Input should be 'validation'"
     ):
         read_metadata(broken)
+
+
+def test_other_metadata_and_the_same_tensors(tmp_path: Path) -> None:
+    path, copy = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    weights = {"a": torch.randn(3, 5), "b": torch.arange(7), "c": torch.randn(2).half()}
+    save_checkpoint(path, weights, CheckpointMetadata(**METADATA))
+    other = CheckpointMetadata(**METADATA).model_copy(update={"split_hash": "ß" * 100})
+    rewrite_metadata(path, copy, other)
+    assert read_metadata(copy) == other
+    again = read_weights(copy)
+    assert again.keys() == weights.keys()
+    assert all(again[key].equal(value) and again[key].dtype == value.dtype for key, value in weights.items())
+    assert weights_sha256(copy) == weights_sha256(path)
+    save_checkpoint(path, {**weights, "b": torch.arange(1, 8)}, CheckpointMetadata(**METADATA))
+    assert weights_sha256(path) != weights_sha256(copy)
+    rewrite_metadata(copy, copy, CheckpointMetadata(**METADATA))
+    assert read_metadata(copy) == CheckpointMetadata(**METADATA)
+    copy.write_bytes(copy.read_bytes()[:-1])
+    with pytest.raises(CheckpointError, match=r"b\.safetensors is truncated or not a safetensors file"):
+        rewrite_metadata(copy, path, other)

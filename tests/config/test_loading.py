@@ -654,3 +654,13 @@ def test_publications_whose_metrics_a_test_adds(write: Write) -> None:
     )
     with pytest.raises(ConfigError, match=message + "remove he2024, eee402, or add the other task"):
         load_config(write(text.format(tasks="[classification]", names="he2024, chung2024, eee402")))
+
+
+def test_evaluated_classes(write: Write) -> None:
+    text = "model: {{name: a}}\nevaluation: {{classes: [{names}]}}"
+    assert load_config(write(text.format(names="malignant, benign"))).evaluation.classes == ("malignant", "benign")
+    with pytest.raises(ConfigError, match=r"unknown class in evaluation\.classes 'malign': did you mean 'malignant'"):
+        load_config(write(text.format(names="benign, malign")))
+    for names in ("benign", "benign, benign", ""):
+        with pytest.raises(ConfigError, match=r"classes is \[.*\]: name at least two classes, each once, or null"):
+            load_config(write(text.format(names=names)))

@@ -10,7 +10,7 @@ from acsnet import MultiTaskOutput
 from acsnet.checkpoints import CheckpointMetadata
 from acsnet.config import EvaluationConfig
 from acsnet.data import Record
-from acsnet.evaluation.threshold import THRESHOLDS, best_step, choose_threshold
+from acsnet.evaluation.threshold import THRESHOLDS, best_step, choose_threshold, stable_step
 from acsnet.inference import Predictor
 
 
@@ -91,3 +91,17 @@ def test_ties_go_to_the_nearest_to_one_half() -> None:
     assert THRESHOLDS[best_step(scores)] == 0.45, "of two as near the lower"
     scores[14] = 0.71
     assert THRESHOLDS[best_step(scores)] == 0.75
+
+
+def test_the_threshold_within_one_standard_error() -> None:
+    """Of 16 images, one is better at 0.9 by 1: the mean difference is 1 / 16, and its standard error 1 / 16 as well."""
+    dice = np.full((16, len(THRESHOLDS)), 0.5)
+    high = THRESHOLDS.index(0.9)
+    dice[0, high] = 1.0
+    dice[0, :high] = 0.0
+    assert THRESHOLDS[best_step(dice.mean(axis=0))] == 0.9
+    assert THRESHOLDS[stable_step(dice)] == 0.5
+    # Four of 16: the mean difference is 1 / 4, its standard error sqrt(0.25 * 0.75 / 15) = 0.11.
+    dice[:4, high], dice[:4, :high] = 1.0, 0.0
+    assert THRESHOLDS[stable_step(dice)] == 0.9
+    assert THRESHOLDS[stable_step(dice[:1])] == 0.9

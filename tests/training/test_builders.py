@@ -169,3 +169,10 @@ def test_folds_share_the_decoded_images(
         prepare_training(config, progress=False)
         assert set(decoded.values()) == {1}
         assert len(decoded) == len(list(Path(tiny_settings["data"]["root"]).rglob("*.png")))
+
+
+def test_a_new_network_has_no_operating_points(tiny_settings: dict[str, Any]) -> None:
+    """Refused before any image is decoded."""
+    config = make_config(tiny_settings, "data.root=/nowhere", "evaluation.operating_point=specificity_90")
+    with pytest.raises(ConfigError, match="operating_point is specificity_90, but a new network has no"):
+        prepare_training(config, progress=False)
