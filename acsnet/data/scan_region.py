@@ -2,7 +2,7 @@
 
 The rule is a function of the pixels only. Lines (rows or columns) are removed from each of the four sides, one side
 after the other, until none of them changes any more. A line at a side is margin if it is uniform: at least 97 % of its
-pixels differ from the median color of the line by at most 5 gray levels in each channel. Any color will do, and each
+values (its pixels, in each channel) differ from the median color of the line by at most 5 gray levels. Any color will do, and each
 line has its own, so that letterboxes, white and tinted margins, haze, and the lines of a frame are all margins, with
 the noise of a JPEG file and with a few ticks of a ruler in them.
 
@@ -14,6 +14,7 @@ fills more of its lines, and its faint deep part has no such gap behind it.
 The rule is made to keep too much rather than too little: a side whose outermost line is not uniform is not cropped.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import cv2
@@ -24,8 +25,8 @@ import numpy.typing as npt
 _MAX_DIFFERENCE_GRAY_LEVELS = 5
 # A line is uniform if no more of its pixels have another color.
 _MAX_OTHER_SHARE = 0.03
-# The median color of a line is that of this many pixels, evenly spaced.
-_SAMPLES = 65
+# The median color of a line is that of about this many pixels, evenly spaced.
+_SAMPLES = 64
 # Islands: text, rulers and logos in a margin.
 _MAX_ISLAND_DEPTH_SHARE = 0.06
 _MAX_ISLAND_FILL_SHARE = 0.2
@@ -35,8 +36,13 @@ _MIN_GAP_LINES = 3
 _MIN_SIDE_PIXELS = 32
 # A scan is not smaller than this share of either side of its image: the rest of less is not a scan.
 _MIN_SCAN_SHARE = 0.1
-# Lines are examined in blocks, the first of this many and each twice as large as the one before.
+# Lines are examined in blocks, each twice as large as the one before: most images have no margin.
 _FIRST_BLOCK_LINES = 4
+# Larger blocks would need new pages of memory, which is slow.
+_MAX_BLOCK_LINES = 32
+
+# Returns lines (C, N, L) of an image, counted inward from one of its sides.
+_Lines = Callable[[int, int], npt.NDArray[np.uint8]]
 
 
 class Box(NamedTuple):
@@ -67,54 +73,64 @@ def find_scan_region(image: npt.NDArray[np.uint8]) -> Box | None:
     if min(bottom, right) < _MIN_SIDE_PIXELS:
         return Box(0, 0, bottom, right)
     smallest = _MIN_SCAN_SHARE * bottom, _MIN_SCAN_SHARE * right
-    # Two copies, in which rows and columns are contiguous.
-    rows = _planes(image)
-    columns = np.ascontiguousarray(rows.swapaxes(1, 2))
     previous = None
     while previous != (top, left, bottom, right):
         previous = top, left, bottom, right
-        top += _margin(rows[:, top:bottom, left:right])
-        bottom -= _margin(rows[:, top:bottom, left:right][:, ::-1])
+        top += _margin(bottom - top, lambda start, stop: _rows(image[top + start : top + stop, left:right]))
+        bottom -= _margin(
+            bottom - top, lambda start, stop: _rows(image[bottom - stop : bottom - start, left:right])[:, ::-1]
+        )
         if bottom - top < smallest[0]:
             return None
-        left += _margin(columns[:, left:right, top:bottom])
-        right -= _margin(columns[:, left:right, top:bottom][:, ::-1])
+        left += _margin(right - left, lambda start, stop: _columns(image[top:bottom, left + start : left + stop]))
+        right -= _margin(
+            right - left, lambda start, stop: _columns(image[top:bottom, right - stop : right - start])[:, ::-1]
+        )
         if right - left < smallest[1]:
             return None
     return Box(top, left, bottom - top, right - left)
 
 
-def _planes(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Return the channels (C, H, W) of an image, or one of them if all are equal."""
-    planes = cv2.split(image)
-    first = planes[0]
-    return np.stack(planes[:1] if all(np.array_equal(first, other) for other in planes[1:]) else planes)
+def _rows(part: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return the rows (C, N, L) of a part (N, L, C) of an image."""
+    return np.stack(cv2.split(part))
 
 
-def _margin(lines: npt.NDArray[np.uint8]) -> int:
-    """Return the number of lines (C, N, L) of margin before the first line of the scan."""
-    count = lines.shape[1]
-    deepest, gap = int(_MAX_ISLAND_DEPTH_SHARE * count), max(_MIN_GAP_LINES, int(_MIN_GAP_SHARE * count))
+def _columns(part: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return the columns (C, N, L) of a part (L, N, C) of an image."""
+    return np.stack([cv2.transpose(plane) for plane in cv2.split(part)])
+
+
+def _margin(count: int, read: _Lines) -> int:
+    """Return how many of some lines are margin, before the first line of the scan.
+
+    Args:
+        count: number of lines.
+        read: returns the lines (C, N, L) from one index up to another one.
+    """
+    gap = max(_MIN_GAP_LINES, int(_MIN_GAP_SHARE * count))
+    reach = int(_MAX_ISLAND_DEPTH_SHARE * count) + gap
     margin = 0
     while True:
-        margin += _count_uniform(lines[:, margin:])
+        margin = _skip_uniform(margin, count, read)
         if margin in (0, count):
             return margin
-        island = _island_depth(lines[:, margin : margin + deepest + gap], _color(lines[:, margin - 1 : margin]), gap)
+        color = _color(read(margin - 1, margin))
+        island = _island_depth(read(margin, min(margin + reach, count)), color, gap)
         if island == 0:
             return margin
         margin += island
 
 
-def _count_uniform(lines: npt.NDArray[np.uint8]) -> int:
-    """Return the number of uniform lines (C, N, L) before the first one that is not."""
-    start, block, count = 0, _FIRST_BLOCK_LINES, lines.shape[1]
+def _skip_uniform(start: int, count: int, read: _Lines) -> int:
+    """Return the index of the first line from ``start`` on that is not uniform, or ``count`` if all are."""
+    size = _FIRST_BLOCK_LINES
     while start < count:
-        part = lines[:, start : start + block]
-        others = np.flatnonzero(_other_share(part, _color(part)) > _MAX_OTHER_SHARE)
+        lines = read(start, min(start + size, count))
+        others = np.flatnonzero(_other_share(lines, _color(lines)) > _MAX_OTHER_SHARE)
         if len(others):
             return start + int(others[0])
-        start, block = start + block, 2 * block
+        start, size = start + size, min(2 * size, _MAX_BLOCK_LINES)
     return count
 
 
@@ -131,14 +147,15 @@ def _island_depth(lines: npt.NDArray[np.uint8], color: npt.NDArray[np.uint8], ga
 
 
 def _color(lines: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Return the median color (C, N, 1) of each line (C, N, L)."""
-    positions = np.linspace(0, lines.shape[2] - 1, min(_SAMPLES, lines.shape[2])).round().astype(int)
-    middle = len(positions) // 2
-    return np.partition(lines[:, :, positions], middle, axis=2)[:, :, middle : middle + 1]
+    """Return the median color (C, N, 1) of each line (C, N, L), from evenly spaced pixels."""
+    samples = np.sort(lines[:, :, :: max(1, lines.shape[2] // _SAMPLES)], axis=2)
+    middle = samples.shape[2] // 2
+    return samples[:, :, middle : middle + 1]
 
 
 def _other_share(lines: npt.NDArray[np.uint8], color: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    """Return the share of the pixels of each line (C, N, L) that differ from a color (C, N or 1, 1)."""
+    """Return the share of the values of each line (C, N, L) that differ from its color (C, N or 1, 1)."""
     difference = np.maximum(lines, color) - np.minimum(lines, color)
-    other = (difference > _MAX_DIFFERENCE_GRAY_LEVELS).any(axis=0)
-    return np.count_nonzero(other, axis=1) / lines.shape[2]
+    other = (difference > _MAX_DIFFERENCE_GRAY_LEVELS).view(np.uint8)
+    channels, _, length = lines.shape
+    return other.sum(axis=(0, 2), dtype=np.uint32) / (channels * length)
