@@ -21,6 +21,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+#: Version of the rule; a change of the rule increases it, so that no cache of another rule is used.
+SCAN_REGION_VERSION = 1
+
 # A pixel has the color of its line if no channel differs by more.
 _MAX_DIFFERENCE_GRAY_LEVELS = 5
 # A line is uniform if no more of its pixels have another color.

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from acsnet.config import EvaluationConfig
+from acsnet.data.framing import Frame
 from acsnet.errors import InputError
 from acsnet.inference.postprocessing import postprocess
 from acsnet.labels import NORMAL
@@ -23,12 +24,14 @@ class Probabilities:
         label: (K,) float32 in the order of the classes, summing to 1.
         mask_uncertainty: as in :class:`Prediction`.
         label_uncertainty: as in :class:`Prediction`.
+        frame: as in :class:`Prediction`.
     """
 
     mask: npt.NDArray[np.float32] | None
     label: npt.NDArray[np.float32] | None
     mask_uncertainty: npt.NDArray[np.float32] | None = None
     label_uncertainty: float | None = None
+    frame: Frame | None = None
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class Prediction:
         probabilities: probability per class, summing to 1.
         mask_uncertainty: (H, W) float32, entropy of the mask probability in bits, 0 to 1.
         label_uncertainty: entropy of the class probabilities divided by its maximum, 0 to 1.
+        frame: the mapping between the image and the input of the network: the region that was cropped, and whether all
+            of the image is margin. Outside of the region the mask is empty.
     """
 
     mask: npt.NDArray[np.bool_] | None
@@ -53,6 +58,7 @@ class Prediction:
     probabilities: dict[str, float] | None
     mask_uncertainty: npt.NDArray[np.float32] | None = None
     label_uncertainty: float | None = None
+    frame: Frame | None = None
 
 
 class Decision:
@@ -118,6 +124,7 @@ class Decision:
             probabilities=None if label is None else dict(zip(names, label.tolist(), strict=True)),
             mask_uncertainty=probabilities.mask_uncertainty,
             label_uncertainty=probabilities.label_uncertainty,
+            frame=probabilities.frame,
         )
 
     def _refine(
