@@ -41,10 +41,11 @@ class ImageCache:
     """Images and merged masks of a list of records at one size.
 
     The name of the folder is a hash of the paths, sizes and times of all source files and of the framing, so a changed
-    source file or framing leads to another folder. A folder is filled under a temporary name and renamed when complete: readers see complete caches
-    only, and the second of two writers uses the result of the first. The twelve most recently used folders are kept;
-    temporary folders that a killed process left are removed after a day. On POSIX, a process that has a removed cache
-    mapped can still read it. A cache is pickled as its path; the process that unpickles it maps the files again.
+    source file or framing leads to another folder. A folder is filled under a temporary name and renamed when complete:
+    readers see complete caches only, and the second of two writers uses the result of the first. The twelve most
+    recently used folders are kept; temporary folders that a killed process left are removed after a day. On POSIX, a
+    process that has a removed cache mapped can still read it. A cache is pickled as its path; the process that
+    unpickles it maps the files again.
 
     Args:
         records: the records to cache, in this order.

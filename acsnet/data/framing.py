@@ -139,8 +139,8 @@ class Framing:
 
     By default the whole image is stretched to the input.
 
-    Padding has the gray value of the normalization's mean. It is zero after normalization, which is the value with which
-    convolutions pad their input, so that a network sees no edge in it that it does not see at every border of an image.
+    Padding has the gray value of the normalization's mean. It is zero after normalization, which is the value with
+    which convolutions pad their input, so that a network sees no edge that it does not see at every border of an image.
     Black would be the gray value of cysts and shadows.
 
     Args:
