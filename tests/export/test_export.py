@@ -117,6 +117,8 @@ def assert_describes(text: str | bytes, checkpoint: Path) -> None:
         "members": 1,
         "class_names": ["benign", "malignant", "normal"],
         "input_size": [32, 48],
+        "crop_margins": False,
+        "keep_aspect": False,
         "channels": 3,
         "mean": [0.3],
         "std": [0.2],
