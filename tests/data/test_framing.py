@@ -44,7 +44,7 @@ def test_without_options_the_whole_image_is_stretched_bit_for_bit(size: tuple[in
     back = cv2.resize(values, (160, 100), interpolation=cv2.INTER_LINEAR)
     np.testing.assert_array_equal(frame.to_image(values), back)
     assert frame.stretch(values) is values
-    assert not (frame.is_cropped or frame.is_padded or frame.is_all_margin or frame.cuts(mask))
+    assert (frame.is_cropped, frame.is_padded, frame.is_all_margin, frame.cuts(mask)) == (False,) * 4
 
 
 def test_a_crop_is_the_input_of_the_cropped_image() -> None:

@@ -352,7 +352,8 @@ def test_masks_come_back_in_the_frame_of_the_image(crop: bool, aspect: bool, sca
     assert prediction.mask_probability is not None
     assert 2 * (prediction.mask & LESION).sum() / (prediction.mask.sum() + LESION.sum()) > 0.96
     rows, columns = np.nonzero(prediction.mask)
-    assert (rows.mean(), columns.mean()) == pytest.approx((49.5, 79.5), abs=0.3)
+    # The network's mask is binary: half a pixel of the input is up to 0.7 pixels of the image.
+    assert (rows.mean(), columns.mean()) == pytest.approx((49.5, 79.5), abs=0.7)
     assert prediction.frame is not None
     assert prediction.frame.is_cropped == crop
     if crop:
