@@ -84,9 +84,9 @@ def test_tensorboard_has_scalars_and_panels(trained_run: Path) -> None:
 def test_a_framing_is_trained_and_stored(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
     """The network is trained on the framed images of the cache, and the checkpoint predicts with the same framing."""
     overrides = ("data.crop_margins=true", "data.keep_aspect=true", "training.epochs=1")
-    trainer = Trainer.from_config(make_config(tiny_settings, *overrides), tmp_path)
-    trainer.run()
-    metadata = read_metadata(tmp_path / "best.safetensors")
+    trainer = Trainer.from_config(make_config(tiny_settings, *overrides), tmp_path / "run", progress=False)
+    best = trainer.fit()
+    metadata = read_metadata(best)
     assert (metadata.crop_margins, metadata.keep_aspect) == (True, True)
     framing = Framing.of(metadata)
     assert framing == Framing.of(trainer.config.data)
@@ -94,7 +94,7 @@ def test_a_framing_is_trained_and_stored(tiny_settings: dict[str, Any], tmp_path
     image = read_image(record.image)
     expected = framing.frame(image, metadata.input_size).image_to_input(image)
     np.testing.assert_array_equal(trainer.data.cache.images[0], expected)
-    predicted = Predictor.from_checkpoint(tmp_path / "best.safetensors")(record.image)
+    predicted = Predictor.from_checkpoint(best)(record.image)
     assert predicted.mask is not None
     assert predicted.mask.shape == image.shape[:2]
 
