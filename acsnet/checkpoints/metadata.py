@@ -31,6 +31,8 @@ class CheckpointMetadata(BaseModel):
         arguments: all other arguments of ``acsnet.create_model``, except the encoder's weights.
         class_names: classes in the order of the logits.
         input_size: (height, width) in pixels to which images are resized.
+        crop_margins: whether images are cropped to the scanned region first, as by ``data.crop_margins``.
+        keep_aspect: whether images are padded to the input size instead of stretched, as by ``data.keep_aspect``.
         mean: mean of the normalization ``(pixel / 255 - mean) / std``, one value for all channels or one per channel.
         std: standard deviation of the normalization, like ``mean``.
         metrics: metrics by name, and a description of how they were computed under ``protocol``.
@@ -67,6 +69,8 @@ class CheckpointMetadata(BaseModel):
     arguments: dict[str, Any]
     class_names: tuple[str, ...]
     input_size: tuple[int, int]
+    crop_margins: bool = False
+    keep_aspect: bool = False
     mean: tuple[float, ...]
     std: tuple[float, ...]
     metrics: dict[str, Any] = {}

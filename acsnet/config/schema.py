@@ -162,6 +162,17 @@ class DataConfig(Section):
     image_size: tuple[PositiveInt, PositiveInt] = Field(
         default=(256, 256), description="Height and width that images are resized to."
     )
+    crop_margins: Flag = Field(
+        default=False,
+        description="Crop each image to the scanned region before resizing: uniform margins of any color, frames and "
+        "rulers are cut off. Predicted masks are at the size of the whole image, empty outside of the crop. Part of "
+        "the preprocessing that is stored in the checkpoint.",
+    )
+    keep_aspect: Flag = Field(
+        default=False,
+        description="Keep the ratio of height and width in resizing, and pad the image to image_size with the gray "
+        "value of mean; false stretches it. Part of the preprocessing that is stored in the checkpoint.",
+    )
     mean: tuple[Real, ...] | None = Field(
         default=None,
         description="Mean of the normalization (pixel / 255 - mean) / std, one value or one per channel; null is that "

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from acsnet.checkpoints import Checkpoint, CheckpointMetadata
-from acsnet.config import CHOSEN_ON_VALIDATION, Config, EvaluationConfig, Subset, build_config, load_config
+from acsnet.config import CHOSEN_ON_VALIDATION, Config, DataConfig, EvaluationConfig, Subset, build_config, load_config
 from acsnet.data import Record, Split, dataset_entry, dataset_hash, load_records, split_data
 from acsnet.errors import ConfigError
 from acsnet.evaluation.evaluate import Evaluation, evaluate
@@ -127,6 +127,7 @@ def run_test(
         everything = config.data.model_copy(update={"split_file": None, "image_list": None})
         config = config.model_copy(update={"data": everything})
     check_tasks(settings.published_metrics, predictor.tasks)
+    _warn_of_other_framing(checkpoint.metadata, config.data)
     records = load_records(config.data, progress)
     is_own_dataset = dataset_hash(records) == checkpoint.metadata.dataset.get("hash")
     if is_own_dataset:
@@ -187,6 +188,18 @@ def _describe(
 def _is_selected_on_test(metadata: CheckpointMetadata, subset: Subset, is_own_dataset: bool) -> bool:
     """Return whether the tested images selected the epoch; all images of another dataset did not."""
     return metadata.selected_on == "test" and (subset in ("test", "val") or (subset == "all" and is_own_dataset))
+
+
+def _warn_of_other_framing(metadata: CheckpointMetadata, data: DataConfig) -> None:
+    for key in ("crop_margins", "keep_aspect"):
+        own, other = getattr(metadata, key), getattr(data, key)
+        if own != other:
+            logger.warning(
+                "data.%s is %s in the configuration, but %s in the preprocessing of the checkpoint, which is used",
+                key,
+                str(other).lower(),
+                str(own).lower(),
+            )
 
 
 def _warn_of_leaks(metadata: CheckpointMetadata) -> None:

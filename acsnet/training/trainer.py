@@ -399,6 +399,8 @@ class Trainer:
             arguments=model_arguments(self.config.model, self.config.data.classes),
             class_names=self.config.data.classes,
             input_size=self.config.data.image_size,
+            crop_margins=self.config.data.crop_margins,
+            keep_aspect=self.config.data.keep_aspect,
             mean=self.mean,
             std=self.std,
             metrics={"protocol": protocol, **metrics},

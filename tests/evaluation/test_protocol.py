@@ -183,3 +183,12 @@ def test_publications_that_need_a_task_are_refused_before_the_data_is_read(train
         InputError, match="the metrics of he2024 need classification, the network has only segmentation"
     ):
         run_test(checkpoint, config, progress=False)
+
+
+def test_the_framing_of_the_checkpoint_is_used(trained_run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    checkpoint = open_checkpoint(trained_run / "best.safetensors")
+    config = resolve_test_config(checkpoint, None, ["data.crop_margins=true"])
+    result, _ = run_test(checkpoint, config, progress=False)
+    assert "data.crop_margins is true in the configuration, but false in the preprocessing of" in caplog.text
+    plain, _ = run_test(checkpoint, resolve_test_config(checkpoint, None, []), progress=False)
+    assert result.cases == plain.cases

@@ -20,8 +20,10 @@ from acsnet import load_model
 from acsnet._utils.files import write_text
 from acsnet.checkpoints import read_metadata
 from acsnet.config import Config, EvaluationConfig, build_config, load_config
-from acsnet.data import Split, read_busi
+from acsnet.data import Framing, Split, read_busi
+from acsnet.data.images import read_image
 from acsnet.errors import AcsnetError, ConfigError, DataError, InputError, RunError, UnknownNameError
+from acsnet.inference import Predictor
 from acsnet.training import Trainer
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -77,6 +79,24 @@ def test_tensorboard_has_scalars_and_panels(trained_run: Path) -> None:
         events.Tags()["scalars"]
     )
     assert len(events.Images("validation")) == 2
+
+
+def test_a_framing_is_trained_and_stored(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
+    """The network is trained on the framed images of the cache, and the checkpoint predicts with the same framing."""
+    overrides = ("data.crop_margins=true", "data.keep_aspect=true", "training.epochs=1")
+    trainer = Trainer.from_config(make_config(tiny_settings, *overrides), tmp_path / "run", progress=False)
+    best = trainer.fit()
+    metadata = read_metadata(best)
+    assert (metadata.crop_margins, metadata.keep_aspect) == (True, True)
+    framing = Framing.of(metadata)
+    assert framing == Framing.of(trainer.config.data)
+    record = trainer.data.records[0]
+    image = read_image(record.image)
+    expected = framing.frame(image, metadata.input_size).image_to_input(image)
+    np.testing.assert_array_equal(trainer.data.cache.images[0], expected)
+    predicted = Predictor.from_checkpoint(best)(record.image)
+    assert predicted.mask is not None
+    assert predicted.mask.shape == image.shape[:2]
 
 
 def test_validation_never_sees_the_test_subset(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
