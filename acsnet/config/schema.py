@@ -164,14 +164,13 @@ class DataConfig(Section):
     )
     crop_margins: Flag = Field(
         default=False,
-        description="Crop each image to the scanned region before resizing: uniform margins of any color, frames and "
-        "rulers are cut off. Predicted masks are at the size of the whole image, empty outside of the crop. Part of "
-        "the preprocessing that is stored in the checkpoint.",
+        description="Crop each image to the scanned region, without uniform margins of any color, frames and rulers; "
+        "predicted masks have the size of the whole image, and the checkpoint stores the key.",
     )
     keep_aspect: Flag = Field(
         default=False,
-        description="Keep the ratio of height and width in resizing, and pad the image to image_size with the gray "
-        "value of mean; false stretches it. Part of the preprocessing that is stored in the checkpoint.",
+        description="Keep the ratio of height and width, and pad the image to image_size with the gray value of mean "
+        "instead of stretching it; the checkpoint stores the key.",
     )
     mean: tuple[Real, ...] | None = Field(
         default=None,

@@ -309,6 +309,8 @@ def test_a_framed_prediction_is_measured_in_the_frame_of_the_image(
     generator = np.random.default_rng(0)
     image, mask = generator.integers(20, 90, (60, 128), dtype=np.uint8), np.zeros((60, 128), np.uint8)
     image[:20] = 0
+    # The class, for the oracle, of the image and of its crop.
+    image[20, 0] = 0
     image[30:50, 40:80] = 255
     mask[30:50, 40:84] = 255
     for name, pixels in (("a.png", image), ("a_mask.png", mask)):
