@@ -125,8 +125,10 @@ def _describe_test(name: str, test: ReleasedTest) -> Iterator[str]:
     ]
     yield _write_table("metric", [f"estimate [{test.level:.0%} interval]", "note"], metrics)
     if test.renormalized:
-        values = ", ".join(f"{key.replace('_', ' ')} {format_value(value)}" for key, value in test.renormalized.items())
-        yield from ("", f"Probabilities renormalized over the classes of these images: {values}.")
+        renormalized = ", ".join(
+            f"{key.replace('_', ' ')} {format_value(value)}" for key, value in test.renormalized.items()
+        )
+        yield from ("", f"Probabilities renormalized over the classes of these images: {renormalized}.")
     if test.operating_points is not None:
         yield from _describe_operating_points(test.operating_points)
     yield from ("", "Worst cases:", "")
