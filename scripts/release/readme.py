@@ -125,15 +125,15 @@ def _describe_test(name: str, test: ReleasedTest) -> Iterator[str]:
     ]
     yield _write_table("metric", [f"estimate [{test.level:.0%} interval]", "note"], metrics)
     if test.renormalized:
-        listed = ", ".join(f"{key.replace('_', ' ')} {format_value(value)}" for key, value in test.renormalized.items())
-        yield from ("", f"Probabilities renormalized over the classes of these images: {listed}.")
+        values = [f"{key.replace('_', ' ')} {format_value(value)}" for key, value in test.renormalized.items()]
+        yield from ("", f"Probabilities renormalized over the classes of these images: {', '.join(values)}.")
     if test.operating_points is not None:
         yield from _describe_operating_points(test.operating_points)
     yield from ("", "Worst cases:", "")
     cases = []
     for case in test.worst_cases:
-        values = (case.label, case.predicted or UNDEFINED, format_value(case.probability), format_value(case.dice))
-        cases.append(Row(case.image, [*map(Cell, values)]))
+        texts = (case.label, case.predicted or UNDEFINED, format_value(case.probability), format_value(case.dice))
+        cases.append(Row(case.image, [*map(Cell, texts)]))
     yield _write_table("image", ["class", "predicted", "probability of its class", "Dice"], cases)
     command = _command("test", f"--checkpoint {name}", test.overrides)
     yield from ("", "Reproduce the metrics:", "", _commands(command))
