@@ -15,7 +15,7 @@ from torch import nn
 from acsnet.checkpoints import Checkpoint, CheckpointMetadata, OperatingPoint
 from acsnet.config import EvaluationConfig
 from acsnet.data.images import read_image
-from acsnet.errors import InputError
+from acsnet.errors import CheckpointError, InputError
 from acsnet.inference.decision import Decision, Prediction, Probabilities
 from acsnet.inference.preprocessing import frame_images, prepare_for_inference, prepare_images
 from acsnet.inference.tta import list_tta_transforms, mean_probabilities
@@ -211,6 +211,10 @@ class Predictor:
         """Compute probabilities like :meth:`probabilities`, at the input size of the network, without uncertainties.
 
         If images are cropped or padded, the mask is that of the input; ``frame`` maps it to the image.
+
+        Raises:
+            InputError: if there are no images, or if one is not an RGB array of uint8.
+            CheckpointError: if probabilities are not finite.
         """
         frames = frame_images(images, self.metadata)
         images_by_size = {
@@ -222,6 +226,7 @@ class Predictor:
         )
         masks = [None] * len(images) if mask is None else mask.cpu().numpy()[:, 0]
         labels = [None] * len(images) if label is None else label.cpu().numpy()
+        _check_finite(self.metadata.model, mask, label)
         return [
             Probabilities(mask, label, frame=frame) for mask, label, frame in zip(masks, labels, frames, strict=True)
         ]
@@ -247,6 +252,15 @@ class Predictor:
             None if mask is None else mask_entropy(mask),
             None if label is None else label_entropy(label),
             frame,
+        )
+
+
+def _check_finite(name: str, *outputs: torch.Tensor | None) -> None:
+    broken = [output for output in outputs if output is not None and not bool(output.isfinite().all())]
+    if broken:
+        raise CheckpointError(
+            f"the probabilities of {name} are not finite: the checkpoint is damaged, or its training diverged; use "
+            "another checkpoint"
         )
 
 

@@ -11,6 +11,7 @@ from torch import nn
 from acsnet.checkpoints import CheckpointMetadata
 from acsnet.data.framing import Frame, Framing
 from acsnet.data.images import to_network_input
+from acsnet.errors import InputError
 
 
 def prepare_for_inference(model: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
@@ -52,9 +53,27 @@ def frame_images(images: Sequence[npt.NDArray[np.uint8]], metadata: CheckpointMe
     Args:
         images: RGB images, (H, W, 3) uint8 each, of any sizes.
         metadata: metadata of the network: input size and framing.
+
+    Raises:
+        InputError: if there are no images, or if one is not an RGB array of uint8.
     """
+    _check_arrays(images)
     framing = Framing.of(metadata)
     return [framing.frame(image, metadata.input_size) for image in images]
+
+
+def _check_arrays(images: Sequence[npt.NDArray[np.uint8]]) -> None:
+    """Check images that may come from other code, where floats and 16 bits are usual."""
+    if not len(images):
+        raise InputError("there are no images: expected at least one RGB array (H, W, 3) of uint8")
+    for index, image in enumerate(images):
+        is_image = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.size
+        if not is_image or image.shape[2] != 3:
+            kind, shape = getattr(image, "dtype", type(image).__name__), getattr(image, "shape", None)
+            raise InputError(
+                f"image {index} is {kind} of shape {shape}: expected a non-empty RGB array (H, W, 3) of uint8; convert "
+                "gray images by np.repeat(gray[..., None], 3, axis=2), and scale other types to 0 to 255"
+            )
 
 
 def prepare_images(

@@ -8,7 +8,7 @@ import acsnet
 from acsnet.checkpoints import CheckpointMetadata, read_metadata, read_weights, save_checkpoint
 from acsnet.config import EvaluationConfig
 from acsnet.data.images import read_image
-from acsnet.errors import InputError
+from acsnet.errors import CheckpointError, InputError
 from acsnet.inference import Predictor
 
 
@@ -380,3 +380,46 @@ def test_an_image_that_is_all_margin_is_predicted_whole() -> None:
     assert prediction.frame.is_all_margin
     assert prediction.mask is not None
     assert prediction.mask.all()
+
+
+GRAY = np.full((30, 40), 90, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("image", "found"),
+    [
+        (np.zeros((30, 40, 3), np.float32), r"image 0 is float32 of shape \(30, 40, 3\)"),
+        (np.zeros((30, 40, 3), np.uint16), r"image 0 is uint16 of shape"),
+        (GRAY, r"image 0 is uint8 of shape \(30, 40\)"),
+        (GRAY[..., None], r"image 0 is uint8 of shape \(30, 40, 1\)"),
+        (np.zeros((3, 30, 40), np.uint8), r"image 0 is uint8 of shape \(3, 30, 40\)"),
+        (np.zeros((0, 40, 3), np.uint8), r"image 0 is uint8 of shape \(0, 40, 3\)"),
+        (torch.zeros(30, 40, 3, dtype=torch.uint8), r"image 0 is torch\.uint8 of shape"),
+        ([[1]], r"image 0 is list of shape None"),
+    ],
+)
+def test_arrays_that_are_no_rgb_image_are_refused(image: object, found: str) -> None:
+    predictor = Predictor(BrightIsLesion(), make_metadata())
+    with pytest.raises(
+        InputError, match=f"^{found}.*: expected a non-empty RGB array .H, W, 3. of uint8; convert gray"
+    ):
+        predictor.predict([image])  # type: ignore[list-item]
+
+
+def test_no_images_are_refused() -> None:
+    with pytest.raises(InputError, match=r"^there are no images: expected at least one RGB array"):
+        Predictor(BrightIsLesion(), make_metadata()).predict([])
+
+
+@pytest.mark.parametrize("field", ["mask", "label"])
+def test_probabilities_that_are_not_finite_are_refused(field: str) -> None:
+    class Diverged(BrightIsLesion):
+        def forward(self, images: torch.Tensor) -> acsnet.MultiTaskOutput:
+            output = super().forward(images)
+            return output._replace(**{field: getattr(output, field) * float("nan")})
+
+    predictor = Predictor(Diverged(), make_metadata())
+    with pytest.raises(
+        CheckpointError, match="are not finite: the checkpoint is damaged, or its training diverged; use"
+    ):
+        predictor.predict([half_bright(32, 32)])
