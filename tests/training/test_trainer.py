@@ -23,6 +23,7 @@ from acsnet.config import Config, EvaluationConfig, build_config, load_config
 from acsnet.data import Split, read_busi
 from acsnet.errors import AcsnetError, ConfigError, DataError, InputError, RunError, UnknownNameError
 from acsnet.training import Trainer
+from acsnet.training.normalization import resolve_normalization
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
