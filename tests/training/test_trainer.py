@@ -25,6 +25,7 @@ from acsnet.data.images import read_image
 from acsnet.errors import AcsnetError, ConfigError, DataError, InputError, RunError, UnknownNameError
 from acsnet.inference import Predictor
 from acsnet.training import Trainer
+from acsnet.training.normalization import resolve_normalization
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -46,7 +47,7 @@ def test_run_folder_holds_everything(trained_run: Path, tiny_config: Path, phant
     names = {path.name for path in trained_run.iterdir()}
     files = {"environment.json", "history.csv", "last.pt", "best.safetensors", "split.csv"}
     assert names == {"config.yaml", "tensorboard", *files}
-    assert load_config(trained_run / "config.yaml") == load_config(tiny_config)
+    assert load_config(trained_run / "config.yaml") == resolve_normalization(load_config(tiny_config), ())
     environment = json.loads((trained_run / "environment.json").read_text())
     assert environment["packages"]["torch"] == torch.__version__.partition("+")[0]
     assert environment["dataset"]["n"] == len(read_busi(phantom_root))
