@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from acsnet.data.dicom import DICOM_SUFFIXES, is_dicom, read_dicom
@@ -34,6 +34,10 @@ _FORMATS = "PNG, JPEG, BMP, TIFF (color with 8 bits per channel, gray with up to
 _TAG_BITS_PER_SAMPLE = 258
 _TAG_PHOTOMETRIC = 262
 _TAG_MAX_SAMPLE_VALUE = 281
+_TAG_ORIENTATION = 274
+# Values of the orientation tag: upright, and those in which height and width are exchanged.
+_UPRIGHT = 1
+_SIDEWAYS = frozenset({5, 6, 7, 8})
 # The value of the photometric tag for images in which 0 is white.
 _WHITE_IS_ZERO = 0
 # Pillow's modes for 32-bit integers and floats.
@@ -102,18 +106,21 @@ def image_size(path: Path) -> tuple[int, int]:
         DataError: If the file is missing or is not an image.
     """
     with _open(path, load=False) as image:
-        return image.size
+        width, height = image.size
+        return (height, width) if _orientation(image) in _SIDEWAYS else (width, height)
 
 
 def read_mask(path: Path) -> BoolArray:
     """Read one mask of any color mode: 1-bit, gray, palette, RGB or RGBA.
 
     Returns:
-        (H, W) bool, True where the brightest channel is above half of its range. A mask without values above 1 is read
-        as labels 0 and 1, and a 16-bit mask without values above 255 as an 8-bit one. Transparency is dropped.
+        (H, W) bool, True where the brightest channel is above half of its range. A 16-bit mask without values above 255
+        is read as an 8-bit one. In a darker mask that has two values, or the labels 0, 1, ..., K, all values above 0 are
+        foreground. Transparency is dropped.
 
     Raises:
-        DataError: If the file is missing, truncated, not an image, or DICOM.
+        DataError: If the file is missing, truncated, not an image, or DICOM, or if it is dark and has other values, so
+            that its foreground is not known.
 
     Example:
         >>> import tempfile
@@ -129,8 +136,17 @@ def read_mask(path: Path) -> BoolArray:
     if is_dicom(path):
         raise DataError(f"{path} is a DICOM file, and masks are not read from DICOM: save it as PNG, BMP or TIFF")
     values = _brightest(_open(path))
-    highest = values.max()
-    return values > (0 if highest <= 1 else 127 if highest <= 255 else 32767)
+    highest = int(values.max())
+    half = 127 if highest <= 255 else 32767
+    if highest > half:
+        return values > half
+    levels = np.unique(values)
+    if len(levels) > 2 and not np.array_equal(levels, np.arange(len(levels))):
+        raise DataError(
+            f"{path} has {len(levels)} values up to {highest}, which may be dark foreground or noise: save the mask with "
+            f"0 for background and {2 * half + 1} for foreground"
+        )
+    return values > 0
 
 
 def _brightest(image: Image.Image) -> npt.NDArray[Any]:
@@ -235,6 +251,11 @@ def _scale_and_shift(
         return scale.to(device), shift.to(device)
 
 
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation of an image; Pillow has applied that of TIFF files already."""
+    return _UPRIGHT if isinstance(image, TiffImageFile) else image.getexif().get(_TAG_ORIENTATION, _UPRIGHT)
+
+
 def _open(path: Path, load: bool = True) -> Image.Image:
     try:
         image = Image.open(file_of(path))
@@ -242,6 +263,8 @@ def _open(path: Path, load: bool = True) -> Image.Image:
             image.seek(choose_frame(path, image.n_frames))
         if load:
             image.load()
+            if _orientation(image) != _UPRIGHT:
+                image = ImageOps.exif_transpose(image)
     except FileNotFoundError:
         raise DataError(f"there is no image {file_of(path)}") from None
     except (Image.DecompressionBombError, *_PILLOW_ERRORS) as error:

@@ -28,9 +28,9 @@ from acsnet.inference.uncertainty import mean_mask_uncertainty
 
 
 def find_images(inputs: Sequence[Path]) -> list[tuple[Path, Path]]:
-    """List the images among files and folders; masks (``*_mask.png``) and hidden files in folders are skipped.
+    """List the images among files and folders, each once.
 
-    A DICOM file with several frames is expanded into its frames, such as "cine.dcm#3".
+    In folders, masks (``*_mask.png``), hidden files and folders, and those of file managers are skipped. A DICOM file with several frames is expanded into its frames, such as "cine.dcm#3".
 
     Args:
         inputs: images, folders of images, or single frames of DICOM files.
@@ -55,7 +55,7 @@ def find_images(inputs: Sequence[Path]) -> list[tuple[Path, Path]]:
     found: list[tuple[Path, Path]] = []
     for path in inputs:
         if path.is_dir():
-            inside = [file for file in sorted(path.rglob("*")) if _is_image(file)]
+            inside = [file for file in sorted(path.rglob("*")) if _is_image(file, path)]
             if not inside:
                 raise DataError(f"{path} has no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
             found += [(file, result_name(file.relative_to(path))) for one in inside for file in _frames(one)]
@@ -63,6 +63,9 @@ def find_images(inputs: Sequence[Path]) -> list[tuple[Path, Path]]:
             raise DataError(f"there is no image {path}")
         else:
             found += [(file, result_name(Path(file.name))) for file in _frames(path)]
+    # The same file may be named twice, by a folder and by itself.
+    by_file = {file.resolve(): (file, name) for file, name in reversed(found)}
+    found = [*reversed(by_file.values())]
     sources: dict[Path, Path] = {}
     for file, name in found:
         if sources.setdefault(name, file) != file:
@@ -81,8 +84,15 @@ def _frames(path: Path) -> list[Path]:
     return [path.with_name(f"{path.name}#{frame}") for frame in range(count)] if count > 1 else [path]
 
 
-def _is_image(path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "." and not is_mask(path)
+# Folders of previews and resource forks that file managers and servers make.
+_FILE_MANAGER_FOLDERS = frozenset({"@eaDir", "__MACOSX"})
+
+
+def _is_image(path: Path, root: Path) -> bool:
+    parts = path.relative_to(root).parts
+    if any(part[0] == "." or part in _FILE_MANAGER_FOLDERS for part in parts):
+        return False
+    return path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES and not is_mask(path)
 
 
 def predict_files(
