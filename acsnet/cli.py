@@ -1,13 +1,14 @@
 """Shared code of the command-line tools: logging, common options, and errors as one line with exit status 2."""
 
 import argparse
+import io
 import logging
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from acsnet._utils.files import explain_os_error
+from acsnet._utils.files import explain_write_error
 from acsnet.errors import AcsnetError
 
 
@@ -23,6 +24,10 @@ def run(main: Callable[[], None]) -> int:
         done
         0
     """
+    for stream in (sys.stdout, sys.stderr):
+        # Names of files may have characters that the console cannot show.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("acsnet").setLevel(logging.INFO)
     try:
@@ -35,10 +40,10 @@ def run(main: Callable[[], None]) -> int:
         # The reader of the pipe (as in `| head`) has exited, which is not an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        explained = explain_os_error(error, Path(error.filename or "a file"))
-        if not isinstance(explained, AcsnetError):
+        # Errors without a number are defects of a library.
+        if error.errno is None:
             raise
-        return _fail(str(explained))
+        return _fail(str(explain_write_error(error, Path(error.filename or "a file"))))
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return 130

@@ -26,7 +26,7 @@ class DataError(AcsnetError):
 
 
 class CheckpointError(AcsnetError):
-    """A checkpoint cannot be read, or does not match the network."""
+    """A checkpoint or another file of weights cannot be read, or does not match the network."""
 
 
 class DownloadError(AcsnetError):

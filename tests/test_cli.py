@@ -53,10 +53,52 @@ def test_an_interruption_is_130(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "interrupted\n"
 
 
-@pytest.mark.parametrize("error", [PermissionError(errno.EACCES, "Permission denied"), ZeroDivisionError("a defect")])
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (errno.EACCES, "(Permission denied): choose another folder, or change its permissions"),
+        (errno.EROFS, "(Read-only file system): choose a folder on a file system that is not read-only"),
+        (errno.ENOTDIR, "(Not a directory): choose another folder, since a file is in the place of one"),
+        (errno.EMFILE, "(Too many open files): raise the limit of open files (ulimit -n), or lower data.workers"),
+        (errno.EIO, "(Input/output error): choose another folder"),
+    ],
+)
+def test_an_error_of_the_system_is_one_line_and_2(number: int, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(raising(OSError(number, os.strerror(number), "out/a.csv"))) == 2
+    assert capsys.readouterr().err == f"error: out/a.csv could not be written {text}\n"
+
+
+@pytest.mark.parametrize("error", [OSError("a defect"), ZeroDivisionError("a defect")])
 def test_defects_keep_their_traceback(error: Exception) -> None:
-    with pytest.raises(type(error), match=r"Permission denied|a defect"):
+    with pytest.raises(type(error), match="a defect"):
         run(raising(error))
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+@pytest.mark.parametrize(
+    "statement", ["print(name)", "raise AcsnetError(name)", "logging.getLogger('acsnet').info(name)"]
+)
+def test_a_console_that_cannot_show_a_name(encoding: str, statement: str) -> None:
+    code = f"""
+import logging, sys, types
+package = types.ModuleType("acsnet")  # without the rest of the package, whose import takes seconds
+package.__path__ = [{str(PACKAGE)!r}]
+sys.modules["acsnet"] = package
+from acsnet.cli import run
+from acsnet.errors import AcsnetError
+
+def main():
+    name = "results_\u03b2/l\\udce4sion.png"
+    {statement}
+
+run(main)
+"""
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, check=False)
+    output = result.stdout + result.stderr
+    assert b"results_\\u03b2/l\\udce4sion.png" in output
+    assert b"Traceback" not in output
+    assert b"Logging error" not in output
 
 
 def test_the_package_logs_at_info(capsys: pytest.CaptureFixture[str]) -> None:

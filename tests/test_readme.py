@@ -120,7 +120,7 @@ def test_python_blocks(code: str) -> None:
 
 def test_make_targets() -> None:
     targets = re.findall(r"^make (\S+)", "".join(blocks("bash")), flags=re.MULTILINE)
-    assert targets == ["demo", "test"]
+    assert targets == ["demo", "test", "weights"]
     for target in targets:
         subprocess.run(["make", "--dry-run", target], cwd=REPOSITORY, check=True, capture_output=True)
 
@@ -173,11 +173,12 @@ def test_datasets_named_are_those_registered() -> None:
 
 
 def test_transforms_named_are_those_of_the_package_with_their_arguments() -> None:
-    from acsnet.data.ultrasound_transforms import TRANSFORMS
+    from acsnet.data import screen_transforms, ultrasound_transforms
 
+    transforms = ultrasound_transforms.TRANSFORMS | screen_transforms.TRANSFORMS
     rows = re.findall(r"^\| `([A-Z]\w+)`: (.*?) \|", README, flags=re.MULTILINE)
     named = {name: set(re.findall(r"`(\w+)`", arguments)) for name, arguments in rows}
-    assert named == {name: set(inspect.signature(kind).parameters) - {"p"} for name, kind in TRANSFORMS.items()}
+    assert named == {name: set(inspect.signature(kind).parameters) - {"p"} for name, kind in transforms.items()}
 
 
 def test_zoo_table_names_every_network_and_is_fresh() -> None:

@@ -19,8 +19,8 @@ from typing import IO, Any
 
 from tqdm.auto import tqdm
 
-from acsnet._utils.files import explain_os_error, whole_file
-from acsnet.errors import AcsnetError, DownloadError
+from acsnet._utils.files import explain_write_error, whole_file
+from acsnet.errors import DownloadError
 from acsnet.version import __version__
 
 MAX_BYTES = 4 * 10**9
@@ -77,14 +77,6 @@ def fetch(url: str, path: Path, sha256: str = "", max_bytes: int = MAX_BYTES, pr
     except OSError as error:
         raise explain_write_error(error, path) from error
     return digest
-
-
-def explain_write_error(error: OSError, path: Path) -> Exception:
-    """Return an error with a one-line message for an error while writing to ``path``."""
-    explained = explain_os_error(error, path)
-    if isinstance(explained, AcsnetError):
-        return explained
-    return DownloadError(f"{path} could not be written ({_one_line(error.strerror or error)}): choose another folder")
 
 
 def file_sha256(path: Path) -> str:

@@ -6,7 +6,7 @@ import io
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,27 @@ from acsnet._utils.typing import Uint8Image
 from acsnet.errors import AcsnetError, InputError
 
 
-class DiskFullError(AcsnetError):
+class WriteError(AcsnetError):
+    """A file could not be written."""
+
+
+class DiskFullError(WriteError):
     """A file could not be written because the disk, or the quota on it, is full."""
+
+
+# Remedies for errors of the operating system; others have the last one.
+_REMEDIES = {
+    errno.EACCES: "choose another folder, or change its permissions",
+    errno.EPERM: "choose another folder, or change its permissions",
+    errno.EROFS: "choose a folder on a file system that is not read-only",
+    errno.ENOTDIR: "choose another folder, since a file is in the place of one",
+    errno.EEXIST: "choose another folder, since a file is in the place of one",
+    errno.EISDIR: "choose another name, since a folder has it",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EMFILE: "raise the limit of open files (ulimit -n), or lower data.workers",
+    errno.ENFILE: "close other programs, since the system has too many open files",
+}
+_OTHER_REMEDY = "choose another folder"
 
 
 def cache_folder() -> Path:
@@ -34,6 +53,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
     Raises:
         DiskFullError: if the disk is full.
+        WriteError: if the operating system refuses to write for another reason.
 
     Example:
         >>> import tempfile
@@ -52,18 +72,21 @@ def whole_file(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
         _sync(path.parent)
     except OSError as error:
-        raise explain_os_error(error, path) from error
+        raise explain_write_error(error, path) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        # Where the folder is a file, or cannot be searched, there is no temporary file.
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
-def explain_os_error(error: OSError, path: Path) -> Exception:
-    """Return a DiskFullError for "no space left" and "quota exceeded", and any other error unchanged."""
+def explain_write_error(error: OSError, path: Path) -> WriteError:
+    """Return an error in one line, with the path and a remedy, for an error while writing to a path."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFullError(
             f"{path} could not be written: the disk is full; free some space and run the command again"
         )
-    return error
+    reason = " ".join(str(error.strerror or error).split())
+    return WriteError(f"{path} could not be written ({reason}): {_REMEDIES.get(error.errno or 0, _OTHER_REMEDY)}")
 
 
 def _sync(path: Path) -> None:
@@ -75,9 +98,9 @@ def _sync(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text file atomically."""
+    """Write a UTF-8 text file atomically; bytes of file names that are not UTF-8 are written as they are."""
     with whole_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="")
+        temporary.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -31,6 +31,8 @@ class CheckpointMetadata(BaseModel):
         arguments: all other arguments of ``acsnet.create_model``, except the encoder's weights.
         class_names: classes in the order of the logits.
         input_size: (height, width) in pixels to which images are resized.
+        crop_margins: whether images are cropped to the scanned region first, as by ``data.crop_margins``.
+        keep_aspect: whether images are padded to the input size instead of stretched, as by ``data.keep_aspect``.
         mean: mean of the normalization ``(pixel / 255 - mean) / std``, one value for all channels or one per channel.
         std: standard deviation of the normalization, like ``mean``.
         metrics: metrics by name, and a description of how they were computed under ``protocol``.
@@ -38,6 +40,9 @@ class CheckpointMetadata(BaseModel):
         split_hash: hash of the split into training, validation and test subsets.
         selected_on: the subset on which the epoch was selected: ``validation``, or ``test`` where a published protocol
             has no validation images of its own. Test metrics of the latter are too good.
+        encoder_weights: origin of the pretrained weights of each encoder that the training started from
+            (``acsnet.layers.PretrainedWeights``): encoder, file name or repository, SHA-256, format, numbers of loaded
+            and skipped tensors, and their normalization; empty for random weights, or if unknown.
         config: resolved configuration of the training, without paths; its threshold is a number.
         operating_points: temperature and thresholds, or None if none were chosen (``tools/calibrate.py``).
         code_version: version of this package that wrote the file.
@@ -64,12 +69,15 @@ class CheckpointMetadata(BaseModel):
     arguments: dict[str, Any]
     class_names: tuple[str, ...]
     input_size: tuple[int, int]
+    crop_margins: bool = False
+    keep_aspect: bool = False
     mean: tuple[float, ...]
     std: tuple[float, ...]
     metrics: dict[str, Any] = {}
     dataset: dict[str, Any] = {}
     split_hash: str | None = None
     selected_on: Literal["validation", "test"] = "validation"
+    encoder_weights: tuple[dict[str, Any], ...] = ()
     config: dict[str, Any] = {}
     operating_points: OperatingPoints | None = None
     code_version: str = __version__

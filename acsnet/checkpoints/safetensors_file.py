@@ -12,10 +12,10 @@ from safetensors.torch import save
 from torch import nn
 
 from acsnet._utils.files import whole_file
+from acsnet._utils.state_dicts import describe_differences
 from acsnet.checkpoints.metadata import METADATA_KEY, CheckpointMetadata, parse_metadata
 from acsnet.errors import CheckpointError
 
-_MAX_NAMED_KEYS = 3
 # A safetensors file starts with the length of its JSON header, 8 bytes, little-endian; the tensors follow the header.
 _LENGTH_BYTES = 8
 _ALIGNMENT_BYTES = 8
@@ -126,28 +126,12 @@ def load_weights(model: nn.Module, path: Path) -> None:
             names the missing, unexpected and misshapen tensors.
     """
     weights = read_weights(path)
-    differences = _describe_differences(model.state_dict(), weights)
+    differences = describe_differences(model.state_dict(), weights)
     if differences:
         raise CheckpointError(
             f"{path} does not match the architecture of {type(model).__name__}: {'; '.join(differences)}"
         )
     model.load_state_dict(weights)
-
-
-def _describe_differences(expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> list[str]:
-    missing = [key for key in expected if key not in found]
-    unexpected = [key for key in found if key not in expected]
-    misshapen = [
-        f"{key} is {tuple(found[key].shape)} and should be {tuple(value.shape)}"
-        for key, value in expected.items()
-        if key in found and found[key].shape != value.shape
-    ]
-    groups = (("missing", missing), ("unexpected", unexpected), ("with a different shape", misshapen))
-    return [f"{len(keys)} {kind} ({_name_first(keys)})" for kind, keys in groups if keys]
-
-
-def _name_first(keys: list[str]) -> str:
-    return ", ".join(keys[:_MAX_NAMED_KEYS]) + (", ..." if len(keys) > _MAX_NAMED_KEYS else "")
 
 
 def _open(path: Path) -> Any:

@@ -22,6 +22,9 @@ REPLACED_KEYS = frozenset({"training.selection"})
 # Keys that describe the machine or the speed and do not change the result.
 MACHINE_KEYS = frozenset({"data.root", "data.dataset", "data.records", "data.cache", "data.workers", "data.split"})
 
+# Keys whose null stands for a value that the training finds from the rest of the configuration.
+FOUND_KEYS = frozenset({"data.mean", "data.std"})
+
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     """Read a configuration file, its parents and overrides.
@@ -83,13 +86,22 @@ def build_config(content: Mapping[str, Any], overrides: Sequence[str], source: s
 def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """List the dotted keys whose values differ between two resolved configurations, except :data:`MACHINE_KEYS`.
 
+    A null of one of :data:`FOUND_KEYS` equals every value.
+
     Example:
         >>> changed_keys({"training": {"epochs": 40}}, {"training": {"epochs": 90}})
         ['training.epochs (40 -> 90)']
     """
     before, after = dict(_flatten(old)), dict(_flatten(new))
-    changed = [key for key in {**before, **after} if before.get(key) != after.get(key) and key not in MACHINE_KEYS]
-    return [f"{key} ({before.get(key)!r} -> {after.get(key)!r})" for key in changed]
+    return [
+        f"{key} ({before.get(key)!r} -> {after.get(key)!r})"
+        for key in {**before, **after}
+        if before.get(key) != after.get(key) and key not in MACHINE_KEYS and not _is_found(key, before, after)
+    ]
+
+
+def _is_found(key: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    return key in FOUND_KEYS and None in (before.get(key), after.get(key))
 
 
 def _flatten(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -59,7 +59,9 @@ class ModelConfig(Section):
     name: str = Field(description="Name of the model; acsnet.list_models() lists all.")
     in_channels: Literal[1, 3] = Field(default=3, description="Channels of the input: 3 for RGB, 1 for luminance.")
     encoder_weights: str | None = Field(
-        default=None, description="Pretrained weights of the encoder: imagenet, a file, or null for random weights."
+        default=None,
+        description="Pretrained weights of the encoder: imagenet (downloaded by timm), the path of a file with the "
+        "names of timm or torchvision or of an EfficientNet-Lite file, or null for random weights.",
     )
     initial_weights: UserPath | None = Field(
         default=None,
@@ -160,12 +162,25 @@ class DataConfig(Section):
     image_size: tuple[PositiveInt, PositiveInt] = Field(
         default=(256, 256), description="Height and width that images are resized to."
     )
-    mean: tuple[Real, ...] = Field(
-        default=(0.330,),
-        description="Mean of the normalization (pixel / 255 - mean) / std, one value or one per channel.",
+    crop_margins: Flag = Field(
+        default=False,
+        description="Crop each image to the scanned region, without uniform margins of any color, frames and rulers; "
+        "predicted masks have the size of the whole image, and the checkpoint stores the key.",
     )
-    std: tuple[Annotated[Real, Field(gt=0)], ...] = Field(
-        default=(0.204,), description="Standard deviation of the normalization, one value or one per channel."
+    keep_aspect: Flag = Field(
+        default=False,
+        description="Keep the ratio of height and width, and pad the image to image_size with the gray value of mean "
+        "instead of stretching it; the checkpoint stores the key.",
+    )
+    mean: tuple[Real, ...] | None = Field(
+        default=None,
+        description="Mean of the normalization (pixel / 255 - mean) / std, one value or one per channel; null is that "
+        "of the training of model.encoder_weights, or 0.330 without them.",
+    )
+    std: tuple[Annotated[Real, Field(gt=0)], ...] | None = Field(
+        default=None,
+        description="Standard deviation of the normalization, one value or one per channel; null is that of the "
+        "training of model.encoder_weights, or 0.204 without them.",
     )
     image_list: UserPath | None = Field(
         default=None,
@@ -209,7 +224,7 @@ class DataConfig(Section):
 
 
 class TransformConfig(BaseModel):
-    """A transform of albumentations or :mod:`acsnet.data.ultrasound_transforms`, with its arguments."""
+    """A transform of albumentations, ``ultrasound_transforms`` or ``screen_transforms``, with its arguments."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -548,9 +563,11 @@ class Config(Section):
     def for_metadata(self) -> dict[str, Any]:
         """Return the configuration for the metadata of a checkpoint: without paths, and with a number as threshold.
 
-        Teachers are stored by their file names, and a released split by its name.
+        Encoder weights and teachers are stored by their file names, and a released split by its name.
         """
         content = self.to_dict()
+        if self.model.encoder_weights is not None:
+            content["model"]["encoder_weights"] = Path(self.model.encoder_weights).name
         content["model"]["initial_weights"] = None
         for key in ("root", "records", "cache", "image_list"):
             content["data"][key] = None

@@ -5,8 +5,10 @@ from acsnet.data.dataset import CachedDataset, Sample, SeededSampler, build_load
 from acsnet.data.datasets import dataset_entry, list_datasets, read_dataset
 from acsnet.data.datasets.busi import read_busi
 from acsnet.data.folds import Split, describe_split, split_records
+from acsnet.data.framing import Frame, Framing
 from acsnet.data.image_list import read_image_list
 from acsnet.data.records import Record, dataset_hash, read_record_table, write_record_table
+from acsnet.data.scan_region import Box, find_scan_region
 from acsnet.data.source import CachedRecords, list_records, load_cached_records, load_records, split_data
 from acsnet.data.split_list import read_split_list, write_split_list
 from acsnet.data.transforms import Augmentation
@@ -14,8 +16,11 @@ from acsnet.data.verify import verify_records
 
 __all__ = [
     "Augmentation",
+    "Box",
     "CachedDataset",
     "CachedRecords",
+    "Frame",
+    "Framing",
     "ImageCache",
     "Record",
     "Sample",
@@ -25,6 +30,7 @@ __all__ = [
     "dataset_entry",
     "dataset_hash",
     "describe_split",
+    "find_scan_region",
     "list_datasets",
     "list_records",
     "load_cached_records",

@@ -1,22 +1,29 @@
 """Decoded and resized images in memory-mapped files that any number of processes share."""
 
 import contextlib
+import logging
 import os
 import re
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.lib.format import open_memmap
 
-from acsnet._utils.files import cache_folder, explain_os_error
+from acsnet._utils.files import cache_folder, explain_write_error
 from acsnet.data.decoding import decode_record, file_fingerprints, map_records
-from acsnet.data.images import BoolArray, UInt8Array, resize_image, resize_mask, to_channels
+from acsnet.data.framing import Frame, Framing, log_crops
+from acsnet.data.image_files import problem_list
+from acsnet.data.images import BoolArray, UInt8Array
 from acsnet.data.records import Record, stable_hash
+from acsnet.data.scan_region import SCAN_REGION_VERSION
+
+logger = logging.getLogger(__name__)
 
 _FORMAT = 3
 _MAX_CACHES = 12
@@ -26,16 +33,19 @@ _ABANDONED_SECONDS = 24 * 3600
 
 # Called with index, image (H, W, 3) and mask (H, W), at their original size.
 Store = Callable[[int, UInt8Array, BoolArray], None]
+# Returns the frame of an image, called like a Store.
+_FrameImage = Callable[[int, UInt8Array, BoolArray], Frame]
 
 
 class ImageCache:
     """Images and merged masks of a list of records at one size.
 
-    The name of the folder is a hash of the paths, sizes and times of all source files, so a changed source file leads
-    to another folder. A folder is filled under a temporary name and renamed when complete: readers see complete caches
-    only, and the second of two writers uses the result of the first. The twelve most recently used folders are kept;
-    temporary folders that a killed process left are removed after a day. On POSIX, a process that has a removed cache
-    mapped can still read it. A cache is pickled as its path; the process that unpickles it maps the files again.
+    The name of the folder is a hash of the paths, sizes and times of all source files and of the framing, so a changed
+    source file or framing leads to another folder. A folder is filled under a temporary name and renamed when complete:
+    readers see complete caches only, and the second of two writers uses the result of the first. The twelve most
+    recently used folders are kept; temporary folders that a killed process left are removed after a day. On POSIX, a
+    process that has a removed cache mapped can still read it. A cache is pickled as its path; the process that
+    unpickles it maps the files again.
 
     Args:
         records: the records to cache, in this order.
@@ -45,6 +55,9 @@ class ImageCache:
         progress: show a progress bar while decoding.
         fill: decodes every record and passes it to the function that it is called with; called if there is no such
             cache yet. By default each record is decoded and not verified.
+        framing: how images are brought to the size; by default they are stretched. If it crops, the number of cropped
+            images is logged when they are decoded, with warnings for images that are all margin and for masks that
+            reach out of the crop.
 
     Attributes:
         images: (N, H, W, channels) uint8, memory-mapped, read-only.
@@ -66,16 +79,41 @@ class ImageCache:
         folder: Path | None = None,
         progress: bool = True,
         fill: Callable[[Store], None] | None = None,
+        framing: Framing | None = None,
     ) -> None:
         parent = folder or cache_folder()
-        key = stable_hash([_FORMAT, size, channels, [file_fingerprints(record) for record in records]])
+        rule = framing or Framing()
+        key = _key(records, size, channels, rule)
         self.path = parent / key
-        try:
-            self._open()
-        except FileNotFoundError:
-            _build(self.path, (len(records), *size, channels), fill or _decode_all(records, progress))
+        if not self._is_usable():
+            frames: dict[int, Frame] = {}
+            cut: list[int] = []
+
+            def frame_image(index: int, image: UInt8Array, mask: BoolArray) -> Frame:
+                frame = frames[index] = rule.frame(image, size)
+                if frame.cuts(mask):
+                    cut.append(index)
+                return frame
+
+            _build(self.path, (len(records), *size, channels), fill or _decode_all(records, progress), frame_image)
+            if rule.crop_margins:
+                log_crops({records[index].name: frames[index] for index in sorted(frames)})
+            if cut:
+                names = [records[index].name for index in sorted(cut)]
+                logger.warning("%s", problem_list("data.crop_margins leaves out lesion pixels of masks", names))
             self._open()
         _remove_old(parent, self.path)
+
+    def _is_usable(self) -> bool:
+        """Open the cache if it is there; remove it if its files are cut off."""
+        try:
+            self._open()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except (ValueError, EOFError):
+            _remove(self.path)
+            return False
+        return True
 
     def _open(self) -> None:
         self.images = np.load(self.path / "images.npy", mmap_mode="r")
@@ -99,19 +137,27 @@ def _decode_all(records: Sequence[Record], progress: bool) -> Callable[[Store], 
     return fill
 
 
-def _build(path: Path, shape: tuple[int, int, int, int], fill: Callable[[Store], None]) -> None:
+def _key(records: Sequence[Record], size: tuple[int, int], channels: int, framing: Framing) -> str:
+    content = [_FORMAT, size, channels, [file_fingerprints(record) for record in records]]
+    # Caches of stretched images keep their name.
+    return stable_hash(content if framing == Framing() else [*content, astuple(framing), SCAN_REGION_VERSION])
+
+
+def _build(
+    path: Path, shape: tuple[int, int, int, int], fill: Callable[[Store], None], frame_image: _FrameImage
+) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=_BUILDING_PREFIX, dir=path.parent))
         # mkdtemp makes the folder readable by its owner only; the cache is as readable as its parent.
         temporary.chmod(path.parent.stat().st_mode & 0o777)
         try:
-            _fill(temporary, shape, fill)
+            _fill(temporary, shape, fill, frame_image)
             _publish(temporary, path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
-        raise explain_os_error(error, path) from error
+        raise explain_write_error(error, path) from error
 
 
 def _publish(temporary: Path, path: Path) -> None:
@@ -130,7 +176,9 @@ def _is_complete(path: Path) -> bool:
     return (path / "images.npy").exists() and (path / "masks.npy").exists()
 
 
-def _fill(folder: Path, shape: tuple[int, int, int, int], fill: Callable[[Store], None]) -> None:
+def _fill(
+    folder: Path, shape: tuple[int, int, int, int], fill: Callable[[Store], None], frame_image: _FrameImage
+) -> None:
     count, height, width, channels = shape
     images = open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
     masks = open_memmap(folder / "masks.npy", mode="w+", dtype=np.bool_, shape=(count, height, width))
@@ -138,8 +186,9 @@ def _fill(folder: Path, shape: tuple[int, int, int, int], fill: Callable[[Store]
     _reserve(folder / "masks.npy")
 
     def store(index: int, image: UInt8Array, mask: BoolArray) -> None:
-        images[index] = to_channels(resize_image(image, (height, width)), channels)
-        masks[index] = resize_mask(mask, (height, width))
+        frame = frame_image(index, image, mask)
+        images[index] = frame.image_to_input(image, channels)
+        masks[index] = frame.mask_to_input(mask)
 
     fill(store)
     images.flush()

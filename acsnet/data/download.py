@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from acsnet._utils.download import explain_write_error, fetch, file_sha256
+from acsnet._utils.download import fetch, file_sha256
+from acsnet._utils.files import explain_write_error
 from acsnet._utils.unpack import unpack
 from acsnet.data.datasets import DatasetEntry, RemoteFile
 from acsnet.data.records import Record

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from acsnet.data.images import IMAGE_SUFFIXES
+from acsnet.errors import DataError
 
 _MASK = re.compile(r"_mask(_\d+)?$")
 
@@ -13,6 +14,19 @@ def image_files(folder: Path) -> list[Path]:
     """List the images and masks directly in a folder in natural order, without hidden files."""
     files = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != ".")
     return sorted((path for path in files if path.is_file()), key=_file_order)
+
+
+def check_folder_names(root: Path, names: Sequence[str]) -> None:
+    """Check that no folder has another case than the name that is looked for, since it would be left out.
+
+    Raises:
+        DataError: if the root has a folder that differs from a missing one only in case.
+    """
+    present = [path.name for path in root.iterdir() if path.is_dir()]
+    for name in names:
+        other = next((folder for folder in present if folder.lower() == name.lower()), name)
+        if name not in present and other != name:
+            raise DataError(f"{root} has a folder {other}/, but the class is {name}: rename the folder to {name}/")
 
 
 def is_mask(path: Path) -> bool:

@@ -177,12 +177,21 @@ def resize_image(image: UInt8Array, size: tuple[int, int]) -> UInt8Array:
         (256, 256, 3)
     """
     # OpenCV drops the channel axis of a single channel.
-    return _resize(image, size).reshape(*size, image.shape[2])
+    return resize_values(image, size).reshape(*size, image.shape[2])
 
 
 def resize_mask(mask: BoolArray, size: tuple[int, int]) -> BoolArray:
     """Resize a mask (H, W) to ``size`` (height, width): True where at least half of the area is foreground."""
-    return _resize(mask.astype(np.float32), size) >= 0.5
+    return resize_values(mask.astype(np.float32), size) >= 0.5
+
+
+def resize_values(values: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[Any]:
+    """Resize numbers (H, W) or (H, W, C) to ``size`` (height, width), averaging areas along each side that shrinks."""
+    # In two steps: if one side shrinks and the other grows, OpenCV's INTER_AREA averages along neither. A step that
+    # changes nothing is a copy.
+    smaller = (min(size[1], values.shape[1]), min(size[0], values.shape[0]))
+    shrunk = cv2.resize(values, smaller, interpolation=cv2.INTER_AREA)
+    return cv2.resize(shrunk, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
 
 
 def to_channels(image: UInt8Array, channels: int) -> UInt8Array:
@@ -224,14 +233,6 @@ def _scale_and_shift(
         deviations = torch.tensor(std)
         scale, shift = 1.0 / (255.0 * deviations), -torch.tensor(mean) / deviations
         return scale.to(device), shift.to(device)
-
-
-def _resize(values: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[Any]:
-    # In two steps: if one side shrinks and the other grows, OpenCV's INTER_AREA averages along neither. A step that
-    # changes nothing is a copy.
-    smaller = (min(size[1], values.shape[1]), min(size[0], values.shape[0]))
-    shrunk = cv2.resize(values, smaller, interpolation=cv2.INTER_AREA)
-    return cv2.resize(shrunk, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
 
 
 def _open(path: Path, load: bool = True) -> Image.Image:

@@ -14,6 +14,7 @@ from acsnet.data.class_map import check_labels, map_classes, source_labels
 from acsnet.data.datasets import dataset_entry, list_datasets
 from acsnet.data.folds import Split, split_records
 from acsnet.data.frame_paths import file_of
+from acsnet.data.framing import Framing
 from acsnet.data.image_files import problem_list
 from acsnet.data.image_list import ImageList, read_image_list
 from acsnet.data.records import Record, read_record_table
@@ -80,7 +81,7 @@ def load_cached_records(data: DataConfig, channels: int, progress: bool = True) 
     if problems or not all(file_of(path).exists() for record in records for path in (record.image, *record.masks)):
         # A cache needs every file; this raises an error that lists all problems.
         verify_records(records, progress, problems)
-    cache = ImageCache(records, data.image_size, channels, folder, fill=fill)
+    cache = ImageCache(records, data.image_size, channels, folder, fill=fill, framing=Framing.of(data))
     return CachedRecords(verify_records(records, progress, folder=folder) if verified is None else verified, cache)
 
 

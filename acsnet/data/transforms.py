@@ -1,6 +1,7 @@
-"""Augmentation pipelines of albumentations and ultrasound transforms, built from the configuration."""
+"""Augmentation pipelines of albumentations and this package's transforms, built from the configuration."""
 
 import os
+import random
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -24,9 +25,9 @@ class Augmentation:
     """An augmentation pipeline for an image and its mask; the same seed gives the same result.
 
     Args:
-        transforms: Names and arguments of transforms of albumentations or :mod:`acsnet.data.ultrasound_transforms`.
-            Transforms that contain others (``OneOf``, ``SomeOf``, ``Sequential``) take a list of the same form as
-            ``transforms``.
+        transforms: Names and arguments of transforms of albumentations, :mod:`acsnet.data.ultrasound_transforms` or
+            :mod:`acsnet.data.screen_transforms`. Transforms that contain others (``OneOf``, ``SomeOf``,
+            ``Sequential``) take a list of the same form as ``transforms``.
         size: (height, width) of the images; the pipeline must not change it.
         channels: Number of channels of the images; some transforms accept color images only.
 
@@ -68,7 +69,9 @@ class Augmentation:
         Raises:
             ConfigError: If the size, channels or type of the image change.
         """
-        self._compose.set_random_seed(seed)
+        # Not set_random_seed, which starts every transform with the same numbers: one draw would decide about all of
+        # them, and weak and strong values would come together.
+        self._compose.set_random_state(np.random.default_rng(seed), random.Random(seed))
         result = self._compose(image=image, mask=mask.view(np.uint8))
         changed = result["image"]
         _check_type(changed)
@@ -123,11 +126,11 @@ def _import_albumentations() -> Any:
 
 def _known_transforms(library: Any) -> dict[str, Any]:
     # This import loads albumentations.
-    from acsnet.data import ultrasound_transforms
+    from acsnet.data import screen_transforms, ultrasound_transforms
 
     base = (library.BasicTransform, library.BaseCompose)
     theirs = {key: value for key, value in vars(library).items() if isinstance(value, type) and issubclass(value, base)}
-    return theirs | ultrasound_transforms.TRANSFORMS
+    return theirs | ultrasound_transforms.TRANSFORMS | screen_transforms.TRANSFORMS
 
 
 def _build(
@@ -135,7 +138,10 @@ def _build(
 ) -> "albumentations.BasicTransform":
     try:
         transform = look_up(
-            "transform", name, known, "see albumentations' list of transforms and acsnet.data.ultrasound_transforms"
+            "transform",
+            name,
+            known,
+            "see albumentations' list of transforms, and acsnet.data.ultrasound_transforms and screen_transforms",
         )
     except UnknownNameError as error:
         raise ConfigError(f"{where}.name: {error}") from error
@@ -145,8 +151,9 @@ def _build(
     }
     try:
         with warnings.catch_warnings():
-            # albumentations only warns about unknown arguments.
-            warnings.simplefilter("error", UserWarning)
+            # albumentations only warns about unknown arguments. Its other warnings are advice.
+            warnings.simplefilter("ignore", UserWarning)
+            warnings.filterwarnings("error", message=r".* not valid for transform", category=UserWarning)
             return transform(**{**arguments, **inner})
     except (UserWarning, TypeError, ValueError, NotImplementedError) as error:
         raise ConfigError(f"{where} ({name}): {_one_line(error)}") from error

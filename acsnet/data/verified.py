@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from acsnet._utils.files import DiskFullError, write_text
+from acsnet._utils.files import WriteError, write_text
 from acsnet.data.decoding import file_fingerprints
 from acsnet.data.records import Record, Spacing, stable_hash
 from acsnet.errors import DataError
@@ -77,7 +77,7 @@ def write_facts(records: Sequence[Record], facts: Sequence[ImageFacts], folder: 
     try:
         for path, added in entries.items():
             write_text(path, _Sidecar(images=_read(path).images | added).model_dump_json())
-    except (OSError, DiskFullError) as error:
+    except WriteError as error:
         logger.info("the results of verification are not kept for the next run: %s", error)
 
 

@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from acsnet._utils.files import write_csv, write_json
 from acsnet._utils.typing import Float64Array, IndexArray
-from acsnet.data import Record
+from acsnet.data import Frame, Record
+from acsnet.data.framing import log_crops
 from acsnet.errors import InputError
 from acsnet.evaluation.batches import read_batches
 from acsnet.evaluation.operating_points import rate_operating_points
@@ -77,7 +78,8 @@ def evaluate(
     are not part of the means, and are counted in ``hd95_undefined`` and the like.
 
     The metrics of publications are computed in the same pass: each image is reduced to a few numbers before the next
-    batch is read, so that they need no memory for masks.
+    batch is read, so that they need no memory for masks. If the network crops or pads images, they compare its mask of
+    the whole image, stretched to the input size.
 
     Args:
         predictor: the predictor, whose settings also name the publications.
@@ -123,14 +125,19 @@ def evaluate(
     seconds: list[float] = []
     rows: list[dict[str, Any]] = []
     counts: list[dict[str, Counts]] = []
+    frames: dict[str, Frame] = {}
     with ThreadPoolExecutor() as pool:
         for batch in read_batches(records, batch_size, "testing", progress):
             started = time.perf_counter()
             predictions, at_input_size = _predict(predictor, batch.images)
             seconds.append((time.perf_counter() - started) / len(batch.records))
+            pairs = zip(batch.records, predictions, strict=True)
+            frames |= {record.name: prediction.frame for record, prediction in pairs if prediction.frame is not None}
             rows += pool.map(evaluate_case, batch.records, batch.masks, predictions)
             if publications:
                 counts += pool.map(count_case, batch.records, batch.lesion_masks, at_input_size)
+    if predictor.metadata.crop_margins:
+        log_crops(frames)
     metrics = _summarize(rows, predictor)
     datasets = sorted({record.dataset for record in records})
     if len(datasets) > 1:
@@ -159,12 +166,19 @@ def _check_labels(records: Sequence[Record], class_names: Sequence[str]) -> None
 def _predict(
     predictor: Predictor, images: Sequence[npt.NDArray[np.uint8]]
 ) -> tuple[list[Prediction], list[Probabilities]]:
-    """Return predictions at the sizes of the images and, if publications need them, the same at the input size."""
+    """Return predictions at the sizes of the images and, if publications need them, probabilities at the input size."""
     if not predictor.evaluation.published_metrics:
         return predictor.predict(images), []
     at_input_size = predictor.probabilities_at_input_size(images)
-    resized = map(predictor.resize, at_input_size, (image.shape[:2] for image in images))
-    return [*map(predictor.decide, resized)], at_input_size
+    predictions = [predictor.decide(predictor.to_image(probabilities)) for probabilities in at_input_size]
+    return predictions, [*map(_stretch, at_input_size)]
+
+
+def _stretch(probabilities: Probabilities) -> Probabilities:
+    """Return probabilities at the input size whose mask covers the whole image, as publications compare masks."""
+    if probabilities.mask is None or probabilities.frame is None:
+        return probabilities
+    return replace(probabilities, mask=probabilities.frame.stretch(probabilities.mask))
 
 
 def _count_case(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from acsnet.checkpoints import Checkpoint, CheckpointMetadata
-from acsnet.config import CHOSEN_ON_VALIDATION, Config, EvaluationConfig, Subset, build_config, load_config
+from acsnet.config import CHOSEN_ON_VALIDATION, Config, DataConfig, EvaluationConfig, Subset, build_config, load_config
 from acsnet.data import Record, Split, dataset_entry, dataset_hash, load_records, split_data
 from acsnet.errors import ConfigError
 from acsnet.evaluation.evaluate import Evaluation, evaluate
@@ -123,9 +123,11 @@ def run_test(
         )
     predictor = Predictor.from_checkpoint(checkpoint, evaluation=initial)
     if config.data.split == "all":
-        # All images of the data, whether or not a split lists them.
-        config = config.model_copy(update={"data": config.data.model_copy(update={"split_file": None})})
+        # All images of the data, whether or not a split or an image list has them.
+        everything = config.data.model_copy(update={"split_file": None, "image_list": None})
+        config = config.model_copy(update={"data": everything})
     check_tasks(settings.published_metrics, predictor.tasks)
+    _warn_of_other_framing(checkpoint.metadata, config.data)
     records = load_records(config.data, progress)
     is_own_dataset = dataset_hash(records) == checkpoint.metadata.dataset.get("hash")
     if is_own_dataset:
@@ -137,6 +139,8 @@ def run_test(
     if split is not None:
         _check_split(split, checkpoint.metadata, is_chosen)
     if split is not None and is_chosen:
+        if split.val == split.subset(config.data.split):
+            logger.warning("the threshold is chosen on the tested images: the metrics are too good")
         threshold = choose_threshold(predictor, split.val, settings.batch_size, progress)
         predictor = predictor.with_threshold(threshold)
     tested = records if split is None else split.subset(config.data.split)
@@ -186,6 +190,18 @@ def _is_selected_on_test(metadata: CheckpointMetadata, subset: Subset, is_own_da
     return metadata.selected_on == "test" and (subset in ("test", "val") or (subset == "all" and is_own_dataset))
 
 
+def _warn_of_other_framing(metadata: CheckpointMetadata, data: DataConfig) -> None:
+    for key in ("crop_margins", "keep_aspect"):
+        own, other = getattr(metadata, key), getattr(data, key)
+        if own != other:
+            logger.warning(
+                "data.%s is %s in the configuration, but %s in the preprocessing of the checkpoint, which is used",
+                key,
+                str(other).lower(),
+                str(own).lower(),
+            )
+
+
 def _warn_of_leaks(metadata: CheckpointMetadata) -> None:
     """Warn if a checkpoint may have been trained on all images of its own dataset, whichever subset is tested."""
     if metadata.members > 1:
@@ -204,8 +220,6 @@ def _check_validation_subset(checkpoint: Checkpoint, subset: Subset) -> None:
         raise ConfigError(f"{_UNKNOWN} data.split is all, which is not a subset of a split; {_REMEDY}")
     if checkpoint.metadata.split_hash is None:
         raise ConfigError(f"{_UNKNOWN} {checkpoint.path} has no split hash; {_REMEDY}")
-    if subset == "val":
-        logger.warning("the threshold is chosen on the tested images: the metrics are too good")
 
 
 def _check_split(split: Split, metadata: CheckpointMetadata, is_chosen: bool) -> None:

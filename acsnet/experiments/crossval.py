@@ -29,6 +29,7 @@ from acsnet.statistics import (
 )
 from acsnet.statistics.pooling import leave_out_incomplete
 from acsnet.training import RunFolder, Trainer, prepare_training
+from acsnet.training.normalization import with_normalization
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +90,7 @@ class CrossValidation:
             tests = [self.test_folder(name, fold) for fold in range(plan.folds)]
             ensemble = self.work_dir / name / "ensemble.safetensors"
             if not ensemble.exists() and not any(_job(name, fold) in failures for fold in range(plan.folds)):
-                save_ensemble(ensemble, folds, *_ensemble_metadata(tests, plan.config(name, 0)))
+                save_ensemble(ensemble, folds, *_ensemble_metadata(folds[0], tests, plan.config(name, 0)))
             if not any(_job(name, fold) in failures for fold in range(plan.folds)):
                 _write_published(self.work_dir / name / "published.json", tests)
         return failures
@@ -188,16 +189,17 @@ def _write_published(path: Path, tests: Sequence[Path]) -> None:
         write_json(path, content)
 
 
-def _ensemble_metadata(tests: Sequence[Path], config: Config) -> tuple[dict[str, Any], dict[str, Any]]:
+def _ensemble_metadata(member: Path, tests: Sequence[Path], config: Config) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return metrics and configuration for the metadata of an ensemble.
 
     The metrics are means over the folds: the ensemble itself was trained on all images and cannot be tested on any of
-    them. Its threshold is the mean of the thresholds of the folds.
+    them. Its threshold is the mean of the thresholds of the folds, its normalization that of the members.
     """
     runs = [read_run(test) for test in tests]
     summary = summarize_folds([run.metrics[0] for run in runs])
     means = {name: fold.mean for name, fold in summary.items() if name in _METADATA_METRICS}
     protocol = f"mean over {len(tests)} folds, each tested on images it has not seen; not the ensemble"
-    content = config.for_metadata()
+    trained = open_checkpoint(member).metadata
+    content = with_normalization(config, trained.mean, trained.std).for_metadata()
     content["evaluation"]["threshold"] = statistics.fmean(run.provenance[0]["threshold"] for run in runs)
     return {"protocol": protocol, **means}, content

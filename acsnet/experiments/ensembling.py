@@ -9,6 +9,19 @@ import torch
 from acsnet.checkpoints import open_checkpoint, read_weights, save_checkpoint
 from acsnet.errors import InputError
 
+# Metadata that the members of an ensemble share.
+_SHARED_FIELDS = (
+    "model",
+    "members",
+    "arguments",
+    "class_names",
+    "input_size",
+    "crop_margins",
+    "keep_aspect",
+    "mean",
+    "std",
+)
+
 
 def save_ensemble(path: Path, checkpoints: Sequence[Path], metrics: Mapping[str, Any], config: dict[str, Any]) -> None:
     """Write the models of several checkpoints into one checkpoint, which ``acsnet.load_model`` loads as an ensemble.
@@ -28,7 +41,7 @@ def save_ensemble(path: Path, checkpoints: Sequence[Path], metrics: Mapping[str,
         raise InputError("an ensemble has no members: name at least one checkpoint")
     members = [open_checkpoint(checkpoint).metadata for checkpoint in checkpoints]
     for checkpoint, metadata in zip(checkpoints, members, strict=True):
-        for field in ("model", "members", "arguments", "class_names", "input_size", "mean", "std"):
+        for field in _SHARED_FIELDS:
             value, first = getattr(metadata, field), getattr(members[0], field)
             if value != first:
                 raise InputError(

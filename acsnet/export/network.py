@@ -77,9 +77,10 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
 
     Returns:
         ``format`` (version of this description), ``model`` and its ``members``, ``class_names`` in the order of
-        ``classes``, ``input_size`` (height, width), ``channels``, ``mean`` and ``std`` of the normalization
-        ``(pixel / 255 - mean) / std``, ``threshold`` of the mask, ``code_version`` of this package and
-        ``checkpoint_sha256``.
+        ``classes``, ``input_size`` (height, width), ``crop_margins`` and ``keep_aspect`` (whether images have to be
+        cropped to the scanned region and padded to the size before they are passed to the file), ``channels``, ``mean``
+        and ``std`` of the normalization ``(pixel / 255 - mean) / std``, ``threshold`` of the mask, ``code_version`` of
+        this package and ``checkpoint_sha256``.
     """
     metadata = checkpoint.metadata
     return {
@@ -88,6 +89,8 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         "members": metadata.members,
         "class_names": metadata.class_names,
         "input_size": metadata.input_size,
+        "crop_margins": metadata.crop_margins,
+        "keep_aspect": metadata.keep_aspect,
         "channels": metadata.in_channels,
         "mean": metadata.mean,
         "std": metadata.std,

@@ -168,6 +168,16 @@ def _warn_of_omissions(metadata: CheckpointMetadata) -> None:
             "the checkpoint's test-time augmentation, post-processing and refining are not part of the network: the "
             "exported file does not include them"
         )
+    if metadata.crop_margins or metadata.keep_aspect:
+        steps = [
+            "cropped to the scanned region" if metadata.crop_margins else "",
+            "padded to the input size" if metadata.keep_aspect else "",
+        ]
+        logger.warning(
+            "images have to be %s before they are passed to the exported file, which does not include it, and masks "
+            "have to be mapped back: acsnet.data.Framing does both",
+            " and ".join(filter(None, steps)),
+        )
 
 
 def _example(metadata: CheckpointMetadata, dynamic: Sequence[str], divisor: int) -> torch.Tensor:

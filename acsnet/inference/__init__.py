@@ -4,7 +4,7 @@ from acsnet.inference.decision import Decision, Prediction, Probabilities
 from acsnet.inference.grad_cam import class_activation, explain_images
 from acsnet.inference.predict_files import draw_prediction, find_images, predict_files
 from acsnet.inference.predictor import Predictor
-from acsnet.inference.preprocessing import matching_autocast, prepare_for_inference, prepare_images
+from acsnet.inference.preprocessing import frame_images, matching_autocast, prepare_for_inference, prepare_images
 from acsnet.inference.saved_predictions import mask_path, probability_path
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "draw_prediction",
     "explain_images",
     "find_images",
+    "frame_images",
     "mask_path",
     "matching_autocast",
     "predict_files",

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from acsnet._utils.typing import Float64Array
 from acsnet.checkpoints import OperatingPoint, OperatingPoints
 from acsnet.config import EvaluationConfig
+from acsnet.data.framing import Frame
 from acsnet.errors import InputError
 from acsnet.inference.class_decision import (
     adjust_probabilities,
@@ -31,12 +32,14 @@ class Probabilities:
         label: (K,) float32 in the order of the classes, summing to 1.
         mask_uncertainty: as in :class:`Prediction`.
         label_uncertainty: as in :class:`Prediction`.
+        frame: as in :class:`Prediction`.
     """
 
     mask: npt.NDArray[np.float32] | None
     label: npt.NDArray[np.float32] | None
     mask_uncertainty: npt.NDArray[np.float32] | None = None
     label_uncertainty: float | None = None
+    frame: Frame | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ class Prediction:
         probabilities: probability per evaluated class, summing to 1; at an operating point after its temperature.
         mask_uncertainty: (H, W) float32, entropy of the mask probability in bits, 0 to 1.
         label_uncertainty: entropy of the class probabilities divided by its maximum, 0 to 1.
+        frame: the mapping between the image and the input of the network: the region that was cropped, and whether all
+            of the image is margin. Outside of the region the mask is empty.
     """
 
     mask: npt.NDArray[np.bool_] | None
@@ -62,6 +67,7 @@ class Prediction:
     probabilities: dict[str, float] | None
     mask_uncertainty: npt.NDArray[np.float32] | None = None
     label_uncertainty: float | None = None
+    frame: Frame | None = None
 
 
 class Decision:
@@ -151,6 +157,7 @@ class Decision:
             probabilities=None if adjusted is None else dict(zip(names, adjusted.tolist(), strict=True)),
             mask_uncertainty=probabilities.mask_uncertainty,
             label_uncertainty=probabilities.label_uncertainty,
+            frame=probabilities.frame,
         )
 
     def _adjust(self, label: npt.NDArray[np.float32]) -> Float64Array:

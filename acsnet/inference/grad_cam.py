@@ -8,7 +8,6 @@ Discriminative Localization", CVPR 2016, up to a factor.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -19,7 +18,7 @@ from torch.func import functional_call
 from acsnet._utils.naming import look_up
 from acsnet.checkpoints import CheckpointMetadata
 from acsnet.errors import InputError
-from acsnet.inference.preprocessing import matching_autocast, prepare_images
+from acsnet.inference.preprocessing import frame_images, matching_autocast, prepare_images
 from acsnet.layers import Encoder, GlobalAverage, PooledFeatures
 
 
@@ -37,6 +36,9 @@ def class_activation(
     - for mt_nnunet and mt_unetpp, the map into which its classification head merges three maps;
     - for acsnet, all three maps after their channel attention, the coarse one enlarged. Pooling them equals pooling
       their concatenation, and the result is the Grad-CAM of the concatenation.
+
+    With ``mask_pooling``, the gradient of a channel is that of both of its averages; the weights of the mask count as
+    constants.
 
     Selvaraju et al. average the gradient instead of summing it. For maps of one size the result is the same; maps of
     several sizes are weighted here by their contribution to the logit. The result for an ensemble, a module with the
@@ -86,13 +88,13 @@ def explain_images(
 
     Args:
         model: a network.
-        metadata: metadata of the network: input size, channels and normalization.
+        metadata: metadata of the network: input size, framing, channels and normalization.
         images: RGB images, (H, W, 3) uint8 each, of any sizes.
         class_index: see :func:`class_activation`.
         layer: see :func:`class_activation`.
 
     Returns:
-        (H, W) float32 in 0..1 per image, at the size of the image.
+        (H, W) float32 in 0..1 per image, at the size of the image; 0 outside of the region to which it is cropped.
 
     Raises:
         InputError, UnknownNameError: see :func:`class_activation`.
@@ -114,11 +116,10 @@ def explain_images(
         ((96, 128), True)
     """
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    maps = class_activation(model, prepare_images(images, metadata, device), class_index, layer).cpu().numpy()
-    return [
-        cv2.resize(heat_map, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_LINEAR)
-        for image, heat_map in zip(images, maps, strict=True)
-    ]
+    frames = frame_images(images, metadata)
+    prepared = prepare_images(images, metadata, device, frames=frames)
+    maps = class_activation(model, prepared, class_index, layer).cpu().numpy()
+    return [frame.to_image(heat_map) for frame, heat_map in zip(frames, maps, strict=True)]
 
 
 def _activation(

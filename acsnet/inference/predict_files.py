@@ -16,6 +16,7 @@ from acsnet._utils.files import write_csv, write_png
 from acsnet._utils.overlay import PREDICTION_COLOR, add_caption, draw_contours, draw_heat
 from acsnet.data.dicom import is_dicom, read_dicom_facts
 from acsnet.data.frame_paths import file_of, split_frame
+from acsnet.data.framing import Frame, log_crops
 from acsnet.data.image_files import is_mask, problem_list
 from acsnet.data.images import IMAGE_SUFFIXES, read_image
 from acsnet.errors import DataError, InputError
@@ -99,6 +100,10 @@ def predict_files(
     operating point the table has two more columns: its name, ``operating_point``, and ``malignant_threshold``, the
     probability of "malignant" from which an image is classified as malignant.
 
+    If the network crops images to the scanned region, the table has the columns ``scan``, which is ``cropped``,
+    ``whole`` (no margin was found) or ``all margin`` (left whole), and ``crop_top``, ``crop_left``, ``crop_height`` and
+    ``crop_width``, the region in pixels of the image. Masks have the size of the image and are empty outside of it.
+
     Args:
         predictor: the predictor.
         inputs: images, and folders of images.
@@ -133,6 +138,7 @@ def predict_files(
         if problems:
             raise DataError(problem_list("the input cannot be used", problems))
         rows: list[dict[str, Any]] = []
+        frames: dict[str, Frame] = {}
         with tqdm(total=len(images), desc="predicting", unit="image", disable=None if progress else True) as bar:
             for start in range(0, len(images), batch_size):
                 chunk = images[start : start + batch_size]
@@ -141,11 +147,13 @@ def predict_files(
                 heat_maps = _compute_heat_maps(predictor, arrays, predictions, uncertainty, explain)
                 names = [name for _, name in chunk]
                 list(pool.map(partial(_write, folder), names, arrays, predictions, heat_maps))
-                point = _operating_point_columns(predictor)
-                rows += [
-                    _row(file, prediction, point) for (file, _), prediction in zip(chunk, predictions, strict=True)
-                ]
+                crops, point = predictor.metadata.crop_margins, _operating_point_columns(predictor)
+                rows += [_row(file, one, crops, point) for (file, _), one in zip(chunk, predictions, strict=True)]
+                pairs = zip(chunk, predictions, strict=True)
+                frames |= {os.fspath(file): one.frame for (file, _), one in pairs if one.frame is not None}
                 bar.update(len(chunk))
+    if predictor.metadata.crop_margins:
+        log_crops(frames)
     table = folder / "predictions.csv"
     write_csv(table, rows)
     return table
@@ -218,7 +226,7 @@ def _operating_point_columns(predictor: Predictor) -> dict[str, Any]:
     return {"operating_point": predictor.evaluation.operating_point, "malignant_threshold": point.threshold}
 
 
-def _row(path: Path, prediction: Prediction, operating_point: Mapping[str, Any]) -> dict[str, Any]:
+def _row(path: Path, prediction: Prediction, crops: bool, operating_point: Mapping[str, Any]) -> dict[str, Any]:
     row: dict[str, Any] = {"image": os.fspath(path), "predicted": prediction.label}
     row |= {f"probability_{name}": value for name, value in (prediction.probabilities or {}).items()}
     row |= operating_point
@@ -228,4 +236,12 @@ def _row(path: Path, prediction: Prediction, operating_point: Mapping[str, Any])
             row["mask_uncertainty"] = mean_mask_uncertainty(prediction.mask_uncertainty, prediction.mask)
     if prediction.label_uncertainty is not None:
         row["label_uncertainty"] = prediction.label_uncertainty
+    if crops and prediction.frame is not None:
+        row |= _describe_crop(prediction.frame)
     return row
+
+
+def _describe_crop(frame: Frame) -> dict[str, Any]:
+    found = "cropped" if frame.is_cropped else "whole"
+    region = {f"crop_{name}": value for name, value in frame.region._asdict().items()}
+    return {"scan": "all margin" if frame.is_all_margin else found, **region}

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -16,9 +15,9 @@ from torch import nn
 from acsnet.checkpoints import Checkpoint, CheckpointMetadata, OperatingPoint
 from acsnet.config import EvaluationConfig
 from acsnet.data.images import read_image
-from acsnet.errors import InputError
+from acsnet.errors import CheckpointError, InputError
 from acsnet.inference.decision import Decision, Prediction, Probabilities
-from acsnet.inference.preprocessing import prepare_for_inference, prepare_images
+from acsnet.inference.preprocessing import frame_images, prepare_for_inference, prepare_images
 from acsnet.inference.tta import list_tta_transforms, mean_probabilities
 from acsnet.inference.uncertainty import label_entropy, mask_entropy
 from acsnet.labels import TASKS, Task
@@ -36,7 +35,7 @@ class Predictor:
     Args:
         model: a network, from ``acsnet.load_model`` or built otherwise. If it has the attribute ``members``, the
             probabilities of these networks are averaged.
-        metadata: input size, channels, normalization and classes; by default the attribute ``metadata`` that
+        metadata: input size, framing, channels, normalization and classes; by default the attribute ``metadata`` that
             ``load_model`` sets on the network.
         device: device to run on; by default a GPU if there is one.
         evaluation: test-time augmentation, threshold, post-processing, refining, classes and operating point; by
@@ -205,40 +204,63 @@ class Predictor:
         Returns:
             Probabilities per image, at the size of the image.
         """
-        return [
-            self.resize(probabilities, image.shape[:2])
-            for probabilities, image in zip(self.probabilities_at_input_size(images), images, strict=True)
-        ]
+        return [self.to_image(probabilities) for probabilities in self.probabilities_at_input_size(images)]
 
     @torch.inference_mode()
     def probabilities_at_input_size(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Probabilities]:
-        """Compute probabilities like :meth:`probabilities`, at the input size of the network, without uncertainties."""
+        """Compute probabilities like :meth:`probabilities`, at the input size of the network, without uncertainties.
+
+        If images are cropped or padded, the mask is that of the input; ``frame`` maps it to the image.
+
+        Raises:
+            InputError: if there are no images, or if one is not an RGB array of uint8.
+            CheckpointError: if probabilities are not finite.
+        """
+        frames = frame_images(images, self.metadata)
         images_by_size = {
-            size: prepare_images(images, self.metadata, self.device, size)
+            size: prepare_images(images, self.metadata, self.device, size, frames)
             for size in dict.fromkeys(transform.size for transform in self.tta_transforms)
         }
-        mask, label = mean_probabilities(self._networks, self.tta_transforms, images_by_size, self.metadata.input_size)
+        mask, label = mean_probabilities(
+            self._networks, self.tta_transforms, images_by_size, self.metadata.input_size, frames
+        )
         masks = [None] * len(images) if mask is None else mask.cpu().numpy()[:, 0]
         labels = [None] * len(images) if label is None else label.cpu().numpy()
-        return [Probabilities(*values) for values in zip(masks, labels, strict=True)]
+        _check_finite(self.metadata.model, mask, label)
+        return [
+            Probabilities(mask, label, frame=frame) for mask, label, frame in zip(masks, labels, frames, strict=True)
+        ]
 
     def _run(self, network: nn.Module, images: torch.Tensor) -> MultiTaskOutput:
         with torch.autocast(self.device.type, dtype=self._dtype, enabled=self._dtype != torch.float32):
             return network(images)
 
-    def resize(self, probabilities: Probabilities, size: tuple[int, ...]) -> Probabilities:
-        """Resize the mask probability at the input size to ``size`` (height, width), and compute uncertainties."""
-        mask, label = probabilities.mask, probabilities.label
-        if mask is not None:
-            # Resizing probabilities before the threshold gives smoother outlines than resizing the binary mask.
-            mask = cv2.resize(mask, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
+    def to_image(self, probabilities: Probabilities) -> Probabilities:
+        """Map the mask probability at the input size to the size of the image, and compute uncertainties.
+
+        Args:
+            probabilities: probabilities of one image from :meth:`probabilities_at_input_size`.
+        """
+        mask, label, frame = probabilities.mask, probabilities.label, probabilities.frame
+        if mask is not None and frame is not None:
+            mask = frame.to_image(mask)
         if not self.supports_uncertainty:
-            return Probabilities(mask, label)
+            return Probabilities(mask, label, frame=frame)
         return Probabilities(
             mask,
             label,
             None if mask is None else mask_entropy(mask),
             None if label is None else label_entropy(label),
+            frame,
+        )
+
+
+def _check_finite(name: str, *outputs: torch.Tensor | None) -> None:
+    broken = [output for output in outputs if output is not None and not bool(output.isfinite().all())]
+    if broken:
+        raise CheckpointError(
+            f"the probabilities of {name} are not finite: the checkpoint is damaged, or its training diverged; use "
+            "another checkpoint"
         )
 
 

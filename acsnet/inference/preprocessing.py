@@ -9,7 +9,9 @@ import torch
 from torch import nn
 
 from acsnet.checkpoints import CheckpointMetadata
-from acsnet.data.images import resize_image, to_channels, to_network_input
+from acsnet.data.framing import Frame, Framing
+from acsnet.data.images import to_network_input
+from acsnet.errors import InputError
 
 
 def prepare_for_inference(model: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
@@ -45,22 +47,55 @@ def matching_autocast(model: nn.Module) -> AbstractContextManager[object]:
     return nullcontext()
 
 
+def frame_images(images: Sequence[npt.NDArray[np.uint8]], metadata: CheckpointMetadata) -> list[Frame]:
+    """Return the mapping between each image and the input of a network.
+
+    Args:
+        images: RGB images, (H, W, 3) uint8 each, of any sizes.
+        metadata: metadata of the network: input size and framing.
+
+    Raises:
+        InputError: if there are no images, or if one is not an RGB array of uint8.
+    """
+    _check_arrays(images)
+    framing = Framing.of(metadata)
+    return [framing.frame(image, metadata.input_size) for image in images]
+
+
+def _check_arrays(images: Sequence[npt.NDArray[np.uint8]]) -> None:
+    """Check images that may come from other code, where floats and 16 bits are usual."""
+    if not len(images):
+        raise InputError("there are no images: expected at least one RGB array (H, W, 3) of uint8")
+    for index, image in enumerate(images):
+        is_image = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.size
+        if not is_image or image.shape[2] != 3:
+            kind, shape = getattr(image, "dtype", type(image).__name__), getattr(image, "shape", None)
+            raise InputError(
+                f"image {index} is {kind} of shape {shape}: expected a non-empty RGB array (H, W, 3) of uint8; convert "
+                "gray images by np.repeat(gray[..., None], 3, axis=2), and scale other types to 0 to 255"
+            )
+
+
 def prepare_images(
     images: Sequence[npt.NDArray[np.uint8]],
     metadata: CheckpointMetadata,
     device: torch.device | str,
     size: tuple[int, int] | None = None,
+    frames: Sequence[Frame] | None = None,
 ) -> torch.Tensor:
-    """Resize, convert and normalize images as in the training of a network.
+    """Crop, resize, convert and normalize images as in the training of a network.
 
     Args:
         images: RGB images, (H, W, 3) uint8 each, of any sizes.
-        metadata: metadata of the network: input size, channels and normalization.
+        metadata: metadata of the network: input size, framing, channels and normalization.
         device: device of the result.
         size: (height, width) in pixels, by default the input size of the metadata.
+        frames: frame of each image, by default from :func:`frame_images`.
 
     Returns:
         (B, C, height, width) float32, channels last in memory.
     """
-    resized = [to_channels(resize_image(image, size or metadata.input_size), metadata.in_channels) for image in images]
+    frames = frame_images(images, metadata) if frames is None else frames
+    sized = frames if size is None else [frame.at_size(size) for frame in frames]
+    resized = [frame.image_to_input(image, metadata.in_channels) for frame, image in zip(sized, images, strict=True)]
     return to_network_input(torch.from_numpy(np.stack(resized)).to(device), metadata.mean, metadata.std)

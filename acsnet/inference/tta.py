@@ -11,6 +11,8 @@ import torch
 from torch.nn import functional
 
 from acsnet.config import TestTimeAugmentationConfig
+from acsnet.data.framing import Frame
+from acsnet.data.scan_region import Box
 from acsnet.models._base import MultiTaskOutput, nearest_size
 
 Forward = Callable[[torch.Tensor], MultiTaskOutput]
@@ -63,13 +65,17 @@ def augment(transform: TTATransform, images: torch.Tensor) -> torch.Tensor:
     return images.flip(transform.flip_dims) if transform.flip_dims else images
 
 
-def deaugment(transform: TTATransform, mask: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+def deaugment(
+    transform: TTATransform, mask: torch.Tensor, size: tuple[int, int], frames: Sequence[Frame] = ()
+) -> torch.Tensor:
     """Undo a transform of a mask (B, 1, h, w): flip it back and resize it to (height, width).
 
     Args:
         transform: the transform.
         mask: probabilities in 0..1.
         size: (height, width) of the result.
+        frames: frame of each image at ``size``. Where it is padded, the place of the image in the input of the
+            transform is resized to that at ``size``, since the rounded places are not in proportion.
 
     Returns:
         Probabilities (B, 1, height, width) in 0..1.
@@ -77,6 +83,22 @@ def deaugment(transform: TTATransform, mask: torch.Tensor, size: tuple[int, int]
     mask = augment(transform, mask)
     if transform.size == size:
         return mask
+    if any(frame.is_padded for frame in frames):
+        pairs = zip(mask.split(1), frames, strict=True)
+        return torch.cat([_move(one, frame.at_size(transform.size).place, frame.place, size) for one, frame in pairs])
+    return _interpolate(mask, size)
+
+
+def _move(mask: torch.Tensor, source: Box, target: Box, size: tuple[int, int]) -> torch.Tensor:
+    """Resize a box of a mask (1, 1, h, w) to another box of an otherwise empty mask (1, 1, height, width)."""
+    moved = mask.new_zeros((1, 1, *size))
+    moved[..., target.slices[0], target.slices[1]] = _interpolate(
+        mask[..., source.slices[0], source.slices[1]], target[2:]
+    )
+    return moved
+
+
+def _interpolate(mask: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     resized = functional.interpolate(mask, size=size, mode="bilinear", align_corners=False, antialias=True)
     # Rounding errors of the interpolation can leave the range.
     return resized.clamp(0, 1)
@@ -87,6 +109,7 @@ def mean_probabilities(
     transforms: Sequence[TTATransform],
     images_by_size: Mapping[tuple[int, int], torch.Tensor],
     size: tuple[int, int],
+    frames: Sequence[Frame] = (),
 ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
     """Average the probabilities (not the logits) of networks over all transforms of the images.
 
@@ -95,6 +118,7 @@ def mean_probabilities(
         transforms: at least one.
         images_by_size: normalized images (B, C, height, width) for the size of each transform.
         size: (height, width) of the masks.
+        frames: frame of each image at ``size``, needed if images are padded.
 
     Returns:
         Mask probabilities (B, 1, height, width) and class probabilities (B, K), None for a missing task.
@@ -105,7 +129,7 @@ def mean_probabilities(
         for network in networks:
             mask, label, _ = network(images)
             if mask is not None:
-                masks.append(deaugment(transform, mask.float().sigmoid(), size))
+                masks.append(deaugment(transform, mask.float().sigmoid(), size, frames))
             if label is not None:
                 labels.append(label.float().softmax(1))
     return _mean(masks), _mean(labels)

@@ -10,11 +10,13 @@ from acsnet.layers.blocks import (
     NearestUpsampleMerge,
     PooledEncoder,
 )
-from acsnet.layers.encoder import Encoder, PooledFeatures, is_efficientnet
+from acsnet.layers.encoder import Encoder, PooledFeatures, is_efficientnet, pretrained_weights
+from acsnet.layers.encoder_weights import PretrainedWeights
 from acsnet.layers.gate import GateUnit, SkipGate
 from acsnet.layers.heads import (
     GlobalAverage,
     LinearHead,
+    MaskWeightedAverage,
     MultiScaleAttentionHead,
     PooledLinearHead,
     PooledMapsHead,
@@ -42,6 +44,7 @@ __all__ = [
     "GlobalAverage",
     "InstanceNorm2d",
     "LinearHead",
+    "MaskWeightedAverage",
     "MultiScaleAttentionHead",
     "NearestUpsampleMerge",
     "PerImage",
@@ -50,11 +53,13 @@ __all__ = [
     "PooledLinearHead",
     "PooledMapsHead",
     "PredictionRefining",
+    "PretrainedWeights",
     "PyramidPooling",
     "SkipGate",
     "UpsampleConv2d",
     "checkpointed",
     "is_efficientnet",
+    "pretrained_weights",
     "upsample_twice",
     "weigh_by_lesion_probability",
 ]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import timm
@@ -11,6 +12,7 @@ from torch import nn
 
 from acsnet._utils.naming import look_up
 from acsnet.errors import DownloadError, InputError
+from acsnet.layers.encoder_weights import PretrainedWeights, check_weights_name, hub_weights, load_encoder_weights
 from acsnet.layers.heads import GlobalAverage
 
 # Raised by timm if weights cannot be downloaded: huggingface_hub's and httpx's errors are OSErrors or RuntimeErrors.
@@ -40,7 +42,9 @@ class Encoder(nn.Module):
     Args:
         name: name of a timm network that has these five feature levels.
         in_channels: channels of the input; timm adapts the pre-trained weights of the first layer.
-        weights: ``"imagenet"`` for timm's default pre-trained weights, None for random weights.
+        weights: ``"imagenet"`` for timm's default pre-trained weights, the path of a file of weights, or None for
+            random weights. A file has the names of timm or torchvision, or is an EfficientNet-Lite file; nothing is
+            unpickled.
         output_stride: 8, 16 or 32, the largest stride. Levels that would exceed it preserve the size and dilate
             their convolutions instead. The weights are the same for each value.
         maps: the maps to return; the last two only for an EfficientNet:
@@ -57,11 +61,13 @@ class Encoder(nn.Module):
     Attributes:
         channels: channels of the five maps, finest first.
         strides: strides of the five maps, finest first.
+        pretrained: origin of the weights and their normalization, or None for random weights.
 
     Raises:
         UnknownNameError: if timm does not have the network, or ``weights`` or ``maps`` is any other name.
         InputError: if the network has other feature levels (the message names the strides), does not have the
             requested maps or pre-trained weights, or does not support the output stride.
+        CheckpointError: if the file of weights is missing, damaged or of another network.
         DownloadError: if the weights cannot be downloaded.
 
     Example:
@@ -76,7 +82,7 @@ class Encoder(nn.Module):
         self,
         name: str,
         in_channels: int = 3,
-        weights: str | None = None,
+        weights: str | Path | None = None,
         output_stride: int = 32,
         maps: str = STAGES,
         dilate_first: bool = False,
@@ -98,6 +104,7 @@ class Encoder(nn.Module):
         dilated = "" if output_stride == _STRIDES[-1] else f" with output stride {output_stride}"
         network: Any = _create(name, in_channels, weights, f"feature maps{dilated}", options)
         self.network: nn.Module = network
+        self.pretrained = _load(network, name, in_channels, weights)
         strides = _strides(network)
         if strides != self.strides:
             raise _other_strides(name, strides, self.strides)
@@ -158,14 +165,17 @@ class PooledFeatures(nn.Module):
     Args:
         name: name of a timm network that has the feature levels of :class:`Encoder`.
         in_channels: channels of the input; timm adapts the pre-trained weights of the first layer.
-        weights: ``"imagenet"`` for timm's default pre-trained weights, None for random weights.
+        weights: ``"imagenet"`` for timm's default pre-trained weights, the path of a file of weights, or None for
+            random weights. A file has the names of timm or torchvision, or is an EfficientNet-Lite file; nothing is
+            unpickled.
 
     Attributes:
         channels: D, length of the vector.
+        pretrained: origin of the weights and their normalization, or None for random weights.
 
     Raises:
-        UnknownNameError, InputError, DownloadError: as in :class:`Encoder`; InputError also if the network does not
-            average its maps.
+        UnknownNameError, InputError, CheckpointError, DownloadError: as in :class:`Encoder`; InputError also if the
+            network does not average its maps.
 
     Example:
         >>> features = PooledFeatures("mobilenetv3_small_050", in_channels=1).eval()
@@ -173,11 +183,12 @@ class PooledFeatures(nn.Module):
         (1024, torch.Size([2, 1024]))
     """
 
-    def __init__(self, name: str, in_channels: int = 3, weights: str | None = None) -> None:
+    def __init__(self, name: str, in_channels: int = 3, weights: str | Path | None = None) -> None:
         super().__init__()
         _check_names(name, weights)
         network: Any = _create(name, in_channels, weights, "classification", {"num_classes": 0})
         self.network: nn.Module = network
+        self.pretrained = _load(network, name, in_channels, weights)
         strides = _strides(network)
         if strides != _STRIDES:
             raise _other_strides(name, strides, _STRIDES)
@@ -197,6 +208,17 @@ class PooledFeatures(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Encode (B, in_channels, H, W) into vectors (B, D)."""
         return self.network(images)
+
+
+def pretrained_weights(model: nn.Module) -> tuple[PretrainedWeights, ...]:
+    """Return the origins of the pretrained weights of all encoders of a network, each once; none for random weights.
+
+    Example:
+        >>> pretrained_weights(Encoder("mobilenetv3_small_050"))
+        ()
+    """
+    encoders = [module for module in model.modules() if isinstance(module, Encoder | PooledFeatures)]
+    return tuple(dict.fromkeys(encoder.pretrained for encoder in encoders if encoder.pretrained is not None))
 
 
 def _architecture(name: str) -> str:
@@ -239,36 +261,45 @@ def _other_strides(name: str, strides: tuple[int, ...], expected: tuple[int, ...
     )
 
 
-def _check_names(name: str, weights: str | None) -> None:
+def _check_names(name: str, weights: str | Path | None) -> None:
     look_up("encoder", _architecture(name), dict.fromkeys(timm.list_models()), "timm.list_models() lists all")
-    if weights is not None:
-        look_up("encoder weights", weights, {"imagenet": None}, "")
+    if weights is not None and check_weights_name(weights) is None:
         _check_pretrained(name)
 
 
 def _check_pretrained(name: str) -> None:
     if not timm.is_model_pretrained(name):
         raise InputError(
-            f"timm has no pre-trained weights for encoder {name!r}: choose one from timm.list_pretrained(), "
-            "or use random weights: encoder_weights=None"
+            f"timm has no pre-trained weights for encoder {name!r}: choose one from timm.list_pretrained(), use a file "
+            "of weights: encoder_weights=PATH, or use random weights: encoder_weights=None"
         )
 
 
-def _create(name: str, in_channels: int, weights: str | None, use: str, options: dict[str, Any]) -> nn.Module:
-    if weights is not None:
+def _create(name: str, in_channels: int, weights: str | Path | None, use: str, options: dict[str, Any]) -> nn.Module:
+    is_download = weights is not None and check_weights_name(weights) is None
+    if is_download:
         # Naming the safetensors file keeps timm from falling back to a pickled one.
         options = options | {"pretrained_cfg_overlay": {"hf_hub_filename": "model.safetensors"}}
     try:
-        return timm.create_model(name, in_chans=in_channels, pretrained=weights is not None, **options)
+        return timm.create_model(name, in_chans=in_channels, pretrained=is_download, **options)
     except _UNSUPPORTED_ERRORS as error:
         raise _unusable(name, use, error) from error
     except _DOWNLOAD_ERRORS as error:
-        if weights is None:
+        if not is_download:
             raise _unusable(name, use, error) from error
         raise DownloadError(
             f"the ImageNet weights of {name} could not be downloaded ({_first_line(error)}): connect to the internet "
-            "once, or use random weights: encoder_weights=None (in a configuration: --set model.encoder_weights=null)"
+            "once, use a file of weights: encoder_weights=PATH, or use random weights: encoder_weights=None (in a "
+            "configuration: --set model.encoder_weights=null)"
         ) from error
+
+
+def _load(network: nn.Module, name: str, in_channels: int, weights: str | Path | None) -> PretrainedWeights | None:
+    """Load a file of weights, or describe the downloaded ones."""
+    if weights is None:
+        return None
+    path = check_weights_name(weights)
+    return hub_weights(network, name) if path is None else load_encoder_weights(network, name, in_channels, path)
 
 
 def _unusable(name: str, use: str, error: Exception) -> InputError:

@@ -10,11 +10,17 @@ from acsnet.errors import InputError
 
 
 def check_mask_logits(logits: Tensor, mask: Tensor) -> None:
-    """Raise InputError unless logits and mask are both (B, 1, H, W) with the same sizes."""
+    """Raise InputError unless logits and mask are both (B, 1, H, W) and, on the CPU, the mask is in 0 to 1."""
     if logits.ndim != 4 or logits.shape[1] != 1 or logits.shape != mask.shape:
         raise InputError(
             f"mask logits have shape {tuple(logits.shape)} and the mask {tuple(mask.shape)}: "
             "expected (B, 1, H, W) with the same sizes"
+        )
+    # On a GPU this would synchronize in every step. NaN passes neither comparison.
+    if mask.device.type == "cpu" and mask.numel() and not bool((mask.min() >= 0) & (mask.max() <= 1)):
+        raise InputError(
+            f"the mask has values from {float(mask.min()):g} to {float(mask.max()):g}: expected 0 to 1; divide a mask "
+            "of 0 and 255 by 255"
         )
 
 

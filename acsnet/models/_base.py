@@ -9,7 +9,8 @@ from torch import nn
 
 from acsnet.errors import InputError
 from acsnet.labels import TASKS
-from acsnet.models._contract import check_contract
+from acsnet.layers import GlobalAverage, MaskWeightedAverage
+from acsnet.models._contract import check_contract, check_mask_pooling
 
 
 class MultiTaskOutput(NamedTuple):
@@ -45,28 +46,44 @@ class MultiTaskModel(nn.Module, ABC):
         in_channels: number of channels of the input images.
         tasks: tasks to build, ``"segmentation"``, ``"classification"`` or both; the parts of a task that is not listed
             are not built, and its field of the output is None.
+        mask_pooling: whether the classifier averages its maps twice: over the image, and weighted by the predicted
+            mask; see :class:`acsnet.layers.MaskWeightedAverage`. Its first linear layer then has twice as many inputs.
+        mask_pooling_gradient: whether the class loss has a gradient into the mask by these weights.
 
     Attributes:
         divisor: number of which height and width of the images must be multiples.
+        supports_mask_pooling: whether the network accepts ``mask_pooling``.
         has_mask: whether segmentation is one of the tasks.
         has_label: whether classification is one of the tasks.
 
     Raises:
         InputError: if ``num_classes`` or ``in_channels`` is below 1, or if ``tasks`` is not a sequence, is empty or
-            repeats a task.
+            repeats a task; if ``mask_pooling`` is true without both tasks or in a network that does not support it, or
+            ``mask_pooling_gradient`` is true without it.
         UnknownNameError: for an unknown task, with near matches.
     """
 
     divisor = 32
+    supports_mask_pooling = False
 
-    def __init__(self, num_classes: int = 3, in_channels: int = 3, tasks: Sequence[str] = TASKS) -> None:
+    def __init__(
+        self,
+        num_classes: int = 3,
+        in_channels: int = 3,
+        tasks: Sequence[str] = TASKS,
+        mask_pooling: bool = False,
+        mask_pooling_gradient: bool = False,
+    ) -> None:
         super().__init__()
         check_contract(num_classes, in_channels, tasks)
+        check_mask_pooling(type(self).__name__, self.supports_mask_pooling, tasks, mask_pooling, mask_pooling_gradient)
         self.num_classes = num_classes
         self.in_channels = in_channels
         self.tasks = tuple(tasks)
         self.has_mask = "segmentation" in tasks
         self.has_label = "classification" in tasks
+        self.mask_pooling = mask_pooling
+        self.mask_pooling_gradient = mask_pooling_gradient
 
     def forward(self, images: torch.Tensor) -> MultiTaskOutput:
         """Compute the logits of a batch of images.
@@ -81,6 +98,10 @@ class MultiTaskModel(nn.Module, ABC):
         if not _is_traced(images):
             check_images(images, self.in_channels, self.divisor)
         return self.forward_tasks(images)
+
+    def class_pool(self, *strides: int) -> GlobalAverage:
+        """Return the pooling of the classifier for maps of these strides, by the mask if ``mask_pooling`` is true."""
+        return MaskWeightedAverage(strides, self.mask_pooling_gradient) if self.mask_pooling else GlobalAverage()
 
     @abstractmethod
     def forward_tasks(self, images: torch.Tensor) -> MultiTaskOutput:

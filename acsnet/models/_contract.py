@@ -18,11 +18,15 @@ class Contract(TypedDict, total=False):
         num_classes: K, the number of classes of the class logits; 3 by default.
         in_channels: number of channels of the input images; 3 by default.
         tasks: tasks to build, ``"segmentation"``, ``"classification"`` or both; both by default.
+        mask_pooling: whether the classifier also averages its maps with the predicted mask as weights; off by default.
+        mask_pooling_gradient: whether the class loss then has a gradient into the mask; off by default.
     """
 
     num_classes: int
     in_channels: int
     tasks: Sequence[str]
+    mask_pooling: bool
+    mask_pooling_gradient: bool
 
 
 def check_contract(num_classes: object, in_channels: object, tasks: Sequence[str]) -> None:
@@ -39,6 +43,31 @@ def check_contract(num_classes: object, in_channels: object, tasks: Sequence[str
         raise InputError(f"tasks is {tasks!r}: expected a sequence of one or two of {', '.join(TASKS)}")
     for task in tasks:
         look_up("task", task, dict.fromkeys(TASKS), "")
+
+
+def check_mask_pooling(
+    network: str, is_supported: bool, tasks: Sequence[str], pooling: object, gradient: object
+) -> None:
+    """Check the values of ``mask_pooling`` and ``mask_pooling_gradient`` of a :class:`Contract`.
+
+    Raises:
+        InputError: if a value is not a bool, the network does not support pooling by its mask or does not have both
+            tasks, or if the gradient is requested without the pooling.
+    """
+    for name, value in (("mask_pooling", pooling), ("mask_pooling_gradient", gradient)):
+        if not isinstance(value, bool):
+            raise InputError(f"{name} is {value!r}: expected true or false")
+    if gradient and not pooling:
+        raise InputError("mask_pooling_gradient is true, but mask_pooling is false: set mask_pooling to true as well")
+    if not pooling:
+        return
+    if not is_supported:
+        raise InputError(f"mask_pooling is true: {network} does not pool its class features by the mask; omit it")
+    if set(tasks) != set(TASKS):
+        raise InputError(
+            f"mask_pooling is true, but tasks is {list(tasks)}: pooling the class features by the predicted mask needs "
+            f"both tasks, {' and '.join(TASKS)}"
+        )
 
 
 def check_count(name: str, value: object, most: int | None = None, multiple_of: int = 1) -> None:

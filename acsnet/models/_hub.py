@@ -42,7 +42,7 @@ prediction = predictor("image.png")
 | --- | --- |
 | network | {title} |
 | classes | {classes} |
-| input | {height} x {width} (height x width), (pixel / 255 - {mean}) / {std} |
+| input | {height} x {width} (height x width), (pixel / 255 - {mean}) / {std}{framing} |
 | trained on | {data} |
 | epoch selected on | {selection} |
 | operating points | {operating_points} |
@@ -201,6 +201,8 @@ def _write_model_card(metadata: CheckpointMetadata) -> str:
         width=metadata.input_size[1],
         mean=", ".join(map(str, metadata.mean)),
         std=", ".join(map(str, metadata.std)),
+        framing=(", cropped to the scanned region" if metadata.crop_margins else "")
+        + (", padded instead of stretched" if metadata.keep_aspect else ""),
         data=f"{', '.join(dataset['names'])} ({dataset['n']} images)" if "names" in dataset else "-",
         selection="the test images, so that test metrics are too good"
         if metadata.selected_on == "test"

@@ -122,7 +122,7 @@ def create_model(
     name: str,
     num_classes: int = 3,
     in_channels: int = 3,
-    encoder_weights: str | None = None,
+    encoder_weights: str | Path | None = None,
     tasks: Sequence[str] = TASKS,
     checkpoint: str | Path | Checkpoint | None = None,
     **kwargs: Any,
@@ -133,7 +133,8 @@ def create_model(
         name: name of the network; see :func:`list_models`.
         num_classes: K, the number of classes of the class logits.
         in_channels: number of channels of the input images.
-        encoder_weights: ``"imagenet"`` for the pretrained weights of timm, None for random weights.
+        encoder_weights: ``"imagenet"`` for the pretrained weights of timm, the path of a file of weights, or None for
+            random weights. ``acsnet.layers.pretrained_weights(model)`` returns their origin and normalization.
         tasks: ``"segmentation"``, ``"classification"`` or both; the parts of a task that is not listed are not built.
         checkpoint: path of a ``.safetensors`` file, or name of a released checkpoint, whose weights are loaded. All
             keys and shapes must match. The pretrained weights of the encoder are then not loaded.
@@ -146,7 +147,8 @@ def create_model(
         UnknownNameError: for an unknown network, argument, task or released checkpoint, with near matches.
         InputError: if ``num_classes`` or ``in_channels`` is below 1, if ``tasks`` is not a sequence, is empty or
             repeats a task, or if ``encoder_weights`` is set for a network without pretrained weights.
-        CheckpointError: if the checkpoint does not match the network.
+        CheckpointError: if the checkpoint or the file of encoder weights cannot be read, or does not match the network.
+        DownloadError: if the encoder weights cannot be downloaded.
 
     Example:
         >>> import torch
@@ -168,7 +170,7 @@ def create_model(
         arguments["encoder_weights"] = weights
     elif weights is not None:
         raise InputError(
-            f"encoder_weights is {weights!r}: {name} has no pretrained weights and starts from random ones; omit "
+            f"encoder_weights is {str(weights)!r}: {name} has no pretrained weights and starts from random ones; omit "
             "encoder_weights (in a configuration: --set model.encoder_weights=null)"
         )
     model = entry.builder(**arguments)

@@ -8,6 +8,7 @@ widths if they differ), any number of classes and input channels, and either tas
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -69,7 +70,7 @@ class ACSNet(MultiTaskModel):
 
     Args:
         encoder: name of a timm network with feature maps at strides 2, 4, 8, 16 and 32.
-        encoder_weights: ``"imagenet"`` for pretrained weights, None for random ones.
+        encoder_weights: ``"imagenet"`` or a file of pretrained weights; None for random ones.
         widths: channels of the five gated maps, finest first, each a multiple of 16; smaller widths make a smaller
             network.
         backend: backend of the deformable convolutions; see :func:`acsnet.ops.deform_conv2d`.
@@ -88,10 +89,12 @@ class ACSNet(MultiTaskModel):
         (torch.Size([1, 1, 64, 96]), torch.Size([1, 2]))
     """
 
+    supports_mask_pooling = True
+
     def __init__(
         self,
         encoder: str = "resnet18",
-        encoder_weights: str | None = None,
+        encoder_weights: str | Path | None = None,
         widths: Sequence[int] = PUBLISHED_WIDTHS,
         backend: str = "auto",
         **contract: Unpack[Contract],
@@ -123,7 +126,7 @@ class ACSNet(MultiTaskModel):
                 UpsampleConv2d(2 * w0, 2 * w0), Checkpointed(norm, nn.ReLU(inplace=True), nn.Conv2d(2 * w0, 1, 1))
             )
         if self.has_label:
-            self.cls_head = MultiScaleAttentionHead(w3, w4, 2 * w3, self.num_classes)
+            self.cls_head = MultiScaleAttentionHead(w3, w4, 2 * w3, self.num_classes, self.class_pool(16, 16, 16))
 
     def forward_tasks(self, images: torch.Tensor) -> MultiTaskOutput:
         """Map images (B, in_channels, H, W) to mask logits (B, 1, H, W) and class logits (B, K)."""
@@ -131,13 +134,14 @@ class ACSNet(MultiTaskModel):
         maps = {i: self.adapters[str(i)](features[i]) for i in self.levels}
         gated = {i: self.gates[str(i)](maps[i]) for i in self.levels}
         d3 = self.decode3(self.join3(gated[4], gated[3]))  # (B, 2*w3, H/16, W/16)
-        label = self.cls_head(maps[3], maps[4], d3) if self.has_label else None  # (B, K)
         if not self.has_mask:
-            return MultiTaskOutput(None, label)
+            return MultiTaskOutput(None, self.cls_head(maps[3], maps[4], d3))
         d2 = self.decode2(self.join2(d3, gated[2]))  # (B, 2*w2, H/8, W/8)
         d1 = self.decode1(self.join1(d2, gated[1]))  # (B, 2*w1, H/4, W/4)
         d0 = self.decode0(self.join0(d1, gated[0]))  # (B, 2*w0, H/2, W/2)
-        return MultiTaskOutput(self.seg_head(d0), label)
+        mask = self.seg_head(d0)  # (B, 1, H, W)
+        label = self.cls_head(maps[3], maps[4], d3, mask) if self.has_label else None  # (B, K)
+        return MultiTaskOutput(mask, label)
 
 
 def _are_widths(widths: object) -> bool:

@@ -32,6 +32,8 @@ Beyond the publication: any timm encoder with five feature levels, any number of
 and either task alone.
 """
 
+from pathlib import Path
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -113,14 +115,15 @@ class DenseHead(nn.Module):
     Args:
         channels: C, sum of the channels of all maps.
         num_classes: K.
+        pool: pooling of the maps; by default their global averages.
     """
 
-    def __init__(self, channels: int, num_classes: int) -> None:
+    def __init__(self, channels: int, num_classes: int, pool: GlobalAverage | None = None) -> None:
         super().__init__()
         first, second, third = _HIDDEN
-        self.pool = GlobalAverage()
+        self.pool = pool or GlobalAverage()
         self.classify = nn.Sequential(
-            nn.Linear(channels, first),
+            nn.Linear(self.pool.averages * channels, first),
             nn.SiLU(inplace=True),
             nn.Dropout(0.3),
             nn.Linear(first, second),
@@ -131,9 +134,9 @@ class DenseHead(nn.Module):
             nn.Linear(third, num_classes),
         )
 
-    def forward(self, *maps: torch.Tensor) -> torch.Tensor:
-        """Classify maps, each (B, C_i, H_i, W_i) -> class logits (B, K)."""
-        return self.classify(self.pool(*maps))
+    def forward(self, *maps: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        """Classify maps, each (B, C_i, H_i, W_i) -> class logits (B, K); mask logits for ``pool``."""
+        return self.classify(self.pool(*maps, mask=mask))
 
 
 @register_model(
@@ -147,7 +150,7 @@ class EfficientNetCBAM(MultiTaskModel):
 
     Args:
         encoder: name of a timm network with feature maps at strides 2, 4, 8, 16 and 32.
-        encoder_weights: ``"imagenet"`` for pretrained weights, None for random ones.
+        encoder_weights: ``"imagenet"`` or a file of pretrained weights; None for random ones.
         width: channels of the last decoder stage; the stages before have 2, 4 and 8 times, the bottleneck 16 times as
             many.
         reduction: factor from the channels to the hidden features of each channel attention.
@@ -166,10 +169,12 @@ class EfficientNetCBAM(MultiTaskModel):
         (torch.Size([1, 1, 64, 96]), torch.Size([1, 3]))
     """
 
+    supports_mask_pooling = True
+
     def __init__(
         self,
         encoder: str = "tf_efficientnet_b4.aa_in1k",
-        encoder_weights: str | None = None,
+        encoder_weights: str | Path | None = None,
         width: int = 32,
         reduction: int = 16,
         **contract: Unpack[Contract],
@@ -194,7 +199,9 @@ class EfficientNetCBAM(MultiTaskModel):
         if self.has_mask:
             self.seg_head = nn.Conv2d(widths[-1], 1, 3, padding=1)
         if self.has_label:
-            self.cls_head = DenseHead(sum(widths[: _CLASSIFIED_STAGES + 1]), self.num_classes)
+            channels = widths[: _CLASSIFIED_STAGES + 1]
+            pool = self.class_pool(*(self.divisor // 2**stage for stage in range(len(channels))))
+            self.cls_head = DenseHead(sum(channels), self.num_classes, pool)
 
     def forward_tasks(self, images: torch.Tensor) -> MultiTaskOutput:
         """Map images (B, in_channels, H, W) to mask logits (B, 1, H, W) and class logits (B, K).
@@ -207,7 +214,7 @@ class EfficientNetCBAM(MultiTaskModel):
         for stage, skip in zip(self.decoder, reversed(skips), strict=False):
             maps.append(stage(maps[-1], skip))  # (B, 2^(3-i)*width, H/2^(4-i), W/2^(4-i))
         mask = self.seg_head(_upsample(maps[-1])) if self.has_mask else None  # (B, 1, H, W)
-        label = self.cls_head(*maps[: _CLASSIFIED_STAGES + 1]) if self.has_label else None  # (B, K)
+        label = self.cls_head(*maps[: _CLASSIFIED_STAGES + 1], mask=mask) if self.has_label else None  # (B, K)
         return MultiTaskOutput(mask, label)
 
 

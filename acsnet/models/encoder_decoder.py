@@ -36,6 +36,7 @@ decoder widths.
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -135,7 +136,7 @@ class EncoderDecoder(MultiTaskModel):
         encoder: name of a timm network with feature maps at strides 2, 4, 8, 16 and 32; with DeepLabV3+ one whose
             convolutions can be dilated.
         decoder: ``"unet"``, ``"unetpp"``, ``"fpn"`` or ``"deeplabv3plus"``.
-        encoder_weights: ``"imagenet"`` for pretrained weights, None for random ones.
+        encoder_weights: ``"imagenet"`` or a file of pretrained weights; None for random ones.
         decoder_channels: widths of the decoder, by default those of segmentation_models_pytorch: five for U-Net and
             U-Net++, coarsest level first; two for FPN (pyramid, then mask branch, a multiple of 32); one for
             DeepLabV3+.
@@ -160,11 +161,13 @@ class EncoderDecoder(MultiTaskModel):
         (torch.Size([1, 1, 64, 48]), torch.Size([1, 3]))
     """
 
+    supports_mask_pooling = True
+
     def __init__(
         self,
         encoder: str = "resnet50.tv_in1k",
         decoder: str = "unet",
-        encoder_weights: str | None = None,
+        encoder_weights: str | Path | None = None,
         decoder_channels: Sequence[int] | None = None,
         dropout: float | None = None,
         **contract: Unpack[Contract],
@@ -196,7 +199,8 @@ class EncoderDecoder(MultiTaskModel):
         _initialize(self.decoder, self.seg_head)
         if self.has_label:
             rate = BOTH_TASKS_DROPOUT if dropout is None else dropout
-            self.cls_head = PooledLinearHead(pyramid.channels[-1], self.num_classes, rate)
+            pool = self.class_pool(kind.output_stride)
+            self.cls_head = PooledLinearHead(pyramid.channels[-1], self.num_classes, rate, pool=pool)
 
     def forward_tasks(self, images: torch.Tensor) -> MultiTaskOutput:
         """Map images (B, in_channels, H, W) to mask logits (B, 1, H, W) and class logits (B, K).
@@ -211,7 +215,7 @@ class EncoderDecoder(MultiTaskModel):
         features = self.encoder(images)  # (B, C_i, H/2^(i+1), W/2^(i+1)), at least H/divisor, W/divisor
         # The decoders count the input as the level of stride 1.
         mask = self.seg_head(self.decoder([images, *features]))  # (B, 1, H, W)
-        label = self.cls_head(features[-1]) if self.has_label else None  # (B, K)
+        label = self.cls_head(features[-1], mask=mask) if self.has_label else None  # (B, K)
         return MultiTaskOutput(mask, label)
 
     def _check_batch(self, batch_size: int) -> None:

@@ -28,7 +28,7 @@ from torch import nn
 from typing_extensions import Unpack
 
 from acsnet.errors import InputError
-from acsnet.layers import InstanceNorm2d, PooledEncoder, PooledLinearHead
+from acsnet.layers import GlobalAverage, InstanceNorm2d, PooledEncoder, PooledLinearHead
 from acsnet.models._base import MultiTaskModel, MultiTaskOutput
 from acsnet.models._contract import Contract
 from acsnet.models._registry import register_model
@@ -78,21 +78,31 @@ class ThreeMapsHead(nn.Module):
         channels: channels of each map once they are alike.
         merged, hidden: channels after the convolution and of the hidden linear layer.
         num_classes: K.
+        pool: pooling of the merged map; by default its global average.
     """
 
     def __init__(
-        self, encoder_channels: int, decoder_channels: int, channels: int, merged: int, hidden: int, num_classes: int
+        self,
+        encoder_channels: int,
+        decoder_channels: int,
+        channels: int,
+        merged: int,
+        hidden: int,
+        num_classes: int,
+        pool: GlobalAverage | None = None,
     ) -> None:
         super().__init__()
         self.encoder = ConvNorm(encoder_channels, channels)
         self.decoder = ConvNorm(decoder_channels, channels)
         self.merge = ConvNorm(3 * channels, merged)
-        self.classify = PooledLinearHead(merged, num_classes, hidden=hidden)
+        self.classify = PooledLinearHead(merged, num_classes, hidden=hidden, pool=pool)
 
-    def forward(self, encoder: torch.Tensor, bottleneck: torch.Tensor, decoder: torch.Tensor) -> torch.Tensor:
-        """Each (B, C_i, H/16, W/16) -> class logits (B, K)."""
+    def forward(
+        self, encoder: torch.Tensor, bottleneck: torch.Tensor, decoder: torch.Tensor, mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Each (B, C_i, H/16, W/16) -> class logits (B, K); mask logits for ``pool``."""
         maps = (self.encoder(encoder), bottleneck, self.decoder(decoder))
-        return self.classify(self.merge(torch.cat(maps, dim=1)))  # (B, K)
+        return self.classify(self.merge(torch.cat(maps, dim=1)), mask=mask)  # (B, K)
 
 
 class EnlargedMask(nn.Sequential):
@@ -131,6 +141,8 @@ class MTNNUNet(MultiTaskModel):
         (torch.Size([2, 1, 64, 64]), torch.Size([2, 3]), 3)
     """
 
+    supports_mask_pooling = True
+
     def __init__(self, width: int = 32, **contract: Unpack[Contract]) -> None:
         super().__init__(**contract)
         if not isinstance(width, int) or width < 2 or width % 2:
@@ -148,7 +160,9 @@ class MTNNUNet(MultiTaskModel):
             self.seg_head = nn.Conv2d(width // 2, 1, 1)
             self.aux_heads = nn.ModuleList(EnlargedMask(decoder[level - 1], level) for level in (1, 2, 3))
         if self.has_label:
-            self.cls_head = ThreeMapsHead(encoder[4], decoder[3], bottleneck, 16 * width, 8 * width, self.num_classes)
+            self.cls_head = ThreeMapsHead(
+                encoder[4], decoder[3], bottleneck, 16 * width, 8 * width, self.num_classes, self.class_pool(16)
+            )
 
     def forward_tasks(self, images: torch.Tensor) -> MultiTaskOutput:
         """(B, in_channels, H, W) -> mask logits (B, 1, H, W), class logits (B, K), three ``aux`` masks (B, 1, H, W).
@@ -163,11 +177,8 @@ class MTNNUNet(MultiTaskModel):
         maps = self.encoder(images)  # (B, width * 2^i up to 10 * width, H/2^i, W/2^i)
         x = self.bottleneck(maps[4])  # (B, 10*width, H/32, W/32)
         d4 = self.decode4(x, maps[4])  # (B, 8*width, H/16, W/16)
-        label = None
-        if self.has_label:
-            label = self.cls_head(maps[4], self.decode4.upsample(x), d4)
         if not self.has_mask:
-            return MultiTaskOutput(None, label)
+            return MultiTaskOutput(None, self.cls_head(maps[4], self.decode4.upsample(x), d4))
         d3 = self.decode3(d4, maps[3])  # (B, 4*width, H/8, W/8)
         d2 = self.decode2(d3, maps[2])  # (B, 2*width, H/4, W/4)
         d1 = self.decode1(d2, maps[1])  # (B, width, H/2, W/2)
@@ -175,4 +186,6 @@ class MTNNUNet(MultiTaskModel):
         aux: tuple[torch.Tensor, ...] = ()
         if self.training:
             aux = tuple(head(x) for head, x in zip(self.aux_heads, (d1, d2, d3), strict=True))  # (B, 1, H, W)
-        return MultiTaskOutput(self.seg_head(d0), label, aux)
+        mask = self.seg_head(d0)
+        label = self.cls_head(maps[4], self.decode4.upsample(x), d4, mask) if self.has_label else None
+        return MultiTaskOutput(mask, label, aux)

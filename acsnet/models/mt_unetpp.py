@@ -27,7 +27,7 @@ from torch import nn
 from typing_extensions import Unpack
 
 from acsnet.errors import InputError
-from acsnet.layers import InstanceNorm2d, PooledLinearHead
+from acsnet.layers import GlobalAverage, InstanceNorm2d, PooledLinearHead
 from acsnet.models._base import MultiTaskModel, MultiTaskOutput
 from acsnet.models._contract import Contract
 from acsnet.models._registry import register_model
@@ -82,18 +82,21 @@ class SharedDownHead(nn.Module):
         channels: C, of the maps of level 3.
         deep_channels: D, of the deepest map.
         num_classes: K.
+        pool: pooling of the merged map; by default its global average.
     """
 
-    def __init__(self, channels: int, deep_channels: int, num_classes: int) -> None:
+    def __init__(self, channels: int, deep_channels: int, num_classes: int, pool: GlobalAverage | None = None) -> None:
         super().__init__()
         self.down = _down(channels, deep_channels)
         self.merge = _double(3 * deep_channels, _MERGED)
-        self.classify = PooledLinearHead(_MERGED, num_classes, hidden=_HIDDEN)
+        self.classify = PooledLinearHead(_MERGED, num_classes, hidden=_HIDDEN, pool=pool)
 
-    def forward(self, encoder: torch.Tensor, nested: torch.Tensor, deepest: torch.Tensor) -> torch.Tensor:
-        """(B, C, H/8, W/8), (B, C, H/8, W/8), (B, D, H/16, W/16) -> class logits (B, K)."""
+    def forward(
+        self, encoder: torch.Tensor, nested: torch.Tensor, deepest: torch.Tensor, mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """(B, C, H/8, W/8), (B, C, H/8, W/8), (B, D, H/16, W/16) -> class logits (B, K); mask logits for ``pool``."""
         maps = (self.down(encoder), self.down(nested), deepest)  # each (B, D, H/16, W/16)
-        return self.classify(self.merge(torch.cat(maps, dim=1)))
+        return self.classify(self.merge(torch.cat(maps, dim=1)), mask=mask)
 
 
 @register_model(
@@ -122,6 +125,7 @@ class MTUNetPlusPlus(MultiTaskModel):
     """
 
     divisor = 2**_DEPTH
+    supports_mask_pooling = True
 
     def __init__(self, widths: Sequence[int] | None = None, **contract: Unpack[Contract]) -> None:
         super().__init__(**contract)
@@ -139,7 +143,7 @@ class MTUNetPlusPlus(MultiTaskModel):
             self.aux_heads = nn.ModuleList(nn.Conv2d(column[0], 1, 1) for _ in range(_DEPTH - 1))
         self.nodes = nn.ModuleDict({f"{i}_{j}": _node(column, last, i, j) for i, j in nodes})
         if self.has_label:
-            self.cls_head = SharedDownHead(column[3], column[4], self.num_classes)
+            self.cls_head = SharedDownHead(column[3], column[4], self.num_classes, self.class_pool(self.divisor))
 
     def forward_tasks(self, images: torch.Tensor) -> MultiTaskOutput:
         """(B, in_channels, H, W) -> mask logits (B, 1, H, W), class logits (B, K), three ``aux`` masks (B, 1, H, W).
@@ -159,16 +163,15 @@ class MTUNetPlusPlus(MultiTaskModel):
         for name, node in self.nodes.items():
             i, j = map(int, name.split("_"))
             rows[i].append(node(rows[i + 1][j - 1], *rows[i]))  # (B, widths[i], H/2^i, W/2^i)
-        label = None
-        if self.has_label:
-            label = self.cls_head(rows[3][0], rows[3][1], rows[4][0])
         if not self.has_mask:
-            return MultiTaskOutput(None, label)
+            return MultiTaskOutput(None, self.cls_head(rows[3][0], rows[3][1], rows[4][0]))
         _, *coarser, finest = rows[0]  # X01 ... X03, X04, each at (H, W)
         aux: list[torch.Tensor] = []
         if self.training:
             aux = [head(x) for head, x in zip(self.aux_heads, coarser, strict=True)]
-        return MultiTaskOutput(self.seg_head(finest), label, tuple(reversed(aux)))
+        mask = self.seg_head(finest)
+        label = self.cls_head(rows[3][0], rows[3][1], rows[4][0], mask) if self.has_label else None
+        return MultiTaskOutput(mask, label, tuple(reversed(aux)))
 
 
 def _node(column: Sequence[int], last: int, i: int, j: int) -> NestedNode:

@@ -22,6 +22,7 @@ random numbers and the choice of one best epoch for both.
 
 from collections.abc import Mapping
 from math import lcm
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -50,7 +51,7 @@ class TwoNetworks(MultiTaskModel):
     Args:
         network: name of the network of the zoo that is built twice, once per task.
         arguments: the network's own arguments, passed to both.
-        encoder_weights: ``"imagenet"`` for pretrained weights of both encoders, None for random ones.
+        encoder_weights: ``"imagenet"`` or a file of pretrained weights for both encoders; None for random ones.
         contract: ``num_classes``, ``in_channels`` and ``tasks``; see :class:`~acsnet.models.MultiTaskModel`. Only the
             networks of these tasks are built.
 
@@ -75,7 +76,7 @@ class TwoNetworks(MultiTaskModel):
         self,
         network: str = "unet_resnet50",
         arguments: Mapping[str, Any] | None = None,
-        encoder_weights: str | None = None,
+        encoder_weights: str | Path | None = None,
         **contract: Unpack[Contract],
     ) -> None:
         super().__init__(**contract)

@@ -76,6 +76,8 @@ class UNet(MultiTaskModel):
         (torch.Size([1, 1, 40, 48]), torch.Size([1, 3]))
     """
 
+    supports_mask_pooling = True
+
     def __init__(
         self,
         width: int = 32,
@@ -109,7 +111,10 @@ class UNet(MultiTaskModel):
             self.seg_head = nn.Conv2d(width, 1, 3, padding=1)
         if self.has_label:
             self.cls_head = PooledMapsHead(
-                (widths[-2], widths[-1], widths[-2]), self.num_classes, single_channel=single_channel_classifier
+                (widths[-2], widths[-1], widths[-2]),
+                self.num_classes,
+                single_channel=single_channel_classifier,
+                pool=self.class_pool(self.divisor // 2, self.divisor, self.divisor // 2),
             )
 
     def forward_tasks(self, images: torch.Tensor) -> MultiTaskOutput:
@@ -122,7 +127,7 @@ class UNet(MultiTaskModel):
         if self.has_mask:
             mask = self.seg_head(decoded[-1])
         if self.has_label:
-            label = self.cls_head(maps[-2], maps[-1], decoded[1])
+            label = self.cls_head(maps[-2], maps[-1], decoded[1], mask=mask)
         return MultiTaskOutput(mask, label)
 
 

@@ -124,6 +124,8 @@ class UNetPlusPlus(MultiTaskModel):
         (torch.Size([2, 1, 32, 48]), torch.Size([2, 3]), ())
     """
 
+    supports_mask_pooling = True
+
     def __init__(
         self,
         width: int = 16,
@@ -152,7 +154,10 @@ class UNetPlusPlus(MultiTaskModel):
             self.seg_head = nn.ModuleDict({str(j): nn.Conv2d(width, 1, 3, padding=1) for j in columns})
         if self.has_label:
             self.cls_head = PooledMapsHead(
-                (widths[-2], widths[-1], widths[-2]), self.num_classes, single_channel=single_channel_classifier
+                (widths[-2], widths[-1], widths[-2]),
+                self.num_classes,
+                single_channel=single_channel_classifier,
+                pool=self.class_pool(self.divisor // 2, self.divisor, self.divisor // 2),
             )
 
     def forward_tasks(self, images: torch.Tensor) -> MultiTaskOutput:
@@ -163,7 +168,7 @@ class UNetPlusPlus(MultiTaskModel):
         if self.has_mask:
             mask = torch.stack([head(finest[int(j) - 1]) for j, head in self.seg_head.items()]).sum(dim=0)
         if self.has_label:
-            label = self.cls_head(column[-2], column[-1], first)  # (B, K)
+            label = self.cls_head(column[-2], column[-1], first, mask=mask)  # (B, K)
         return MultiTaskOutput(mask, label)
 
 

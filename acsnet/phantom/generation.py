@@ -28,6 +28,7 @@ import cv2
 import numpy as np
 from tqdm.auto import tqdm
 
+from acsnet._utils.files import explain_write_error
 from acsnet._utils.typing import BoolArray, Float32Array, Uint8Image
 from acsnet.errors import DataError, InputError
 from acsnet.labels import CLASS_NAMES, MALIGNANT, NORMAL
@@ -161,7 +162,8 @@ def write_phantoms(
 
     Raises:
         InputError: If a label is unknown, a count or the seed negative, or the size too small.
-        DataError: If ``root`` is not empty, is not a folder, or is not writable.
+        DataError: If ``root`` is not empty or is not a folder.
+        WriteError: If an image cannot be written.
 
     Example:
         >>> import tempfile
@@ -187,8 +189,7 @@ def write_phantoms(
             image_seed, image_size = _seed_and_size(label, number, seed, size, vary_size)
             _write(root / label / f"{label} ({number})", make_phantom(label, image_seed, image_size))
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise DataError(f"{root} cannot be written to ({reason}): choose another folder, or free some space") from error
+        raise explain_write_error(error, root) from error
 
 
 def _seed_and_size(

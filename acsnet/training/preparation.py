@@ -9,11 +9,13 @@ from torch import nn
 from acsnet.config import Config
 from acsnet.data import CachedRecords, list_records, load_cached_records
 from acsnet.errors import ConfigError
+from acsnet.layers import PretrainedWeights, pretrained_weights
 from acsnet.losses import MultiTaskLoss
 from acsnet.models._base import check_size
 from acsnet.training.builders import build_augmentation, build_loss, build_model
 from acsnet.training.data import TrainingData, build_data
 from acsnet.training.initial_weights import InitialWeights, load_initial_weights
+from acsnet.training.normalization import resolve_normalization
 from acsnet.training.protocol import check_protocol_data
 from acsnet.training.selection import SelectionScore
 from acsnet.training.teacher import Teacher, load_teacher, open_teachers
@@ -27,11 +29,12 @@ class PreparedTraining:
     """The checked parts of a training, which :class:`~acsnet.training.Trainer` is built from.
 
     Attributes:
-        config: the configuration.
+        config: the configuration, with the normalization of the encoder's weights if it has no own one.
         selection: score of an epoch.
         network: the model with its initial weights.
         data: records, split and cached images.
         loss: loss of the tasks of the model.
+        pretrained: origin of the pretrained weights of each encoder; none if they are random.
         initial: origin of the initial weights, or None if they are random.
         teacher: teacher model for distillation, or None.
     """
@@ -41,8 +44,17 @@ class PreparedTraining:
     network: nn.Module
     data: TrainingData
     loss: MultiTaskLoss
+    pretrained: tuple[PretrainedWeights, ...]
     initial: InitialWeights | None
     teacher: Teacher | None
+
+    @property
+    def normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation of the normalization of images."""
+        mean, std = self.config.data.mean, self.config.data.std
+        assert mean is not None  # the configuration of a prepared training is complete
+        assert std is not None
+        return mean, std
 
 
 def prepare_training(
@@ -57,7 +69,8 @@ def prepare_training(
         config: the configuration.
         progress: show progress bars.
         images: records and cache of the configured data if they are loaded already.
-        resuming: do not load ``model.initial_weights``, because the weights of a finished epoch will replace them.
+        resuming: do not load ``model.encoder_weights`` and ``model.initial_weights``, because the weights of a finished
+            epoch will replace them.
 
     Raises:
         AcsnetError: for every problem that would keep the training from starting.
@@ -70,7 +83,10 @@ def prepare_training(
         )
     selection = SelectionScore(config.training.selection, metric_names(tasks))
     set_seed(config.training.seed)
-    network = build_model(config.model, classes)
+    model = config.model.model_copy(update={"encoder_weights": None}) if resuming else config.model
+    network = build_model(model, classes)
+    pretrained = pretrained_weights(network)
+    config = resolve_normalization(config, pretrained)
     check_size(config.data.image_size, getattr(network, "divisor", 1))
     teachers = open_teachers(config)
     path = None if resuming else config.model.initial_weights
@@ -89,7 +105,7 @@ def prepare_training(
         )
     loss = build_loss(config.loss, tasks, data.class_counts(classes))
     teacher = load_teacher(config, teachers, data.split.hash)
-    return PreparedTraining(config, selection, network, data, loss, initial, teacher)
+    return PreparedTraining(config, selection, network, data, loss, pretrained, initial, teacher)
 
 
 def log_initial_weights(initial: InitialWeights, data: TrainingData) -> None:

@@ -1,14 +1,16 @@
 """The run folder: its files, and the checks for starting and resuming."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from filelock import FileLock, Timeout
 
-from acsnet._utils.files import whole_file, write_csv, write_json, write_text
+from acsnet._utils.files import explain_write_error, whole_file, write_csv, write_json, write_text
 from acsnet.config import Config, build_config, changed_keys
 from acsnet.data import Split, write_split_list
 from acsnet.errors import RunError
@@ -76,16 +78,24 @@ class RunFolder:
             RunError: if there is no run, or its configuration is broken or differs; the changed keys are listed.
             ConfigError: if this version of the package cannot read its configuration.
         """
-        if not self.config.is_file():
-            raise RunError(f"there is no run to resume in {self.path}: start it without --resume")
-        # Keys that were added to the package after the run was started had their default values.
-        started = build_config(self._read_config(), (), str(self.config))
-        changed = changed_keys(started.to_dict(), config.to_dict())
+        changed = changed_keys(self.started_config().to_dict(), config.to_dict())
         if changed:
             raise RunError(
                 f"{self.path} was started with another configuration: {', '.join(changed)}; resume it with the old "
                 "one, or start a new run by --work-dir"
             )
+
+    def started_config(self) -> Config:
+        """Read the configuration that the run was started with.
+
+        Raises:
+            RunError: if there is no run, or its configuration is broken.
+            ConfigError: if this version of the package cannot read its configuration.
+        """
+        if not self.config.is_file():
+            raise RunError(f"there is no run to resume in {self.path}: start it without --resume")
+        # Keys that were added to the package after the run was started had their default values.
+        return build_config(self._read_config(), (), str(self.config))
 
     def _read_config(self) -> dict[str, Any]:
         try:
@@ -95,6 +105,31 @@ class RunFolder:
         if not isinstance(content, dict):
             raise RunError(f"{self.config} is broken: fix it, or start a new run by --work-dir")
         return content
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Create the folder if necessary, and keep other processes from training in it.
+
+        Raises:
+            RunError: if another process is training in the folder.
+        """
+        path = self.path / ".lock"
+        lock = FileLock(path, timeout=0)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except Timeout:
+            raise RunError(
+                f"another process is training in {self.path}: wait until it ends, or choose another folder by "
+                "--work-dir"
+            ) from None
+        except OSError as error:
+            raise explain_write_error(error, self.path) from error
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+            lock.release()
 
     def start(self, config: Config, split: Split, environment: Mapping[str, Any]) -> None:
         """Write the resolved configuration, the split and, last, the environment."""

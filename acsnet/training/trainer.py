@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from acsnet.config import Config, TrainingConfig
 from acsnet.data import Sample
 from acsnet.data.images import to_network_input
 from acsnet.errors import ConfigError, RunError
+from acsnet.losses import LossValues
 from acsnet.models import MultiTaskOutput
 from acsnet.training.builders import model_arguments
 from acsnet.training.compilation import compile_for_training
@@ -27,11 +29,13 @@ from acsnet.training.data import build_loaders, log_split
 from acsnet.training.environment import describe_environment
 from acsnet.training.loss_watch import LossWatch, NotFiniteError
 from acsnet.training.memory import keep_freed_memory, peak_memory_mb
+from acsnet.training.normalization import with_normalization
 from acsnet.training.optimization import Schedule, build_optimizer
 from acsnet.training.precision import accelerate_name, resolve_precision
 from acsnet.training.preparation import PreparedTraining, log_initial_weights, prepare_training
 from acsnet.training.progress import Reporter, case_picture
 from acsnet.training.run_folder import RunFolder
+from acsnet.training.trial import trial, trial_batch
 from acsnet.training.validation import classification_summary, overlap, segmentation_summary
 
 logger = logging.getLogger(__name__)
@@ -73,11 +77,17 @@ class Trainer:
     ) -> None:
         folder.check(prepared.config, resume)
         self.config = prepared.config
+        self.mean, self.std = prepared.normalization
         self.folder = folder
+        self._resume = resume
+        # A run that was killed while its folder was written has a configuration only.
+        self._has_to_start = not folder.environment.is_file()
         self.accelerator = accelerator or build_accelerator(self.config.training)
         self._progress = progress and self.accelerator.is_main_process
         self.selection, self.data = prepared.selection, prepared.data
         self.initial, self.teacher = prepared.initial, prepared.teacher
+        self.pretrained = prepared.pretrained
+        self.encoder_weights = [weights.record for weights in prepared.pretrained]
         self.loss = prepared.loss.to(self.accelerator.device)
         self.loaders = build_loaders(self.data, self.config.data, self.config.training)
         self._prepare(prepared.network)
@@ -105,6 +115,9 @@ class Trainer:
         folder = RunFolder(work_dir)
         # Checked here too, because preparing may take minutes.
         folder.check(config, resume)
+        if resume:
+            started = folder.started_config().data
+            config = with_normalization(config, started.mean, started.std)
         accelerator = build_accelerator(config.training)
         # The main process decodes the images; the others read its cache.
         with accelerator.main_process_first():
@@ -149,9 +162,15 @@ class Trainer:
             RunError: if the loss is no longer finite.
             DiskFullError: if the disk is full.
         """
-        # A run that was killed while its folder was written has a configuration only.
-        if not self.folder.environment.is_file():
-            self._start_folder()
+        if self._has_to_start:
+            self._try_step()
+        with self.folder.claimed() if self.accelerator.is_main_process else nullcontext():
+            if self._has_to_start:
+                self._start_folder()
+            self._run_epochs(on_epoch)
+        return self.folder.best
+
+    def _run_epochs(self, on_epoch: Callable[[Mapping[str, Any]], None] | None) -> None:
         epochs = self.config.training.epochs
         reporter = Reporter(self.folder, self.epoch, epochs, self.accelerator.is_main_process, self._progress)
         try:
@@ -160,20 +179,34 @@ class Trainer:
         finally:
             reporter.close()
         self.accelerator.wait_for_everyone()
-        return self.folder.best
+
+    def _try_step(self) -> None:
+        """Compute a step without changing the network, before anything is written."""
+        self.model.train()
+        batch = trial_batch(self.config, self.accelerator.num_processes, self.accelerator.device)
+        with trial(self.network, self.config):
+            self.accelerator.backward(self._losses(batch).total)
+        self.optimizer.zero_grad(set_to_none=True)
 
     def _start_folder(self) -> None:
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
+            # Checked again, now that no other process can start a run here.
+            self.folder.check(self.config, self._resume)
             precision = resolve_precision(self.config.training.precision, self.accelerator.device)
             environment = describe_environment(self.accelerator.device, precision, self.accelerator.num_processes)
             environment |= {"split_hash": self.data.split.hash, "dataset": self.data.description}
             origins = {"initial_weights": self.initial, "teacher": self.teacher}
             environment |= {key: origin.record for key, origin in origins.items() if origin is not None}
+            if self.encoder_weights:
+                environment["encoder_weights"] = self.encoder_weights
             self.folder.start(self.config, self.data.split, environment)
             log_split(self.data.split, self.config.data)
+            for weights in self.pretrained:
+                logger.info("%s", weights.summary)
             if self.initial is not None:
                 log_initial_weights(self.initial, self.data)
+        self._has_to_start = False
 
     def _has_stalled(self) -> bool:
         patience = self.config.training.patience
@@ -239,16 +272,22 @@ class Trainer:
         return {name: f"{self.history[-1][name]:.3f}" for name in names if self.history and name in self.history[-1]}
 
     def _explain(self, error: NotFiniteError) -> RunError:
+        return self._diverged(f"the loss became {error.value} in epoch {self.epoch + 1}, step {error.step}")
+
+    def _diverged(self, what: str) -> RunError:
+        kept = (
+            f"the checkpoints of epoch {self.epoch} in {self.folder.path} are kept"
+            if self.epoch
+            else "nothing is saved"
+        )
         return RunError(
-            f"the loss became {error.value} in epoch {self.epoch + 1}, step {error.step}: training stopped, the "
-            f"checkpoints of epoch {self.epoch} in {self.folder.path} are kept; lower optimizer.learning_rate, set "
-            "training.gradient_clip, or set training.precision=float32"
+            f"{what}: training stopped, {kept}; lower optimizer.learning_rate, set training.gradient_clip, or set "
+            "training.precision=float32"
         )
 
     def _step(self, batch: Sample, watch: LossWatch) -> None:
         """One optimizer step, without waiting for the device."""
-        taught = self._teach(batch)
-        losses = self.loss(self._forward(self.model, batch), batch["mask"].float(), batch["label"], taught)
+        losses = self._losses(batch)
         watch.add(*losses)
         self.accelerator.backward(losses.total)
         for parameter in self.loss.parameters():
@@ -262,8 +301,12 @@ class Trainer:
         if self.ema is not None:
             self.ema.update(self.network, step=self.steps)
 
+    def _losses(self, batch: Sample) -> LossValues:
+        taught = self._teach(batch)
+        return self.loss(self._forward(self.model, batch), batch["mask"].float(), batch["label"], taught)
+
     def _forward(self, network: nn.Module, batch: Sample) -> MultiTaskOutput:
-        return network(to_network_input(batch["image"], self.config.data.mean, self.config.data.std))
+        return network(to_network_input(batch["image"], self.mean, self.std))
 
     @torch.no_grad()
     def _teach(self, batch: Sample) -> MultiTaskOutput | None:
@@ -289,6 +332,8 @@ class Trainer:
             loss = self.loss(output, batch["mask"].float(), batch["label"]).total
             gathered.append(self.accelerator.gather_for_metrics(_case_values(output, batch, loss)))
         cases = {key: torch.cat([part[key] for part in gathered]).cpu().numpy() for key in gathered[0]}
+        if not cases["is_finite"].all():
+            raise self._diverged(f"the outputs of the network are not finite after epoch {self.epoch + 1}")
         metrics = {"loss": float(cases["loss"].mean())}
         if "dice" in cases:
             metrics |= segmentation_summary(cases["dice"], cases["iou"], cases["has_lesion"])
@@ -309,6 +354,7 @@ class Trainer:
                 "epochs_without_better": self.epochs_without_better,
                 "history": self.history,
                 "split_hash": self.data.split.hash,
+                "encoder_weights": self.encoder_weights,
                 "network": self.network.state_dict(),
                 "ema": None if self.ema is None else self.ema.module.state_dict(),
                 "loss": self.loss.state_dict(),
@@ -330,6 +376,8 @@ class Trainer:
         self.epoch, self.steps = state["epoch"], state["steps"]
         self.best_score, self.epochs_without_better = state["best_score"], state["epochs_without_better"]
         self.history = state["history"]
+        # Missing in runs of earlier versions of the package.
+        self.encoder_weights = state.get("encoder_weights", [])
         self.network.load_state_dict(state["network"])
         if self.ema is not None:
             self.ema.module.load_state_dict(state["ema"])
@@ -351,11 +399,14 @@ class Trainer:
             arguments=model_arguments(self.config.model, self.config.data.classes),
             class_names=self.config.data.classes,
             input_size=self.config.data.image_size,
-            mean=self.config.data.mean,
-            std=self.config.data.std,
+            crop_margins=self.config.data.crop_margins,
+            keep_aspect=self.config.data.keep_aspect,
+            mean=self.mean,
+            std=self.std,
             metrics={"protocol": protocol, **metrics},
             dataset=self.data.description,
             split_hash=self.data.split.hash,
+            encoder_weights=tuple(self.encoder_weights),
             selected_on="test" if self.data.split.is_validated_on_test else "validation",
             config=self.config.for_metadata(),
         )
@@ -412,6 +463,8 @@ def build_accelerator(training: TrainingConfig) -> Accelerator:
 def _case_values(output: MultiTaskOutput, batch: Sample, loss: torch.Tensor) -> dict[str, torch.Tensor]:
     """Return the values of each image that validation needs; the loss is that of the batch."""
     values = {"labels": batch["label"], "loss": loss.expand(len(batch["label"]))}
+    outputs = [logits.flatten(1) for logits in (output.mask, output.label) if logits is not None]
+    values["is_finite"] = torch.cat(outputs, dim=1).isfinite().all(dim=1)
     if output.mask is not None:
         dice, iou = overlap(output.mask, batch["mask"])
         values |= {"dice": dice, "iou": iou, "has_lesion": batch["mask"].flatten(1).any(dim=1)}

@@ -12,6 +12,7 @@ from acsnet._utils.tables import README_STYLE, Table
 from acsnet.config import Config, load_config
 from acsnet.report.published import Publication, find_method, read_published
 from acsnet.training.builders import build_model
+from acsnet.training.normalization import resolve_normalization
 from scripts.reproduction.results import ROOT, read_results
 
 PAGE = ROOT / "docs" / "reproduction.md"
@@ -35,12 +36,18 @@ def build_page() -> str:
 
 
 def _section(facts: Mapping[str, Any]) -> str:
-    published, recommended = (load_config(ROOT / facts[key]) for key in ("published", "recommended"))
+    published, recommended = (_load(ROOT / facts[key]) for key in ("published", "recommended"))
     rows = [["item", "published", f"`{facts['published']}`", f"`{facts['recommended']}`", "why they differ"]]
     rows += [_row(item, published, recommended) for item in facts["items"]]
     parts = [f"## {facts['title']}", facts["citation"] + ".", _markdown(rows, left=rows[0])]
     parts += _metric_tables(facts["key"])
     return "\n\n".join(parts) + "\n"
+
+
+def _load(path: Path) -> Config:
+    """Load a configuration with the normalization of its trainings; those with encoder weights set it."""
+    config = load_config(path)
+    return config if config.model.encoder_weights is not None else resolve_normalization(config, ())
 
 
 def _row(item: Mapping[str, Any], published: Config, recommended: Config) -> list[str]:

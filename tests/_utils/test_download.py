@@ -19,7 +19,7 @@ import pytest
 
 from acsnet._utils import download
 from acsnet._utils.download import fetch
-from acsnet._utils.files import DiskFullError
+from acsnet._utils.files import DiskFullError, WriteError
 from acsnet.errors import DownloadError
 
 CONTENT = np.random.default_rng(0).bytes(1_000_000)
@@ -370,7 +370,7 @@ def test_a_file_that_does_not_fit_on_the_disk(site: Any, path: Path, monkeypatch
     ("number", "kind", "message"),
     [
         (errno.ENOSPC, DiskFullError, "x.zip could not be written: the disk is full"),
-        (errno.EACCES, DownloadError, r"x\.zip could not be written \(Permission denied\): choose another folder"),
+        (errno.EACCES, WriteError, r"x\.zip could not be written \(Permission denied\): choose another folder, or ch"),
     ],
 )
 def test_a_disk_that_refuses(

@@ -11,7 +11,7 @@ from PIL import Image
 
 from acsnet._utils.files import (
     DiskFullError,
-    explain_os_error,
+    WriteError,
     replace_section,
     whole_file,
     write_csv,
@@ -83,7 +83,7 @@ def test_a_block_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
 def test_a_block_that_writes_nothing_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "file.txt"
     path.write_text("old")
-    with pytest.raises(FileNotFoundError, match="No such file"), whole_file(path):
+    with pytest.raises(WriteError, match="No such file"), whole_file(path):
         pass
     assert path.read_text() == "old"
 
@@ -133,21 +133,39 @@ def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
-def test_other_errors_are_unchanged(tmp_path: Path) -> None:
-    error = PermissionError(errno.EACCES, "Permission denied")
-    assert explain_os_error(error, tmp_path) is error
+def test_a_file_in_the_place_of_a_folder_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    message = r"out/a/file\.txt could not be written \(Not a directory\): choose another folder, since a file is in the"
+    with pytest.raises(WriteError, match=message):
+        write_text(tmp_path / "out" / "a" / "file.txt", "text")
+    with pytest.raises(WriteError, match=r"out/file\.txt could not be written \(File exists\): choose another folder"):
+        write_text(tmp_path / "out" / "file.txt", "text")
+    assert (tmp_path / "out").read_text() == "mine"
 
+
+def test_a_name_that_is_too_long_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(WriteError, match=r"could not be written \(File name too long\): choose a shorter name$"):
+        write_text(tmp_path / ("x" * 300), "text")
+
+
+def test_other_errors_are_one_clear_line(tmp_path: Path) -> None:
     def fail() -> None:
         with whole_file(tmp_path / "file.txt"):
-            raise error
+            raise OSError(errno.EIO, "Input/output error")
 
-    with pytest.raises(PermissionError, match="Permission denied"):
+    with pytest.raises(WriteError, match=r"file\.txt could not be written \(Input/output error\): choose another f"):
         fail()
 
 
 def test_text_is_written_byte_for_byte(tmp_path: Path) -> None:
     write_text(tmp_path / "a.txt", "größe\n1\r\n2\n")
     assert (tmp_path / "a.txt").read_bytes() == "größe\n1\r\n2\n".encode()
+
+
+def test_a_file_name_that_is_not_utf8_is_written_as_it_is(tmp_path: Path) -> None:
+    name = os.fsdecode(b"l\xe4sion.png")
+    write_csv(tmp_path / "a.csv", [{"image": name}])
+    assert (tmp_path / "a.csv").read_bytes() == b"image\nl\xe4sion.png\n"
 
 
 def test_json_round_trip(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_the_resolved_configuration_loads_to_the_same(write: Write) -> None:
 
 def test_metadata_have_no_path_and_a_number_as_threshold(write: Write) -> None:
     given = """
-        model: {name: acsnet, initial_weights: /secret/a.safetensors}
+        model: {name: acsnet, initial_weights: /secret/a.safetensors, encoder_weights: /secret/resnet18.pth}
         data: {records: [/secret/a.csv], cache: /secret, split_file: /secret/split.csv}
         loss: {distillation: {teacher: /secret/best.safetensors, weight: 0.3}}
         evaluation: {threshold: validation}
@@ -82,6 +82,7 @@ def test_metadata_have_no_path_and_a_number_as_threshold(write: Write) -> None:
     assert "secret" not in json.dumps(content)
     assert content["loss"]["distillation"]["teacher"] == ["best.safetensors"]
     assert content["data"]["split_file"] is None
+    assert content["model"]["encoder_weights"] == "resnet18.pth"
     assert (content["model"]["initial_weights"], content["evaluation"]["threshold"]) == (None, 0.5)
     assert build_config(content, [], "metadata").loss.distillation.weight == 0.3
     assert config.to_dict()["evaluation"]["threshold"] == "validation"
@@ -540,6 +541,13 @@ def test_what_the_machine_says_is_no_change() -> None:
     assert changed_keys(old, build_config({"model": {"name": "a"}}, overrides, "test").to_dict()) == []
     other = build_config({"model": {"name": "a"}}, [*overrides, "data.folds.index=1"], "test").to_dict()
     assert changed_keys(old, other) == ["data.folds.index (0 -> 1)"]
+
+
+def test_a_normalization_that_the_training_finds_equals_every_value() -> None:
+    found = build_config({"model": {"name": "a"}}, [], "test").to_dict()
+    one, other = (build_config({"model": {"name": "a"}}, [f"data.mean=[{m}]"], "test").to_dict() for m in (0.5, 0.3))
+    assert changed_keys(found, one) == changed_keys(one, found) == []
+    assert changed_keys(one, other) == ["data.mean ([0.5] -> [0.3])"]
 
 
 # --- the files in configs/ -------------------------------------------------------------------------------------------

@@ -6,14 +6,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from acsnet._utils.files import DiskFullError, cache_folder
-from acsnet.data import ImageCache, Record, cache, decoding, read_busi
+from acsnet._utils.files import DiskFullError, WriteError, cache_folder
+from acsnet.data import Framing, ImageCache, Record, cache, decoding, read_busi
 from acsnet.data.images import read_image, read_merged_mask, resize_image, resize_mask, to_channels
 from acsnet.errors import DataError
 
@@ -60,6 +61,43 @@ def test_the_same_as_reading_directly(
     assert built.masks.dtype == np.bool_
     assert built.masks.any(axis=(1, 2)).tolist() == [True, True, True, False]
     assert listing(folder) == [built.path.name]
+
+
+@pytest.mark.parametrize("framing", [Framing(True), Framing(False, True, (84,)), Framing(True, True, (84,))], ids=str)
+def test_a_framing_has_its_own_cache(framing: Framing, records: list[Record], folder: Path) -> None:
+    plain = build(records, folder, (64, 48))
+    framed = ImageCache(records, (64, 48), 3, folder, progress=False, framing=framing)
+    assert framed.path != plain.path
+    assert ImageCache(records, (64, 48), 3, folder, progress=False, framing=Framing()).path == plain.path
+    other_padding = replace(framing, padding=(85,))
+    assert ImageCache(records, (64, 48), 3, folder, progress=False, framing=other_padding).path != framed.path
+    for index, record in enumerate(records):
+        image = read_image(record.image)
+        mask = read_merged_mask(record.masks, (image.shape[0], image.shape[1]))
+        frame = framing.frame(image, (64, 48))
+        np.testing.assert_array_equal(framed.images[index], frame.image_to_input(image))
+        np.testing.assert_array_equal(framed.masks[index], frame.mask_to_input(mask))
+
+
+def test_crops_are_logged_once(tmp_path: Path, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    scan = np.random.default_rng(0).integers(40, 200, (50, 60), dtype=np.uint8)
+    mask = np.zeros((70, 60), np.uint8)
+    mask[10:40] = 255
+    Image.fromarray(np.pad(scan, ((20, 0), (0, 0)))).save(tmp_path / "cut.png")
+    Image.fromarray(mask).save(tmp_path / "cut_mask.png")
+    Image.fromarray(np.full((64, 64), 9, np.uint8)).save(tmp_path / "empty.png")
+    records = [
+        Record(tmp_path / "cut.png", (tmp_path / "cut_mask.png",), "benign", "cut.png"),
+        Record(tmp_path / "empty.png", (), "benign", "empty.png"),
+    ]
+    with caplog.at_level("INFO", logger="acsnet"):
+        for _ in range(2):
+            ImageCache(records, (16, 16), 3, folder, progress=False, framing=Framing(crop_margins=True))
+    assert caplog.messages == [
+        "cropped 1 of 2 images to the scanned region",
+        "images that are all margin were left whole: empty.png",
+        "data.crop_margins leaves out lesion pixels of masks: cut.png",
+    ]
 
 
 def test_frames_of_one_file(tmp_path: Path, folder: Path) -> None:
@@ -191,22 +229,33 @@ def test_space_is_claimed_before_pixels_are_written(
     assert claimed[1][1] >= len(records) * 16 * 12
 
 
-def test_another_error_of_the_disk_stays_what_it_is(
+def test_another_error_of_the_disk_is_one_line(
     records: list[Record], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr(os, "rename", fail)
-    with pytest.raises(PermissionError, match="not permitted"):
+    message = r"could not be written \(Operation not permitted\): choose another folder, or change its permissions$"
+    with pytest.raises(WriteError, match=message):
         build(records, folder)
     assert listing(folder) == []
 
 
 def test_a_folder_that_is_a_file(records: list[Record], folder: Path) -> None:
     folder.write_text("in the way")
-    with pytest.raises(OSError, match=r"exists|directory"):
+    with pytest.raises(
+        WriteError, match=r"could not be written \(.*\): choose another folder, since a file is in the p"
+    ):
         build(records, folder)
+
+
+@pytest.mark.parametrize("name", ["images.npy", "masks.npy"])
+@pytest.mark.parametrize("size", [0, 60, 400])
+def test_a_cache_that_is_cut_off_is_made_again(name: str, size: int, records: list[Record], folder: Path) -> None:
+    path = build(records, folder).path / name
+    path.write_bytes(path.read_bytes()[:size])
+    assert_right(build(records, folder), records)
 
 
 def test_a_cache_that_may_only_be_read(records: list[Record], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,6 +118,27 @@ def test_the_result_depends_on_the_seed_only() -> None:
     assert sum(not equal(results[0], result) for result in results[1:]) >= 10
 
 
+def test_transforms_are_applied_independently_of_each_other() -> None:
+    """With one generator per transform, all of the same seed, one draw would decide about all transforms."""
+    image, mask = pair()
+    both = pipeline(transform("HorizontalFlip", p=0.5), transform("VerticalFlip", p=0.5))
+    options = {(x, y): image[:: 1 - 2 * y, :: 1 - 2 * x].tobytes() for x in (0, 1) for y in (0, 1)}
+    found = [both(image, mask, seed)[0].tobytes() for seed in range(400)]
+    # A quarter of 400 with a standard deviation of 9.
+    assert all(65 < found.count(option) < 135 for option in options.values())
+
+
+def test_transforms_draw_their_values_independently_of_each_other() -> None:
+    image, mask = np.full((*SIZE, 1), 200, np.uint8), np.zeros(SIZE, bool)
+    twice = pipeline(*[transform("Attenuation", decibels=[0, 20], p=1.0)] * 2, channels=1)
+    drawn = []
+    for seed in range(200):
+        twice(image, mask, seed)
+        drawn.append([float(step.params["decibels"].min()) for step in twice._compose.transforms])
+    # The standard deviation of the correlation of 200 independent pairs is 0.07.
+    assert abs(np.corrcoef(np.array(drawn).T)[0, 1]) < 0.25
+
+
 def test_large_seeds_of_the_sampler_are_distinct() -> None:
     image, mask = pair()
     assert not equal(*(pipeline(*RANDOM)(image, mask, seed) for seed in (2**31 - 1, 2**31 - 2)))
@@ -282,3 +303,11 @@ def test_albumentations_does_not_ask_the_network(monkeypatch: pytest.MonkeyPatch
     monkeypatch.delenv("NO_ALBUMENTATIONS_UPDATE", raising=False)
     pipeline(transform("HorizontalFlip"))
     assert os.environ["NO_ALBUMENTATIONS_UPDATE"] == "1"
+
+
+@pytest.mark.parametrize("name", ["ShiftScaleRotate", "PiecewiseAffine", "GridDistortion"])
+def test_transforms_that_come_with_advice_are_built(name: str) -> None:
+    augmentation = Augmentation([TransformConfig.model_validate({"name": name, "p": 1.0})], (64, 64))
+    image, mask = augmentation(np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64), np.bool_), seed=0)
+    assert image.shape == (64, 64, 3)
+    assert mask.shape == (64, 64)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from acsnet._utils.files import WriteError
 from acsnet.config import DataConfig
 from acsnet.data import images, load_cached_records, load_records, read_busi, verified, verify_records
 from acsnet.errors import DataError
@@ -149,7 +150,7 @@ def test_a_cache_folder_that_cannot_be_written_is_no_error(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
-        raise PermissionError("read-only")
+        raise WriteError("read-only")
 
     monkeypatch.setattr(verified, "write_text", refuse)
     assert len(load_records(settings(root, tmp_path), progress=False)) == 6

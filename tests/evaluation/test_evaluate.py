@@ -301,6 +301,42 @@ def test_publications_count_at_the_input_size_of_the_network(predictor: Predicto
     assert result.metrics["segmentation"]["dice"] != pytest.approx(2 * 19 / (20 + 19))
 
 
+@pytest.mark.parametrize(("crop", "aspect"), [(True, False), (False, True), (True, True)])
+def test_a_framed_prediction_is_measured_in_the_frame_of_the_image(
+    predictor: Predictor, tmp_path: Path, crop: bool, aspect: bool
+) -> None:
+    """An image of 60x128 with a margin: distances in pixels and millimeters, and the metrics of a publication."""
+    generator = np.random.default_rng(0)
+    image, mask = generator.integers(20, 90, (60, 128), dtype=np.uint8), np.zeros((60, 128), np.uint8)
+    image[:20] = 0
+    # The class, for the oracle, of the image and of its crop.
+    image[20, 0] = 0
+    image[30:50, 40:80] = 255
+    mask[30:50, 40:84] = 255
+    for name, pixels in (("a.png", image), ("a_mask.png", mask)):
+        cv2.imwrite(str(tmp_path / name), pixels)
+    record = Record(tmp_path / "a.png", (tmp_path / "a_mask.png",), "benign", "a", spacing=(0.1, 0.2))
+    # The size at which nothing is resized, so that the metrics are exact.
+    size = (40 if crop else 60, 128)
+    size = (size[0] + 24, size[1]) if aspect else size
+    metadata = predictor.metadata.model_copy(update={"crop_margins": crop, "keep_aspect": aspect, "input_size": size})
+    evaluation = EvaluationConfig(published_metrics=("aumente2025",))
+    row = evaluate(Predictor(Oracle(), metadata, evaluation=evaluation), [record], progress=False)
+    case, expected = row.cases[0], 2 * 40 / (40 + 44)
+    assert case["dice"] == pytest.approx(expected)
+    assert case["hd95"] == pytest.approx(4)
+    assert case["hd95_mm"] == pytest.approx(0.8)
+    # Masks of the whole image, stretched to the input: 20 rows become 13 where the input has the rows of the crop.
+    assert row.metrics["published"]["aumente2025"]["dice"] == pytest.approx(expected, abs=0.03)
+
+
+def test_crops_are_logged(predictor: Predictor, records: list[Record], caplog: pytest.LogCaptureFixture) -> None:
+    metadata = predictor.metadata.model_copy(update={"crop_margins": True})
+    with caplog.at_level("INFO", logger="acsnet"):
+        evaluate(Predictor(Oracle(), metadata), records, progress=False)
+    assert any(message.startswith("cropped ") and "of 5 images" in message for message in caplog.messages)
+
+
 def test_publications_see_each_mask_of_an_image(predictor: Predictor, records: list[Record], tmp_path: Path) -> None:
     more = make_record(tmp_path, "second", "benign", None, slice(40, 60), 0)
     both = replace(records[0], masks=(*records[0].masks, *more.masks))

@@ -91,7 +91,8 @@ def test_a_listed_split_is_tested_as_listed(trained_run: Path, tmp_path: Path) -
     result, provenance = run_test(checkpoint, config, progress=False)
     assert [case["image"] for case in result.cases] == tested
     assert (provenance["split_file"], provenance["folds"]) == ("split.csv", None)
-    everything = resolve_test_config(checkpoint, None, [f"data.split_file={tmp_path / 'split.csv'}", "data.split=all"])
+    lists = [f"data.split_file={tmp_path / 'split.csv'}", f"data.image_list={tmp_path / 'images.csv'}"]
+    everything = resolve_test_config(checkpoint, None, [*lists, "data.split=all"])
     result, provenance = run_test(checkpoint, everything, progress=False)
     assert len(result.cases) == len(lines) - 1
     assert (provenance["split_file"], provenance["split_hash"]) == (None, None)
@@ -182,3 +183,12 @@ def test_publications_that_need_a_task_are_refused_before_the_data_is_read(train
         InputError, match="the metrics of he2024 need classification, the network has only segmentation"
     ):
         run_test(checkpoint, config, progress=False)
+
+
+def test_the_framing_of_the_checkpoint_is_used(trained_run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    checkpoint = open_checkpoint(trained_run / "best.safetensors")
+    config = resolve_test_config(checkpoint, None, ["data.crop_margins=true"])
+    result, _ = run_test(checkpoint, config, progress=False)
+    assert "data.crop_margins is true in the configuration, but false in the preprocessing of" in caplog.text
+    plain, _ = run_test(checkpoint, resolve_test_config(checkpoint, None, []), progress=False)
+    assert result.cases == plain.cases

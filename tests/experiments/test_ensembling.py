@@ -59,6 +59,8 @@ def test_no_member_is_an_error(tmp_path: Path) -> None:
         ({"class_names": ("malignant", "benign", "normal")}, "class_names is"),
         ({"input_size": (64, 64)}, r"input_size is \(64, 64\) and \(32, 32\)"),
         ({"mean": (0.5,)}, r"mean is \(0.5,\) and \(0.3,\)"),
+        ({"crop_margins": True}, "crop_margins is True and False"),
+        ({"keep_aspect": True}, "keep_aspect is True and False"),
         ({"model": "unet"}, "model is unet and unetpp"),
     ],
 )

@@ -17,10 +17,11 @@ import torch
 import acsnet
 from acsnet._utils.download import file_sha256
 from acsnet._utils.files import write_png
-from acsnet.checkpoints import Checkpoint
+from acsnet.checkpoints import Checkpoint, read_metadata, read_weights, save_checkpoint
 from acsnet.errors import AcsnetError, CheckpointError, DataError, InputError, UnknownNameError
 from acsnet.export import default_export, export_checkpoint, formats, pipeline
 from acsnet.export.network import use_plain_operators
+from acsnet.export.samples import Samples
 from acsnet.models import _registry
 from acsnet.ops import ModulatedDeformConv2d
 from acsnet.phantom import make_phantom
@@ -117,6 +118,8 @@ def assert_describes(text: str | bytes, checkpoint: Path) -> None:
         "members": 1,
         "class_names": ["benign", "malignant", "normal"],
         "input_size": [32, 48],
+        "crop_margins": False,
+        "keep_aspect": False,
         "channels": 3,
         "mean": [0.3],
         "std": [0.2],
@@ -242,6 +245,40 @@ def test_omitted_steps_are_logged(save_tiny: SaveTiny, caplog: pytest.LogCapture
         checkpoint = save_tiny(evaluation={"test_time_augmentation": {"horizontal_flip": True}})
         export_checkpoint(checkpoint, "torch")
     assert "test-time augmentation, post-processing and refining are not part of the network" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"crop_margins": True}, "cropped to the scanned region"),
+        ({"keep_aspect": True}, "padded to the input size"),
+        (
+            {"crop_margins": True, "keep_aspect": True},
+            "cropped to the scanned region and padded to the input size",
+        ),
+    ],
+)
+def test_the_framing_is_described_and_used_for_the_samples(
+    save_tiny: SaveTiny, caplog: pytest.LogCaptureFixture, changes: dict[str, bool], said: str
+) -> None:
+    plain = save_tiny()
+    metadata = read_metadata(plain).model_copy(update=changes)
+    checkpoint = plain.with_name("framed.safetensors")
+    save_checkpoint(checkpoint, read_weights(plain), metadata)
+    with caplog.at_level("WARNING"):
+        path = export_checkpoint(checkpoint, "torch").path
+    assert f"images have to be {said} before they are passed to the exported file" in caplog.text
+    extra = {"acsnet.json": ""}
+    torch.export.load(path, extra_files=extra)
+    described = json.loads(extra["acsnet.json"])
+    assert {key: described[key] for key in ("crop_margins", "keep_aspect")} == {
+        "crop_margins": False,
+        "keep_aspect": False,
+    } | changes
+    image = np.pad(np.full((60, 60, 3), 90, np.uint8), ((0, 0), (0, 60), (0, 0)))
+    image[::2, :60:2] = 180
+    framed, stretched = (Samples([image], own, "").batches((), 4)[0] for own in (metadata, read_metadata(plain)))
+    assert not torch.equal(framed, stretched)
 
 
 def test_plain_operators_whatever_the_checkpoint_names() -> None:

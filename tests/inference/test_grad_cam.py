@@ -460,3 +460,13 @@ def test_16_bit_weights_give_nearly_the_same_map(build_tiny: Build) -> None:
         cast = class_activation(build_tiny("acsnet"), batch, 1)
     assert cast.dtype == torch.float32
     assert (cast - class_activation(build_tiny("acsnet"), batch, 1)).abs().mean() < 0.02
+
+
+@pytest.mark.parametrize("keep_aspect", [False, True])
+def test_the_map_of_a_cropped_image_is_that_of_the_crop(keep_aspect: bool, build_tiny: Build) -> None:
+    crop = np.random.default_rng(0).integers(40, 256, (60, 90, 3), dtype=np.uint8)
+    image = np.pad(crop, ((20, 10), (30, 0), (0, 0)))
+    network = build_tiny("acsnet", in_channels=3)
+    metadata = make_metadata(in_channels=3).model_copy(update={"crop_margins": True, "keep_aspect": keep_aspect})
+    expected = np.pad(explain_images(network, metadata, [crop], 1)[0], ((20, 10), (30, 0)))
+    np.testing.assert_array_equal(explain_images(network, metadata, [image], 1)[0], expected)

@@ -139,3 +139,43 @@ def test_a_network_without_classes_explains_nothing(trained_run: Path, phantom_r
     ):
         predict_files(predictor, [phantom_root / "benign"], tmp_path / "out", progress=False, explain=True)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_table_says_what_was_cropped(trained_run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    scan = np.random.default_rng(0).integers(40, 200, (60, 80), dtype=np.uint8)
+    (tmp_path / "scans").mkdir()
+    pictures = {"a": np.pad(scan, ((15, 5), (0, 10))), "b": scan, "c": np.full((64, 64), 30, np.uint8)}
+    for name, pixels in pictures.items():
+        Image.fromarray(pixels).save(tmp_path / "scans" / f"{name}.png")
+    plain = Predictor.from_checkpoint(trained_run / "best.safetensors")
+    metadata = plain.metadata.model_copy(update={"crop_margins": True})
+    with caplog.at_level("INFO", logger="acsnet"):
+        table = predict_files(Predictor(plain.model, metadata), [tmp_path / "scans"], tmp_path / "out", progress=False)
+    with table.open() as file:
+        rows = list(csv.DictReader(file))
+    columns = ("scan", "crop_top", "crop_left", "crop_height", "crop_width")
+    assert [tuple(row[name] for name in columns) for row in rows] == [
+        ("cropped", "15", "0", "60", "80"),
+        ("whole", "0", "0", "60", "80"),
+        ("all margin", "0", "0", "64", "64"),
+    ]
+    assert "cropped 1 of 3 images to the scanned region" in caplog.messages
+    assert any(message.endswith("c.png") and "all margin" in message for message in caplog.messages)
+    mask = read_image(tmp_path / "out" / "masks" / "a.png")
+    assert mask.shape[:2] == (80, 90)
+    assert not mask[:15].any()
+    assert not mask[75:].any()
+    assert not mask[:, 80:].any()
+
+    table = predict_files(plain, [tmp_path / "scans"], tmp_path / "plain", progress=False)
+    assert "crop_top" not in table.read_text()
+    assert "scan," not in table.read_text()
+
+
+def test_a_frame_of_a_cine_is_cropped(cine: Path, trained_run: Path, tmp_path: Path) -> None:
+    """Its frames are of one gray value: all margin, and left whole."""
+    plain = Predictor.from_checkpoint(trained_run / "best.safetensors")
+    metadata = plain.metadata.model_copy(update={"crop_margins": True, "keep_aspect": True})
+    table = predict_files(Predictor(plain.model, metadata), [cine], tmp_path / "out", progress=False)
+    with table.open() as file:
+        assert [row["scan"] for row in csv.DictReader(file)] == ["all margin"] * 3

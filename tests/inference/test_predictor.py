@@ -8,7 +8,7 @@ import acsnet
 from acsnet.checkpoints import CheckpointMetadata, read_metadata, read_weights, save_checkpoint
 from acsnet.config import EvaluationConfig
 from acsnet.data.images import read_image
-from acsnet.errors import InputError
+from acsnet.errors import CheckpointError, InputError
 from acsnet.inference import Predictor
 
 
@@ -73,8 +73,8 @@ def test_probabilities_at_the_input_size_are_those_before_resizing() -> None:
     images = [half_bright(50, 80), half_bright(32, 32)]
     small = predictor.probabilities_at_input_size(images)
     assert [own.mask.shape for own in small if own.mask is not None] == [(32, 32), (32, 32)]
-    for own, image, expected in zip(small, images, predictor.probabilities(images), strict=True):
-        resized = predictor.resize(own, image.shape[:2])
+    for own, expected in zip(small, predictor.probabilities(images), strict=True):
+        resized = predictor.to_image(own)
         np.testing.assert_array_equal(resized.mask, expected.mask)
         np.testing.assert_array_equal(resized.label, expected.label)
     masks_only = Predictor(BrightIsLesion(("segmentation",)), make_metadata())
@@ -325,3 +325,101 @@ def test_a_trained_network_is_averaged_over_flips(trained_run: Path, phantom_roo
     np.testing.assert_allclose(prediction.mask_probability, mask, atol=1e-5)
     for name, value in prediction.probabilities.items():
         assert value == pytest.approx(np.mean([p.probabilities[name] for p in by_hand]), abs=1e-5)
+
+
+# --- framing ----------------------------------------------------------------------------------------------------------
+
+
+def in_margin(height: int = 60, width: int = 100) -> np.ndarray:
+    """A white lesion on speckle, in a gray margin of 20 rows above and 30 columns to the left."""
+    image = np.full((height + 20, width + 30, 3), 40, np.uint8)
+    image[20:, 30:] = np.random.default_rng(0).integers(50, 110, (height, width, 1))
+    image[40:60, 60:100] = 255
+    return image
+
+
+LESION = np.zeros((80, 130), bool)
+LESION[40:60, 60:100] = True
+
+
+@pytest.mark.parametrize("scales", [[1], [1, 1.3], [0.7, 1, 1.5]])
+@pytest.mark.parametrize(("crop", "aspect"), [(False, False), (True, False), (False, True), (True, True)])
+def test_masks_come_back_in_the_frame_of_the_image(crop: bool, aspect: bool, scales: list[float]) -> None:
+    metadata = make_metadata(input_size=(96, 96), crop_margins=crop, keep_aspect=aspect, mean=(0.7,))
+    predictor = Predictor(BrightIsLesion(), metadata, evaluation=with_tta(horizontal_flip=True, scales=scales))
+    prediction = predictor(in_margin())
+    assert prediction.mask is not None
+    assert prediction.mask_probability is not None
+    assert 2 * (prediction.mask & LESION).sum() / (prediction.mask.sum() + LESION.sum()) > 0.96
+    rows, columns = np.nonzero(prediction.mask)
+    # The network's mask is binary: half a pixel of the input is up to 0.7 pixels of the image.
+    assert (rows.mean(), columns.mean()) == pytest.approx((49.5, 79.5), abs=0.7)
+    assert prediction.frame is not None
+    assert prediction.frame.is_cropped == crop
+    if crop:
+        assert tuple(prediction.frame.region) == (20, 30, 60, 100)
+        assert not prediction.mask_probability[:20].any()
+        assert not prediction.mask_probability[:, :30].any()
+    if prediction.mask_uncertainty is not None and crop:
+        assert not prediction.mask_uncertainty[:20].any()
+
+
+def test_padding_has_no_gray_value_for_the_network() -> None:
+    network = BrightIsLesion()
+    Predictor(network, make_metadata(keep_aspect=True, mean=(0.3,)))(half_bright(30, 60))
+    assert network.seen is not None
+    assert network.seen[:, :, :8].abs().max() < 0.5 / 255 / 0.25
+    assert network.seen[:, :, -8:].abs().max() < 0.5 / 255 / 0.25
+    assert network.seen[:, :, 8:24].abs().min() > 1
+
+
+def test_an_image_that_is_all_margin_is_predicted_whole() -> None:
+    image = np.full((40, 60, 3), 200, np.uint8)
+    prediction = Predictor(BrightIsLesion(), make_metadata(crop_margins=True))(image)
+    assert prediction.frame is not None
+    assert prediction.frame.is_all_margin
+    assert prediction.mask is not None
+    assert prediction.mask.all()
+
+
+GRAY = np.full((30, 40), 90, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("image", "found"),
+    [
+        (np.zeros((30, 40, 3), np.float32), r"image 0 is float32 of shape \(30, 40, 3\)"),
+        (np.zeros((30, 40, 3), np.uint16), r"image 0 is uint16 of shape"),
+        (GRAY, r"image 0 is uint8 of shape \(30, 40\)"),
+        (GRAY[..., None], r"image 0 is uint8 of shape \(30, 40, 1\)"),
+        (np.zeros((3, 30, 40), np.uint8), r"image 0 is uint8 of shape \(3, 30, 40\)"),
+        (np.zeros((0, 40, 3), np.uint8), r"image 0 is uint8 of shape \(0, 40, 3\)"),
+        (torch.zeros(30, 40, 3, dtype=torch.uint8), r"image 0 is torch\.uint8 of shape"),
+        ([[1]], r"image 0 is list of shape None"),
+    ],
+)
+def test_arrays_that_are_no_rgb_image_are_refused(image: object, found: str) -> None:
+    predictor = Predictor(BrightIsLesion(), make_metadata())
+    with pytest.raises(
+        InputError, match=f"^{found}.*: expected a non-empty RGB array .H, W, 3. of uint8; convert gray"
+    ):
+        predictor.predict([image])  # type: ignore[list-item]
+
+
+def test_no_images_are_refused() -> None:
+    with pytest.raises(InputError, match=r"^there are no images: expected at least one RGB array"):
+        Predictor(BrightIsLesion(), make_metadata()).predict([])
+
+
+@pytest.mark.parametrize("field", ["mask", "label"])
+def test_probabilities_that_are_not_finite_are_refused(field: str) -> None:
+    class Diverged(BrightIsLesion):
+        def forward(self, images: torch.Tensor) -> acsnet.MultiTaskOutput:
+            output = super().forward(images)
+            return output._replace(**{field: getattr(output, field) * float("nan")})
+
+    predictor = Predictor(Diverged(), make_metadata())
+    with pytest.raises(
+        CheckpointError, match="are not finite: the checkpoint is damaged, or its training diverged; use"
+    ):
+        predictor.predict([half_bright(32, 32)])

@@ -4,6 +4,7 @@ import torch
 
 from acsnet import MultiTaskOutput
 from acsnet.config import TestTimeAugmentationConfig
+from acsnet.data import Framing
 from acsnet.inference.tta import TTATransform, augment, deaugment, list_tta_transforms, mean_probabilities
 
 SIZE = (64, 96)
@@ -118,3 +119,23 @@ def test_several_networks_and_scales_weigh_the_same() -> None:
     mask, label = mean_probabilities([by_size, always], transforms, images_by_size, (4, 6))
     assert torch.equal(mask, torch.full((1, 1, 4, 6), 0.75))
     assert label is None
+
+
+def test_padding_moves_with_the_place_of_the_image() -> None:
+    """The rounded places at two sizes are not in proportion: the image is moved to its place, not the whole mask."""
+    frame = Framing(keep_aspect=True).frame(np.zeros((30, 71, 3), np.uint8), (64, 64))
+    source = frame.at_size((80, 80)).place
+    mask = torch.zeros(1, 1, 80, 80)
+    mask[..., source.slices[0], source.slices[1]] = 1
+    back = deaugment(TTATransform((80, 80)), mask, (64, 64), [frame])
+    expected = torch.zeros(1, 1, 64, 64)
+    expected[..., frame.place.slices[0], frame.place.slices[1]] = 1
+    torch.testing.assert_close(back, expected)
+    assert not back[expected == 0].any()
+
+
+def test_frames_without_padding_change_nothing() -> None:
+    mask = torch.rand(2, 1, 80, 96)
+    frames = [Framing().frame(np.zeros((30, 71, 3), np.uint8), (64, 64))] * 2
+    transform = TTATransform((80, 96), (-1,))
+    assert torch.equal(deaugment(transform, mask, (64, 64), frames), deaugment(transform, mask, (64, 64)))

@@ -65,7 +65,8 @@ def test_an_unknown_encoder_has_near_matches() -> None:
 
 
 def test_unknown_weights() -> None:
-    with pytest.raises(UnknownNameError, match="unknown encoder weights 'imagnet': did you mean 'imagenet'"):
+    message = r"unknown encoder weights 'imagnet': did you mean 'imagenet'\? expected 'imagenet' or the path of a"
+    with pytest.raises(UnknownNameError, match=message):
         Encoder(TINY, weights="imagnet")
 
 
@@ -110,8 +111,9 @@ def test_weights_that_cannot_be_downloaded(monkeypatch: pytest.MonkeyPatch, erro
     with pytest.raises(DownloadError) as caught:
         Encoder("resnet18", weights="imagenet")
     assert str(caught.value) == (
-        f"the ImageNet weights of resnet18 could not be downloaded ({reason}): connect to the internet once, or use "
-        "random weights: encoder_weights=None (in a configuration: --set model.encoder_weights=null)"
+        f"the ImageNet weights of resnet18 could not be downloaded ({reason}): connect to the internet once, use a "
+        "file of weights: encoder_weights=PATH, or use random weights: encoder_weights=None (in a configuration: --set "
+        "model.encoder_weights=null)"
     )
 
 

@@ -230,6 +230,18 @@ def test_labels_that_do_not_match_are_refused(name):
         loss(logits, label - 1)
 
 
+@pytest.mark.parametrize("name", SEGMENTATION)
+@pytest.mark.parametrize(
+    ("value", "low", "high"), [(255.0, 0, 255), (-1.0, -1, 1), (2.0, 0, 2), (float("nan"), "nan", "nan")]
+)
+def test_masks_outside_0_to_1_are_refused(name, value, low, high):
+    logits, mask = mask_case()
+    mask[0, 0, 0, :2], mask[1] = value, 1
+    message = f"the mask has values from {low} to {high}: expected 0 to 1; divide a mask of 0 and 255 by 255"
+    with pytest.raises(InputError, match=message):
+        losses.SEGMENTATION_LOSSES[name]()(logits, mask)
+
+
 @pytest.mark.parametrize(("name", "argument"), [("cross_entropy", "class_weights"), ("focal", "alpha")])
 def test_class_weights_that_do_not_match_are_refused(name, argument):
     build = losses.CLASSIFICATION_LOSSES[name]

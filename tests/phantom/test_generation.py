@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from acsnet._utils.files import DiskFullError
 from acsnet.errors import DataError, InputError
 from acsnet.labels import CLASS_NAMES
 from acsnet.phantom import generation
@@ -310,8 +311,8 @@ def test_failed_write_leaves_no_incomplete_file(tmp_path: Path, monkeypatch: pyt
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(generation.os, "replace", no_space)
-    message = f"{re.escape(str(tmp_path))} cannot be written to .No space left on device.: choose another folder"
-    with pytest.raises(DataError, match=message):
+    message = f"{re.escape(str(tmp_path))} could not be written: the disk is full; free some space and run the comm"
+    with pytest.raises(DiskFullError, match=message):
         write_phantoms(tmp_path, {"normal": 1}, size=(64, 64), progress=False)
     assert files_below(tmp_path) == {}
 

@@ -20,9 +20,12 @@ from acsnet import load_model
 from acsnet._utils.files import write_text
 from acsnet.checkpoints import read_metadata
 from acsnet.config import Config, EvaluationConfig, build_config, load_config
-from acsnet.data import Split, read_busi
+from acsnet.data import Framing, Split, read_busi
+from acsnet.data.images import read_image
 from acsnet.errors import AcsnetError, ConfigError, DataError, InputError, RunError, UnknownNameError
+from acsnet.inference import Predictor
 from acsnet.training import Trainer
+from acsnet.training.normalization import resolve_normalization
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -44,7 +47,7 @@ def test_run_folder_holds_everything(trained_run: Path, tiny_config: Path, phant
     names = {path.name for path in trained_run.iterdir()}
     files = {"environment.json", "history.csv", "last.pt", "best.safetensors", "split.csv"}
     assert names == {"config.yaml", "tensorboard", *files}
-    assert load_config(trained_run / "config.yaml") == load_config(tiny_config)
+    assert load_config(trained_run / "config.yaml") == resolve_normalization(load_config(tiny_config), ())
     environment = json.loads((trained_run / "environment.json").read_text())
     assert environment["packages"]["torch"] == torch.__version__.partition("+")[0]
     assert environment["dataset"]["n"] == len(read_busi(phantom_root))
@@ -77,6 +80,24 @@ def test_tensorboard_has_scalars_and_panels(trained_run: Path) -> None:
         events.Tags()["scalars"]
     )
     assert len(events.Images("validation")) == 2
+
+
+def test_a_framing_is_trained_and_stored(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
+    """The network is trained on the framed images of the cache, and the checkpoint predicts with the same framing."""
+    overrides = ("data.crop_margins=true", "data.keep_aspect=true", "training.epochs=1")
+    trainer = Trainer.from_config(make_config(tiny_settings, *overrides), tmp_path / "run", progress=False)
+    best = trainer.fit()
+    metadata = read_metadata(best)
+    assert (metadata.crop_margins, metadata.keep_aspect) == (True, True)
+    framing = Framing.of(metadata)
+    assert framing == Framing.of(trainer.config.data)
+    record = trainer.data.records[0]
+    image = read_image(record.image)
+    expected = framing.frame(image, metadata.input_size).image_to_input(image)
+    np.testing.assert_array_equal(trainer.data.cache.images[0], expected)
+    predicted = Predictor.from_checkpoint(best)(record.image)
+    assert predicted.mask is not None
+    assert predicted.mask.shape == image.shape[:2]
 
 
 def test_validation_never_sees_the_test_subset(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
@@ -212,8 +233,8 @@ def test_loss_that_becomes_nan_names_epoch_and_step_and_keeps_checkpoints(
         nonlocal calls
         calls += trainer.model.training
         values = forward(*arguments)
-        # The training subset has four whole batches: those from the fifth on are of epoch 2.
-        return values._replace(total=values.total * float("nan")) if calls == 4 + step else values
+        # After the trial step and the four whole batches of the training subset, epoch 2 starts.
+        return values._replace(total=values.total * float("nan")) if calls == 5 + step else values
 
     monkeypatch.setattr(trainer.loss, "forward", poisoned)
     assert len(trainer.train_batches) == 4
@@ -221,11 +242,95 @@ def test_loss_that_becomes_nan_names_epoch_and_step_and_keeps_checkpoints(
         RunError, match=f"the loss became nan in epoch 2, step {step}: .* the checkpoints of epoch 1 in"
     ):
         trainer.fit()
-    assert calls <= 5 + step, "one step later it is known"
+    assert calls <= 6 + step, "one step later it is known"
     state = load_last(tmp_path / "run")
     assert state["epoch"] == 1
     assert all(torch.isfinite(value).all() for value in state["network"].values())
     assert load_model(tmp_path / "run" / "best.safetensors") is not None
+
+
+def test_a_network_whose_outputs_are_not_finite_is_not_saved(
+    tiny_settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its losses were finite in all steps: the last step spoiled the weights."""
+    trainer = Trainer.from_config(make_config(tiny_settings), tmp_path / "run", progress=False)
+    train = trainer._train
+
+    def spoil(reporter: Any) -> Any:
+        means = train(reporter)
+        with torch.no_grad():
+            next(trainer.network.parameters()).fill_(float("nan"))
+        return means
+
+    monkeypatch.setattr(trainer, "_train", spoil)
+    message = r"^the outputs of the network are not finite after epoch 1: training stopped, nothing is saved; lo"
+    with pytest.raises(RunError, match=message):
+        trainer.fit()
+    assert not (tmp_path / "run" / "best.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "overrides", "message"),
+    [
+        (
+            {},
+            ["data.image_size=[32, 32]", "training.batch_size=1"],
+            "acsnet cannot be trained with 1 images of 32x32: ",
+        ),
+        (
+            {"name": "fpn_resnet50", "arguments": {"encoder": "botnet26t_256"}},
+            [],
+            "fpn_resnet50 cannot be trained with 4 images of 64x64: .*; change data.image_size, training.batch_size or",
+        ),
+        (
+            {"name": "mt_nnunet", "arguments": {"width": 4}},
+            ["data.image_size=[32, 32]"],
+            "mt_nnunet cannot be trained with 4 images of 32x32: ",
+        ),
+    ],
+    ids=["one value per channel", "attention of another size", "one pixel"],
+)
+def test_a_network_that_cannot_take_the_batch_leaves_no_folder(
+    model: dict[str, Any], overrides: list[str], message: str, tiny_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    config = make_config({**tiny_settings, "model": model or tiny_settings["model"]}, *overrides)
+    trainer = Trainer.from_config(config, tmp_path / "run", progress=False)
+    with pytest.raises(ConfigError, match=message):
+        trainer.fit()
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_trial_step_changes_nothing(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
+    trainer = Trainer.from_config(make_config(tiny_settings), tmp_path / "run", progress=False)
+    before = {name: tensor.clone() for name, tensor in trainer.network.state_dict().items()}
+    trainer._try_step()
+    after = trainer.network.state_dict()
+    assert any("running_mean" in name for name in before), "batch normalization has statistics to keep"
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+    assert all(parameter.grad is None for parameter in trainer.network.parameters())
+
+
+def test_two_trainings_cannot_share_a_folder(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
+    """Both checked the folder before either had written anything."""
+    first, second, third = (
+        Trainer.from_config(make_config(tiny_settings, f"training.seed={seed}"), tmp_path / "run", progress=False)
+        for seed in range(3)
+    )
+    errors = []
+
+    def start_second(_row: Mapping[str, Any]) -> None:
+        with pytest.raises(RunError) as caught:
+            second.fit()
+        errors.append(str(caught.value))
+
+    first.fit(start_second)
+    assert len(errors) == 2
+    assert set(errors) == {
+        f"another process is training in {tmp_path / 'run'}: wait until it ends, or choose another folder by --work-dir"
+    }
+    with pytest.raises(RunError, match="run exists already and is never overwritten: resume it by --resume"):
+        third.fit()
+    assert len(list((tmp_path / "run" / "tensorboard").glob("events*"))) == 1
 
 
 def test_the_callback_gets_each_epoch_and_may_end_the_training(tiny_settings: dict[str, Any], tmp_path: Path) -> None:

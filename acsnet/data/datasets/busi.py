@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from acsnet.data.datasets.entry import DatasetEntry, RemoteFile, register_dataset
-from acsnet.data.image_files import image_files, image_stem, is_mask, problem_list
+from acsnet.data.image_files import check_folder_names, image_files, image_stem, is_mask, problem_list
 from acsnet.data.records import Record
 from acsnet.errors import DataError
 from acsnet.labels import CLASS_NAMES
@@ -61,6 +61,8 @@ def scan_busi(root: Path, classes: Sequence[str] = CLASS_NAMES) -> tuple[list[Re
     Raises:
         DataError: If the root is missing or has no images of these classes.
     """
+    if root.is_dir():
+        check_folder_names(root, classes)
     folders = [root / label for label in classes if (root / label).is_dir()]
     if not folders:
         raise DataError(f"{_root_fault(root, classes)}: {_HOW_TO_GET}")

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from acsnet.data.datasets.entry import DatasetEntry, register_dataset
-from acsnet.data.image_files import image_files, image_stem
+from acsnet.data.image_files import check_folder_names, image_files, image_stem
 from acsnet.data.records import Record
 from acsnet.errors import DataError
 from acsnet.labels import CLASS_NAMES, NORMAL
@@ -30,6 +30,9 @@ def scan_folders(root: Path, classes: Sequence[str] = CLASS_NAMES) -> tuple[list
     """
     if not root.exists():
         raise DataError(f"there is no data root {root}: {_LAYOUT}")
+    for folder in (root / "images", root / "masks"):
+        if folder.is_dir():
+            check_folder_names(folder, classes)
     present = [label for label in classes if (root / "images" / label).is_dir()]
     if not present:
         raise DataError(f"{root} has none of the folders {', '.join(f'images/{name}/' for name in classes)}: {_LAYOUT}")

@@ -227,3 +227,12 @@ def test_the_real_images_are_split_without_leakage(busi_root: Path) -> None:
         for label in ("benign", "malignant", "normal"):
             share = sum(r.label == label for r in subset) / len(subset)
             assert share == pytest.approx(sum(r.label == label for r in records) / len(records), abs=0.02)
+
+
+@pytest.mark.parametrize("name", ["Malignant", "MALIGNANT", "mAlignant"])
+def test_a_class_folder_in_another_case_is_not_left_out(name: str, make_set: MakeSet) -> None:
+    root = make_set(benign=2, malignant=2)
+    (root / "malignant").rename(root / name)
+    message = rf"set has a folder {name}/, but the class is malignant: rename the folder to malignant/$"
+    with pytest.raises(DataError, match=message):
+        read_busi(root)

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from acsnet.data import Record, read_dataset, verify_records
+from acsnet.data.datasets.folders import scan_folders
 from acsnet.errors import DataError
 
 WriteImage = Callable[..., Path]
@@ -68,3 +69,14 @@ def test_another_layout(root: Path, tmp_path: Path) -> None:
     (root / "images" / "malignant").mkdir()
     with pytest.raises(DataError, match=rf"mine has no images in images/malignant/: {LAYOUT}"):
         read_dataset("folders", root, ["malignant"])
+
+
+@pytest.mark.parametrize("parent", ["images", "masks"])
+def test_a_class_folder_in_another_case_is_not_left_out(parent: str, tmp_path: Path) -> None:
+    for folder in ("images", "masks"):
+        for name in ("benign", "malignant"):
+            (tmp_path / folder / name).mkdir(parents=True)
+    (tmp_path / parent / "malignant").rename(tmp_path / parent / "Malignant")
+    message = rf"{parent} has a folder Malignant/, but the class is malignant: rename the folder to malignant/$"
+    with pytest.raises(DataError, match=message):
+        scan_folders(tmp_path, ("benign", "malignant"))
