@@ -35,6 +35,7 @@ _TAG_BITS_PER_SAMPLE = 258
 _TAG_PHOTOMETRIC = 262
 _TAG_MAX_SAMPLE_VALUE = 281
 _TAG_ORIENTATION = 274
+_EXIF_KEYS = frozenset({"exif", "Raw profile type exif"})
 # Values of the orientation tag: upright, and those in which height and width are exchanged.
 _UPRIGHT = 1
 _SIDEWAYS = frozenset({5, 6, 7, 8})
@@ -115,8 +116,8 @@ def read_mask(path: Path) -> BoolArray:
 
     Returns:
         (H, W) bool, True where the brightest channel is above half of its range. A 16-bit mask without values above 255
-        is read as an 8-bit one. In a darker mask that has two values, or the labels 0, 1, ..., K, all values above 0 are
-        foreground. Transparency is dropped.
+        is read as an 8-bit one. In a darker mask that has two values, or the labels 0, 1, ..., K, all values above 0
+        are foreground. Transparency is dropped.
 
     Raises:
         DataError: If the file is missing, truncated, not an image, or DICOM, or if it is dark and has other values, so
@@ -143,8 +144,8 @@ def read_mask(path: Path) -> BoolArray:
     levels = np.unique(values)
     if len(levels) > 2 and not np.array_equal(levels, np.arange(len(levels))):
         raise DataError(
-            f"{path} has {len(levels)} values up to {highest}, which may be dark foreground or noise: save the mask with "
-            f"0 for background and {2 * half + 1} for foreground"
+            f"{path} has {len(levels)} values up to {highest}, which may be dark foreground or noise: save the mask "
+            f"with 0 for background and {2 * half + 1} for foreground"
         )
     return values > 0
 
@@ -253,12 +254,15 @@ def _scale_and_shift(
 
 def _orientation(image: Image.Image) -> int:
     """Return the EXIF orientation of an image; Pillow has applied that of TIFF files already."""
-    return _UPRIGHT if isinstance(image, TiffImageFile) else image.getexif().get(_TAG_ORIENTATION, _UPRIGHT)
+    # Without this check, Pillow would load the pixels of a PNG file in search of it.
+    if isinstance(image, TiffImageFile) or not _EXIF_KEYS & image.info.keys():
+        return _UPRIGHT
+    return image.getexif().get(_TAG_ORIENTATION, _UPRIGHT)
 
 
 def _open(path: Path, load: bool = True) -> Image.Image:
     try:
-        image = Image.open(file_of(path))
+        image: Image.Image = Image.open(file_of(path))
         if isinstance(image, TiffImageFile):
             image.seek(choose_frame(path, image.n_frames))
         if load:

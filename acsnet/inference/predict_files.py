@@ -30,7 +30,8 @@ from acsnet.inference.uncertainty import mean_mask_uncertainty
 def find_images(inputs: Sequence[Path]) -> list[tuple[Path, Path]]:
     """List the images among files and folders, each once.
 
-    In folders, masks (``*_mask.png``), hidden files and folders, and those of file managers are skipped. A DICOM file with several frames is expanded into its frames, such as "cine.dcm#3".
+    In folders, masks (``*_mask.png``), hidden files and folders, and those of file managers are skipped. A DICOM file
+    with several frames is expanded into its frames, such as "cine.dcm#3".
 
     Args:
         inputs: images, folders of images, or single frames of DICOM files.

@@ -95,12 +95,59 @@ def test_masks_of_32_bits(pixels: npt.NDArray[np.generic], tmp_path: Path) -> No
         ([0, 0, 0, 0], [False] * 4),
         ([255, 255, 255, 255], [True] * 4),
         ([0, 1, 1, 0], [False, True, True, False]),
-        ([0, 1, 2, 0], [False] * 4),
+        ([0, 1, 2, 0], [False, True, True, False]),
+        ([0, 2, 2, 0], [False, True, True, False]),
+        ([0, 100, 100, 0], [False, True, True, False]),
+        ([0, 3, 2, 1], [False, True, True, True]),
     ],
 )
 def test_the_threshold_of_masks(values: list[int], expected: list[bool], tmp_path: Path) -> None:
     Image.fromarray(np.array([values], np.uint8)).save(tmp_path / "mask.png")
     assert read_mask(tmp_path / "mask.png").tolist() == [expected]
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "highest"), [([0, 3, 90], np.uint8, 255), ([0, 300, 999], np.uint16, 65535)]
+)
+def test_a_dark_mask_with_several_values_is_refused(
+    values: list[int], kind: type, highest: int, tmp_path: Path
+) -> None:
+    Image.fromarray(np.array([values], kind)).save(tmp_path / "mask.png")
+    message = rf"mask\.png has 3 values up to {values[-1]}, which may be .* 0 for background and {highest} for fo"
+    with pytest.raises(DataError, match=message):
+        read_mask(tmp_path / "mask.png")
+
+
+def test_a_dark_palette_mask(tmp_path: Path) -> None:
+    image = Image.fromarray(np.array([[0, 1, 1]], np.uint8), "P")
+    image.putpalette([0, 0, 0, 64, 0, 0])
+    image.save(tmp_path / "mask.png")
+    assert read_mask(tmp_path / "mask.png").tolist() == [[False, True, True]]
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+@pytest.mark.parametrize(
+    ("orientation", "undo"),
+    [
+        (2, Image.Transpose.FLIP_LEFT_RIGHT),
+        (3, Image.Transpose.ROTATE_180),
+        (4, Image.Transpose.FLIP_TOP_BOTTOM),
+        (6, Image.Transpose.ROTATE_90),
+        (8, Image.Transpose.ROTATE_270),
+    ],
+)
+def test_the_orientation_of_exif_is_applied(
+    orientation: int, undo: Image.Transpose, suffix: str, tmp_path: Path
+) -> None:
+    picture = np.full((24, 40), 60, np.uint8)
+    picture[:8, :16] = 250
+    exif = Image.Exif()
+    exif[274] = orientation
+    path = tmp_path / f"image.{suffix}"
+    Image.fromarray(picture).transpose(undo).save(path, exif=exif, quality=95)
+    assert np.abs(read_image(path)[..., 0].astype(int) - picture).max() < 30
+    np.testing.assert_array_equal(read_mask(path), picture > 127)
+    assert image_size(path) == (40, 24)
 
 
 def test_the_threshold_of_16_bit_masks(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_a_cine_is_expanded_into_its_frames(cine: Path) -> None:
 
 
 def test_a_frame_and_its_file_are_the_same_result(cine: Path) -> None:
-    assert len(find_images([cine, cine.parent / "cine.dcm#1"])) == 4
+    assert len(find_images([cine, cine.parent / "cine.dcm#1"])) == 3
     page(5).save(cine.parent / "cine_1.png")
     with pytest.raises(DataError, match=r"cine\.dcm#1 and .*cine_1\.png would both be written as cine_1\.png"):
         find_images([cine.parent])
@@ -179,3 +179,18 @@ def test_a_frame_of_a_cine_is_cropped(cine: Path, trained_run: Path, tmp_path: P
     table = predict_files(Predictor(plain.model, metadata), [cine], tmp_path / "out", progress=False)
     with table.open() as file:
         assert [row["scan"] for row in csv.DictReader(file)] == ["all margin"] * 3
+
+
+@pytest.mark.parametrize("hidden", [".ipynb_checkpoints", ".@__thumb", "@eaDir/a.png", "__MACOSX", "sub/.git"])
+def test_hidden_folders_and_those_of_file_managers_are_skipped(hidden: str, tmp_path: Path) -> None:
+    (tmp_path / hidden).mkdir(parents=True)
+    page(5).save(tmp_path / hidden / "a.png")
+    page(5).save(tmp_path / "b.png")
+    assert [file.name for file, _ in find_images([tmp_path])] == ["b.png"]
+
+
+def test_an_image_that_is_named_twice_is_predicted_once(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        page(5).save(tmp_path / f"{name}.png")
+    inputs = [tmp_path, tmp_path / "b.png", tmp_path / "." / "a.png", tmp_path]
+    assert [file.name for file, _ in find_images(inputs)] == ["a.png", "b.png"]
