@@ -113,7 +113,7 @@ def test_a_dark_mask_with_several_values_is_refused(
     values: list[int], kind: type, highest: int, tmp_path: Path
 ) -> None:
     Image.fromarray(np.array([values], kind)).save(tmp_path / "mask.png")
-    message = rf"mask\.png has 3 values up to {values[-1]}, which may be .* 0 for background and {highest} for fo"
+    message = rf"mask\.png has 3 values up to {values[-1]}, which may be .* 0 for background and {highest} f"
     with pytest.raises(DataError, match=message):
         read_mask(tmp_path / "mask.png")
 
