@@ -150,7 +150,7 @@ def load_encoder_weights(network: nn.Module, name: str, in_channels: int, path: 
             "with the names of timm or torchvision"
         )
     for key in _first_convolutions(network):
-        if loaded[key].shape[1] != in_channels:
+        if key in loaded and loaded[key].shape[1] != in_channels:
             loaded[key] = timm.models.adapt_input_conv(in_channels, loaded[key])
     network.load_state_dict({own[key]: value for key, value in loaded.items()}, strict=False)
     mean, std = trained_normalization(network)
