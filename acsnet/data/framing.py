@@ -183,12 +183,12 @@ def log_crops(frames: Mapping[str, Frame]) -> None:
     """Log how many images were cropped, and which are all margin.
 
     Args:
-        frames: frame of each image, by its name, of a framing that crops.
+        frames: frame of each image, by its path, of a framing that crops.
     """
     logger.info(
         "cropped %d of %d images to the scanned region", sum(frame.is_cropped for frame in frames.values()), len(frames)
     )
-    empty = [name for name, frame in frames.items() if frame.is_all_margin]
+    empty = [path for path, frame in frames.items() if frame.is_all_margin]
     if empty:
         logger.warning("%s", problem_list("images that are all margin were left whole", empty))
 
