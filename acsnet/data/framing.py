@@ -29,8 +29,8 @@ class FramingSettings(Protocol):
         """Whether images are padded instead of stretched."""
 
     @property
-    def mean(self) -> tuple[float, ...]:
-        """Mean of the normalization."""
+    def mean(self) -> tuple[float, ...] | None:
+        """Mean of the normalization, if it is known."""
 
 
 @dataclass(frozen=True)
@@ -163,9 +163,17 @@ class Framing:
 
     @classmethod
     def of(cls, settings: FramingSettings) -> "Framing":
-        """Return the framing of a configuration or a checkpoint."""
+        """Return the framing of a configuration or a checkpoint.
+
+        Raises:
+            InputError: if images are padded and the mean is not known.
+        """
         if not settings.keep_aspect:
             return cls(settings.crop_margins)
+        if settings.mean is None:
+            raise InputError(
+                "data.keep_aspect pads with the gray value of data.mean, which is null: set it to a number"
+            )
         padding = tuple(min(255, max(0, round(255 * value))) for value in settings.mean)
         return cls(settings.crop_margins, True, padding)
 
