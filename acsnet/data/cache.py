@@ -97,9 +97,9 @@ class ImageCache:
 
             _build(self.path, (len(records), *size, channels), fill or _decode_all(records, progress), frame_image)
             if rule.crop_margins:
-                log_crops({records[index].name: frames[index] for index in sorted(frames)})
+                log_crops({os.fspath(records[index].image): frames[index] for index in sorted(frames)})
             if cut:
-                names = [records[index].name for index in sorted(cut)]
+                names = [os.fspath(records[index].image) for index in sorted(cut)]
                 logger.warning("%s", problem_list("data.crop_margins leaves out lesion pixels of masks", names))
             self._open()
         _remove_old(parent, self.path)

@@ -163,11 +163,18 @@ class Framing:
 
     @classmethod
     def of(cls, settings: FramingSettings) -> "Framing":
-        """Return the framing of a configuration or a checkpoint."""
+        """Return the framing of a configuration or a checkpoint.
+
+        Raises:
+            InputError: if images are padded and the mean is not known.
+        """
         if not settings.keep_aspect:
             return cls(settings.crop_margins)
-        # The checks before a cross-validation read images without building a network: there the gray value is black.
-        padding = tuple(min(255, max(0, round(255 * value))) for value in settings.mean or (0.0,))
+        if settings.mean is None:
+            raise InputError(
+                "data.keep_aspect pads with the gray value of data.mean, which is null: set it to a number"
+            )
+        padding = tuple(min(255, max(0, round(255 * value))) for value in settings.mean)
         return cls(settings.crop_margins, True, padding)
 
     def frame(self, image: UInt8Array, size: tuple[int, int]) -> Frame:
@@ -184,12 +191,12 @@ def log_crops(frames: Mapping[str, Frame]) -> None:
     """Log how many images were cropped, and which are all margin.
 
     Args:
-        frames: frame of each image, by its name, of a framing that crops.
+        frames: frame of each image, by its path, of a framing that crops.
     """
     logger.info(
         "cropped %d of %d images to the scanned region", sum(frame.is_cropped for frame in frames.values()), len(frames)
     )
-    empty = [name for name, frame in frames.items() if frame.is_all_margin]
+    empty = [path for path, frame in frames.items() if frame.is_all_margin]
     if empty:
         logger.warning("%s", problem_list("images that are all margin were left whole", empty))
 

@@ -1,6 +1,7 @@
 """Evaluation of a predictor on records: metrics over all images, and one row per image."""
 
 import math
+import os
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -132,7 +133,11 @@ def evaluate(
             predictions, at_input_size = _predict(predictor, batch.images)
             seconds.append((time.perf_counter() - started) / len(batch.records))
             pairs = zip(batch.records, predictions, strict=True)
-            frames |= {record.name: prediction.frame for record, prediction in pairs if prediction.frame is not None}
+            frames |= {
+                os.fspath(record.image): prediction.frame
+                for record, prediction in pairs
+                if prediction.frame is not None
+            }
             rows += pool.map(evaluate_case, batch.records, batch.masks, predictions)
             if publications:
                 counts += pool.map(count_case, batch.records, batch.lesion_masks, at_input_size)

@@ -95,8 +95,8 @@ def test_crops_are_logged_once(tmp_path: Path, folder: Path, caplog: pytest.LogC
             ImageCache(records, (16, 16), 3, folder, progress=False, framing=Framing(crop_margins=True))
     assert caplog.messages == [
         "cropped 1 of 2 images to the scanned region",
-        "images that are all margin were left whole: empty.png",
-        "data.crop_margins leaves out lesion pixels of masks: cut.png",
+        f"images that are all margin were left whole: {tmp_path / 'empty.png'}",
+        f"data.crop_margins leaves out lesion pixels of masks: {tmp_path / 'cut.png'}",
     ]
 
 

@@ -172,6 +172,14 @@ def test_the_framing_of_settings() -> None:
     assert Framing.of(unusual).padding == (0,)
 
 
+def test_padding_needs_a_mean() -> None:
+    settings = SimpleNamespace(crop_margins=True, keep_aspect=False, mean=None)
+    assert Framing.of(settings) == Framing(True)
+    settings.keep_aspect = True
+    with pytest.raises(InputError, match=r"data\.keep_aspect pads with the gray value of data\.mean, which is null"):
+        Framing.of(settings)
+
+
 def test_padding_is_zero_for_the_network() -> None:
     """The gray value of the mean is within half a gray level of zero after normalization."""
     for mean in (0.33, 0.485, 0.5):

@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from acsnet.data.images import UInt8Array
+from acsnet.data import read_busi
+from acsnet.data.images import UInt8Array, read_image, read_merged_mask
 from acsnet.data.scan_region import Box, find_scan_region
 
 # The scan in the images with margins.
@@ -169,6 +171,18 @@ def test_the_image_is_not_changed() -> None:
     image.setflags(write=False)
     find_scan_region(image)
     np.testing.assert_array_equal(image, before)
+
+
+def test_no_lesion_of_real_images_is_cut(busi_root: Path) -> None:
+    """A tenth of the images; the numbers in the README are those of all."""
+    records = read_busi(busi_root)[::10]
+    assert len(records) > 10
+    for record in records:
+        image = read_image(record.image)
+        mask = read_merged_mask(record.masks, image.shape[:2])
+        region = find_scan_region(image)
+        assert region is not None, record.image
+        assert mask[region.slices].sum() == mask.sum(), record.image
 
 
 @pytest.mark.parametrize(

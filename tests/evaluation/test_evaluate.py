@@ -326,8 +326,8 @@ def test_a_framed_prediction_is_measured_in_the_frame_of_the_image(
     assert case["dice"] == pytest.approx(expected)
     assert case["hd95"] == pytest.approx(4)
     assert case["hd95_mm"] == pytest.approx(0.8)
-    # Masks of the whole image, stretched to the input: 20 rows become 13 where the input has the rows of the crop.
-    assert row.metrics["published"]["aumente2025"]["dice"] == pytest.approx(expected, abs=0.03)
+    # Masks of the whole image, stretched to the input, where 20 rows become 13 or 14; that of the crop would give 0.6.
+    assert row.metrics["published"]["aumente2025"]["dice"] == pytest.approx(expected, abs=0.04)
 
 
 def test_crops_are_logged(predictor: Predictor, records: list[Record], caplog: pytest.LogCaptureFixture) -> None:
