@@ -20,6 +20,7 @@ _SHARED_FIELDS = (
     "keep_aspect",
     "mean",
     "std",
+    "selected_on",
 )
 
 

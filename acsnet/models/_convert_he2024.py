@@ -144,6 +144,8 @@ def import_he2024_file(
         input_size=(256, 256),
         mean=(mean,),
         std=(std,),
+        # The publication's code saves the best epoch on the fold that it tests.
+        selected_on="test",
     )
     save_checkpoint(out, weights, metadata)
     return metadata

@@ -6,13 +6,7 @@ from collections.abc import Sequence
 from acsnet.config import Config
 from acsnet.data import Record
 from acsnet.errors import DataError
-
-_NAMES = {
-    "he2024": "He et al. 2024",
-    "chung2024": "Chung et al. 2024",
-    "aumente2025": "Aumente-Maestro et al. 2025",
-    "eee402": "the multi-task study on curated BUSI",
-}
+from acsnet.metrics.published import PUBLISHED_METRICS
 
 
 def check_protocol_data(config: Config, records: Sequence[Record]) -> None:
@@ -31,10 +25,11 @@ def check_protocol_data(config: Config, records: Sequence[Record]) -> None:
         return
     found = Counter(record.label for record in records)
     if found != Counter(protocol.images):
+        title = PUBLISHED_METRICS[protocol.publication].title
         raise DataError(
-            f"the protocol of {_NAMES[protocol.publication]} uses {_counts(protocol.images)}, the data has "
-            f"{_counts(found)}: use {protocol.instead} for other data, or set data.allow_missing=true to follow the "
-            "protocol without the published images"
+            f"the protocol of {title} uses {_counts(protocol.images)}, the data has {_counts(found)}: use "
+            f"{protocol.instead} for other data, or set data.allow_missing=true to follow the protocol without the "
+            "published images"
         )
 
 

@@ -15,11 +15,12 @@ import torch
 import yaml
 
 from acsnet import load_model
-from acsnet.checkpoints import read_metadata, read_weights
+from acsnet.checkpoints import read_metadata, read_weights, rewrite_metadata
 from acsnet.config import Config, build_config
 from acsnet.data import load_records
 from acsnet.errors import DataError, RunError
 from acsnet.experiments import CrossValidation
+from acsnet.experiments.crossval import _ensemble_metadata
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -150,6 +151,20 @@ def test_configurations_selected_on_the_test_subset_are_compared_separately(
     assert "plain - refined" not in table
     assert "plain - alone" in table
     assert "refined: selected on the test subset, which makes the metrics too good" in table
+
+
+@pytest.mark.parametrize(
+    ("selected_on", "said"), [("test", "that selected its epoch"), ("validation", "it has not seen")]
+)
+def test_an_ensemble_says_whether_its_folds_saw_the_tested_images(
+    selected_on: str, said: str, finished: Path, configs: dict[str, Config], tmp_path: Path
+) -> None:
+    folds = [finished / "plain" / f"fold{fold}" for fold in range(2)]
+    member = tmp_path / "member.safetensors"
+    metadata = read_metadata(folds[0] / "best.safetensors").model_copy(update={"selected_on": selected_on})
+    rewrite_metadata(folds[0] / "best.safetensors", member, metadata)
+    metrics, _ = _ensemble_metadata(member, [fold / "test" for fold in folds], configs["plain"])
+    assert metrics["protocol"] == f"mean over 2 folds, each tested on images {said}; not the ensemble"
 
 
 def test_again_there_is_nothing_to_do(finished: Path, configs: dict[str, Config]) -> None:

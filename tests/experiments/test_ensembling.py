@@ -48,6 +48,12 @@ def test_the_folds_become_one_model(tmp_path: Path) -> None:
     torch.testing.assert_close(label.softmax(1), torch.stack([o.label.softmax(1) for o in outputs]).mean(0))
 
 
+def test_an_ensemble_of_folds_that_selected_on_their_test_subsets_is_stamped(tmp_path: Path) -> None:
+    members = [write_member(tmp_path / f"{seed}.safetensors", seed, selected_on="test") for seed in range(2)]
+    save_ensemble(tmp_path / "x.safetensors", members, {}, {})
+    assert read_metadata(tmp_path / "x.safetensors").selected_on == "test"
+
+
 def test_no_member_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"an ensemble has no members: name at least one checkpoint"):
         save_ensemble(tmp_path / "x.safetensors", [], {}, {})
@@ -62,6 +68,7 @@ def test_no_member_is_an_error(tmp_path: Path) -> None:
         ({"crop_margins": True}, "crop_margins is True and False"),
         ({"keep_aspect": True}, "keep_aspect is True and False"),
         ({"model": "unet"}, "model is unet and unetpp"),
+        ({"selected_on": "test"}, "selected_on is test and validation"),
     ],
 )
 def test_networks_that_differ_are_refused(tmp_path: Path, changes: dict[str, Any], said: str) -> None:

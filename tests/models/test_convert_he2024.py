@@ -261,6 +261,7 @@ def test_a_file_becomes_a_checkpoint(published: nn.Module, weights: Tensors, tmp
         assert (model(images).mask - published(images)[0]).abs().max() < 1e-4
     assert (model.metadata.mean, model.metadata.std) == ((0.248,), (0.151,))
     assert model.metadata.class_names == ("benign", "malignant")
+    assert model.metadata.selected_on == "test", "the code selects the epoch on the fold that it tests"
     assert len(read_weights(out)) == 266
 
 

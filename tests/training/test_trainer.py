@@ -17,7 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch._dynamo.utils import counters
 
 from acsnet import load_model
-from acsnet._utils.files import write_text
+from acsnet._utils.files import WriteError, write_text
 from acsnet.checkpoints import read_metadata
 from acsnet.config import Config, EvaluationConfig, build_config, load_config
 from acsnet.data import Framing, Split, read_busi
@@ -298,6 +298,33 @@ def test_a_network_that_cannot_take_the_batch_leaves_no_folder(
     with pytest.raises(ConfigError, match=message):
         trainer.fit()
     assert not (tmp_path / "run").exists()
+
+
+def test_a_step_that_does_not_fit_into_memory_leaves_no_folder(
+    tiny_settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = Trainer.from_config(make_config(tiny_settings), tmp_path / "run", progress=False)
+
+    def forward(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(trainer, "_losses", forward)
+    message = (
+        r"^a training step of acsnet with 4 images of 64x64 does not fit into memory: lower training\.batch_size or "
+        r"data\.image_size$"
+    )
+    with pytest.raises(ConfigError, match=message):
+        trainer.fit()
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_folder_that_cannot_be_made(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
+    trainer = Trainer.from_config(make_config(tiny_settings), tmp_path / "file" / "run", progress=False)
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(
+        WriteError, match=r"file/run could not be written \(.*\): choose another folder, since a file is"
+    ):
+        trainer.fit()
 
 
 def test_the_trial_step_changes_nothing(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
