@@ -97,14 +97,14 @@ def operating_point_table(points: Mapping[str, Any]) -> str:
     rows = [["operating point", "P(malignant)", *(title for place in places for title in _PLACES[place])]]
     for name, point in points["points"].items():
         rates = [point[place][key] for place in places for key in ("sensitivity", "specificity")]
-        rows.append([name, f"{point['threshold']:.3f}", *map(format_rate, rates)])
+        rows.append([name, f"{point['threshold']:.3f}", *map(_format_rate, rates)])
     counts = ", ".join(f"{count} {label}" for label, count in points["classes"].items())
     mask = "that of the configuration" if points["mask_threshold"] is None else f"{points['mask_threshold']:g}"
     note = f"chosen on {counts} ({points['source']}); temperature {points['temperature']:g}; mask threshold {mask}"
     return f"{Table.from_rows(rows).to_text()}\n{note}"
 
 
-def format_rate(rate: Mapping[str, float | None]) -> str:
+def _format_rate(rate: Mapping[str, float | None]) -> str:
     """Return a rate with its interval: "0.905 [0.823, 0.951]"."""
     if rate["value"] is None:
         return "-"

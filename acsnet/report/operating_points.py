@@ -3,14 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from acsnet._utils.tables import Table
-from acsnet.evaluation.metric_table import format_rate
+from acsnet._utils.tables import Cell, Column, Row, Table
 from acsnet.report.tested_networks import Network
+from acsnet.statistics.formatting import format_value
 
 
 def operating_point_tables(networks: Sequence[Network]) -> list[Table]:
     """Return a table with one row per operating point and test, or no table if no checkpoint has operating points."""
-    rows, sources = [], []
+    rows: list[Row] = []
+    sources: list[str] = []
     for network in networks:
         for fold, run in enumerate(network.runs):
             points = run.metrics[0].get("operating_points")
@@ -20,25 +21,29 @@ def operating_point_tables(networks: Sequence[Network]) -> list[Table]:
             sources.append(f"{name}: {_describe(points)}.")
             for point, values in points["points"].items():
                 rates = [values[place][key] for place in ("chosen", "tested") for key in ("sensitivity", "specificity")]
-                rows.append((name, point, f"{values['threshold']:.3f}", *map(format_rate, rates)))
+                cells = [Cell(point), Cell(format_value(values["threshold"])), *map(_rate_cell, rates)]
+                rows.append(Row(name, cells))
     if not rows:
         return []
-    header = (
-        "network",
-        "operating point",
-        "P(malignant) from",
-        "sensitivity, chosen on",
-        "specificity, chosen on",
-        "sensitivity, tested",
-        "specificity, tested",
-    )
     note = "Intervals are Wilson's at 95 %: they treat images as independent."
     caption = "Operating points: sensitivity and specificity of malignant"
-    return [
-        Table.from_rows(
-            [header, *rows], left=["operating point"], key="operating_points", caption=caption, notes=[*sources, note]
-        )
-    ]
+    columns = [Column(title, align="left" if title == _COLUMNS[0] else "right") for title in _COLUMNS]
+    return [Table("network", columns, rows, "operating_points", caption, [*sources, note])]
+
+
+_COLUMNS = (
+    "operating point",
+    "P(malignant) from",
+    "sensitivity, chosen on",
+    "specificity, chosen on",
+    "sensitivity, tested",
+    "specificity, tested",
+)
+
+
+def _rate_cell(rate: Mapping[str, float | None]) -> Cell:
+    value = format_value(rate["value"])
+    return Cell(value) if rate["value"] is None else Cell(value, format_value(rate["low"]), format_value(rate["high"]))
 
 
 def _describe(points: Mapping[str, Any]) -> str:

@@ -25,8 +25,8 @@ def test_the_table(write_run: Callable[..., Path]) -> None:
     cells = [[cell.text for cell in row.cells] for row in table.rows]
     assert [row.name for row in table.rows] == ["a", "a"]
     assert [row[0] for row in cells] == ["specificity_90", "sensitivity_80"]
-    assert cells[0][2].startswith("0.900 [")
-    assert cells[0][4].startswith("0.667 [")
-    assert cells[0][5].startswith("1.000 [")
+    assert [cells[0][column] for column in (2, 4, 5)] == ["0.900", "0.667", "1.000"]
+    # Wilson's interval of 2 of 3.
+    assert table.rows[0].cells[4].bounds == "0.208, 0.939"
     assert table.notes[0].startswith("a: chosen on the made-up images (10 benign, 10 malignant), temperature ")
     assert operating_point_tables(networks[1:]) == []
