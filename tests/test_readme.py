@@ -130,7 +130,7 @@ def test_commands(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = re.findall(r"^python (?:tools/(\w+)\.py|-m ([\w.]+)) (.*)$", "".join(blocks("bash")), flags=re.MULTILINE)
     commands = [(tool or package, line) for tool, package, line in lines]
     tools = {"train", "test", "predict", "curate", "phantom", "models", "download", "crossval", "sweep", "report"}
-    assert {tool for tool, _ in commands} == {*tools, "export", "benchmarks", "scripts.release"}
+    assert {tool for tool, _ in commands} == {*tools, "ensemble", "export", "benchmarks", "scripts.release"}
     data = ("--set", "data.root=runs/demo/phantoms")
     assert invoke("test", "--checkpoint", "acsnet_busi", *data, "--out", "results")[0] == 0
     assert invoke("scripts.release", "add-results", "acsnet_busi", "results")[0] == 0

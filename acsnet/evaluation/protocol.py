@@ -204,7 +204,7 @@ def _warn_of_other_framing(metadata: CheckpointMetadata, data: DataConfig) -> No
 
 def _warn_of_leaks(metadata: CheckpointMetadata) -> None:
     """Warn if a checkpoint may have been trained on all images of its own dataset, whichever subset is tested."""
-    if metadata.members > 1:
+    if metadata.members > 1 and metadata.split_hash is None:
         logger.warning("members of the ensemble were trained on every image of this dataset: the metrics are too good")
     if metadata.taught_across_splits:
         logger.warning("the checkpoint's teacher may have been trained on the tested images: the metrics are too good")

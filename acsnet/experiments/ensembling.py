@@ -1,4 +1,4 @@
-"""Ensembles of the folds of a cross-validation."""
+"""Ensembles: the folds of a cross-validation, or trainings with several seeds, in one checkpoint."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,23 +24,36 @@ _SHARED_FIELDS = (
 )
 
 
-def save_ensemble(path: Path, checkpoints: Sequence[Path], metrics: Mapping[str, Any], config: dict[str, Any]) -> None:
+def save_ensemble(
+    path: Path,
+    checkpoints: Sequence[str | Path],
+    metrics: Mapping[str, Any] | None = None,
+    config: dict[str, Any] | None = None,
+) -> None:
     """Write the models of several checkpoints into one checkpoint, which ``acsnet.load_model`` loads as an ensemble.
+
+    The ensemble has the split of its members if they share one, as trainings that differ in the seed do. It can then be
+    tested on the test subset of that split.
 
     Args:
         path: path of the new checkpoint.
-        checkpoints: at least one checkpoint; their models differ in the weights only.
-        metrics: metrics for the metadata, with their ``protocol``.
-        config: the resolved configuration of the trainings.
+        checkpoints: at least one file or released name; their models differ in the weights only.
+        metrics: metrics for the metadata, with their ``protocol``; None if the ensemble is not tested yet.
+        config: the resolved configuration of the trainings; None for that of the first checkpoint.
 
     Raises:
-        InputError: if there is no checkpoint, or models, classes or inputs differ.
+        InputError: if there is no checkpoint, one is given twice, or models, classes or inputs differ.
         CheckpointError: if a file cannot be read.
         DiskFullError: if the disk is full.
     """
     if not checkpoints:
         raise InputError("an ensemble has no members: name at least one checkpoint")
-    members = [open_checkpoint(checkpoint).metadata for checkpoint in checkpoints]
+    opened = [open_checkpoint(checkpoint) for checkpoint in checkpoints]
+    members = [checkpoint.metadata for checkpoint in opened]
+    hashes = [checkpoint.sha256 for checkpoint in opened]
+    for index, sha256 in enumerate(hashes):
+        if sha256 in hashes[:index]:
+            raise InputError(f"{checkpoints[index]} is twice in the ensemble: name each checkpoint once")
     for checkpoint, metadata in zip(checkpoints, members, strict=True):
         for field in _SHARED_FIELDS:
             value, first = getattr(metadata, field), getattr(members[0], field)
@@ -49,14 +62,15 @@ def save_ensemble(path: Path, checkpoints: Sequence[Path], metrics: Mapping[str,
                     f"{checkpoint} and {checkpoints[0]} cannot be one ensemble: {field} is {value} and {first}"
                 )
     weights: dict[str, torch.Tensor] = {}
-    for index, checkpoint in enumerate(checkpoints):
-        weights |= {f"members.{index}.{key}": value for key, value in read_weights(checkpoint).items()}
+    for index, member in enumerate(opened):
+        weights |= {f"members.{index}.{key}": value for key, value in read_weights(member.path).items()}
+    splits = {metadata.split_hash for metadata in members}
     metadata = members[0].model_copy(
         update={
             "members": len(members),
-            "metrics": dict(metrics),
-            "split_hash": None,
-            "config": config,
+            "metrics": dict(metrics or {}),
+            "split_hash": splits.pop() if len(splits) == 1 else None,
+            "config": members[0].config if config is None else config,
             # Those of a member are not those of the average.
             "operating_points": None,
         }

@@ -54,6 +54,24 @@ def test_an_ensemble_of_folds_that_selected_on_their_test_subsets_is_stamped(tmp
     assert read_metadata(tmp_path / "x.safetensors").selected_on == "test"
 
 
+def test_trainings_on_one_split_keep_it_and_their_configuration(tmp_path: Path) -> None:
+    shared = {"split_hash": "same", "config": {"evaluation": {"threshold": 0.4}}}
+    members = [write_member(tmp_path / f"{seed}.safetensors", seed, **shared) for seed in range(3)]
+    save_ensemble(tmp_path / "x.safetensors", members)
+    metadata = read_metadata(tmp_path / "x.safetensors")
+    assert (metadata.members, metadata.split_hash, metadata.metrics) == (3, "same", {})
+    assert metadata.evaluation.threshold == 0.4
+
+
+def test_one_checkpoint_given_twice_is_refused(tmp_path: Path) -> None:
+    first, other = (write_member(tmp_path / f"{seed}.safetensors", seed) for seed in range(2))
+    copy = tmp_path / "copy.safetensors"
+    copy.write_bytes(first.read_bytes())
+    for again in (first, copy):
+        with pytest.raises(InputError, match=rf"{again} is twice in the ensemble: name each checkpoint once"):
+            save_ensemble(tmp_path / "x.safetensors", [first, other, again])
+
+
 def test_no_member_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"an ensemble has no members: name at least one checkpoint"):
         save_ensemble(tmp_path / "x.safetensors", [], {}, {})

@@ -121,3 +121,26 @@ def test_wrong_input_of_sweep(invoke: Invoke, config: Path, tmp_path: Path) -> N
     result = invoke("sweep", config, "--search", failing, "--work-dir", folder, "--set", "training.epochs=2")
     assert_error(result, "trial0000 failed: the loss became")
     assert "no trial is done" in result[1]
+
+
+def test_trainings_become_an_ensemble_that_is_tested_on_their_split(
+    invoke: Invoke, tiny_config: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    runs = [tmp_path / f"seed{seed}" for seed in range(2)]
+    for seed, run in enumerate(runs):
+        options = ["--set", "training.epochs=1", "--set", f"training.seed={seed}", "--work-dir", run]
+        assert invoke("train", tiny_config, *options)[0] == 0
+    ensemble = tmp_path / "both.safetensors"
+    call = ["ensemble", *(run / "best.safetensors" for run in runs), "--out", ensemble]
+    status, output, errors = invoke(*call)
+    assert status == 0, errors
+    assert "both.safetensors: 2 networks, whose probabilities are averaged" in output
+
+    test = ["test", "--checkpoint", ensemble, "--config", tiny_config, "--out", tmp_path / "test"]
+    assert invoke(*test)[0] == 0
+    assert "too good" not in caplog.text
+    assert "another split" not in caplog.text
+
+    status, _, errors = invoke(*call)
+    assert status == 2
+    assert "both.safetensors exists: choose another name by --out, or pass --overwrite" in errors
