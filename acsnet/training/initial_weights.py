@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import nn
 
-from acsnet.checkpoints import Checkpoint, open_checkpoint, read_weights
+from acsnet.checkpoints import Checkpoint, CheckpointMetadata, open_checkpoint, read_weights
 from acsnet.errors import CheckpointError
 
 _MAX_NAMED_TENSORS = 3
@@ -22,6 +22,7 @@ class InitialWeights:
         not_loaded: names of the other tensors, in the order of the network.
         dataset_hash: hash of the data that the checkpoint was trained on, or None if unknown.
         split_hash: hash of the split that the checkpoint was trained on, or None if unknown.
+        normalization: mean and standard deviation of the checkpoint's normalization, or None if unknown.
     """
 
     path: Path
@@ -30,6 +31,7 @@ class InitialWeights:
     not_loaded: tuple[str, ...]
     dataset_hash: str | None
     split_hash: str | None
+    normalization: tuple[tuple[float, ...], tuple[float, ...]] | None
 
     @property
     def record(self) -> dict[str, object]:
@@ -78,15 +80,21 @@ def load_initial_weights(network: nn.Module, checkpoint: str | Path | Checkpoint
     # Half-precision tensors are converted to the precision of the network.
     network.load_state_dict(matching, strict=False)
     not_loaded = tuple(key for key in state if key not in matching)
-    dataset_hash, split_hash = _training_hashes(checkpoint)
-    return InitialWeights(checkpoint.path, checkpoint.sha256, len(matching), not_loaded, dataset_hash, split_hash)
+    metadata = _known_metadata(checkpoint)
+    return InitialWeights(
+        path=checkpoint.path,
+        sha256=checkpoint.sha256,
+        loaded=len(matching),
+        not_loaded=not_loaded,
+        dataset_hash=None if metadata is None else metadata.dataset.get("hash"),
+        split_hash=None if metadata is None else metadata.split_hash,
+        normalization=None if metadata is None else (metadata.mean, metadata.std),
+    )
 
 
-def _training_hashes(checkpoint: Checkpoint) -> tuple[str | None, str | None]:
-    """Return the hashes of the data and the split that a checkpoint was trained on."""
+def _known_metadata(checkpoint: Checkpoint) -> CheckpointMetadata | None:
     try:
-        metadata = checkpoint.metadata
+        return checkpoint.metadata
     except CheckpointError:
         # Weights of other programs have no metadata.
-        return None, None
-    return metadata.dataset.get("hash"), metadata.split_hash
+        return None

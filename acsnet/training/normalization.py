@@ -1,26 +1,33 @@
-"""The normalization of images: explicit, or the one that the weights of the encoder were trained with."""
+"""The normalization of images: explicit, or the one that the first weights were trained with."""
 
 from collections.abc import Sequence
 
 from acsnet.config import Config
 from acsnet.layers import PretrainedWeights
+from acsnet.training.initial_weights import InitialWeights
 
 # Mean and standard deviation of the pixels of BUSI, for networks with random weights (He et al. 2024).
 DEFAULT_MEAN = (0.330,)
 DEFAULT_STD = (0.204,)
 
 
-def resolve_normalization(config: Config, pretrained: Sequence[PretrainedWeights]) -> Config:
+def resolve_normalization(
+    config: Config, pretrained: Sequence[PretrainedWeights], initial: InitialWeights | None = None
+) -> Config:
     """Return a configuration with values for ``data.mean`` and ``data.std``.
 
-    Values of the configuration remain; missing ones are those that the weights of the encoder were trained with, or
-    0.330 and 0.204 for random weights.
+    Values of the configuration remain. Missing ones are those that the first weights were trained with: those of
+    ``model.initial_weights``, else those of the encoder, else 0.330 and 0.204 for random weights.
 
     Args:
         config: the configuration.
         pretrained: origin of the weights of the encoders of its network; the first one counts.
+        initial: the loaded initial weights. They do not count if they have another number of channels.
     """
-    mean, std = pretrained[0].normalization(config.model.in_channels) if pretrained else (DEFAULT_MEAN, DEFAULT_STD)
+    channels = config.model.in_channels
+    if initial is not None and initial.normalization is not None and len(initial.normalization[0]) in (1, channels):
+        return with_normalization(config, *initial.normalization)
+    mean, std = pretrained[0].normalization(channels) if pretrained else (DEFAULT_MEAN, DEFAULT_STD)
     return with_normalization(config, mean, std)
 
 

@@ -86,11 +86,11 @@ def prepare_training(
     model = config.model.model_copy(update={"encoder_weights": None}) if resuming else config.model
     network = build_model(model, classes)
     pretrained = pretrained_weights(network)
-    config = resolve_normalization(config, pretrained)
-    check_size(config.data.image_size, getattr(network, "divisor", 1))
-    teachers = open_teachers(config)
     path = None if resuming else config.model.initial_weights
     initial = None if path is None else load_initial_weights(network, path)
+    config = resolve_normalization(config, pretrained, initial)
+    check_size(config.data.image_size, getattr(network, "divisor", 1))
+    teachers = open_teachers(config)
     augmentation = build_augmentation(config.augmentation, config.data.image_size, config.model.in_channels)
     if config.protocol is not None:
         # Before any image is decoded.

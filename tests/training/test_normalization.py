@@ -13,6 +13,7 @@ from acsnet.config import Config, build_config, load_config
 from acsnet.errors import CheckpointError
 from acsnet.layers import PretrainedWeights
 from acsnet.training import RunFolder, Trainer, prepare_training
+from acsnet.training.initial_weights import InitialWeights
 from acsnet.training.normalization import resolve_normalization, with_normalization
 
 ENCODER = "mobilenetv3_small_050"
@@ -46,6 +47,23 @@ def test_an_explicit_value_wins() -> None:
     inherited = build_config({"model": {"name": "acsnet"}, "data": {"mean": [0.3]}}, ["data.mean=null"], "test")
     assert normalization(resolve_normalization(inherited, (ORIGIN,))) == (ORIGIN.mean, ORIGIN.std)
     assert normalization(with_normalization(make_config("data.std=[0.2]"), (0.1,), (0.3,))) == ((0.1,), (0.2,))
+
+
+@pytest.mark.parametrize(
+    ("trained_with", "expected"),
+    [
+        (((0.4,), (0.1,)), ((0.4,), (0.1,))),
+        (((0.4, 0.5, 0.6), (0.1, 0.2, 0.3)), ((0.4, 0.5, 0.6), (0.1, 0.2, 0.3))),
+        # The checkpoint has two channels, or no metadata.
+        (((0.4, 0.5), (0.1, 0.2)), (ORIGIN.mean, ORIGIN.std)),
+        (None, (ORIGIN.mean, ORIGIN.std)),
+    ],
+)
+def test_initial_weights_come_before_those_of_the_encoder(trained_with: Any, expected: Any) -> None:
+    initial = InitialWeights(Path("a.safetensors"), "0" * 64, 1, (), None, None, trained_with)
+    assert normalization(resolve_normalization(make_config(), (ORIGIN,), initial)) == expected
+    explicit = make_config("data.mean=[0.3]", "data.std=[0.2]")
+    assert resolve_normalization(explicit, (ORIGIN,), initial) == explicit
 
 
 @pytest.fixture
