@@ -37,7 +37,7 @@ def format_p_value(value: float) -> str:
 
 
 def merge_reasons(reasons: Iterable[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
-    """Merge the titles and the names that share a reason, so that it is told once.
+    """Merge the titles and the names that share a reason, so that it stands there once.
 
     Args:
         reasons: title of a metric, name of a network or pair, and reason.

@@ -31,6 +31,8 @@ SIMULATED: dict[str, tuple[Callable[[Float64Array, BoolArray], Estimator], float
     # The mean of 0.6 (1 - x) ** 1.5 over x in 0 to 1 is 0.24.
     "dice": (lambda latent, _: mean_of(dice(latent)), 0.88 * (1 - 0.24)),
     "accuracy": (lambda latent, _: mean_of(latent < norm.ppf(0.8)), 0.8),
+    # Of two networks that are good on opposite images.
+    "difference": (lambda latent, _: mean_of(dice(latent) - dice(-latent)), 0.0),
     "sensitivity": (lambda latent, malignant: mean_of(np.where(malignant, latent < norm.ppf(0.75), np.nan)), 0.75),
     "auroc": (lambda latent, malignant: auroc_of(malignant, latent + 1.5 * malignant), norm.cdf(1.5 / math.sqrt(2))),
 }
@@ -77,7 +79,9 @@ def simulate(metric: str, groups: int, trials: int, least: int = FEW_GROUPS) -> 
     )
 
 
-@pytest.mark.parametrize(("metric", "trials"), [("dice", 800), ("accuracy", 800), ("sensitivity", 800), ("auroc", 500)])
+@pytest.mark.parametrize(
+    ("metric", "trials"), [("dice", 800), ("accuracy", 800), ("difference", 600), ("sensitivity", 800), ("auroc", 500)]
+)
 def test_intervals_of_ten_groups_cover_the_truth(metric: str, trials: int) -> None:
     simulation = simulate(metric, 10, trials)
     assert simulation.holds(COVERAGE)
