@@ -176,9 +176,6 @@ def test_a_metric_rests_on_the_groups_that_it_needs(estimator: Estimator, groups
     resampled = ClusterBootstrap(alone(15), 4000).resample(estimator)
     interval = resampled.interval()
     assert interval.groups == resampled.groups == groups
-    if math.isnan(interval.low):  # a few resamples too many have none of the three
-        assert "too few groups have such images" in interval.reason
-        return
     tail = stats.norm.cdf(stats.t.ppf(0.025, groups - 1) * math.sqrt(groups / (groups - 1)))
     defined = resampled.distribution[~np.isnan(resampled.distribution)]
     assert (interval.low, interval.high) == pytest.approx(np.quantile(defined, [tail, 1 - tail]))
