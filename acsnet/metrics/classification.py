@@ -40,8 +40,8 @@ def classification_metrics(
         - `n`, `accuracy`, `balanced_accuracy`, `precision_macro`, `recall_macro`, `f1_macro`, `f1_weighted`. Means over
           classes skip classes without images. A class with images that is never predicted has a precision and an F1
           of 0.
-        - `auroc_macro` (mean over the classes, each versus the rest) and `auroc_malignant`. They are undefined for a
-          class without images or with all images.
+        - `auroc_macro` (mean over the classes, each versus the rest) and `auroc_malignant`. A class without images or
+          with all images has no AUROC: the mean skips it, and is undefined if no class is left.
         - `average_precision_macro` and `average_precision_malignant`, likewise: the sum of precisions, weighted by the
           steps in recall, not the area under a trapezoid.
         - `sensitivity` and `specificity` of "malignant" versus the rest.
@@ -153,24 +153,32 @@ def _per_class(
 
 def _means(per_class: dict[str, dict[str, Any]], notes: dict[str, str]) -> dict[str, float]:
     present = [row for row in per_class.values() if row["support"]]
-    absent = [name for name, row in per_class.items() if not row["support"]]
     means = {f"{key}_macro": float(np.mean([row[key] for row in present])) for key in ("precision", "recall", "f1")}
     supports = [row["support"] for row in present]
     # Balanced accuracy is by definition the mean recall of the classes that have cases.
     means["balanced_accuracy"] = means["recall_macro"]
     means["f1_weighted"] = float(np.average([row["f1"] for row in present], weights=supports))
-    if absent:
-        reason = f"no case of {', '.join(absent)}: left out"
-        notes |= dict.fromkeys(["precision_macro", "recall_macro", "f1_macro", "balanced_accuracy"], reason)
+    if len(present) < len(per_class):
+        keys = ("precision_macro", "recall_macro", "f1_macro", "balanced_accuracy")
+        notes |= dict.fromkeys(keys, _left_out(per_class))
     return means
+
+
+def _left_out(per_class: dict[str, dict[str, Any]]) -> str:
+    """Return the note of a mean that skips classes without cases."""
+    absent = [name for name, row in per_class.items() if not row["support"]]
+    return f"no case of {', '.join(absent)}: left out"
 
 
 def _ranking_means(key: str, per_class: dict[str, dict[str, Any]], notes: dict[str, str]) -> dict[str, float | None]:
     values = {name: row[key] for name, row in per_class.items()}
-    undefined = [name for name, value in values.items() if value is None]
-    macro = None if undefined else float(np.mean(list(values.values())))
-    if undefined:
-        notes[f"{key}_macro"] = f"undefined: {', '.join(undefined)} has no case, or no other class has one"
+    defined = [value for value in values.values() if value is not None]
+    macro = float(np.mean(defined)) if defined else None
+    if not defined:
+        notes[f"{key}_macro"] = "undefined: only one class has a case"
+    elif len(defined) < len(values):
+        # Where two classes have cases, the others are undefined because they have none.
+        notes[f"{key}_macro"] = _left_out(per_class)
     if POSITIVE_CLASS not in values:
         notes[f"{key}_malignant"] = f"no class is named {POSITIVE_CLASS!r}"
     elif values[POSITIVE_CLASS] is None:

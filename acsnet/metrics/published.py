@@ -8,9 +8,7 @@ and then summarizes all images.
 Where a paper and its code differ in the metrics, its results come from the code, and so do the definitions here.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -19,97 +17,22 @@ from PIL import Image
 from scipy import ndimage
 
 from acsnet._utils.naming import look_up
+from acsnet._utils.typing import BoolArray
 from acsnet.errors import InputError
-from acsnet.labels import TASKS, Task
+from acsnet.labels import TASKS
+from acsnet.metrics._published_cases import (
+    Counts,
+    PublishedCase,
+    PublishedMetrics,
+    Values,
+    area,
+    label_pairs,
+    mask_of,
+    mean_or_none,
+    resize_nearest,
+)
 
-BoolArray = npt.NDArray[np.bool_]
-
-
-class PublishedCase(NamedTuple):
-    """One tested image. Each field of a task that the network does not have is None.
-
-    Attributes:
-        label: the true class.
-        predicted: the predicted class.
-        probability: the mask probability (H, W) at the input size of the network, 0 to 1.
-        mask: the final mask (H, W) at the input size, after thresholding, postprocessing and refining.
-        truths: the true masks of the image, one per lesion, in the order of their files, at the size of the image;
-            empty for an image without a mask.
-    """
-
-    label: str
-    predicted: str | None
-    probability: npt.NDArray[np.float32] | None
-    mask: BoolArray | None
-    truths: Sequence[BoolArray]
-
-
-class Counts(NamedTuple):
-    """The numbers that are left of one image.
-
-    Attributes:
-        label: the true class.
-        predicted: the predicted class, or None.
-        pixels: numbers of the mask by their names; empty for a network without masks.
-    """
-
-    label: str
-    predicted: str | None
-    pixels: Mapping[str, float]
-
-
-Values = dict[str, float | None]
-
-
-@dataclass(frozen=True)
-class PublishedMetrics:
-    """The metrics of one publication.
-
-    Attributes:
-        title: the publication, for tables.
-        tasks: the tasks that a network needs. A publication that also reports networks of one task needs none.
-        dice, iou, accuracy, f1: the names of these metrics; "" if the publication has none.
-        how: how the metrics are counted, in one line.
-        count_pixels: returns the numbers of the mask of one image.
-        summarize_pixels: returns the metrics of the masks of all images.
-        summarize_classes: returns the metrics of the classes of all images.
-        combine: returns metrics of both tasks from the metrics of each.
-    """
-
-    title: str
-    tasks: frozenset[Task]
-    dice: str
-    iou: str
-    accuracy: str
-    f1: str
-    how: str
-    count_pixels: Callable[[PublishedCase], Mapping[str, float]]
-    summarize_pixels: Callable[[Sequence[Counts], Sequence[str]], Values]
-    summarize_classes: Callable[[Sequence[Counts], Sequence[str]], Values]
-    combine: Callable[[Values], Values] = lambda values: {}
-
-    def count(self, case: PublishedCase) -> Counts:
-        """Return the numbers that the metrics need of one image."""
-        return Counts(case.label, case.predicted, {} if case.mask is None else self.count_pixels(case))
-
-    def summarize(self, counts: Sequence[Counts], class_names: Sequence[str]) -> Values:
-        """Return the metrics of all images.
-
-        Args:
-            counts: the numbers of each image; at least one image.
-            class_names: the classes, whose names are part of the names of metrics per class.
-
-        Returns:
-            The value of each metric, None where it is undefined. Metrics of a missing task are left out.
-        """
-        values: Values = {}
-        if counts[0].pixels:
-            values |= self.summarize_pixels(counts, class_names)
-        if counts[0].predicted is not None:
-            values |= self.summarize_classes(counts, class_names)
-        if counts[0].pixels and counts[0].predicted is not None:
-            values |= self.combine(values)
-        return values
+__all__ = ["PUBLISHED_METRICS", "Counts", "PublishedCase", "PublishedMetrics", "check_tasks", "published_metrics"]
 
 
 def published_metrics(publication: str, cases: Iterable[PublishedCase], class_names: Sequence[str]) -> Values:
@@ -165,11 +88,11 @@ def check_tasks(publications: Iterable[str], tasks: Sequence[str]) -> None:
 
 
 def _count_he2024(case: PublishedCase) -> Mapping[str, float]:
-    mask = _mask(case)
+    mask = mask_of(case)
     gray = _resize_gray(case.truths[:1], mask.shape)
     inside, outside = gray == 255, gray == 0
-    hits = _area(mask & inside)
-    errors = _area(mask & outside) + _area(~mask & inside)
+    hits = area(mask & inside)
+    errors = area(mask & outside) + area(~mask & inside)
     hd95, asd = _area_distances(mask, ~outside)
     return {
         "dice": 2 * hits / (2 * hits + errors + _HE_EPSILON),
@@ -200,13 +123,13 @@ def _area_distances(mask: BoolArray, truth: BoolArray) -> tuple[float, float]:
 
 
 def _pixels_he2024(counts: Sequence[Counts], class_names: Sequence[str]) -> Values:
-    return {name: _mean(own.pixels[name] for own in counts) for name in ("dice", "jaccard", "hd95", "asd")}
+    return {name: mean_or_none(own.pixels[name] for own in counts) for name in ("dice", "jaccard", "hd95", "asd")}
 
 
 def _classes_he2024(counts: Sequence[Counts], class_names: Sequence[str]) -> Values:
     from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 
-    labels, predicted = _labels(counts)
+    labels, predicted = label_pairs(counts)
     return {
         "accuracy": float(accuracy_score(labels, predicted)),
         "precision": float(precision_score(labels, predicted, average="weighted", zero_division=0.0)),
@@ -221,16 +144,16 @@ def _classes_he2024(counts: Sequence[Counts], class_names: Sequence[str]) -> Val
 def _count_chung2024(case: PublishedCase) -> Mapping[str, float]:
     probability = case.probability
     assert probability is not None
-    truth = _resize_nearest(case.truths, probability.shape)
+    truth = resize_nearest(case.truths, probability.shape)
     channels = {
         "foreground": (probability >= _LOGIT_HALF, truth),
         "background": (1 - probability >= _LOGIT_HALF, ~truth),
     }
     counts: dict[str, float] = {}
     for name, (predicted, true) in channels.items():
-        hits = _area(predicted & true)
+        hits = area(predicted & true)
         counts[f"{name}_hits"] = hits
-        counts[f"{name}_errors"] = _area(predicted) + _area(true) - 2 * hits
+        counts[f"{name}_errors"] = area(predicted) + area(true) - 2 * hits
     return counts
 
 
@@ -271,10 +194,10 @@ def _classes_chung2024(counts: Sequence[Counts], class_names: Sequence[str]) -> 
     from sklearn.metrics import accuracy_score, f1_score
 
     batches = _batches_chung2024(counts)
-    scores = [f1_score(*_labels(batch), average="macro", zero_division=0.0) for batch in batches]
+    scores = [f1_score(*label_pairs(batch), average="macro", zero_division=0.0) for batch in batches]
     return {
         # The mean over batches, weighted by their sizes, is the accuracy over all images.
-        "accuracy": float(accuracy_score(*_labels(counts))),
+        "accuracy": float(accuracy_score(*label_pairs(counts))),
         "f1": float(np.average(scores, weights=[len(batch) for batch in batches])),
     }
 
@@ -288,26 +211,26 @@ def _combine_chung2024(values: Values) -> Values:
 
 
 def _count_aumente2025(case: PublishedCase) -> Mapping[str, float]:
-    mask = _mask(case)
+    mask = mask_of(case)
     if case.predicted is None:
         mask = ndimage.binary_fill_holes(mask)
-    truth = _resize_nearest(case.truths[:2], mask.shape)
-    hits = _area(mask & truth)
-    total = _area(mask) + _area(truth)
+    truth = resize_nearest(case.truths[:2], mask.shape)
+    hits = area(mask & truth)
+    total = area(mask) + area(truth)
     return {"dice": 2 * hits / total if total else 1.0, "iou": hits / (total - hits) if total else 1.0}
 
 
 def _pixels_aumente2025(counts: Sequence[Counts], class_names: Sequence[str]) -> Values:
     per_class = {
-        f"dice_{name}": _mean(own.pixels["dice"] for own in counts if own.label == name) for name in class_names
+        f"dice_{name}": mean_or_none(own.pixels["dice"] for own in counts if own.label == name) for name in class_names
     }
-    return {**per_class, **{name: _mean(own.pixels[name] for own in counts) for name in ("dice", "iou")}}
+    return {**per_class, **{name: mean_or_none(own.pixels[name] for own in counts) for name in ("dice", "iou")}}
 
 
 def _classes_aumente2025(counts: Sequence[Counts], class_names: Sequence[str]) -> Values:
     from sklearn.metrics import accuracy_score, f1_score
 
-    labels, predicted = _labels(counts)
+    labels, predicted = label_pairs(counts)
     names = [*class_names]
     per_class = f1_score(labels, predicted, labels=names, average=None, zero_division=0.0)
     averages = {
@@ -322,13 +245,13 @@ def _classes_aumente2025(counts: Sequence[Counts], class_names: Sequence[str]) -
 
 
 def _count_eee402(case: PublishedCase) -> Mapping[str, float]:
-    mask = _mask(case)
+    mask = mask_of(case)
     truth = np.zeros(mask.shape, np.bool_)
     if case.truths:
         picture = case.truths[0].astype(np.uint8) * 255
         truth = cv2.resize(picture, mask.shape[::-1], interpolation=cv2.INTER_LINEAR) > 0
-    hits = _area(mask & truth)
-    return {"hits": hits, "errors": _area(mask) + _area(truth) - 2 * hits}
+    hits = area(mask & truth)
+    return {"hits": hits, "errors": area(mask) + area(truth) - 2 * hits}
 
 
 _EEE402_SMOOTH = 1e-4
@@ -345,7 +268,7 @@ def _pixels_eee402(counts: Sequence[Counts], class_names: Sequence[str]) -> Valu
 def _classes_eee402(counts: Sequence[Counts], class_names: Sequence[str]) -> Values:
     from sklearn.metrics import accuracy_score
 
-    return {"accuracy": float(accuracy_score(*_labels(counts)))}
+    return {"accuracy": float(accuracy_score(*label_pairs(counts)))}
 
 
 #: Publication -> its metrics.
@@ -425,29 +348,3 @@ PUBLISHED_METRICS: Mapping[str, PublishedMetrics] = {
         summarize_classes=_classes_eee402,
     ),
 }
-
-
-def _area(mask: BoolArray) -> int:
-    return int(np.count_nonzero(mask))
-
-
-def _mask(case: PublishedCase) -> BoolArray:
-    assert case.mask is not None
-    return case.mask
-
-
-def _resize_nearest(truths: Sequence[BoolArray], shape: tuple[int, ...]) -> BoolArray:
-    """Resize the union of masks with the nearest pixel, as OpenCV finds it."""
-    if not truths:
-        return np.zeros(shape, np.bool_)
-    union: npt.NDArray[Any] = np.logical_or.reduce(truths).astype(np.uint8)
-    return cv2.resize(union, (shape[1], shape[0]), interpolation=cv2.INTER_NEAREST) > 0
-
-
-def _labels(counts: Sequence[Counts]) -> tuple[list[str], list[str | None]]:
-    return [own.label for own in counts], [own.predicted for own in counts]
-
-
-def _mean(values: Iterable[float]) -> float | None:
-    known = [*values]
-    return float(np.mean(known)) if known else None

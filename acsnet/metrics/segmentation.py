@@ -13,13 +13,21 @@ if one of the masks is empty; errors of the area are NaN if the true mask is emp
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from acsnet.errors import InputError
-from acsnet.metrics._masks import Mask, check_masks, crop_to_foreground
+from acsnet.metrics._distances import (
+    Distances,
+    directed_distances,
+    distances_of_masks,
+    find_edges,
+    in_millimeters,
+    largest_percentile,
+    mean_distance,
+)
+from acsnet.metrics._masks import Mask, check_masks
 from acsnet.metrics.detection import LesionCounts, count_lesions
 
 OVERLAPS = ("dice", "iou", "precision", "recall", "boundary_f1")
@@ -32,9 +40,6 @@ PER_IMAGE = (*OVERLAPS, *UNDEFINABLE, *LESION_COUNTS)
 
 # As a fraction of the diagonal of the image.
 BOUNDARY_TOLERANCE = 0.0075
-
-# From each edge pixel of the prediction to the edge of the truth, and vice versa.
-_Distances = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
 
 class _PixelCounts(NamedTuple):
@@ -159,7 +164,7 @@ def hausdorff_distance_95(prediction: Mask, truth: Mask, spacing: Sequence[float
         >>> hausdorff_distance_95(prediction, truth, spacing=(0.5, 0.5))
         1.0
     """
-    return _hausdorff_95(_distances_of_masks(prediction, truth, spacing))
+    return largest_percentile(distances_of_masks(prediction, truth, spacing))
 
 
 def average_surface_distance(prediction: Mask, truth: Mask, spacing: Sequence[float] | None = None) -> float:
@@ -188,7 +193,7 @@ def average_surface_distance(prediction: Mask, truth: Mask, spacing: Sequence[fl
         >>> average_surface_distance(prediction, truth, spacing=(0.5, 0.5))
         0.5
     """
-    return _average_distance(_distances_of_masks(prediction, truth, spacing))
+    return mean_distance(distances_of_masks(prediction, truth, spacing))
 
 
 def boundary_f1(prediction: Mask, truth: Mask, tolerance: float = BOUNDARY_TOLERANCE) -> float:
@@ -217,7 +222,7 @@ def boundary_f1(prediction: Mask, truth: Mask, tolerance: float = BOUNDARY_TOLER
     if not 0 <= tolerance < math.inf:
         raise InputError(f"the tolerance is {tolerance}: expected a fraction of the image's diagonal, 0 or more")
     counts = _count_pixels(prediction, truth)
-    return _boundary_f1(_directed_distances(_edges(prediction, truth)), counts, tolerance * math.hypot(*truth.shape))
+    return _boundary_f1(directed_distances(find_edges(prediction, truth)), counts, tolerance * math.hypot(*truth.shape))
 
 
 def area_error(prediction: Mask, truth: Mask) -> float:
@@ -296,21 +301,21 @@ def segmentation_metrics(prediction: Mask, truth: Mask, spacing: Sequence[float]
         (0.5, 2.0, 1.0)
     """
     counts = _count_pixels(prediction, truth)
-    edges = _edges(prediction, truth)
-    distances = _directed_distances(edges)
-    millimeters = _in_millimeters(edges, distances, spacing)
+    edges = find_edges(prediction, truth)
+    distances = directed_distances(edges)
+    millimeters = in_millimeters(edges, distances, spacing)
     return {
         "dice": _dice(counts),
         "iou": _iou(counts),
-        "hd95": _hausdorff_95(distances),
-        "assd": _average_distance(distances),
+        "hd95": largest_percentile(distances),
+        "assd": mean_distance(distances),
         "precision": _precision(counts),
         "recall": _recall(counts),
         "boundary_f1": _boundary_f1(distances, counts, BOUNDARY_TOLERANCE * math.hypot(*truth.shape)),
         "area_error": _area_error(counts),
         "area_difference": _area_difference(counts),
-        "hd95_mm": _hausdorff_95(millimeters),
-        "assd_mm": _average_distance(millimeters),
+        "hd95_mm": largest_percentile(millimeters),
+        "assd_mm": mean_distance(millimeters),
         **dict(zip(LESION_COUNTS, count_lesions(prediction, truth), strict=True)),
     }
 
@@ -354,71 +359,7 @@ def _area_difference(counts: _PixelCounts) -> float:
     return (counts.prediction - counts.truth) / counts.truth if counts.truth else math.nan
 
 
-def _distances_of_masks(prediction: Mask, truth: Mask, spacing: Sequence[float] | None) -> _Distances | None:
-    check_masks(prediction, truth)
-    if spacing is not None:
-        _check_spacing(spacing)
-    return _directed_distances(_edges(prediction, truth), spacing)
-
-
-def _edges(prediction: Mask, truth: Mask) -> tuple[Mask, Mask] | None:
-    """Return the edges of both masks within their common bounding box; None if one of the masks is empty."""
-    if not prediction.any() or not truth.any():
-        return None
-    # The import of MONAI takes seconds.
-    from monai.metrics import get_mask_edges
-
-    # The crop does not change the result: outside it both masks are empty, and a mask pixel at its border is an edge
-    # pixel in any case. It is many times faster for small lesions in large images; MONAI's own crop is slower.
-    prediction_edge, truth_edge = get_mask_edges(*crop_to_foreground(prediction, truth), crop=False)
-    return prediction_edge, truth_edge
-
-
-def _directed_distances(edges: tuple[Mask, Mask] | None, spacing: Sequence[float] | None = None) -> _Distances | None:
-    """Return the distance of each edge pixel to the edge of the other mask; None if one of the masks is empty."""
-    if edges is None:
-        return None
-    from monai.metrics import get_surface_distance
-
-    prediction, truth = edges
-    forward = get_surface_distance(prediction, truth, spacing=spacing)
-    return forward, get_surface_distance(truth, prediction, spacing=spacing)
-
-
-def _check_spacing(spacing: Sequence[float]) -> None:
-    if len(spacing) != 2 or not all(0 < value < math.inf for value in spacing):
-        raise InputError(
-            f"the spacing is {tuple(spacing)}: expected two numbers above 0, "
-            "millimeters per pixel (vertical, horizontal)"
-        )
-
-
-def _in_millimeters(
-    edges: tuple[Mask, Mask] | None, distances: _Distances | None, spacing: Sequence[float] | None
-) -> _Distances | None:
-    """Return the distances in millimeters; None if the spacing is unknown."""
-    if spacing is None:
-        return None
-    _check_spacing(spacing)
-    if distances is not None and spacing[0] == spacing[1]:
-        # The nearest pixels are the same.
-        return spacing[0] * distances[0], spacing[0] * distances[1]
-    return _directed_distances(edges, spacing)
-
-
-def _hausdorff_95(distances: _Distances | None) -> float:
-    if distances is None:
-        return math.nan
-    return max(float(np.percentile(one_way, 95)) for one_way in distances)
-
-
-def _average_distance(distances: _Distances | None) -> float:
-    if distances is None:
-        return math.nan
-    return float(np.concatenate(distances).mean(dtype=np.float64))
-
-
-def _boundary_f1(distances: _Distances | None, counts: _PixelCounts, tolerance: float) -> float:
+def _boundary_f1(distances: Distances | None, counts: _PixelCounts, tolerance: float) -> float:
     if distances is None:
         return float(counts.prediction == counts.truth)
     precision, recall = (float(np.mean(one_way <= tolerance)) for one_way in distances)

@@ -13,7 +13,7 @@ from acsnet.report.significance import explain_marks, network_letters, significa
 from acsnet.report.tested_networks import Network
 from acsnet.statistics import METRICS
 from acsnet.statistics.compare import Comparison, NetworkEstimates
-from acsnet.statistics.formatting import add_folds, interval_cell
+from acsnet.statistics.formatting import add_folds, interval_cell, merge_reasons
 
 # Caption and metrics of each table; each fits on a page.
 _BLOCKS = {
@@ -72,16 +72,16 @@ def _is_best(comparison: Comparison, network: NetworkEstimates, metric: str) -> 
 
 
 def _reasons(comparison: Comparison, metrics: Sequence[str]) -> Iterator[str]:
-    """Yield the reasons for undefined values, one line per network and reason."""
-    titles: dict[tuple[str, str], list[str]] = {}
+    """Yield the reasons for undefined and unreliable values, one line per reason and set of metrics."""
+    reasons: list[tuple[str, str, str]] = []
     for network in comparison.networks:
         for name in metrics:
             summary = network.folds.get(METRICS[name].json_name)
             fold_reason = summary.reason if summary and summary.undefined and summary.folds else ""
-            for reason in filter(None, (network.estimates[name].reason, fold_reason)):
-                titles.setdefault((network.name, reason), []).append(METRICS[name].title)
-    for (name, reason), own_titles in titles.items():
-        yield f"{name}, {', '.join(own_titles)}: {reason}."
+            own = filter(None, (network.estimates[name].reason, fold_reason))
+            reasons += [(METRICS[name].title, network.name, reason) for reason in own]
+    for titles, names, reason in merge_reasons(reasons):
+        yield f"{names}, {titles}: {reason}."
 
 
 def _undefined_distances(networks: Sequence[Network], metrics: Sequence[str]) -> Iterator[str]:

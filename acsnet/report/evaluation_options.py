@@ -10,7 +10,7 @@ from acsnet.report.tested_networks import Network
 from acsnet.statistics import METRICS
 from acsnet.statistics.bootstrap import BootstrapInterval
 from acsnet.statistics.compare import paired_differences
-from acsnet.statistics.formatting import interval_cell
+from acsnet.statistics.formatting import interval_cell, merge_reasons
 
 EFFECT_METRICS = ("dice", "dice_lesion", "dice_normal", "accuracy")
 # These change the speed of a test and the number of metrics, not its predictions.
@@ -82,4 +82,13 @@ def option_tables(networks: Sequence[Network]) -> list[Table]:
         for effect in effects
     ]
     note = "Differences are first minus second on the same images, with 95 % intervals and without tests."
-    return [Table("pair", columns, rows, "effects", "The same weights, evaluated with different settings", [note])]
+    reasons = [f"{pairs}, {titles}: {reason}." for titles, pairs, reason in merge_reasons(_reasons(effects))]
+    caption = "The same weights, evaluated with different settings"
+    return [Table("pair", columns, rows, "effects", caption, [note, *reasons])]
+
+
+def _reasons(effects: Sequence[OptionEffect]) -> Iterator[tuple[str, str, str]]:
+    for effect in effects:
+        for metric, difference in effect.differences.items():
+            if difference.reason:
+                yield METRICS[metric].title, f"{effect.network} - {effect.base}", difference.reason

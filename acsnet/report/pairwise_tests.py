@@ -1,14 +1,14 @@
 """Tables of the paired tests of a comparison."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from acsnet._utils.html import percent
 from acsnet._utils.tables import Cell, Column, Row, Table
 from acsnet.report.significance import SIGNIFICANCE_LEVEL
 from acsnet.statistics import METRICS
 from acsnet.statistics.compare import Comparison, NetworkPair
-from acsnet.statistics.formatting import format_bounds, format_p_value, format_value
+from acsnet.statistics.formatting import format_bounds, format_p_value, format_value, merge_reasons
 
 
 def paired_test_tables(comparison: Comparison) -> list[Table]:
@@ -38,13 +38,19 @@ def _table(comparison: Comparison, name: str, tested: Sequence[NetworkPair], lef
         f"{metric.title}: {metric.test_title}'s test{by_group}, {first.n} images, {against}",
         [
             *dict.fromkeys(f"Not tested: {pair.test.reason}." for pair in left_out),
-            *(f"{_name(pair)}: {pair.test.reason}." for pair in tested if pair.test.reason),
+            *(f"{names}: {reason}." for _, names, reason in merge_reasons(_reasons(tested))),
         ],
         [
             f"Differences are first minus second, with uncorrected {interval}s. Bold: p below {SIGNIFICANCE_LEVEL} "
             "after Holm's correction, which is separate for each metric."
         ],
     )
+
+
+def _reasons(pairs: Sequence[NetworkPair]) -> Iterator[tuple[str, str, str]]:
+    for pair in pairs:
+        for reason in filter(None, (pair.difference.reason, pair.test.reason)):
+            yield METRICS[pair.metric].title, _name(pair), reason
 
 
 def _row(pair: NetworkPair) -> Row:

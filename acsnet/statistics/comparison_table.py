@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from acsnet._utils.tables import Cell, Column, Row, Table
-from acsnet.statistics.compare import Comparison, NetworkPair
+from acsnet.statistics.compare import Comparison
 from acsnet.statistics.folds import summarize_published
-from acsnet.statistics.formatting import format_p_value, format_spread, interval_cell
+from acsnet.statistics.formatting import format_p_value, format_spread, interval_cell, merge_reasons
 from acsnet.statistics.metrics import METRICS
 
 _HEADLINES = {key: metric for key, metric in METRICS.items() if metric.headline}
@@ -24,7 +24,8 @@ def comparison_table(comparison: Comparison) -> str:
         tables.append(_folds(comparison))
     if comparison.pairs:
         tables.append(_tests(comparison))
-    notes = [*comparison.notes, *dict.fromkeys(_reasons(comparison))]
+    reasons = [f"{titles}, {names}: {reason}" for titles, names, reason in merge_reasons(_reasons(comparison))]
+    notes = [*comparison.notes, *reasons]
     return "\n\n".join([*(table.to_text() for table in tables), *(["\n".join(notes)] if notes else [])])
 
 
@@ -80,17 +81,18 @@ def _tests(comparison: Comparison) -> Table:
     return Table("pair", [*map(Column, titles)], rows)
 
 
-def _reasons(comparison: Comparison) -> Iterator[str]:
+def _reasons(comparison: Comparison) -> Iterator[tuple[str, str, str]]:
+    """Yield metric or test, network or pair, and the reason for an undefined or unreliable value."""
+    told = set()
     for network in comparison.networks:
         for key, metric in _HEADLINES.items():
             reason = network.estimates[key].reason
             if reason:
-                yield f"{metric.title}, {network.name}: {reason}"
+                told.add(reason)
+                yield metric.title, network.name, reason
     for pair in comparison.pairs:
+        metric, name = METRICS[pair.metric], f"{pair.first} - {pair.second}"
+        if pair.difference.reason and pair.difference.reason not in told:
+            yield metric.title, name, pair.difference.reason
         if pair.test.reason:
-            yield f"{_describe_test(pair)}: {pair.test.reason}"
-
-
-def _describe_test(pair: NetworkPair) -> str:
-    metric = METRICS[pair.metric]
-    return f"{metric.test_title} ({metric.title}), {pair.first} - {pair.second}"
+            yield f"{metric.test_title} ({metric.title})", name, pair.test.reason

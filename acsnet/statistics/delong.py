@@ -4,6 +4,11 @@ DeLong, DeLong and Clarke-Pearson 1988 (Biometrics 44, 837-845), computed from m
 2014 (IEEE Signal Processing Letters 21, 1389-1393). Neither scipy nor statsmodels provides it. Images of one group are
 not independent: their contributions to the variance are summed per group (Obuchowski 1997, Biometrics 53, 567-578),
 which equals DeLong's variance for one image per group.
+
+The normal distribution needs many groups. In simulations of resembling images (standard normal scores 1.5 apart),
+95 % intervals cover the area in 76 to 79 % of the cases if the rarer class is in 2 to 4 groups, 85 % in 8 or 9, 88 % in
+12 to 15 and 93 % in 20; :class:`~acsnet.statistics.bootstrap.ClusterBootstrap` covers better. Tests of equal networks
+reject in 4 to 10 % of the cases instead of 5 % if the rarer class is in fewer than 8 groups. A caveat says so.
 """
 
 import math
@@ -18,6 +23,8 @@ from acsnet.statistics.paired import check_pairs, number_groups
 from acsnet.statistics.results import Interval, PairedTest
 
 _TOO_FEW = "needs images of the class and of other classes from at least two groups each, received"
+# Numbers of groups of the rarer class from which intervals and tests hold; see the simulations above.
+_MANY_FOR_INTERVAL, _MANY_FOR_TEST = 20, 8
 
 
 def auroc_covariance(
@@ -103,7 +110,12 @@ def delong_interval(
     if math.isnan(variance):
         return Interval(float(area), math.nan, math.nan, level, _too_few(positive, groups))
     half = float(norm.ppf((1 + level) / 2) * math.sqrt(variance))
-    reason = "" if variance > 0 else "the estimated variance is 0: an interval of width 0 does not mean certainty"
+    groups_of_rarer = min(_count_groups(positive, groups))
+    reason = ""
+    if variance <= 0:
+        reason = "the estimated variance is 0: an interval of width 0 does not mean certainty"
+    elif groups_of_rarer < _MANY_FOR_INTERVAL:
+        reason = f"the rarer class is in only {groups_of_rarer} groups: the interval is unreliable, probably too narrow"
     return Interval(float(area), max(0.0, float(area) - half), min(1.0, float(area) + half), level, reason)
 
 
@@ -148,10 +160,19 @@ def delong_test(
         return PairedTest(difference, math.nan, math.nan, images, 0, "the estimated variance is 0")
     by_group = groups is not None and len(set(groups)) < images
     z = difference / math.sqrt(variance)
-    return PairedTest(difference, z, float(2 * norm.sf(abs(z))), images, 0, "", by_group)
+    groups_of_rarer, reason = min(_count_groups(positive, groups)), ""
+    if groups_of_rarer < _MANY_FOR_TEST:
+        reason = f"the rarer class is in only {groups_of_rarer} groups: the p-value is unreliable, possibly too small"
+    return PairedTest(difference, z, float(2 * norm.sf(abs(z))), images, 0, reason, by_group)
 
 
 def _too_few(positive: npt.ArrayLike, groups: Sequence[str] | None) -> str:
+    of_class, others = _count_groups(positive, groups)
+    return f"{_TOO_FEW} {of_class} and {others}"
+
+
+def _count_groups(positive: npt.ArrayLike, groups: Sequence[str] | None) -> tuple[int, int]:
+    """Return the numbers of groups with images of the class and with other images."""
     is_positive = np.asarray(positive, np.bool_)
     numbers = number_groups(groups, len(is_positive))
-    return f"{_TOO_FEW} {len(np.unique(numbers[is_positive]))} and {len(np.unique(numbers[~is_positive]))}"
+    return len(np.unique(numbers[is_positive])), len(np.unique(numbers[~is_positive]))

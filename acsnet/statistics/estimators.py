@@ -1,20 +1,37 @@
 """Estimators of metrics on sets of images, evaluated on many resamples at once.
 
-An :data:`Estimator` takes the number of times that each image is in each resample, an array (R, N) of floats with
+An :class:`Estimator` takes the number of times that each image is in each resample, an array (R, N) of floats with
 integer values, and returns the metric of each resample, floats (R,), NaN where undefined. A mean over images is then
 one matrix product for all R resamples.
 """
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from acsnet._utils.typing import Float64Array, IndexArray
+from acsnet._utils.typing import BoolArray, Float64Array, IndexArray
 
-Estimator = Callable[[Float64Array], Float64Array]
+
+@dataclass(frozen=True)
+class Estimator:
+    """A metric of sets of images.
+
+    Attributes:
+        estimate: takes the counts (R, N) and returns the metric of each resample (R,), NaN where undefined.
+        needs: kinds of images, booleans (N,) each, of which the metric needs at least one each; empty for any image.
+            The rarest kind limits how much the images tell about the metric.
+    """
+
+    estimate: Callable[[Float64Array], Float64Array]
+    needs: tuple[BoolArray, ...] = ()
+
+    def __call__(self, counts: Float64Array) -> Float64Array:
+        """Return the metric of each resample (R,) from the counts (R, N)."""
+        return self.estimate(counts)
 
 
 def mean_of(values: npt.ArrayLike) -> Estimator:
@@ -27,7 +44,7 @@ def mean_of(values: npt.ArrayLike) -> Estimator:
         total, number = (counts @ sums).T
         return _divide(total, number)
 
-    return estimate
+    return Estimator(estimate, (defined,))
 
 
 def macro_f1_of(labels: npt.ArrayLike, predicted: npt.ArrayLike) -> Estimator:
@@ -47,7 +64,7 @@ def macro_f1_of(labels: npt.ArrayLike, predicted: npt.ArrayLike) -> Estimator:
         f1, support = _f1_per_class(truth, guesses, classes, counts)
         return _divide(f1.sum(axis=1, where=support > 0), (support > 0).sum(axis=1))
 
-    return estimate
+    return Estimator(estimate)
 
 
 def weighted_f1_of(labels: npt.ArrayLike, predicted: npt.ArrayLike) -> Estimator:
@@ -59,7 +76,7 @@ def weighted_f1_of(labels: npt.ArrayLike, predicted: npt.ArrayLike) -> Estimator
         f1, support = _f1_per_class(truth, guesses, classes, counts)
         return _divide((f1 * support).sum(axis=1), support.sum(axis=1))
 
-    return estimate
+    return Estimator(estimate)
 
 
 def class_f1_of(labels: npt.ArrayLike, predicted: npt.ArrayLike, name: int | str) -> Estimator:
@@ -76,7 +93,7 @@ def class_f1_of(labels: npt.ArrayLike, predicted: npt.ArrayLike, name: int | str
         f1, support = _f1_per_class(truth, guesses, np.array([name]), counts)
         return np.where(support > 0, f1, math.nan)[:, 0]
 
-    return estimate
+    return Estimator(estimate, (truth == name,))
 
 
 def _f1_per_class(
@@ -100,18 +117,18 @@ def auroc_of(positive: npt.ArrayLike, scores: npt.ArrayLike) -> Estimator:
     """
     is_positive, values = np.asarray(positive, np.bool_), np.asarray(scores, np.float64)
     order = np.argsort(values, kind="stable")
-    is_positive = is_positive[order]
+    ordered_positive = is_positive[order]
     # The first position of each run of equal scores.
     starts = np.flatnonzero(np.diff(values[order], prepend=-math.inf) > 0)
 
     def estimate(counts: Float64Array) -> Float64Array:
         ordered = counts[:, order]
-        positives = np.add.reduceat(ordered * is_positive, starts, axis=1)
-        negatives = np.add.reduceat(ordered * ~is_positive, starts, axis=1)
+        positives = np.add.reduceat(ordered * ordered_positive, starts, axis=1)
+        negatives = np.add.reduceat(ordered * ~ordered_positive, starts, axis=1)
         below = np.cumsum(negatives, axis=1) - negatives / 2
         return _divide((positives * below).sum(axis=1), positives.sum(axis=1) * negatives.sum(axis=1))
 
-    return estimate
+    return Estimator(estimate, (is_positive, ~is_positive))
 
 
 def estimator_of(metric: Callable[[IndexArray], float]) -> Estimator:
@@ -126,7 +143,7 @@ def estimator_of(metric: Callable[[IndexArray], float]) -> Estimator:
         positions = np.arange(counts.shape[1])
         return np.array([metric(np.repeat(positions, row.astype(np.intp))) for row in counts], np.float64)
 
-    return estimate
+    return Estimator(estimate)
 
 
 def estimate_once(estimator: Estimator, images: int) -> float:

@@ -1,6 +1,7 @@
 """Text and table cells for values, intervals and p-values; undefined values are dashes."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import replace
 
 from acsnet._utils.tables import Cell
@@ -33,6 +34,24 @@ def format_spread(summary: FoldSummary | None, digits: int = 3) -> str:
 def format_p_value(value: float) -> str:
     """Return a p-value with three decimals, or "< 0.001"."""
     return "< 0.001" if value < 0.001 else format_value(value)
+
+
+def merge_reasons(reasons: Iterable[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    """Merge the titles and the names that share a reason, so that it stands there once.
+
+    Args:
+        reasons: title of a metric, name of a network or pair, and reason.
+
+    Returns:
+        Titles, names and reason, where titles and names may be several: "Dice, IoU", "unet, acsnet".
+    """
+    titles: dict[tuple[str, str], list[str]] = {}
+    for title, name, reason in reasons:
+        titles.setdefault((name, reason), []).append(title)
+    names: dict[tuple[str, str], list[str]] = {}
+    for (name, reason), own in titles.items():
+        names.setdefault((", ".join(own), reason), []).append(name)
+    return [(title, ", ".join(own), reason) for (title, reason), own in names.items()]
 
 
 def interval_cell(interval: Interval, digits: int = 3, marks: str = "", best: bool = False) -> Cell:

@@ -108,7 +108,7 @@ def _overall_score(run: RunResult) -> Estimator:
         # The F1 of the pixels of an image is its Dice.
         return np.array([overall_score(iou, dice, dice, f1) for iou, dice, f1 in zip(*columns, strict=True)])
 
-    return estimate
+    return Estimator(estimate)
 
 
 def _class_dice(label: str) -> Metric:

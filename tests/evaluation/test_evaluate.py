@@ -234,7 +234,10 @@ def test_a_set_without_normal_cases(predictor: Predictor, records: list[Record],
         "support": 0,
     }
     assert classification["confusion_matrix"][2] == [0, 0, 0]
-    assert classification["auroc_macro"] is None
+    per_class = classification["per_class"]
+    for ranking in ("auroc", "average_precision"):
+        present = [per_class[name][ranking] for name in ("benign", "malignant")]
+        assert classification[f"{ranking}_macro"] == pytest.approx(np.mean(present))
     assert classification["auroc_malignant"] is not None
     assert {key for key, note in classification["notes"].items() if "normal" in note} == {
         "precision_macro",

@@ -109,14 +109,42 @@ def test_an_absent_class_is_noted_and_skipped():
     assert result["f1_macro"] == pytest.approx(expected)
     assert result["f1_weighted"] == pytest.approx(sk.f1_score(labels[kept], predicted, average="weighted"))
     assert result["per_class"]["normal"] == dict.fromkeys(CLASS_FIGURES) | {"support": 0}
-    assert result["auroc_macro"] is None
     assert result["auroc_malignant"] is not None
-    assert "normal has no case" in result["notes"]["auroc_macro"]
-    assert result["average_precision_macro"] is None
     assert result["average_precision_malignant"] is not None
-    assert "normal has no case" in result["notes"]["average_precision_macro"]
-    assert result["notes"]["f1_macro"] == "no case of normal: left out"
     assert "f1_weighted" not in result["notes"]
+
+
+MEANS = ("precision_macro", "recall_macro", "f1_macro", "balanced_accuracy", "auroc_macro", "average_precision_macro")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("classes", "present"),
+    [(3, [0, 1]), (3, [0, 2]), (3, [1, 2]), (5, [0, 1, 2, 3]), (5, [1, 3, 4]), (5, [2, 4])],
+)
+def test_means_over_the_present_classes_equal_scikit_learn(classes, present):
+    """Images of some classes only, among whose predictions are also the other classes."""
+    labels, probabilities = random_case(images=300, classes=classes)
+    kept = np.isin(labels, present)
+    labels, probabilities = labels[kept], probabilities[kept]
+    predicted = probabilities.argmax(axis=1)
+    assert set(predicted) == set(range(classes))
+    names = ["benign", "malignant", "normal", "cyst", "scar"][:classes]
+    result = classification_metrics(labels, probabilities, names)
+    is_class, columns = np.eye(classes)[labels][:, present], probabilities[:, present]
+    options = {"labels": present, "average": "macro"}
+    expected = {
+        "precision_macro": sk.precision_score(labels, predicted, zero_division=0, **options),
+        "recall_macro": sk.recall_score(labels, predicted, **options),
+        "f1_macro": sk.f1_score(labels, predicted, **options),
+        "balanced_accuracy": sk.recall_score(labels, predicted, **options),
+        "f1_weighted": sk.f1_score(labels, predicted, labels=present, average="weighted"),
+        "auroc_macro": sk.roc_auc_score(is_class, columns, average="macro"),
+        "average_precision_macro": sk.average_precision_score(is_class, columns, average="macro"),
+    }
+    assert {key: result[key] for key in expected} == pytest.approx(expected)
+    absent = ", ".join(name for index, name in enumerate(names) if index not in present)
+    assert {key: result["notes"][key] for key in MEANS} == dict.fromkeys(MEANS, f"no case of {absent}: left out")
 
 
 @pytest.mark.filterwarnings("error")
@@ -128,9 +156,12 @@ def test_a_single_class(label, undefined, defined):
     assert result[undefined] is None
     assert result[defined] == 0.5
     assert result["auroc_malignant"] is None
-    for entry in ("auroc_malignant", "auroc_macro", "average_precision_malignant", "average_precision_macro"):
+    for entry in ("auroc_malignant", "average_precision_malignant"):
         assert result[entry] is None
         assert "has no case, or no other class has one" in result["notes"][entry]
+    for entry in ("auroc_macro", "average_precision_macro"):
+        assert result[entry] is None
+        assert result["notes"][entry] == "undefined: only one class has a case"
     reason = "every case is malignant" if label == 1 else "no case of malignant"
     assert result["notes"][undefined] == result["notes"]["sensitivity_at_90_specificity"] == reason
     assert result["sensitivity_at_90_specificity"] is None

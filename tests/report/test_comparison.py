@@ -11,6 +11,7 @@ from acsnet.errors import RunError
 from acsnet.report import Network, Published, read_networks
 from acsnet.report.comparison import comparison_tables
 from acsnet.report.context import ReportContext, build_context
+from acsnet.report.pairwise_tests import paired_test_tables
 from acsnet.report.provenance import list_settings
 from acsnet.report.published import read_published
 from acsnet.report.published_comparison import explain_missing_metrics, published_tables
@@ -190,6 +191,20 @@ def test_a_class_without_a_case_is_a_dash_with_its_reason(make_networks: Network
     normal = [column.title for column in tables["segmentation_classes"].columns]
     assert normal == ["Dice (benign)", "Dice (malignant)"]
     assert [column.title for column in tables["classification_classes"].columns] == ["F1 (benign)", "F1 (malignant)"]
+
+
+def test_intervals_of_few_groups_have_one_note_per_table(make_networks: NetworkMaker) -> None:
+    def few(rows: list[dict[str, Any]]) -> None:
+        for index, row in enumerate(rows):
+            row["group"] = str(index // 3 % 3)
+
+    context = build_context(make_networks({"unet": {"change": few}, "acsnet": {"change": few, "seed": 1}}))
+    caveat = "the images are of only 3 groups: the interval is unreliable, probably too narrow."
+    tables = [*comparison_tables(context), *paired_test_tables(context.comparison)]
+    assert {table.key for table in tables} >= {"segmentation", "classification", "tests_accuracy"}
+    for table in tables:
+        names = "unet - acsnet" if table.key.startswith("tests_") else "unet, acsnet, "
+        assert [note.startswith(names) for note in table.notes if note.endswith(caveat)] == [True], table.key
 
 
 def test_a_class_missing_in_one_fold_is_reported(write_run: Callable[..., Any]) -> None:

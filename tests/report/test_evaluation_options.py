@@ -52,6 +52,20 @@ def test_the_table_of_effects(of_two_trainings: list[Network]) -> None:
     assert row.cells[1].bounds
 
 
+def test_differences_that_rest_on_few_groups_say_so(write_run: Any) -> None:
+    def few(rows: list[dict[str, Any]]) -> None:
+        for index, row in enumerate(rows):
+            row["group"] = str(index // 3 % 3)
+
+    about = {name: {"evaluation": settings(name == "refined"), "seed": len(name)} for name in ("refined", "plain")}
+    folders = [f"{name}={write_run(checkpoint_sha256='w', change=few, **own)}" for name, own in about.items()]
+    (table,) = option_tables(read_networks(folders)[0])
+    assert [note for note in table.notes if "only 3 groups: the interval is unreliable" in note] == [
+        "refined - plain, Dice (all), Dice (lesions), Dice (normal), accuracy: the images are of only 3 groups: the "
+        "interval is unreliable, probably too narrow."
+    ]
+
+
 def test_unknown_weights_are_not_the_same(networks: list[Network]) -> None:
     assert find_option_effects(networks) == []
     assert option_tables(networks) == []

@@ -8,7 +8,15 @@ from scipy import stats
 from acsnet.errors import InputError
 from acsnet.statistics import bootstrap_mean
 from acsnet.statistics.bootstrap import ClusterBootstrap
-from acsnet.statistics.estimators import auroc_of, estimator_of, mean_of
+from acsnet.statistics.estimators import (
+    Estimator,
+    auroc_of,
+    class_f1_of,
+    estimator_of,
+    macro_f1_of,
+    mean_of,
+    weighted_f1_of,
+)
 
 
 def alone(images: int) -> list[str]:
@@ -18,8 +26,10 @@ def alone(images: int) -> list[str]:
 def test_independent_images_are_resampled_as_scipy_does() -> None:
     values = np.random.default_rng(0).beta(5, 2, size=60)
     ours = bootstrap_mean(values, alone(60), level=0.9, resamples=20_000)
+    # The expanded percentiles of Hesterberg 2015.
+    tail = stats.norm.cdf(stats.t.ppf(0.05, 59) * math.sqrt(60 / 59))
     theirs = stats.bootstrap(
-        (values,), np.mean, n_resamples=20_000, confidence_level=0.9, method="percentile"
+        (values,), np.mean, n_resamples=20_000, confidence_level=1 - 2 * tail, method="percentile"
     ).confidence_interval
     assert ours.estimate == pytest.approx(values.mean())
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=2e-3)
@@ -100,7 +110,7 @@ def test_many_images_are_resampled_in_chunks(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_few_resamples_without_a_class_are_left_out_and_counted() -> None:
-    positive = np.arange(40) < 4
+    positive = np.arange(40) < 5
     interval = ClusterBootstrap(alone(40)).interval(auroc_of(positive, np.random.default_rng(0).random(40)))
     assert 0 < interval.undefined < 0.05 * 2000
     assert interval.resamples + interval.undefined == 2000
@@ -123,13 +133,14 @@ def test_too_many_undefined_resamples_have_no_interval() -> None:
     ("values", "groups", "reason"),
     [
         ([math.nan, math.nan], ["a", "b"], "undefined for these images"),
-        ([0.5, 0.6], ["a", "a"], "all images are of one group: there is nothing to resample"),
-        ([0.5], ["a"], "all images are of one group: there is nothing to resample"),
+        ([0.5, 0.6], ["a", "a"], "the images are of one group: there is nothing to resample"),
+        ([0.5], ["a"], "the images are of one group: there is nothing to resample"),
+        ([0.5, 0.7, math.nan], ["a", "a", "b"], "the images are of one group: there is nothing to resample"),
     ],
 )
 def test_undefined_values_are_nan_with_a_reason(values: list[float], groups: list[str], reason: str) -> None:
     interval = bootstrap_mean(values, groups)
-    assert interval.estimate == pytest.approx(np.mean(values), nan_ok=True)
+    assert interval.estimate == pytest.approx(np.mean([x for x in values if x >= 0] or math.nan), nan_ok=True)
     assert math.isnan(interval.low)
     assert math.isnan(interval.high)
     assert interval.reason == reason
@@ -139,6 +150,58 @@ def test_equal_values_do_not_mean_certainty() -> None:
     interval = bootstrap_mean([0.0] * 20, alone(20))
     assert (interval.low, interval.high) == (0, 0)
     assert "all resamples have the same value: an interval of width 0" in interval.reason
+
+
+LABELS = ["a"] * 3 + ["b"] * 12
+PREDICTED = ["a", "b", "a", "a"] + ["b"] * 11
+ABSENT = np.where(np.array(LABELS) == "a", np.linspace(0, 1, 15), math.nan)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "groups"),
+    [
+        (mean_of(np.linspace(0, 1, 15)), 15),
+        (mean_of(ABSENT), 3),
+        (auroc_of(np.array(LABELS) == "a", np.linspace(0, 1, 15) ** 2 % 0.3), 3),
+        (auroc_of(np.array(LABELS) == "b", np.linspace(0, 1, 15) ** 2 % 0.3), 3),
+        (class_f1_of(LABELS, PREDICTED, "a"), 3),
+        (class_f1_of(LABELS, PREDICTED, "b"), 12),
+        (macro_f1_of(LABELS, PREDICTED), 15),
+        (weighted_f1_of(LABELS, PREDICTED), 15),
+    ],
+    ids=["all", "of a class", "auroc", "auroc of the others", "F1 of a", "F1 of b", "macro F1", "weighted F1"],
+)
+def test_a_metric_rests_on_the_groups_that_it_needs(estimator: Estimator, groups: int) -> None:
+    """The percentiles are those for the groups with images that the metric needs, and few of them are a caveat."""
+    resampled = ClusterBootstrap(alone(15), 4000).resample(estimator)
+    interval = resampled.interval()
+    assert interval.groups == resampled.groups == groups
+    tail = stats.norm.cdf(stats.t.ppf(0.025, groups - 1) * math.sqrt(groups / (groups - 1)))
+    defined = resampled.distribution[~np.isnan(resampled.distribution)]
+    assert (interval.low, interval.high) == pytest.approx(np.quantile(defined, [tail, 1 - tail]))
+    few = "the images are of only 3 groups: the interval is unreliable, probably too narrow"
+    assert interval.reason == (few if groups == 3 else "")
+
+
+@pytest.mark.parametrize(("groups", "few"), [(2, True), (3, True), (4, True), (5, False), (6, False), (40, False)])
+def test_few_groups_are_a_caveat(groups: int, few: bool) -> None:
+    values = np.random.default_rng(0).random(3 * groups)
+    numbers = [str(index // 3) for index in range(3 * groups)]
+    interval = bootstrap_mean(values, numbers)
+    assert interval.low < interval.estimate < interval.high
+    assert interval.reason.startswith(f"the images are of only {groups} groups: ") == few
+    bootstrap = ClusterBootstrap(numbers)
+    one_class = np.where(np.arange(3 * groups) < 12, values, math.nan)
+    difference = bootstrap.resample(mean_of(values)) - bootstrap.resample(mean_of(one_class))
+    assert difference.groups == min(groups, 4)
+
+
+def test_many_groups_have_plain_percentiles() -> None:
+    values = np.random.default_rng(0).random(2000)
+    resampled = ClusterBootstrap(alone(2000)).resample(mean_of(values))
+    interval = resampled.interval()
+    plain = np.quantile(resampled.distribution, [0.025, 0.975])
+    assert (interval.low, interval.high) == pytest.approx(plain, abs=0.01 * (interval.high - interval.low))
 
 
 def test_any_metric_can_be_resampled() -> None:

@@ -153,7 +153,7 @@ def test_a_class_without_a_case(make_run: RunMaker) -> None:
     assert not math.isnan(comparison.pairs[0].adjusted_p)
     assert "no image is malignant: metrics of the class are undefined, averages leave it out" in comparison.notes
     lines = comparison_table(comparison).splitlines()
-    assert "AUROC (malignant), a: needs a malignant case and one of another class" in lines
+    assert "AUROC (malignant), a, b: needs a malignant case and one of another class" in lines
     assert f"DeLong (AUROC (malignant)), a - b: {test.test.reason}" in lines
 
 
@@ -210,6 +210,23 @@ def test_the_table(comparison: Comparison) -> None:
     assert "McNemar by group" in line
     assert line.endswith("  < 0.001" if pair.adjusted_p < 0.001 else f"  {pair.adjusted_p:.3f}")
     assert notes.splitlines() == list(comparison.notes)
+
+
+@pytest.mark.parametrize("groups", [2, 3, 4])
+def test_few_groups_are_one_line(make_run: RunMaker, groups: int) -> None:
+    """All metrics of all networks and pairs share the caveat."""
+
+    def few(rows: list[dict[str, Any]]) -> None:
+        for index, row in enumerate(rows):
+            row["group"] = str(index // 3 % groups)
+
+    comparison = compare([make_run(name, seed=seed, change=few) for seed, name in enumerate("ab")], resamples=200)
+    assert {pair.difference.groups for pair in comparison.pairs} == {groups}
+    reason = f"the images are of only {groups} groups: the interval is unreliable, probably too narrow"
+    lines = [line for line in comparison_table(comparison).splitlines() if reason in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("Dice (lesions), IoU (lesions), ")
+    assert lines[0].endswith(f", a, b: {reason}")
 
 
 def test_one_network_has_no_tests(make_run: RunMaker) -> None:

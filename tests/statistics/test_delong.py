@@ -55,7 +55,8 @@ def test_the_example_of_the_publication() -> None:
     assert stats.chi2.sf(chi_square, 2) == pytest.approx(0.2817, abs=5e-5)
     interval = delong_interval(positive, scores[2])
     assert (interval.low, interval.high) == pytest.approx((0.5243, 0.9273), abs=5e-5)
-    assert (interval.estimate, interval.reason) == (pytest.approx(0.7258, abs=5e-5), "")
+    assert interval.estimate == pytest.approx(0.7258, abs=5e-5)
+    assert interval.reason == "the rarer class is in only 12 groups: the interval is unreliable, probably too narrow"
 
 
 def test_the_test_is_the_contrast_of_two() -> None:
@@ -89,6 +90,23 @@ def test_intervals_cover_the_truth() -> None:
     truth = stats.norm.cdf(1 / math.sqrt(2))  # two normal distributions, a standard deviation apart
     intervals = [delong_interval(positive, rng.normal(size=150) + positive) for _ in range(600)]
     assert 0.92 < np.mean([interval.low <= truth <= interval.high for interval in intervals]) < 0.975
+
+
+@pytest.mark.parametrize("copies", [1, 3])
+@pytest.mark.parametrize("positives", [4, 7, 8, 19, 20, 21, 42, 46])
+def test_few_groups_of_a_class_are_a_caveat(positives: int, copies: int) -> None:
+    """50 groups of one or three images; the rarer class counts, whichever it is."""
+    rng = np.random.default_rng(0)
+    numbers = np.repeat(np.arange(50), copies)
+    groups, positive = [*map(str, numbers)], numbers < positives
+    scores = rng.normal(size=(2, len(numbers))) + positive
+    rarer = min(positives, 50 - positives)
+    interval, test = delong_interval(positive, scores[0], groups=groups), delong_test(positive, *scores, groups)
+    few = f"the rarer class is in only {rarer} groups: "
+    expected = f"{few}the interval is unreliable, probably too narrow" if rarer < 20 else ""
+    assert interval.reason == expected
+    assert test.reason == (f"{few}the p-value is unreliable, possibly too small" if rarer < 8 else "")
+    assert not math.isnan(interval.low + test.p_value)
 
 
 def test_copies_in_a_group_tell_nothing_new() -> None:

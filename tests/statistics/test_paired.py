@@ -139,6 +139,22 @@ def test_grouped_tests_keep_their_level_and_ungrouped_ones_do_not(test) -> None:
     assert np.mean(by_image) > 0.15
 
 
+@pytest.mark.parametrize("test", [wilcoxon_test, mcnemar_test])
+@pytest.mark.parametrize("groups", [3, 5, 8, 12, 15])
+def test_tests_of_few_groups_of_unequal_sizes_do_not_reject_too_often(test, groups: int) -> None:
+    """Equal networks; the bound is exceeded by chance in 1 % of the simulations."""
+    rng = np.random.default_rng(groups)
+    numbers = np.repeat(np.arange(groups), np.arange(groups) % 5 + 1)
+    rejected = []
+    for _ in range(300):
+        values = 0.6**0.5 * rng.normal(size=(2, groups))[:, numbers] + 0.4**0.5 * rng.normal(size=(2, len(numbers)))
+        pair = values if test is wilcoxon_test else values > 0
+        rejected.append(test(*pair, [*map(str, numbers)]).p_value < 0.05)
+    assert np.mean(rejected) <= 0.05 + 2.33 * math.sqrt(0.05 * 0.95 / 300)
+    if groups == 3:
+        assert not any(rejected)
+
+
 def test_groups_of_other_images_are_refused() -> None:
     with pytest.raises(InputError, match="received 2 images and 3 groups: expected one group per image"):
         wilcoxon_test([1, 0], [0, 1], ["a", "b", "c"])
