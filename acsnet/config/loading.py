@@ -14,7 +14,8 @@ import yaml
 from pydantic import ValidationError
 
 from acsnet._utils.yaml_files import YAML_ERRORS, StrictLoader, explain, read_yaml
-from acsnet.config.schema import WAYS_TO_NAME_DATA, Config
+from acsnet.config.data_section import WAYS_TO_NAME_DATA
+from acsnet.config.schema import Config
 from acsnet.errors import ConfigError
 
 # Mappings that a file or an override replaces as a whole: their keys are one choice, not settings of their own.
