@@ -11,7 +11,7 @@ from pydantic import (
     model_validator,
 )
 
-from acsnet.config.section import Flag, PositiveInt, Real, Section, UserPath, UserPaths, Whole
+from acsnet.config.section import Flag, PositiveReal, Real, Section, UserPath, UserPaths, Whole
 from acsnet.labels import CLASS_NAMES
 
 Subset = Literal["train", "val", "test", "all"]
@@ -23,6 +23,9 @@ def _none_is_empty(value: Any) -> Any:
 
 # Label of the data -> class; null, unlike {}, removes the entries of a parent file or of the training.
 ClassMap = Annotated[dict[str, str], BeforeValidator(_none_is_empty)]
+
+# Far more pixels than any scanner's: more is a typing error, which would exhaust the memory.
+ImageSide = Annotated[Whole, Field(ge=1, le=16384)]
 
 VALIDATED_ON_TEST = "test"
 
@@ -109,7 +112,7 @@ class DataConfig(Section):
     classes: tuple[str, ...] = Field(
         default=CLASS_NAMES, description="Class names in the order of the outputs of the model."
     )
-    image_size: tuple[PositiveInt, PositiveInt] = Field(
+    image_size: tuple[ImageSide, ImageSide] = Field(
         default=(256, 256), description="Height and width that images are resized to."
     )
     crop_margins: Flag = Field(
@@ -122,12 +125,12 @@ class DataConfig(Section):
         description="Keep the ratio of height and width, and pad the image to image_size with the gray value of mean "
         "instead of stretching it; the checkpoint stores the key.",
     )
-    mean: tuple[Real, ...] | None = Field(
+    mean: Annotated[tuple[Real, ...], Field(min_length=1)] | None = Field(
         default=None,
         description="Mean of the normalization (pixel / 255 - mean) / std, one value or one per channel; null is that "
         "of the training of model.encoder_weights, or 0.330 without them.",
     )
-    std: tuple[Annotated[Real, Field(gt=0)], ...] | None = Field(
+    std: Annotated[tuple[PositiveReal, ...], Field(min_length=1)] | None = Field(
         default=None,
         description="Standard deviation of the normalization, one value or one per channel; null is that of the "
         "training of model.encoder_weights, or 0.204 without them.",
@@ -160,7 +163,9 @@ class DataConfig(Section):
         default=None,
         description="Folder of decoded images; null is the environment variable ACSNET_CACHE, or ~/.cache/acsnet.",
     )
-    workers: Annotated[Whole, Field(ge=0)] = Field(default=0, description="Worker processes that load training images.")
+    workers: Annotated[Whole, Field(ge=0, le=1024)] = Field(
+        default=0, description="Worker processes that load training images."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> "DataConfig":

@@ -1,7 +1,7 @@
 """The complete configuration: frozen objects whose types, ranges and combinations are checked."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, field_validator, model_validator
@@ -35,7 +35,7 @@ class ModelConfig(Section):
         description="A safetensors file or released checkpoint from which every tensor with a matching name and shape "
         "is loaded before training.",
     )
-    tasks: tuple[Task, ...] = Field(default=TASKS, description="Tasks of the model.")
+    tasks: Annotated[tuple[Task, ...], Field(min_length=1)] = Field(default=TASKS, description="Tasks of the model.")
     arguments: dict[str, Any] = Field(
         default={}, description="Further arguments of the model, such as encoder or width."
     )

@@ -9,11 +9,22 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 Whole = Annotated[int, Strict()]
 Real = Annotated[float, Strict()]
 Fraction = Annotated[Real, Field(ge=0, le=1)]
-# A path in which ~ is the home folder, as in a shell.
-UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
 PositiveInt = Annotated[Whole, Field(ge=1)]
 PositiveReal = Annotated[Real, Field(gt=0)]
 Flag = Annotated[bool, Strict()]
+
+
+def _expand(path: Path) -> Path:
+    if "\0" in str(path):
+        raise ValueError(f"the path {str(path)!r} has a NUL: remove it")
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError(f"the home folder of {path} is unknown: write the path without ~") from None
+
+
+# A path in which ~ is the home folder, as in a shell.
+UserPath = Annotated[Path, AfterValidator(_expand)]
 
 
 def _one_or_several(value: Any) -> Any:
