@@ -99,9 +99,12 @@ class RunFolder:
 
     def _read_config(self) -> dict[str, Any]:
         try:
-            return read_yaml(self.config)
-        except ConfigError as error:
-            raise RunError(f"{self.config} is broken: fix it, or start a new run by --work-dir ({error})") from error
+            content = read_yaml(self.config)
+        except ConfigError:
+            content = {}
+        if not content:
+            raise RunError(f"{self.config} is broken: fix it, or start a new run by --work-dir")
+        return content
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
