@@ -20,6 +20,7 @@ from typing import IO, Any
 from tqdm.auto import tqdm
 
 from acsnet._utils.files import explain_write_error, whole_file
+from acsnet._utils.printable import printable
 from acsnet.errors import DownloadError
 from acsnet.version import __version__
 
@@ -64,7 +65,7 @@ def fetch(url: str, path: Path, sha256: str = "", max_bytes: int = MAX_BYTES, pr
     part = _PartialFile(path, url, checked=bool(sha256))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tqdm(desc=path.name, unit="B", unit_scale=True, disable=None if progress else True) as bar:
+        with tqdm(desc=printable(path.name), unit="B", unit_scale=True, disable=None if progress else True) as bar:
             _fetch_all(url, part, max_bytes, bar)
         digest = file_sha256(part.path)
         if sha256 and digest != sha256.lower():

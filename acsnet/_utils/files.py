@@ -8,12 +8,12 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import cv2
-
-from acsnet._utils.typing import Uint8Image
 from acsnet.errors import AcsnetError, InputError
+
+if TYPE_CHECKING:
+    from acsnet._utils.typing import Uint8Image
 
 
 class WriteError(AcsnetError):
@@ -108,8 +108,11 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def write_png(path: Path, picture: Uint8Image) -> None:
+def write_png(path: Path, picture: "Uint8Image") -> None:
     """Write a gray image (H, W) or an RGB image (H, W, 3) of uint8 as PNG, atomically."""
+    # Imported here because the command-line tools import this module before they can answer Ctrl-C.
+    import cv2
+
     encoded = cv2.imencode(".png", picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1]
     with whole_file(path) as temporary:
         temporary.write_bytes(encoded.tobytes())

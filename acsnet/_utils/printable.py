@@ -23,15 +23,19 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join(map(_escape, text))
 
 
-def printable_lines(text: str) -> str:
+def printable_lines(text: str, separator: str = "\n") -> str:
     r"""Return text of several lines, such as a table, with :func:`printable` lines.
+
+    Args:
+        text: the text.
+        separator: the line break, with the indentation of the lines after the first.
 
     Example:
         >>> print(printable_lines("a\tb\nc"))
         a\tb
         c
     """
-    return "\n".join(map(printable, text.split("\n")))
+    return separator.join(map(printable, text.split(separator)))
 
 
 def shorten(text: str, limit: int = 300) -> str:
