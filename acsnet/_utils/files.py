@@ -1,8 +1,6 @@
 """Atomic writing of files."""
 
-import csv
 import errno
-import io
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from acsnet._utils.csv_text import csv_text
 from acsnet.errors import AcsnetError, InputError
 
 if TYPE_CHECKING:
@@ -121,16 +120,15 @@ def write_png(path: Path, picture: "Uint8Image") -> None:
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
     """Write a CSV file with a header, atomically.
 
+    Text that a spreadsheet would run as a formula gets an apostrophe before it, which
+    :func:`acsnet.data.csv_io.read_csv` removes; see :mod:`acsnet._utils.csv_text`.
+
     Args:
         path: the file.
         rows: one mapping per row.
         columns: the order of the columns, by default that of the first row.
     """
-    buffer = io.StringIO(newline="")
-    writer = csv.DictWriter(buffer, fieldnames=list(columns or rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, buffer.getvalue())
+    write_text(path, csv_text(list(columns or rows[0]), rows))
 
 
 def replace_section(path: Path, name: str, make_text: Callable[[], str]) -> str:
