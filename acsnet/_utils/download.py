@@ -24,6 +24,7 @@ from typing import IO, Any
 from tqdm.auto import tqdm
 
 from acsnet._utils.files import explain_write_error, whole_file
+from acsnet._utils.json_text import parse_json
 from acsnet._utils.printable import printable, shorten
 from acsnet.errors import DownloadError
 from acsnet.version import __version__
@@ -110,7 +111,7 @@ class _PartialFile:
 
     def _read_validator(self) -> str:
         try:
-            saved = json.loads(self._validator_file.read_text(encoding="utf-8"))
+            saved = parse_json(self._validator_file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return ""
         return str(saved.get("validator", "")) if isinstance(saved, dict) and saved.get("url") == self._url else ""
