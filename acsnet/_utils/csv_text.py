@@ -1,8 +1,8 @@
 """The text of CSV files, in which no cell is a formula that a spreadsheet would run.
 
-A spreadsheet runs a cell that begins with one of a few characters, and a name such as ``=HYPERLINK(...)`` comes from
-whoever named a file. Such text gets an apostrophe before it, which spreadsheets take as the mark of text. Text that has
-apostrophes before such a character already gets one more, so that reading removes exactly what writing added.
+A spreadsheet runs a cell that begins with one of a few characters, and the name of a file may be ``=HYPERLINK(...)``.
+Such text gets an apostrophe before it, which spreadsheets take as the mark of text. Text that has apostrophes before
+such a character already gets one more, so that reading removes exactly what writing added.
 """
 
 import csv

@@ -278,7 +278,7 @@ def _read(response: Any) -> bytes:
 class _TimedHeaders:
     """Part of a connection that hangs up if the headers of a response do not end.
 
-    The timeout of a socket begins anew with every received byte.
+    The timeout of a socket restarts with every received byte.
     """
 
     sock: socket.socket | None

@@ -5,7 +5,7 @@ from typing import Any
 
 
 def parse_json(text: str) -> Any:
-    """Parse JSON; whatever is wrong with the text is one kind of error.
+    """Parse JSON; all mistakes are one kind of error.
 
     Raises:
         json.JSONDecodeError: if the text is not JSON, is nested thousands of levels deep, or has a number of thousands

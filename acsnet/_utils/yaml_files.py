@@ -53,7 +53,7 @@ def _read_text(path: Path) -> str:
     if content is None:
         raise ConfigError(f"{path} is {'a folder' if kind == stat.S_IFDIR else 'a pipe or a device'}: name a YAML file")
     if len(content) > MAX_BYTES:
-        raise ConfigError(f"{path} has more than {MAX_BYTES} bytes, which is no configuration: name a YAML file")
+        raise ConfigError(f"{path} has more than {MAX_BYTES} bytes, too many for a configuration: name a YAML file")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

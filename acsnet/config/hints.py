@@ -1,4 +1,4 @@
-"""What to do about keys of a configuration that were renamed, or never existed but are often looked for."""
+"""Remedies for keys of a configuration that were renamed, or that users look for although there is no such key."""
 
 _RENAMED = {
     "data.parts": "data.split_file",
@@ -12,5 +12,5 @@ _DEVICE = (
 
 _DEVICE_KEYS = ("device", "model.device", "training.device", "evaluation.device")
 
-# Dotted key -> what to do; a renamed key comes with a line in the changelog.
+# Dotted key -> remedy; a renamed key comes with a line in the changelog.
 KEY_HINTS = {old: f"it is {new!r} now" for old, new in _RENAMED.items()} | dict.fromkeys(_DEVICE_KEYS, _DEVICE)

@@ -119,5 +119,6 @@ def test_what_is_not_a_file(tmp_path: Path) -> None:
 def test_a_huge_file_is_not_read(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "weights.yaml"
     path.write_bytes(content * (MAX_BYTES // len(content) + 1))
-    with pytest.raises(ConfigError, match=r"weights\.yaml has more than 1000000 bytes, which is no configuration"):
+    message = r"weights\.yaml has more than 1000000 bytes, too many for a configuration: name a YAML file"
+    with pytest.raises(ConfigError, match=message):
         read_yaml(path)
