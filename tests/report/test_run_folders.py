@@ -107,11 +107,11 @@ def test_one_configuration_of_a_cross_validation(tmp_path: Path) -> None:
         ({"folds": 2, "configurations": {"a": {"config": {}}}}, "configurations.a.training: Field required"),
         (
             {"folds": 2, "configurations": {}},
-            "configurations: Dictionary should have at least 1 item after validation, not 0",
+            "configurations: Dictionary should have at least 1 item.*",
         ),
         (
             {"folds": 0, "configurations": {"a": {"training": "a", "config": {}}}},
-            "folds: Input should be greater than or equal to 2",
+            "folds: Input should be .* 2",
         ),
     ],
 )
