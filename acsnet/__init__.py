@@ -14,26 +14,27 @@ Example:
     (torch.Size([1, 1, 64, 64]), torch.Size([1, 3]))
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
-from acsnet import layers, losses, metrics, models, ops
-from acsnet.checkpoints import list_checkpoints
 from acsnet.errors import AcsnetError
-from acsnet.models import (
-    MultiTaskModel,
-    MultiTaskOutput,
-    create_model,
-    from_pretrained,
-    list_models,
-    load_model,
-    push_to_hub,
-    register_model,
-    save_pretrained,
-)
 from acsnet.version import __version__
 
 if TYPE_CHECKING:
+    from acsnet import layers, losses, metrics, models, ops
+    from acsnet.checkpoints import list_checkpoints
     from acsnet.inference import Predictor
+    from acsnet.models import (
+        MultiTaskModel,
+        MultiTaskOutput,
+        create_model,
+        from_pretrained,
+        list_models,
+        load_model,
+        push_to_hub,
+        register_model,
+        save_pretrained,
+    )
 
 __all__ = [
     "AcsnetError",
@@ -56,11 +57,18 @@ __all__ = [
     "save_pretrained",
 ]
 
+_HOMES = {"Predictor": "acsnet.inference", "list_checkpoints": "acsnet.checkpoints"}
+_PACKAGES = frozenset({"layers", "losses", "metrics", "models", "ops"})
+
 
 def __getattr__(name: str) -> Any:
-    # Imported on first use: it imports the packages that read and process images, which networks do not need.
-    if name == "Predictor":
-        from acsnet.inference import Predictor
+    # Imported on first use: torch takes seconds, in which a command-line tool could not answer its user.
+    if name in _PACKAGES:
+        return importlib.import_module(f"acsnet.{name}")
+    if name not in __all__:
+        raise AttributeError(f"module 'acsnet' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES.get(name, "acsnet.models")), name)
 
-        return Predictor
-    raise AttributeError(f"module 'acsnet' has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return __all__

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from acsnet._utils.files import replace_section, write_text
+from acsnet._utils.json_text import parse_json
 from acsnet._utils.tables import Table
 from acsnet.errors import InputError
 from benchmarks.measure import Measurement
@@ -66,7 +67,7 @@ class Report:
             InputError: if the file is missing or has other content.
         """
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = parse_json(path.read_text(encoding="utf-8"))
             _name(content["machine"])
             return cls(content["machine"], tuple(Measurement(**row) for row in content["rows"]))
         except FileNotFoundError:

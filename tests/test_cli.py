@@ -1,17 +1,17 @@
 import errno
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from acsnet.cli import run
+from acsnet.cli import ToolParser, run, show
 from acsnet.errors import AcsnetError, ConfigError
-
-PACKAGE = Path(__file__).resolve().parents[1] / "acsnet"
 
 
 @pytest.fixture(autouse=True)
@@ -21,6 +21,9 @@ def _own_logging() -> Iterator[None]:
     level = logger.level
     yield
     logger.setLevel(level)
+
+
+TOOLS = sorted((Path(__file__).resolve().parents[1] / "tools").glob("*.py"))
 
 
 def raising(error: BaseException) -> Callable[[], None]:
@@ -80,10 +83,7 @@ def test_defects_keep_their_traceback(error: Exception) -> None:
 )
 def test_a_console_that_cannot_show_a_name(encoding: str, statement: str) -> None:
     code = f"""
-import logging, sys, types
-package = types.ModuleType("acsnet")  # without the rest of the package, whose import takes seconds
-package.__path__ = [{str(PACKAGE)!r}]
-sys.modules["acsnet"] = package
+import logging
 from acsnet.cli import run
 from acsnet.errors import AcsnetError
 
@@ -110,10 +110,7 @@ def test_the_package_logs_at_info(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_closed_pipe_is_not_an_error(lines: int) -> None:
     """As in ``tool | head -0``: the pipe breaks while printing, or only when the output is flushed."""
     code = f"""
-import sys, types
-package = types.ModuleType("acsnet")  # without the rest of the package, whose import takes seconds
-package.__path__ = [{str(PACKAGE)!r}]
-sys.modules["acsnet"] = package
+import sys
 from acsnet.cli import run
 def main():
     sys.stdin.read()  # until the reader of the output has exited
@@ -138,3 +135,96 @@ sys.exit(run(main))
         errors = process.stderr.read()
     assert errors == ""
     assert process.returncode == 0
+
+
+def python(code: str, **settings: Any) -> "subprocess.CompletedProcess[str]":
+    """Run code after imports of ``run`` and ``show``."""
+    header = "import os, sys\nfrom acsnet.cli import run, show\nfrom acsnet.errors import AcsnetError\n"
+    command = [sys.executable, "-c", header + code]
+    # Set, it would write each line at once.
+    environment = {**os.environ, "PYTHONUNBUFFERED": ""}
+    settings = {"stderr": subprocess.PIPE, "env": environment, **settings}
+    return subprocess.run(command, check=False, text=True, **settings)
+
+
+def test_a_closed_output_is_not_an_error() -> None:
+    result = python("sys.exit(run(lambda: show('done')))", preexec_fn=lambda: os.close(1))
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_closed_errors_are_not_an_error() -> None:
+    code = "def main():\n    show('done')\n    raise AcsnetError('what')\nsys.exit(run(main))"
+    result = python(code, preexec_fn=lambda: os.close(2), stdout=subprocess.PIPE, stderr=None)
+    assert (result.returncode, result.stdout) == (2, "done\n")
+
+
+@pytest.mark.parametrize("then", ["", "\n    raise AcsnetError('what')"])
+def test_an_output_on_a_full_disk(then: str) -> None:
+    with open("/dev/full", "w") as full:
+        result = python(f"def main():\n    show('done'){then}\nsys.exit(run(main))", stdout=full)
+    assert result.returncode == 2
+    assert len(result.stderr.splitlines()) == 1
+    assert result.stderr.startswith("error: what" if then else "error: a file could not be written: the disk is full")
+
+
+def test_an_error_that_nobody_reads() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    result = python("def main():\n    raise AcsnetError('what')\nsys.exit(run(main))", stdout=writer, stderr=writer)
+    os.close(writer)
+    assert result.returncode == 2
+
+
+@pytest.mark.parametrize("locale", ["C", "POSIX", "nonsense"])
+def test_a_locale_without_letters(locale: str) -> None:
+    environment = {**os.environ, "LC_ALL": locale, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    result = python(r"run(lambda: show('\u03b2 \u2013 \udce4'))", env=environment, stdout=subprocess.PIPE)
+    assert result.stderr == ""
+    assert result.stdout.strip() in ("\\u03b2 \\u2013 \\udce4", "\u03b2 \u2013 \\udce4")
+
+
+NAMES = {
+    "a\x1b[31mb": r"a\x1b[31mb",
+    "a\x9b2Jb": r"a\x9b2Jb",
+    "a\u202egnp.exe": r"a\u202egnp.exe",
+    "a\u2066b\u2069": r"a\u2066b\u2069",
+    "a\tb\rc\x08": r"a\tb\rc\x08",
+    "a\u2028b\x85c": r"a\u2028b\x85c",
+    "caf\udce9.png": r"caf\udce9.png",
+    "a\x07\x00\x7f": r"a\x07\x00\x7f",
+    "Größe β 図　1.png": "Größe β 図　1.png",
+}
+
+
+@pytest.mark.parametrize(("name", "shown"), NAMES.items(), ids=range(len(NAMES)))
+def test_a_name_does_not_act_on_the_terminal(name: str, shown: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(lambda: show(f"{name}\n2 lines")) == 0
+    assert capsys.readouterr() == (f"{shown}\n2 lines\n", "")
+    assert run(raising(AcsnetError(f"{name}, what to do"))) == 2
+    assert capsys.readouterr().err == f"error: {shown}, what to do\n"
+    assert run(raising(OSError(errno.EACCES, "Permission denied", name))) == 2
+    assert capsys.readouterr().err.startswith(f"error: {shown} could not be written (Permission denied)")
+    with pytest.raises(SystemExit):
+        ToolParser(prog="tool").parse_args([name])
+    assert capsys.readouterr().err == f"usage: tool [-h]\ntool: error: unrecognized arguments: {shown}\n"
+
+
+@pytest.mark.parametrize(
+    "statement", ["show(name)", "raise AcsnetError(name)", "logging.getLogger('acsnet').info(name)"]
+)
+def test_names_in_every_line_of_a_tool(statement: str) -> None:
+    code = f"import logging\ndef main():\n    name = 'a\\x1b]0;b\\x07\\u202ec'\n    {statement}\nrun(main)"
+    result = python(code, stdout=subprocess.PIPE)
+    assert (result.stdout + result.stderr).removeprefix("error: ") == "a\\x1b]0;b\\x07\\u202ec\n"
+
+
+def test_a_line_break_in_a_name_starts_no_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(raising(AcsnetError("2 problems:\n  a\nerror: b\n  c\r\nd"))) == 2
+    assert capsys.readouterr().err == "error: 2 problems:\n  a\\nerror: b\n  c\\r\\nd\n"
+
+
+@pytest.mark.parametrize("tool", TOOLS, ids=lambda path: path.stem)
+def test_tools_print_by_show(tool: Path) -> None:
+    """``print`` and the parser of the standard library would show names as they are."""
+    text = tool.read_text(encoding="utf-8")
+    assert not re.findall(r"\bprint\(|ArgumentParser\(|sys\.std|warnings\.|logging\.", text)

@@ -96,7 +96,7 @@ def is_public(name: str) -> bool:
 
 
 def public_names(module: str, tree: ast.Module) -> Iterator[Name]:
-    """The public names that a module defines. Keys of configurations are attributes of acsnet.config.schema."""
+    """The public names that a module defines. Keys of configurations are attributes of acsnet.config."""
     yield Name(module, module.rpartition(".")[2])
     yield from _names_in(module, tree.body)
 

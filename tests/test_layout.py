@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import acsnet
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE = REPOSITORY / "acsnet"
 # Highest first. A room may import from the lines below its own, and from itself.
@@ -194,12 +196,33 @@ def test_links_point_into_the_package(name: str) -> None:
     assert (link / "__init__.py").is_file()
 
 
-def test_importing_the_package_is_light() -> None:
-    code = "import sys, acsnet; print(*{name.partition('.')[0] for name in sys.modules})"
+def loaded_by(statement: str) -> set[str]:
+    code = f"import sys; {statement}; print(*{{name.partition('.')[0] for name in sys.modules}})"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY)
-    loaded = set(result.stdout.split())
+    return set(result.stdout.split())
+
+
+def test_building_networks_is_light() -> None:
+    loaded = loaded_by("import acsnet; acsnet.create_model")
     assert {"acsnet", "torch", "timm"} <= loaded
     assert not loaded & HEAVY
+
+
+@pytest.mark.parametrize("module", ["acsnet", "acsnet.cli", "acsnet.errors"])
+def test_what_every_tool_imports_first_takes_no_time(module: str) -> None:
+    """A tool answers --help, Ctrl-C and SIGTERM at once."""
+    assert not loaded_by(f"import {module}") & {*HEAVY, "torch", "timm", "numpy", "cv2", "pydantic", "yaml", "tqdm"}
+
+
+@pytest.mark.parametrize("name", acsnet.__all__)
+def test_every_public_name_is_found_on_first_use(name: str) -> None:
+    assert getattr(acsnet, name).__name__.endswith(name) if name != "__version__" else acsnet.__version__
+    assert name in dir(acsnet)
+
+
+def test_a_name_that_the_package_does_not_have() -> None:
+    with pytest.raises(AttributeError, match="module 'acsnet' has no attribute 'create_modle'"):
+        acsnet.create_modle  # noqa: B018
 
 
 def test_modules_do_not_import_each_other_in_a_cycle() -> None:

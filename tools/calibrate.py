@@ -1,14 +1,13 @@
 """Choose operating points: python tools/calibrate.py --checkpoint FILE|NAME --out OUT [--predictions FOLDER ...]."""
 
-import argparse
 from pathlib import Path
 
-from acsnet.cli import add_checkpoint_argument, add_override_argument, run
+from acsnet.cli import ToolParser, add_checkpoint_argument, add_override_argument, run, show
 
 
 def main() -> None:
     """Parse the command line, choose temperature and thresholds, and write the checkpoint with them."""
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         description="Choose the temperature of the class probabilities, operating points and the mask threshold of a "
         "checkpoint on images that were not trained on, and write a copy of the checkpoint with them."
     )
@@ -54,7 +53,7 @@ def main() -> None:
     config = resolve_test_config(checkpoint, arguments.config, arguments.overrides)
     points = calibrate_checkpoint(checkpoint, config, arguments.predictions, arguments.points)
     write_calibrated(checkpoint, points, arguments.out, arguments.overwrite)
-    print(f"{operating_point_table(points.chosen())}\n\n{arguments.out}: use one by --operating-point NAME")
+    show(f"{operating_point_table(points.chosen())}\n\n{arguments.out}: use one by --operating-point NAME")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
 """Cross-validate: python tools/crossval.py CONFIG... --work-dir DIR [--storage URL] [--set KEY=VALUE ...]."""
 
-import argparse
 from pathlib import Path
 
-from acsnet.cli import add_job_arguments, run
+from acsnet.cli import ToolParser, add_job_arguments, run, show
 
 
 def main() -> None:
     """Parse the command line, run jobs until all are done, and print the comparison."""
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         description="Train and test all folds of configurations. Running the same command again, here or on another "
         "machine that sees the folder, adds a worker and resumes an interrupted cross-validation."
     )
@@ -23,8 +22,8 @@ def main() -> None:
     configs = load_configs(arguments.configs, arguments.overrides)
     crossval = CrossValidation(arguments.work_dir, configs, arguments.storage, arguments.heartbeat)
     failures = crossval.run()
-    print(crossval.table())
-    print(f"\nreport: python tools/report.py {arguments.work_dir} --out {arguments.work_dir}/report")
+    show(crossval.table())
+    show(f"\nreport: python tools/report.py {arguments.work_dir} --out {arguments.work_dir}/report")
     if failures:
         raise RunError("; ".join(f"{job} failed: {reason}" for job, reason in failures.items()))
 

@@ -1,16 +1,15 @@
 """Curate a dataset: python tools/curate.py ROOT|RECORDS.csv --out DIR [--dataset NAME] [--policy POLICY]."""
 
-import argparse
 from pathlib import Path
 
-from acsnet.cli import run
+from acsnet.cli import ToolParser, run, show
 
 
 def main() -> None:
     """Parse the command line, curate the dataset, write the tables and print a summary."""
     from acsnet.curation.policy import POLICIES
 
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         description="Find duplicates, conflicts and doubtful images; write tables and a report for review."
     )
     parser.add_argument("root", type=Path, metavar="ROOT", help="a folder in a published layout, or a record table")
@@ -29,8 +28,8 @@ def main() -> None:
     check_folder(arguments.out)
     findings = curate(scan_records(arguments.root, arguments.dataset), arguments.policy)
     write_findings(arguments.out, findings)
-    print(summarize(findings))
-    print(f"look at {arguments.out}/report.html; train on {arguments.out}/curated.csv by --set data.records=...")
+    show(summarize(findings))
+    show(f"look at {arguments.out}/report.html; train on {arguments.out}/curated.csv by --set data.records=...")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,14 @@
 """Download a published dataset: python tools/download.py NAME --out DIR."""
 
-import argparse
 import shlex
 from pathlib import Path
 
-from acsnet.cli import run
+from acsnet.cli import ToolParser, run, show
 
 
 def main() -> None:
     """Parse the command line, print the license, download and unpack the dataset, and print how to use it."""
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         description="Download a published dataset from its publisher: prints the license first, resumes an interrupted "
         "download, checks and unpacks the files."
     )
@@ -25,17 +24,17 @@ def main() -> None:
     from acsnet.data.download import describe_dataset, download_dataset, find_dataset
 
     entry = dataset_entry(arguments.name)
-    print(describe_dataset(entry), flush=True)
+    show(describe_dataset(entry), flush=True)
     if arguments.show:
         return
     fetched = download_dataset(entry, arguments.out, arguments.sha256)
     for name, checksum in fetched.checksums.items():
-        print(f"SHA-256 of {name}: {checksum}")
+        show(f"SHA-256 of {name}: {checksum}")
     found = find_dataset(entry, fetched.folder)
-    print(f"{found.root}: {found.summary}")
+    show(f"{found.root}: {found.summary}")
     if found.problems:
-        print(f"{len(found.problems)} problems to fix before using it:", *found.problems, sep="\n  ")
-    print(f"use it with: --set data.dataset={entry.name} --set {shlex.quote(f'data.root={found.root}')}")
+        show("\n  ".join([f"{len(found.problems)} problems to fix before using it:", *found.problems]))
+    show(f"use it with: --set data.dataset={entry.name} --set {shlex.quote(f'data.root={found.root}')}")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
 """Export a checkpoint: python tools/export.py --checkpoint FILE|NAME --format onnx|torch [--out FILE]."""
 
-import argparse
 from pathlib import Path
 
-from acsnet.cli import add_checkpoint_argument, run
+from acsnet.cli import ToolParser, add_checkpoint_argument, run, show
 
 
 def main() -> None:
     """Parse the command line, export the checkpoint and print the result of the check."""
-    parser = argparse.ArgumentParser(description="Export a checkpoint to a file that runs without acsnet.")
+    parser = ToolParser(description="Export a checkpoint to a file that runs without acsnet.")
     add_checkpoint_argument(parser)
     parser.add_argument(
         "--format", required=True, metavar="onnx|torch", help="ONNX, or a program of torch.export (.pt2)"
@@ -31,7 +30,7 @@ def main() -> None:
 
     from acsnet.export import export_checkpoint
 
-    print(export_checkpoint(arguments.checkpoint, arguments.format, arguments.out, arguments.images).summary())
+    show(export_checkpoint(arguments.checkpoint, arguments.format, arguments.out, arguments.images).summary())
 
 
 if __name__ == "__main__":

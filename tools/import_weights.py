@@ -3,12 +3,12 @@
 import argparse
 from pathlib import Path
 
-from acsnet.cli import run
+from acsnet.cli import ToolParser, run, show
 
 
 def main() -> None:
     """Parse the command line and write the checkpoint."""
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         description="Convert a checkpoint of the ACSNet publication's own code (He et al. 2024) to this package's.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
@@ -33,7 +33,7 @@ def main() -> None:
     metadata = import_he2024_file(
         arguments.file, arguments.out, arguments.classes, arguments.offset_order, arguments.mean, arguments.std
     )
-    print(f"{arguments.out}: ACSNet with the classes {', '.join(metadata.class_names)}")
+    show(f"{arguments.out}: ACSNet with the classes {', '.join(metadata.class_names)}")
 
 
 if __name__ == "__main__":

@@ -1,16 +1,15 @@
 """List the zoo: python tools/models.py [PATTERN ...]; update or check the README's table: --readme, --check."""
 
-import argparse
 from pathlib import Path
 
-from acsnet.cli import run
+from acsnet.cli import ToolParser, run, show
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 
 
 def main() -> None:
     """Parse the command line, then print, write or check the table."""
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         description="Print name, publication, size and cost of the networks of the zoo. Parameters: three classes, "
         "three input channels. GFLOPs: one image of 256x256, a multiplication and its addition counted as two; "
         "convolutions and matrix products, without the gather of deformable convolutions."
@@ -31,7 +30,7 @@ def main() -> None:
     elif arguments.check:
         check_readme(arguments.check)
     else:
-        print(plain_table([summarize(name) for name in select_models(arguments.patterns)]))
+        show(plain_table([summarize(name) for name in select_models(arguments.patterns)]))
 
 
 if __name__ == "__main__":

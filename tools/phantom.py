@@ -3,14 +3,12 @@
 import argparse
 from pathlib import Path
 
-from acsnet.cli import run
-from acsnet.labels import CLASS_NAMES
-from acsnet.phantom import write_phantoms
+from acsnet.cli import ToolParser, run, show
 
 
 def parse_arguments() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = ToolParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the output folder, new or empty")
     parser.add_argument("--benign", type=int, default=40, metavar="N", help="benign images")
     parser.add_argument("--malignant", type=int, default=20, metavar="N", help="malignant images")
@@ -30,11 +28,15 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Parse the command line, write the images and print their number."""
     arguments = parse_arguments()
+
+    from acsnet.labels import CLASS_NAMES
+    from acsnet.phantom import write_phantoms
+
     counts = {label: getattr(arguments, label) for label in CLASS_NAMES}
     height, width = arguments.size
     write_phantoms(arguments.out, counts, arguments.seed, (height, width))
     written = ", ".join(f"{count} {label}" for label, count in counts.items())
-    print(f"wrote {sum(counts.values())} phantoms ({written}) to {arguments.out}")
+    show(f"wrote {sum(counts.values())} phantoms ({written}) to {arguments.out}")
 
 
 if __name__ == "__main__":

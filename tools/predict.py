@@ -1,14 +1,13 @@
 """Predict images: python tools/predict.py --checkpoint FILE|NAME INPUT... [--out DIR]."""
 
-import argparse
 from pathlib import Path
 
-from acsnet.cli import add_checkpoint_argument, add_operating_point_argument, run
+from acsnet.cli import ToolParser, add_checkpoint_argument, add_operating_point_argument, run, show
 
 
 def main() -> None:
     """Parse the command line and predict the images."""
-    parser = argparse.ArgumentParser(description="Predict images: writes masks, overlays and predictions.csv.")
+    parser = ToolParser(description="Predict images: writes masks, overlays and predictions.csv.")
     parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="images, or folders of images")
     add_checkpoint_argument(parser)
     parser.add_argument(
@@ -51,7 +50,7 @@ def main() -> None:
         predictor = predictor.with_threshold(arguments.threshold)
     options = {"uncertainty": arguments.uncertainty, "explain": arguments.explain}
     table = predict_files(predictor, arguments.inputs, arguments.out, **options)
-    print(f"{table}; pictures in the same folder")
+    show(f"{table}; pictures in the same folder")
 
 
 if __name__ == "__main__":

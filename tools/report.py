@@ -1,9 +1,8 @@
 """Write a report on tests: python tools/report.py RUN... --out DIR [--reference NAME] [--title TEXT]."""
 
-import argparse
 from pathlib import Path
 
-from acsnet.cli import run
+from acsnet.cli import ToolParser, run, show
 
 _RUN = (
     "a run folder, a result folder (with metrics.json), a cross-validation (with crossval.json) or the folder of one "
@@ -13,7 +12,7 @@ _RUN = (
 
 def main() -> None:
     """Parse the command line, read the runs, write the files and print what is missing."""
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         description="Compare tested networks: one page with tables, tests, curves and cases, and its tables as CSV, "
         "Markdown and LaTeX."
     )
@@ -42,9 +41,9 @@ def main() -> None:
         allow_selected_on_test=arguments.allow_selected_on_test,
     )
     for problem in (*problems, *missing):
-        print(f"missing: {problem}")
+        show(f"missing: {problem}")
     count = f"{len(networks)} network{'' if len(networks) == 1 else 's'}"
-    print(f"{count}; look at {arguments.out}/report.html; tables are in comparison.csv, .md and .tex")
+    show(f"{count}; look at {arguments.out}/report.html; tables are in comparison.csv, .md and .tex")
 
 
 if __name__ == "__main__":

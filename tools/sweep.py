@@ -1,14 +1,13 @@
 """Search: python tools/sweep.py CONFIG --search FILE --work-dir DIR [--storage URL] [--set KEY=VALUE ...]."""
 
-import argparse
 from pathlib import Path
 
-from acsnet.cli import add_job_arguments, run
+from acsnet.cli import ToolParser, add_job_arguments, run, show
 
 
 def main() -> None:
     """Parse the command line, run trials until all are done, print the results and write the page."""
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         description="Search for the values of a configuration with the best score on the validation subset. Running "
         "the same command again, here or on another machine that sees the folder, adds a worker and resumes an "
         "interrupted search."
@@ -26,9 +25,9 @@ def main() -> None:
     sweep = Sweep(arguments.work_dir, config, search, arguments.storage, arguments.heartbeat)
     failures = sweep.run()
     page = write_sweep(sweep, failures)
-    print(result_table(sweep.results()))
+    show(result_table(sweep.results()))
     if page is not None:
-        print(f"\n{page}; the best configuration: {arguments.work_dir}/best.yaml")
+        show(f"\n{page}; the best configuration: {arguments.work_dir}/best.yaml")
     if failures:
         raise RunError("; ".join(f"{job} failed: {reason}" for job, reason in failures.items()))
 

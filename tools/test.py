@@ -1,22 +1,21 @@
 """Test a checkpoint: python tools/test.py --checkpoint FILE|NAME [--config CONFIG] [--set ...] [--out DIR]."""
 
-import argparse
 from pathlib import Path
 
 from acsnet.cli import (
+    ToolParser,
     add_checkpoint_argument,
     add_operating_point_argument,
     add_override_argument,
     operating_point_overrides,
     run,
+    show,
 )
 
 
 def main() -> None:
     """Parse the command line, test the checkpoint, print the table and write the files."""
-    parser = argparse.ArgumentParser(
-        description="Test a checkpoint: prints a table, writes metrics.json and cases.csv."
-    )
+    parser = ToolParser(description="Test a checkpoint: prints a table, writes metrics.json and cases.csv.")
     add_checkpoint_argument(parser)
     parser.add_argument(
         "--config",
@@ -46,8 +45,8 @@ def main() -> None:
     save_predictions_to = folder if arguments.save_predictions else None
     result, provenance = run_test(checkpoint, config, save_predictions_to=save_predictions_to)
     result.write(folder, provenance)
-    print(metric_table({**result.metrics, **provenance}, provenance["class_names"]))
-    print(f"\n{result.metrics['n']} images ({provenance['subset']}); {folder}/metrics.json, {folder}/cases.csv")
+    show(metric_table({**result.metrics, **provenance}, provenance["class_names"]))
+    show(f"\n{result.metrics['n']} images ({provenance['subset']}); {folder}/metrics.json, {folder}/cases.csv")
 
 
 if __name__ == "__main__":

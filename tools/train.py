@@ -1,14 +1,13 @@
 """Train a network: python tools/train.py CONFIG [--set KEY=VALUE ...] [--work-dir DIR] [--resume]."""
 
-import argparse
 from pathlib import Path
 
-from acsnet.cli import add_override_argument, run
+from acsnet.cli import ToolParser, add_override_argument, run, show
 
 
 def main() -> None:
     """Parse the command line and train the network."""
-    parser = argparse.ArgumentParser(description="Train a network of the zoo.")
+    parser = ToolParser(description="Train a network of the zoo.")
     parser.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file, such as configs/acsnet_busi.yaml")
     add_override_argument(parser, "training.epochs=40")
     parser.add_argument("--work-dir", type=Path, metavar="DIR", help="the run folder (default: runs/<config name>)")
@@ -24,8 +23,8 @@ def main() -> None:
     trainer = Trainer.from_config(config, work_dir, arguments.resume)
     best = trainer.fit()
     if trainer.accelerator.is_main_process:
-        print(f"best checkpoint: {best} (score {trainer.best_score:.4f})")
-        print(f"curves: tensorboard --logdir {trainer.folder.tensorboard}")
+        show(f"best checkpoint: {best} (score {trainer.best_score:.4f})")
+        show(f"curves: tensorboard --logdir {trainer.folder.tensorboard}")
 
 
 if __name__ == "__main__":

@@ -8,24 +8,34 @@ import hashlib
 import http.client
 import json
 import os
+import re
 import shutil
+import socket
 import ssl
+import threading
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 from tqdm.auto import tqdm
 
 from acsnet._utils.files import explain_write_error, whole_file
+from acsnet._utils.json_text import parse_json
+from acsnet._utils.printable import printable, shorten
 from acsnet.errors import DownloadError
 from acsnet.version import __version__
 
 MAX_BYTES = 4 * 10**9
 _CHUNK = 1 << 18
+# Longest silence of a server, longest time until its headers are complete, and time over which its rate is measured.
 _TIMEOUT_SECONDS = 60
+_HEADER_SECONDS = 120
+_RATE_SECONDS = 60
+_MIN_BYTES_PER_SECOND = 1000
 # Attempts in a row without any received bytes; the pause before each doubles.
 _MAX_ATTEMPTS_WITHOUT_PROGRESS = 4
 _MAX_ATTEMPTS = 50
@@ -55,16 +65,16 @@ def fetch(url: str, path: Path, sha256: str = "", max_bytes: int = MAX_BYTES, pr
         The SHA-256 of the file in hexadecimal digits.
 
     Raises:
-        DownloadError: if the address does not respond, redirects to another protocol or from https to http, or is
-            interrupted repeatedly; if the file exceeds ``max_bytes`` or the free disk space, or its SHA-256 differs.
-            ``path`` does not exist then.
+        DownloadError: if the address is invalid, does not respond, sends less than 1 kB per second, redirects to
+            another protocol or from https to http, or is interrupted repeatedly; if the file exceeds ``max_bytes`` or
+            the free disk space, or its SHA-256 differs. ``path`` does not exist then.
         DiskFullError: if the disk is full.
     """
     _check_scheme(url)
     part = _PartialFile(path, url, checked=bool(sha256))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tqdm(desc=path.name, unit="B", unit_scale=True, disable=None if progress else True) as bar:
+        with tqdm(desc=printable(path.name), unit="B", unit_scale=True, disable=None if progress else True) as bar:
             _fetch_all(url, part, max_bytes, bar)
         digest = file_sha256(part.path)
         if sha256 and digest != sha256.lower():
@@ -101,7 +111,7 @@ class _PartialFile:
 
     def _read_validator(self) -> str:
         try:
-            saved = json.loads(self._validator_file.read_text(encoding="utf-8"))
+            saved = parse_json(self._validator_file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return ""
         return str(saved.get("validator", "")) if isinstance(saved, dict) and saved.get("url") == self._url else ""
@@ -153,8 +163,12 @@ def _fetch_all(url: str, part: _PartialFile, max_bytes: int, bar: Any) -> None:
         if without_progress >= _MAX_ATTEMPTS_WITHOUT_PROGRESS:
             break
         time.sleep(_PAUSE_SECONDS * 2**without_progress)
+    raise _could_not(url, part, reason)
+
+
+def _could_not(url: str, part: _PartialFile, reason: object) -> DownloadError:
     remedy = f"{_megabytes(part.size)} were received: run the command again to resume" if part.size else "try later"
-    raise DownloadError(f"{url} could not be downloaded ({reason}); {remedy}")
+    return DownloadError(f"{url} could not be downloaded ({reason}); {remedy}")
 
 
 def _attempt(url: str, part: _PartialFile, max_bytes: int, bar: Any) -> None:
@@ -163,6 +177,11 @@ def _attempt(url: str, part: _PartialFile, max_bytes: int, bar: Any) -> None:
     except urllib.error.HTTPError as error:
         _handle_status(url, part, error)
         return
+    except (http.client.InvalidURL, ValueError) as error:
+        # Of a redirect, or with a host name that no name server can have.
+        raise DownloadError(
+            f"{url} leads to an invalid address ({shorten(_one_line(error))}): check the publisher's page"
+        ) from error
     except urllib.error.URLError as error:
         if isinstance(error.reason, ssl.SSLCertVerificationError):
             reason = error.reason.verify_message
@@ -187,7 +206,7 @@ def _open(url: str, part: _PartialFile) -> Any:
         headers["Range"] = f"bytes={part.size}-"
         if part.validator:
             headers["If-Range"] = part.validator
-    opener = urllib.request.build_opener(_CheckedRedirects)
+    opener = urllib.request.build_opener(_CheckedRedirects, _HTTPHandler, _HTTPSHandler)
     return opener.open(urllib.request.Request(url, headers=headers), timeout=_TIMEOUT_SECONDS)
 
 
@@ -208,7 +227,7 @@ def _handle_status(url: str, part: _PartialFile, error: urllib.error.HTTPError) 
 def _prepare(response: Any, part: _PartialFile) -> int | None:
     """Truncate the partial file to the start of the response, and return the size of the file, if known."""
     length = response.headers.get("Content-Length", "")
-    rest = int(length) if length.isdecimal() else None
+    rest = int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None
     if response.status == http.HTTPStatus.PARTIAL_CONTENT:
         if not response.headers.get("Content-Range", "").startswith(f"bytes {part.size}-"):
             part.restart()
@@ -231,6 +250,7 @@ def _check_space(url: str, part: _PartialFile, total: int | None, max_bytes: int
 
 def _copy(url: str, response: Any, part: _PartialFile, max_bytes: int, bar: Any) -> None:
     size = part.size
+    start, since = size, time.monotonic()
     with part.path.open("ab") as file:
         while chunk := _read(response):
             size += len(chunk)
@@ -239,13 +259,69 @@ def _copy(url: str, response: Any, part: _PartialFile, max_bytes: int, bar: Any)
                 raise DownloadError(f"{url} is larger than the limit of {_megabytes(max_bytes)}: it was deleted")
             file.write(chunk)
             bar.update(len(chunk))
+            seconds = time.monotonic() - since
+            if seconds >= _RATE_SECONDS:
+                if size - start < seconds * _MIN_BYTES_PER_SECOND:
+                    file.flush()
+                    raise _could_not(url, part, f"too slow: {size - start} bytes in {seconds:.0f} seconds")
+                start, since = size, time.monotonic()
 
 
 def _read(response: Any) -> bytes:
     try:
-        return response.read(_CHUNK)
+        # What is there, rather than a whole chunk: the rate is measured in between.
+        return response.read1(_CHUNK)
     except (OSError, http.client.HTTPException) as error:
         raise _InterruptedError(_one_line(error)) from error
+
+
+class _TimedHeaders:
+    """Part of a connection that hangs up if the headers of a response do not end.
+
+    The timeout of a socket restarts with every received byte.
+    """
+
+    sock: socket.socket | None
+    _is_cut = False
+
+    def getresponse(self) -> http.client.HTTPResponse:
+        """Return the response with its headers."""
+        timer = threading.Timer(_HEADER_SECONDS, self._hang_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            response: http.client.HTTPResponse = super().getresponse()  # type: ignore[misc]
+        finally:
+            timer.cancel()
+        # Headers that are cut off look complete.
+        if self._is_cut:
+            response.close()
+            raise TimeoutError(f"its headers took more than {_HEADER_SECONDS} seconds")
+        return response
+
+    def _hang_up(self) -> None:
+        self._is_cut = True
+        with suppress(OSError):
+            if self.sock is not None:
+                self.sock.shutdown(socket.SHUT_RDWR)
+
+
+class _HTTPConnection(_TimedHeaders, http.client.HTTPConnection):
+    pass
+
+
+class _HTTPSConnection(_TimedHeaders, http.client.HTTPSConnection):
+    pass
+
+
+class _HTTPHandler(urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_HTTPConnection, req)
+
+
+class _HTTPSHandler(urllib.request.HTTPSHandler):
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_HTTPSConnection, req)
 
 
 class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
@@ -265,11 +341,17 @@ class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
 
 
 def _check_scheme(url: str, origin: str = "") -> None:
-    scheme = urllib.parse.urlsplit(url).scheme
-    if scheme not in ("http", "https"):
-        redirect = f"{origin} redirects to " if origin else ""
-        raise DownloadError(f"{redirect}{url}, which is not an http or https address")
-    if scheme == "http" and origin.startswith("https:"):
+    redirect = f"{origin} redirects to " if origin else ""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        is_valid = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        raise DownloadError(f"{redirect}{shorten(url)}, which is not a valid address") from None
+    if parts.scheme not in ("http", "https"):
+        raise DownloadError(f"{redirect}{shorten(url)}, which is not an http or https address")
+    if not is_valid:
+        raise DownloadError(f"{redirect}{shorten(url)}, which is not a valid address")
+    if parts.scheme == "http" and origin.startswith("https:"):
         raise DownloadError(f"{origin} redirects to {url}, which is not encrypted: the redirect was not followed")
 
 

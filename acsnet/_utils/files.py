@@ -1,19 +1,18 @@
 """Atomic writing of files."""
 
-import csv
 import errno
-import io
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import cv2
-
-from acsnet._utils.typing import Uint8Image
+from acsnet._utils.csv_text import csv_text
 from acsnet.errors import AcsnetError, InputError
+
+if TYPE_CHECKING:
+    from acsnet._utils.typing import Uint8Image
 
 
 class WriteError(AcsnetError):
@@ -108,8 +107,11 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def write_png(path: Path, picture: Uint8Image) -> None:
+def write_png(path: Path, picture: "Uint8Image") -> None:
     """Write a gray image (H, W) or an RGB image (H, W, 3) of uint8 as PNG, atomically."""
+    # Imported here because the command-line tools import this module before they can answer Ctrl-C.
+    import cv2
+
     encoded = cv2.imencode(".png", picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1]
     with whole_file(path) as temporary:
         temporary.write_bytes(encoded.tobytes())
@@ -118,16 +120,15 @@ def write_png(path: Path, picture: Uint8Image) -> None:
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
     """Write a CSV file with a header, atomically.
 
+    Text that a spreadsheet would run as a formula gets an apostrophe before it, which
+    :func:`acsnet.data.csv_io.read_csv` removes; see :mod:`acsnet._utils.csv_text`.
+
     Args:
         path: the file.
         rows: one mapping per row.
         columns: the order of the columns, by default that of the first row.
     """
-    buffer = io.StringIO(newline="")
-    writer = csv.DictWriter(buffer, fieldnames=list(columns or rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, buffer.getvalue())
+    write_text(path, csv_text(list(columns or rows[0]), rows))
 
 
 def replace_section(path: Path, name: str, make_text: Callable[[], str]) -> str:

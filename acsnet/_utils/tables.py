@@ -4,13 +4,13 @@ The HTML form is the macro ``data_table`` of ``templates/parts.html``, which tak
 values.
 """
 
-import csv
-import io
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Literal
+
+from acsnet._utils.csv_text import csv_text
 
 Align = Literal["left", "right"]
 # The heading of columns without a source of their own.
@@ -28,9 +28,6 @@ _CSV_COLUMNS = (
     "marks",
     "best",
 )
-# Spreadsheets run cells that begin with these characters as formulas, unless the cell is a number or an interval.
-_FORMULA = re.compile(r"\s*[=+\-@]")
-_NUMBERS = re.compile(r"[-+.,\d\s%±e]*")
 _LATEX_ESCAPES = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -304,14 +301,9 @@ class Table:
 def tables_to_csv(tables: Iterable[Table]) -> str:
     """Return several tables as one CSV file with one line per cell.
 
-    Text that a spreadsheet would run as a formula is preceded by an apostrophe; numbers stay as they are.
+    Text that a spreadsheet would run as a formula is guarded (:mod:`acsnet._utils.csv_text`).
     """
-    buffer = io.StringIO(newline="")
-    writer = csv.DictWriter(buffer, _CSV_COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for table in tables:
-        writer.writerows({key: _guard(text) for key, text in line.items()} for line in table._csv_lines())
-    return buffer.getvalue()
+    return csv_text(_CSV_COLUMNS, (line for table in tables for line in table._csv_lines()))
 
 
 def escape_latex(text: str) -> str:
@@ -357,7 +349,3 @@ def _text_name(row: Row) -> str:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
-
-
-def _guard(text: str) -> str:
-    return f"'{text}" if _FORMULA.match(text) and not _NUMBERS.fullmatch(text) else text

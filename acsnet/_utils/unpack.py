@@ -8,6 +8,7 @@ import lzma
 import shutil
 import stat
 import struct
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -125,8 +126,10 @@ def _collisions(members: Sequence[zipfile.ZipInfo]) -> list[str]:
     folders: set[str] = set()
     problems: list[str] = []
     for info in members:
-        path = PurePosixPath(info.filename.casefold())
-        if info.is_dir():
+        # Some file systems also take letters with composed and decomposed accents for the same.
+        path = PurePosixPath(unicodedata.normalize("NFC", info.filename).casefold())
+        # Not info.is_dir(), which fails for an empty name.
+        if info.filename.endswith("/"):
             folders.add(str(path))
         elif str(path) in files:
             problems.append(f"{info.orig_filename!r} occurs twice")

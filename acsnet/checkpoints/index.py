@@ -1,12 +1,12 @@
 """The index of released checkpoints: ``checkpoints/index.json`` in a clone, package data in a wheel."""
 
 import fnmatch
-import json
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from acsnet._utils.json_text import parse_json
 from acsnet._utils.naming import look_up
 from acsnet.checkpoints.operating_points import Rate
 from acsnet.errors import CheckpointError
@@ -247,7 +247,7 @@ def read_index(folder: Path | None = None) -> ReleaseIndex:
     """
     path = (folder or index_folder()) / INDEX_NAME
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CheckpointError(f"there is no index of released checkpoints {path}") from None
     except ValueError as error:

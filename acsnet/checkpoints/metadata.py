@@ -3,13 +3,13 @@
 It is stored as JSON in the header of the safetensors file, under the key ``acsnet``.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from acsnet._utils.json_text import parse_json
 from acsnet.checkpoints.operating_points import OperatingPoints
 from acsnet.config import EvaluationConfig
 from acsnet.errors import CheckpointError
@@ -127,7 +127,7 @@ def parse_metadata(header: Mapping[str, str], path: Path) -> CheckpointMetadata:
 
 def _parse_json(text: str, path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(text)
+        content = parse_json(text)
     except ValueError as error:
         raise CheckpointError(f"{path}: the metadata is not valid JSON ({error}): copy the file again") from error
     if not isinstance(content, dict):

@@ -1,28 +1,16 @@
 """Typed configuration: YAML files in, validated frozen objects out."""
 
-from acsnet.config.loading import build_config, changed_keys, load_config, load_configs
-from acsnet.config.schema import (
+from acsnet.config.data_section import VALIDATED_ON_TEST, DataConfig, FoldsConfig, Subset
+from acsnet.config.evaluation_section import (
     CHOSEN_ON_VALIDATION,
-    VALIDATED_ON_TEST,
-    Config,
-    DataConfig,
     EvaluationConfig,
-    FoldsConfig,
-    LossConfig,
-    ModelConfig,
-    OptimizerConfig,
-    PositiveInt,
     PostprocessingConfig,
-    ProtocolConfig,
-    Real,
-    ScheduleConfig,
-    Section,
-    Subset,
     TestTimeAugmentationConfig,
-    TrainingConfig,
-    TransformConfig,
-    Whole,
 )
+from acsnet.config.loading import build_config, changed_keys, load_config, load_configs
+from acsnet.config.schema import Config, ModelConfig, ProtocolConfig
+from acsnet.config.section import PositiveInt, Real, Section, Whole
+from acsnet.config.training_sections import LossConfig, OptimizerConfig, ScheduleConfig, TrainingConfig, TransformConfig
 
 __all__ = [
     "CHOSEN_ON_VALIDATION",

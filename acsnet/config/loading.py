@@ -6,15 +6,18 @@ Every mistake is one :class:`~acsnet.errors.ConfigError` with the file, the dott
 nearest spelling.
 """
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
-from acsnet._utils.yaml_files import YAML_ERRORS, StrictLoader, explain, read_yaml
-from acsnet.config.schema import WAYS_TO_NAME_DATA, Config
+from acsnet._utils.printable import shorten
+from acsnet._utils.yaml_files import MAX_DEPTH, YamlError, explain, parse_yaml, read_yaml
+from acsnet.config.data_section import WAYS_TO_NAME_DATA
+from acsnet.config.hints import KEY_HINTS
+from acsnet.config.schema import Config
 from acsnet.errors import ConfigError
 
 # Mappings that a file or an override replaces as a whole: their keys are one choice, not settings of their own.
@@ -36,7 +39,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     Raises:
         ConfigError: see the module.
     """
-    return build_config(_read_with_bases(path, ()), overrides, str(path))
+    return build_config(_read_with_bases(path, (), {}), overrides, str(path))
 
 
 def load_configs(paths: Sequence[Path], overrides: Sequence[str] = ()) -> dict[str, Config]:
@@ -79,8 +82,8 @@ def build_config(content: Mapping[str, Any], overrides: Sequence[str], source: s
     try:
         return Config.model_validate(merged)
     except ValidationError as error:
-        origin = f"{source} with --set {' '.join(overrides)}" if overrides else source
-        raise ConfigError(f"{origin}: {'; '.join(explain(error, Config))}") from error
+        origin = f"{source} with --set {shorten(' '.join(overrides))}" if overrides else source
+        raise ConfigError(f"{origin}: {explain(error, Config, KEY_HINTS)}") from error
 
 
 def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -112,32 +115,48 @@ def _flatten(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
             yield f"{prefix}{key}", value
 
 
-def _read_with_bases(path: Path, children: tuple[Path, ...]) -> dict[str, Any]:
-    resolved = path.resolve()
+def _read_with_bases(path: Path, children: tuple[Path, ...], known: dict[Path, dict[str, Any]]) -> dict[str, Any]:
+    """Read a file and its parents.
+
+    Args:
+        path: the file.
+        children: the files that led to it, to notice a circle.
+        known: the content of the files that were read before, with their parents; the file is added to it.
+    """
+    # Unlike Path.resolve, this raises no errors: reading raises them.
+    resolved = Path(os.path.realpath(path)) if "\0" not in str(path) else path
+    if resolved in known:
+        return known[resolved]
     if resolved in children:
         chain = " -> ".join(child.name for child in (*children, resolved))
-        raise ConfigError(f"{path}: base files refer to each other in a circle: {chain}")
+        raise ConfigError(f"{path}: base files refer to each other in a circle: {shorten(chain)}")
+    if len(children) == MAX_DEPTH:
+        raise ConfigError(f"{path}: more than {MAX_DEPTH} base files refer to each other: remove some")
     content = read_yaml(path)
     base = content.pop("base", None)
     bases = base if isinstance(base, list) else [] if base is None else [base]
     if not all(isinstance(parent, str) for parent in bases):
         raise ConfigError(
-            f"{path}: base is {base!r}, expected the path of a YAML file relative to this one, or a list of them"
+            f"{path}: base is {shorten(repr(base))}, expected the path of a YAML file relative to this one, or a list "
+            "of them"
         )
     merged: dict[str, Any] = {}
     for parent in bases:
-        merged = _merge(merged, _read_with_bases(path.parent / parent, (*children, resolved)))
-    return _merge(merged, content)
+        merged = _merge(merged, _read_with_bases(path.parent / parent, (*children, resolved), known))
+    known[resolved] = _merge(merged, content)
+    return known[resolved]
 
 
 def _parse_override(override: str) -> dict[str, Any]:
     key, equals, text = override.partition("=")
-    if not equals or not all(key.split(".")):
-        raise ConfigError(f"--set {override}: expected KEY=VALUE with a dotted key, as in --set training.epochs=40")
+    if not equals or not all(key.split(".")) or key.count(".") >= MAX_DEPTH:
+        raise ConfigError(
+            f"--set {shorten(override)}: expected KEY=VALUE with a dotted key, as in --set training.epochs=40"
+        )
     try:
-        value = yaml.load(text, Loader=StrictLoader)
-    except YAML_ERRORS as error:
-        raise ConfigError(f"--set {override}: the value is not YAML: {' '.join(str(error).split())}") from error
+        value = parse_yaml(text)
+    except YamlError as error:
+        raise ConfigError(f"--set {shorten(override)}: the value is not YAML: {error}") from error
     for part in reversed(key.split(".")):
         value = {part: value}
     return dict(value)

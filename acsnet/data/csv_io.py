@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from acsnet._utils.csv_text import unguard
 from acsnet.errors import DataError
 
 # Line number in the file, and cells by column.
@@ -27,6 +28,9 @@ class TableRow(NamedTuple):
 def read_csv(path: Path, missing: str, delimiter: str = ",") -> tuple[Sequence[str], list[CsvRow]]:
     """Read a CSV file, with or without the byte-order mark that spreadsheets write.
 
+    An apostrophe that keeps spreadsheets from running a cell as a formula is removed; see
+    :mod:`acsnet._utils.csv_text`.
+
     Args:
         path: CSV file.
         missing: Error message if the file does not exist.
@@ -42,8 +46,9 @@ def read_csv(path: Path, missing: str, delimiter: str = ",") -> tuple[Sequence[s
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, strict=True, delimiter=delimiter)
-            rows = [(reader.line_num, row) for row in reader]
-            return reader.fieldnames or [], rows
+            reader.fieldnames = [*map(unguard, reader.fieldnames or ())]
+            rows = [(reader.line_num, {key: _unguarded(cell) for key, cell in row.items()}) for row in reader]
+            return reader.fieldnames, rows
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise DataError(missing) from None
     except (csv.Error, UnicodeDecodeError) as error:
@@ -51,6 +56,13 @@ def read_csv(path: Path, missing: str, delimiter: str = ",") -> tuple[Sequence[s
         raise DataError(
             f"{path} is not a CSV table ({error}): save it as UTF-8 text with cells separated by {name}"
         ) from error
+
+
+def _unguarded(cell: Any) -> Any:
+    """Return a cell, None for a missing one, or the list of the surplus ones, without apostrophes before formulas."""
+    if isinstance(cell, list):
+        return [*map(unguard, cell)]
+    return cell if cell is None else unguard(cell)
 
 
 def read_table(path: Path, columns: Sequence[str], delimiter: str = ",") -> list[TableRow]:

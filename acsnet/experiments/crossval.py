@@ -10,11 +10,11 @@ from acsnet._utils.files import write_json
 from acsnet.checkpoints import open_checkpoint
 from acsnet.config import Config, DataConfig
 from acsnet.data import CachedRecords, load_cached_records
-from acsnet.errors import AcsnetError
+from acsnet.errors import AcsnetError, RunError
 from acsnet.evaluation.protocol import run_test
 from acsnet.experiments.crossval_plan import Plan, extend_plan, read_plan, write_plan
 from acsnet.experiments.ensembling import save_ensemble
-from acsnet.experiments.job_folder import lock_folder, own_storage
+from acsnet.experiments.job_folder import job_folder, lock_folder, own_storage
 from acsnet.experiments.queue import Claim, JobQueue
 from acsnet.experiments.storage import DEFAULT_HEARTBEAT, open_storage
 from acsnet.experiments.worker import run_worker
@@ -88,11 +88,11 @@ class CrossValidation:
         for name in plan.configurations:
             folds = [self._run_folder(plan.configurations[name].training, fold).best for fold in range(plan.folds)]
             tests = [self.test_folder(name, fold) for fold in range(plan.folds)]
-            ensemble = self.work_dir / name / "ensemble.safetensors"
+            ensemble = job_folder(self.work_dir, name) / "ensemble.safetensors"
             if not ensemble.exists() and not any(_job(name, fold) in failures for fold in range(plan.folds)):
                 save_ensemble(ensemble, folds, *_ensemble_metadata(folds[0], tests, plan.config(name, 0)))
             if not any(_job(name, fold) in failures for fold in range(plan.folds)):
-                _write_published(self.work_dir / name / "published.json", tests)
+                _write_published(job_folder(self.work_dir, name) / "published.json", tests)
         return failures
 
     def table(self) -> str:
@@ -118,10 +118,10 @@ class CrossValidation:
 
     def test_folder(self, name: str, fold: int) -> Path:
         """Return the folder of the test of one fold of a configuration."""
-        return self.work_dir / name / f"fold{fold}" / "test"
+        return job_folder(self.work_dir, name, f"fold{fold}", "test")
 
     def _run_folder(self, training: str, fold: int) -> RunFolder:
-        return RunFolder(self.work_dir / training / f"fold{fold}")
+        return RunFolder(job_folder(self.work_dir, training, f"fold{fold}"))
 
     def _check(self, plan: Plan, names: list[str]) -> None:
         """Check that every fold of new configurations can be trained."""
@@ -146,8 +146,8 @@ class CrossValidation:
         }
 
     def _run_job(self, job: str, claim: Claim) -> float:
-        name, fold = _parse(job)
         plan = self.plan
+        name, fold = _parse(job, plan)
         logger.info("%s (%d of %d jobs are done)", job, len(self._queue.done()), plan.folds * len(plan.configurations))
         config = plan.config(name, fold)
         training = plan.configurations[name].training
@@ -167,9 +167,11 @@ def _job(name: str, fold: int) -> str:
     return f"{name}/fold{fold}"
 
 
-def _parse(job: str) -> tuple[str, int]:
-    name, _, fold = job.rpartition("/fold")
-    return name, int(fold)
+def _parse(job: str, plan: Plan) -> tuple[str, int]:
+    jobs = {_job(name, fold): (name, fold) for name in plan.configurations for fold in range(plan.folds)}
+    if job not in jobs:
+        raise RunError(f"the database has the job {job!r}, which is not planned: use another database by --storage")
+    return jobs[job]
 
 
 def _without_folds(data: DataConfig) -> str:

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from acsnet._utils.files import write_text
 from acsnet.config import Config, build_config, changed_keys
 from acsnet.errors import ConfigError, RunError
-from acsnet.experiments.job_folder import check_free, new_study
+from acsnet.experiments.job_folder import broken_entry, check_free, is_folder_name, new_study
 
 PLAN_FILE = "crossval.json"
 # Start of the text of a changed fold; each job has its own fold.
@@ -47,6 +47,16 @@ class Plan(BaseModel):
     folds: int = Field(ge=2)
     configurations: dict[str, PlannedConfiguration] = Field(min_length=1)
 
+    @field_validator("configurations")
+    @classmethod
+    def _check_names(cls, planned: dict[str, PlannedConfiguration]) -> dict[str, PlannedConfiguration]:
+        for name, own in planned.items():
+            if not is_folder_name(name):
+                raise ValueError(f"{name!r} is not the name of a folder")
+            if own.training not in planned or planned[own.training].training != own.training:
+                raise ValueError(f"{name!r} has the trainings of {own.training!r}, which is not planned")
+        return planned
+
     def config(self, name: str, fold: int) -> Config:
         """Return the configuration of one fold, 0 to ``folds`` - 1."""
         return build_config(self.configurations[name].config, [f"data.folds.index={fold}"], f"{PLAN_FILE}, {name}")
@@ -67,6 +77,9 @@ def extend_plan(work_dir: Path, configs: Mapping[str, Config]) -> tuple[Plan, li
         RunError: if the folder has other content, or a configuration of the same name with other values.
     """
     plan = read_plan(work_dir) if (work_dir / PLAN_FILE).is_file() else _new_plan(work_dir)
+    for name in configs:
+        if not is_folder_name(name):
+            raise ConfigError(f"the configuration {name!r} is not the name of a folder: rename it")
     added = [name for name in configs if name not in plan.configurations]
     for name, config in configs.items():
         if name in added:
@@ -94,8 +107,9 @@ def read_plan(work_dir: Path) -> Plan:
     except OSError:
         raise RunError(f"there is no {path}: start a cross-validation with tools/crossval.py") from None
     except (ValidationError, UnicodeDecodeError) as error:
-        first = str(error).splitlines()[0]
-        raise RunError(f"{path} is broken ({first}): start a new cross-validation in another folder") from error
+        raise RunError(
+            f"{path} is broken ({broken_entry(error)}): start a new cross-validation in another folder"
+        ) from error
 
 
 def _new_plan(work_dir: Path) -> Plan:

@@ -4,7 +4,9 @@ import uuid
 from pathlib import Path
 
 from filelock import FileLock
+from pydantic import ValidationError
 
+from acsnet._utils.printable import shorten
 from acsnet.errors import RunError
 
 _LOCK_FILE = ".plan.lock"
@@ -35,12 +37,52 @@ def check_free(work_dir: Path, purpose: str) -> None:
         )
 
 
-def own_storage(work_dir: Path) -> str:
-    """Return the address of the SQLite database in a folder."""
+def own_storage(work_dir: Path) -> Path:
+    """Return the path of the SQLite database in a folder."""
     # Absolute: SQLite resolves a relative path from the current folder of the process.
-    return f"sqlite:///{work_dir.resolve() / _DATABASE}"
+    return work_dir.resolve() / _DATABASE
+
+
+def job_folder(work_dir: Path, *names: str) -> Path:
+    """Return the folder of a job in an experiment's folder.
+
+    Names of jobs come from files and databases that others may have written.
+
+    Args:
+        work_dir: the folder of the experiment.
+        names: the names of the folders on the way.
+
+    Raises:
+        RunError: if the folder is not in ``work_dir``: a name is not that of a folder, or one of them is a link.
+
+    Example:
+        >>> job_folder(Path("runs"), "acsnet", "fold0").as_posix()
+        'runs/acsnet/fold0'
+    """
+    path = work_dir
+    for name in names:
+        path = path / name
+        if not is_folder_name(name) or path.is_symlink():
+            raise RunError(
+                f"{work_dir} names the job {'/'.join(names)!r}, which is not a folder in it: start the experiment in "
+                "another folder"
+            )
+    return path
+
+
+def is_folder_name(name: str) -> bool:
+    """Return whether a name is that of a folder, rather than a path, on every system."""
+    return bool(name) and name not in (".", "..") and not set(name) & set("/\\\0")
 
 
 def new_study(purpose: str) -> str:
     """Return a unique name for a queue, independent of the names of folders on the machines of its workers."""
     return f"{purpose}-{uuid.uuid4().hex}"
+
+
+def broken_entry(error: ValidationError | UnicodeDecodeError) -> str:
+    """Return the first mistake in a file of JSON, in one short line."""
+    if isinstance(error, UnicodeDecodeError):
+        return str(error)
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    return shorten(": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"]))))

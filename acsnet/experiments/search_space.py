@@ -159,7 +159,7 @@ def load_search(path: Path) -> Search:
     try:
         return Search.model_validate(read_yaml(path))
     except ValidationError as error:
-        raise ConfigError(f"{path}: {'; '.join(explain(error, Search))}") from error
+        raise ConfigError(f"{path}: {explain(error, Search)}") from error
 
 
 def as_overrides(values: Mapping[str, Scalar]) -> list[str]:

@@ -1,28 +1,36 @@
 """The database of Optuna that workers share, on SQLite or PostgreSQL."""
 
+import sqlite3
 import warnings
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from acsnet._utils.printable import mask_passwords
 from acsnet.errors import InputError, RunError
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
+    from sqlalchemy.engine import URL
 
 # Seconds between two heartbeats of a worker.
 DEFAULT_HEARTBEAT = 15
 # A worker counts as dead after so many missed heartbeats.
 _MISSED_HEARTBEATS = 6
 _SQLITE_TIMEOUT_SECONDS = 120
+# In the place of an address where a path is given.
+_SQLITE_FILE = "sqlite:///file"
+_POSTGRESQL = "postgresql+psycopg://USER@HOST/DATABASE"
 
 
-def open_storage(url: str, heartbeat: int = DEFAULT_HEARTBEAT) -> "RDBStorage":
+def open_storage(database: str | Path, heartbeat: int = DEFAULT_HEARTBEAT) -> "RDBStorage":
     """Open the database of jobs, or create it.
 
     A worker records a heartbeat every ``heartbeat`` seconds. If it misses six of them, its job is queued again. Times
     are those of the database, so the clocks of the machines may differ.
 
     Args:
-        url: ``sqlite:///PATH`` for workers on one machine, ``postgresql+psycopg://USER@HOST/DATABASE`` for several.
+        database: a file for workers on one machine, or an address: ``sqlite:///PATH`` for one machine,
+            ``postgresql+psycopg://USER@HOST/DATABASE`` for several.
         heartbeat: seconds between two heartbeats, the same for all workers.
 
     Raises:
@@ -32,33 +40,79 @@ def open_storage(url: str, heartbeat: int = DEFAULT_HEARTBEAT) -> "RDBStorage":
     if heartbeat < 1:
         raise InputError(f"the heartbeat is {heartbeat} seconds: it must be an integer of at least 1")
     import optuna
-    from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+    from sqlalchemy.exc import SQLAlchemyError
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    is_sqlite = url.startswith("sqlite")
+    url = _SQLITE_FILE if isinstance(database, Path) else database
+    shown = mask_passwords(str(database))
+    address = _parse(url)
     try:
         with warnings.catch_warnings():
             # Heartbeats have been marked as experimental since Optuna 2.9.
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             storage = optuna.storages.RDBStorage(
-                url,
-                engine_kwargs={"connect_args": {"timeout": _SQLITE_TIMEOUT_SECONDS}} if is_sqlite else {},
+                # Optuna takes braces for the fields of a template.
+                url.replace("{", "{{").replace("}", "}}"),
+                engine_kwargs=_engine_settings(database, address),
                 heartbeat_interval=heartbeat,
                 grace_period=_MISSED_HEARTBEATS * heartbeat,
                 heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(
                     inherit_intermediate_values=True
                 ),
             )
-    except (ArgumentError, NoSuchModuleError, ImportError) as error:
+    except ImportError as error:
         raise RunError(
-            f"the storage {url} cannot be used: {_first_line(error)}; expected sqlite:///FILE or "
-            "postgresql+psycopg://USER@HOST/DATABASE (pip install 'psycopg[binary]')"
+            f"the storage {shown} needs a package that is not installed ({_reason(error, address)}): "
+            f"write {_POSTGRESQL}, and pip install 'acsnet[postgresql]'"
         ) from error
-    except (SQLAlchemyError, optuna.exceptions.StorageInternalError, RuntimeError) as error:
-        raise RunError(f"the storage {url} does not respond: {_first_line(error)}") from error
-    if is_sqlite:
+    # TypeError: the driver does not know a setting behind the question mark.
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError, RuntimeError, TypeError, ValueError) as error:
+        raise RunError(
+            f"the storage {shown} does not respond: {_reason(error, address)}; check the address, and "
+            "whether the database runs"
+        ) from error
+    if address.get_backend_name() == "sqlite":
         _serialize(storage)
     return storage
+
+
+def _engine_settings(database: str | Path, address: "URL") -> dict[str, Any]:
+    if isinstance(database, Path):
+        # Not by the address: versions of SQLAlchemy differ in the characters that it may have.
+        return {
+            "creator": lambda: sqlite3.connect(database, _SQLITE_TIMEOUT_SECONDS, check_same_thread=False),
+        }
+    is_sqlite = address.get_backend_name() == "sqlite"
+    return {"connect_args": {"timeout": _SQLITE_TIMEOUT_SECONDS}} if is_sqlite else {}
+
+
+def _parse(url: str) -> "URL":
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        address = make_url(url)
+        problem = "" if address.get_backend_name() in ("sqlite", "postgresql") else "an unknown kind of database"
+    except (ArgumentError, ValueError) as error:
+        problem = _reason(error)
+    if not problem and address.get_backend_name() == "sqlite":
+        problem = _sqlite_problem(url, address)
+    if problem:
+        raise RunError(
+            f"the storage {mask_passwords(url)} cannot be used: {problem}; expected sqlite:///FILE or {_POSTGRESQL} "
+            "(pip install 'acsnet[postgresql]')"
+        )
+    return address
+
+
+def _sqlite_problem(url: str, address: "URL") -> str:
+    if url == _SQLITE_FILE:
+        return ""
+    if "?" in url and not {"uri", "timeout"} & set(address.query):
+        return "a question mark begins settings, not a part of the path: choose a path without one"
+    if address.database and Path(address.database).is_dir():
+        return f"{address.database} is a folder"
+    return ""
 
 
 def _serialize(storage: "RDBStorage") -> None:
@@ -81,6 +135,10 @@ def _serialize(storage: "RDBStorage") -> None:
     storage.engine.dispose()
 
 
-def _first_line(error: BaseException) -> str:
+def _reason(error: BaseException, address: "URL | None" = None) -> str:
+    """Return the first line of an error, without the password."""
     cause = error.__cause__ or error
-    return str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
+    reason = next(iter(str(cause).strip().splitlines()), "") or type(cause).__name__
+    if address is not None and address.password:
+        reason = reason.replace(str(address.password), "***")
+    return mask_passwords(reason)

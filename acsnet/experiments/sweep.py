@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from acsnet._utils.files import write_text
 from acsnet.config import Config, build_config, changed_keys
 from acsnet.errors import RunError
-from acsnet.experiments.job_folder import check_free, lock_folder, new_study, own_storage
+from acsnet.experiments.job_folder import broken_entry, check_free, job_folder, lock_folder, new_study, own_storage
 from acsnet.experiments.queue import Claim, JobQueue
 from acsnet.experiments.search_space import Scalar, Search, as_overrides
 from acsnet.experiments.storage import DEFAULT_HEARTBEAT, open_storage
@@ -135,9 +135,7 @@ class Sweep:
         try:
             plan = _Plan.model_validate_json(path.read_text(encoding="utf-8"))
         except (ValidationError, UnicodeDecodeError) as error:
-            raise RunError(
-                f"{path} is broken ({str(error).splitlines()[0]}): start a new search in another folder"
-            ) from error
+            raise RunError(f"{path} is broken ({broken_entry(error)}): start a new search in another folder") from error
         changed = [
             *changed_keys(plan.config, self._config.to_dict()),
             *changed_keys(plan.search, self.search.model_dump(mode="json")),
@@ -159,11 +157,13 @@ class Sweep:
     def _run_trial(self, job: str, claim: Claim) -> float:
         from optuna import TrialPruned
 
+        if job not in self.search.jobs():
+            raise RunError(f"the database has the job {job!r}, which is not planned: use another database by --storage")
         trial = claim.trial
         trial.study.sampler = self.search.sampler(job)
         values = {key: parameter.suggest(trial, key) for key, parameter in self.search.parameters.items()}
         logger.info("%s: %s", job, ", ".join(as_overrides(values)))
-        folder = RunFolder(self.work_dir / job)
+        folder = RunFolder(job_folder(self.work_dir, job))
 
         def on_epoch(row: Mapping[str, Any]) -> None:
             claim.check()

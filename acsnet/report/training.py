@@ -1,11 +1,11 @@
 """The configuration, history and environment of a training."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from acsnet._utils.json_text import parse_json
 from acsnet.config import Config, build_config, load_config
 from acsnet.data.csv_io import read_csv
 from acsnet.errors import AcsnetError, DataError
@@ -79,7 +79,7 @@ def _read_history(path: Path) -> tuple[dict[str, float], ...]:
 def _read_environment(folder: Path) -> dict[str, Any]:
     path = folder / "environment.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read: the environment of the run is unknown") from error
     return content if isinstance(content, dict) else {}

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from acsnet._utils.json_text import parse_json
 from acsnet._utils.typing import Float64Array
 from acsnet.data.csv_io import CsvRow, read_csv
 from acsnet.errors import AcsnetError, RunError
@@ -147,7 +148,7 @@ def name_first(items: Sequence[object]) -> str:
 
 def _read_facts(path: Path) -> dict[str, Any]:
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = parse_json(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise RunError(f"there is no {path}: {_AGAIN}") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

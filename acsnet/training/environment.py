@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from acsnet._utils.printable import mask_passwords
 from acsnet.version import __version__
 
 _PACKAGES = ("torch", "torchvision", "timm", "monai", "accelerate", "albumentations", "numpy", "opencv-python-headless")
@@ -29,7 +30,7 @@ def describe_environment(device: torch.device, precision: str, processes: int) -
         "processes": processes,
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "command": [Path(sys.argv[0]).name, *map(mask_passwords, sys.argv[1:])],
     }
 
 

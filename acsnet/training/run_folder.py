@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from filelock import FileLock, Timeout
 
 from acsnet._utils.files import explain_write_error, whole_file, write_csv, write_json, write_text
+from acsnet._utils.yaml_files import read_yaml
 from acsnet.config import Config, build_config, changed_keys
 from acsnet.data import Split, write_split_list
-from acsnet.errors import RunError
+from acsnet.errors import ConfigError, RunError
 
 
 def _is_visible(path: Path) -> bool:
@@ -99,10 +99,10 @@ class RunFolder:
 
     def _read_config(self) -> dict[str, Any]:
         try:
-            content = yaml.safe_load(self.config.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, ValueError):
-            content = None
-        if not isinstance(content, dict):
+            content = read_yaml(self.config)
+        except ConfigError:
+            content = {}
+        if not content:
             raise RunError(f"{self.config} is broken: fix it, or start a new run by --work-dir")
         return content
 

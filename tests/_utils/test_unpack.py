@@ -87,6 +87,24 @@ def test_names_that_are_refused(name: str, reason: str, tmp_path: Path, folder: 
     assert {path.name for path in tmp_path.rglob("*")} == {"a.zip", "inner", "target"}
 
 
+@pytest.mark.parametrize("names", [("",), ("a.png", ""), ("", "a/")])
+def test_a_member_without_a_name(names: tuple[str, ...], tmp_path: Path, folder: Path) -> None:
+    archive = tmp_path / "a.zip"
+    with zipfile.ZipFile(archive, "w") as opened:
+        for name in names:
+            opened.open(zipfile.ZipInfo(name), "w").close()
+    with pytest.raises(DownloadError, match=r"a\.zip is refused: '' is not a valid file name"):
+        unpack(archive, folder)
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("names", [("Ä.png", "A\u0308.png"), ("é/a", "E\u0301/A"), ("\u212b", "Å")])
+def test_names_that_differ_in_the_form_of_accents(names: tuple[str, str], tmp_path: Path, folder: Path) -> None:
+    archive = make(tmp_path / "a.zip", *((name, b"x") for name in names))
+    with pytest.raises(DownloadError, match=r"a\.zip is refused: .* occurs twice"):
+        unpack(archive, folder)
+
+
 def test_a_name_cut_by_a_null_byte(tmp_path: Path, folder: Path) -> None:
     archive = make(tmp_path / "a.zip", ("evil.txtX.png", b"x"))
     archive.write_bytes(archive.read_bytes().replace(b"evil.txtX", b"evil.txt\0"))

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -6,7 +7,8 @@ import pytest
 from acsnet.config import Config, build_config
 from acsnet.errors import ConfigError, RunError
 from acsnet.experiments import read_plan
-from acsnet.experiments.crossval_plan import extend_plan, write_plan
+from acsnet.experiments.crossval_plan import PLAN_FILE, extend_plan, write_plan
+from acsnet.experiments.job_folder import job_folder
 
 
 def test_configurations_that_differ_in_evaluation_share_trainings(tmp_path: Path, configs: dict[str, Config]) -> None:
@@ -94,3 +96,52 @@ def test_a_broken_plan_is_one_clear_line(tmp_path: Path, configs: dict[str, Conf
 def test_no_plan_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"there is no .*crossval.json: start a cross-validation with tools/crossval.py"):
         read_plan(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../out", "/tmp/out", "..", ".", "", "a/b", "a\\b", "a\0b"])
+def test_a_plan_that_leads_out_of_its_folder(tmp_path: Path, configs: dict[str, Config], name: str) -> None:
+    plan, _ = extend_plan(tmp_path, configs)
+    content = plan.model_dump(mode="json")
+    first = next(iter(content["configurations"]))
+    named = {**content, "configurations": {name: {**content["configurations"][first], "training": name}}}
+    lent = {**content, "configurations": {first: {**content["configurations"][first], "training": name}}}
+    for crafted, message in ((named, "is not the name of a folder"), (lent, "has the trainings of .* is not planned")):
+        (tmp_path / PLAN_FILE).write_text(json.dumps(crafted))
+        with pytest.raises(RunError, match=rf"crossval\.json is broken \(configurations: .*{message}\): start a new"):
+            read_plan(tmp_path)
+    (tmp_path / PLAN_FILE).unlink()
+    with pytest.raises(ConfigError, match=r"the configuration .* is not the name of a folder: rename it"):
+        extend_plan(tmp_path, {name: next(iter(configs.values()))})
+
+
+@pytest.mark.parametrize("names", [("a",), ("a", "fold0"), ("a", "fold0", "test")])
+def test_a_link_in_the_place_of_a_folder(tmp_path: Path, names: tuple[str, ...]) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    path = (tmp_path / "runs").joinpath(*names)
+    path.parent.mkdir(parents=True)
+    path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RunError, match=r"runs names the job 'a/fold0/test', which is not a folder in it"):
+        job_folder(tmp_path / "runs", "a", "fold0", "test")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[" * 100_000, "Invalid JSON: recursion limit exceeded"),
+        ('{"a": ' * 100_000, "Invalid JSON: recursion limit exceeded"),
+        ("{\0}", "Invalid JSON: key must be a string"),
+        ("null", "Input should be an object"),
+        ('{"format": 1, "study": 3, "folds": 4, "configurations": {}}', "study: Input should be a valid string"),
+        ('{"format": 2}', "format: Input should be 1"),
+        ('{"format": 1, "study": "a", "folds": 1e400}', "folds: "),
+        ("9" * 10_000, "Invalid JSON: number out of range"),
+        ("9", "Input should be an object"),
+        ("\ud800".encode("utf-8", "surrogatepass"), "can't decode byte"),
+    ],
+)
+def test_a_crafted_plan_is_one_clear_line(tmp_path: Path, content: str | bytes, message: str) -> None:
+    (tmp_path / PLAN_FILE).write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(RunError, match=rf"crossval\.json is broken \(.*{message}") as caught:
+        read_plan(tmp_path)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 600

@@ -1,13 +1,17 @@
 import importlib.util
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import torch
 
 from acsnet.errors import InputError, RunError
+from acsnet.experiments.job_folder import own_storage
 from acsnet.experiments.queue import JobQueue
 from acsnet.experiments.storage import open_storage
+from acsnet.training.environment import describe_environment
 
 
 def test_a_heartbeat_below_a_second_is_an_error(tmp_path: Path) -> None:
@@ -19,6 +23,77 @@ def test_a_heartbeat_below_a_second_is_an_error(tmp_path: Path) -> None:
 def test_an_address_of_no_database_is_one_clear_line(url: str) -> None:
     with pytest.raises(RunError, match=r"the storage .* cannot be used: .*; expected sqlite:///FILE or postgresql\+ps"):
         open_storage(url)
+
+
+NAMES = ["what?", "50 %", "a%3Fb", "#1", "a&b=c;d", "{x}", "a b+c", "Größe", "'quoted\"", "back\\slash", "caf\udce9"]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
+def test_the_database_is_in_the_folder_of_any_name(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / name
+    folder.mkdir(parents=True)
+    JobQueue(open_storage(own_storage(folder)), "test").add({"job": {}})
+    assert JobQueue(open_storage(own_storage(folder)), "test").states() == {"job": "waiting"}
+    assert [path.name for path in folder.iterdir()] == ["queue.sqlite3"]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == sorted(["runs", name, "queue.sqlite3"])
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("sqlite:////tmp", r"/tmp is a folder; expected sqlite:///FILE"),
+        (
+            "sqlite:////tmp/what?/a.db",
+            "a question mark begins settings, not a part of the path",
+        ),
+        ("sqlite:////tmp/a.db?x=1", r"a question mark begins settings"),
+        ("mysql://me@host/jobs", "an unknown kind of database"),
+        ("postgresql+psycopg://me@host:port/jobs", "port"),
+        ("postgresql+psycopg://me@[::1/jobs", ""),
+        ("postgresql+nothing://me@host/jobs", ""),
+    ],
+)
+def test_an_address_with_a_mistake_is_one_clear_line(url: str, message: str) -> None:
+    with pytest.raises(RunError, match=rf"the storage .*{message}") as caught:
+        open_storage(url)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2", "asyncpg"])
+def test_a_driver_that_is_not_installed(driver: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, driver, None)
+    with pytest.raises(RunError, match=r"needs a package that is not installed .* pip install 'acsnet\[postgresql\]'"):
+        open_storage(f"postgresql+{driver}://me:secret@127.0.0.1:1/jobs")
+
+
+SECRET = "sEcReT"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"postgresql+psycopg://me:{SECRET}@127.0.0.1:1/jobs",
+        f"postgresql+psycopg://me:{SECRET}@127.0.0.1:99999999/jobs",
+        f"postgresql+psycopg://me:{SECRET}@127.0.0.1:port/jobs",
+        f"postgresql+psycopg://me:a@b/{SECRET}@127.0.0.1:1/jobs",
+        f"postgresql+psycopg://me:%7B{SECRET}%7D@127.0.0.1:1/jobs",
+        f"postgresql+psycopg://me@127.0.0.1:1/jobs?password={SECRET}",
+        f"postgresql+psycopg://127.0.0.1:1/jobs?user=me&sslpassword={SECRET}",
+        f"carrierpigeon://me:{SECRET}@host/jobs",
+        f"postgresql+nothing://me:{SECRET}@host/jobs",
+        f"not a database://me:{SECRET}@host",
+    ],
+)
+def test_no_message_and_no_file_has_the_password(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RunError, match="the storage ") as caught:
+        open_storage(url)
+    assert SECRET not in str(caught.value)
+    assert "***" in str(caught.value)
+    for arguments in (["--storage", url], [f"--storage={url}"]):
+        monkeypatch.setattr(sys, "argv", ["tools/crossval.py", *arguments])
+        command = describe_environment(torch.device("cpu"), "float32", 1)["command"]
+        assert SECRET not in str(command)
+        assert "***" in str(command)
 
 
 def test_a_folder_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:

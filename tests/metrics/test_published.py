@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from acsnet.config.schema import METRICS_OF_BOTH_TASKS, PublicationName
+from acsnet.config.evaluation_section import METRICS_OF_BOTH_TASKS, PublicationName
 from acsnet.errors import InputError, UnknownNameError
 from acsnet.metrics.published import PUBLISHED_METRICS, PublishedCase, check_tasks, published_metrics
 

@@ -103,16 +103,22 @@ def test_one_configuration_of_a_cross_validation(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({}, "2 validation errors"),
-        ({"folds": 2, "configurations": {"a": {"config": {}}}}, "1 validation error"),
-        ({"folds": 2, "configurations": {}}, "1 validation error"),
-        ({"folds": 0, "configurations": {"a": {"training": "a", "config": {}}}}, "1 validation error"),
+        ({}, "folds: Field required"),
+        ({"folds": 2, "configurations": {"a": {"config": {}}}}, "configurations.a.training: Field required"),
+        (
+            {"folds": 2, "configurations": {}},
+            "configurations: Dictionary should have at least 1 item.*",
+        ),
+        (
+            {"folds": 0, "configurations": {"a": {"training": "a", "config": {}}}},
+            "folds: Input should be .* 2",
+        ),
     ],
 )
 def test_a_broken_cross_validation_is_reported(tmp_path: Path, content: dict[str, Any], message: str) -> None:
     sources, (problem,) = find_tests([str(write_description(tmp_path / "cv", content))])
     assert sources == []
-    assert re.search(rf"crossval.json is broken \({message} for Plan\): start a new cross-validation", problem)
+    assert re.search(rf"crossval.json is broken \({message}\): start a new cross-validation", problem)
 
 
 def test_invalid_folders_are_reported_and_the_others_found(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_another_configuration_is_refused_and_its_keys_named(started: RunFolder)
     )
 
 
-@pytest.mark.parametrize("content", [b"", b"model: [", b"- a\n", b"\xff\xfe", b"a: 2024-99-99"])
+@pytest.mark.parametrize("content", [b"", b"model: [", b"- a\n", b"\xff\xfe", b"a: !!timestamp 2024-99-99"])
 def test_a_broken_configuration(started: RunFolder, content: bytes) -> None:
     started.config.write_bytes(content)
     with pytest.raises(RunError) as caught:
