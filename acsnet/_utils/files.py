@@ -63,8 +63,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         >>> path.read_text()
         'complete'
     """
-    # The suffix is preserved because some writers (cv2.imwrite) derive the format from it.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    temporary = _temporary(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -77,6 +76,36 @@ def whole_file(path: Path) -> Iterator[Path]:
         # Where the folder is a file, or cannot be searched, there is no temporary file.
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: Path) -> None:
+    """Check that a file can be written, before the work for its content starts; nothing is left behind.
+
+    A full disk is noticed only by writing.
+
+    Raises:
+        WriteError: if the folder cannot be made or does not take new files.
+
+    Example:
+        >>> check_writable(Path("/proc/a.txt"))
+        Traceback (most recent call last):
+        ...
+        acsnet._utils.files.WriteError: /proc/a.txt could not be written (No such file or directory): choose another folder
+    """
+    temporary = _temporary(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+    except OSError as error:
+        raise explain_write_error(error, path) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _temporary(path: Path) -> Path:
+    # The suffix is preserved because some writers (cv2.imwrite) derive the format from it.
+    return path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
 
 
 def explain_write_error(error: OSError, path: Path) -> WriteError:

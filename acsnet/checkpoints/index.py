@@ -1,7 +1,6 @@
 """The index of released checkpoints: ``checkpoints/index.json`` in a clone, package data in a wheel."""
 
 import fnmatch
-import json
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -9,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from acsnet._utils.naming import look_up
 from acsnet.checkpoints.operating_points import Rate
+from acsnet.checkpoints.strict_json import parse_json
 from acsnet.errors import CheckpointError
 
 INDEX_NAME = "index.json"
@@ -247,7 +247,7 @@ def read_index(folder: Path | None = None) -> ReleaseIndex:
     """
     path = (folder or index_folder()) / INDEX_NAME
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CheckpointError(f"there is no index of released checkpoints {path}") from None
     except ValueError as error:
@@ -282,11 +282,15 @@ def list_checkpoints(pattern: str = "*") -> list[str]:
     return sorted(fnmatch.filter(read_index().checkpoints, pattern))
 
 
-def released_checkpoint(name: str) -> ReleasedCheckpoint:
+def released_checkpoint(name: str, hint: str = "") -> ReleasedCheckpoint:
     """Return the index entry of a released checkpoint.
+
+    Args:
+        name: the released name.
+        hint: what else an unknown name may be, for the message; by default how to list all names.
 
     Raises:
         UnknownNameError: if the name is not released; the message lists near matches.
         CheckpointError: if the index is missing or invalid.
     """
-    return look_up("released checkpoint", name, read_index().checkpoints, _HOW_TO_LIST)
+    return look_up("released checkpoint", name, read_index().checkpoints, hint or _HOW_TO_LIST)

@@ -1,6 +1,7 @@
 """Typed configuration: YAML files in, validated frozen objects out."""
 
 from acsnet.config.loading import build_config, changed_keys, load_config, load_configs
+from acsnet.config.paths import without_paths
 from acsnet.config.schema import (
     CHOSEN_ON_VALIDATION,
     VALIDATED_ON_TEST,
@@ -49,4 +50,5 @@ __all__ = [
     "changed_keys",
     "load_config",
     "load_configs",
+    "without_paths",
 ]

@@ -12,25 +12,33 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
-    Strict,
     field_validator,
     model_serializer,
     model_validator,
 )
 
 from acsnet._utils.naming import look_up
+from acsnet.config.bounds import (
+    MAX_BATCH,
+    MAX_SCALES,
+    Flag,
+    Mean,
+    PrintableName,
+    Real,
+    Side,
+    StandardDeviation,
+    Whole,
+    check_scaled_sides,
+)
+from acsnet.config.paths import without_paths
 from acsnet.labels import CLASS_NAMES, NORMAL, TASKS, Task
 
 Subset = Literal["train", "val", "test", "all"]
-# Strict: otherwise pydantic converts true to 1 and "40" to 40.
-Whole = Annotated[int, Strict()]
-Real = Annotated[float, Strict()]
 Fraction = Annotated[Real, Field(ge=0, le=1)]
 # A path in which ~ is the home folder, as in a shell.
 UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
 PositiveInt = Annotated[Whole, Field(ge=1)]
 PositiveReal = Annotated[Real, Field(gt=0)]
-Flag = Annotated[bool, Strict()]
 
 
 def _one_or_several(value: Any) -> Any:
@@ -156,10 +164,10 @@ class DataConfig(Section):
     class_map: ClassMap = Field(
         default={}, description="Class of each label of the data, as in {cyst: benign}; null removes an inherited map."
     )
-    classes: tuple[str, ...] = Field(
+    classes: tuple[PrintableName, ...] = Field(
         default=CLASS_NAMES, description="Class names in the order of the outputs of the model."
     )
-    image_size: tuple[PositiveInt, PositiveInt] = Field(
+    image_size: tuple[Side, Side] = Field(
         default=(256, 256), description="Height and width that images are resized to."
     )
     crop_margins: Flag = Field(
@@ -172,12 +180,12 @@ class DataConfig(Section):
         description="Keep the ratio of height and width, and pad the image to image_size with the gray value of mean "
         "instead of stretching it; the checkpoint stores the key.",
     )
-    mean: tuple[Real, ...] | None = Field(
+    mean: tuple[Mean, ...] | None = Field(
         default=None,
         description="Mean of the normalization (pixel / 255 - mean) / std, one value or one per channel; null is that "
         "of the training of model.encoder_weights, or 0.330 without them.",
     )
-    std: tuple[Annotated[Real, Field(gt=0)], ...] | None = Field(
+    std: tuple[StandardDeviation, ...] | None = Field(
         default=None,
         description="Standard deviation of the normalization, one value or one per channel; null is that of the "
         "training of model.encoder_weights, or 0.204 without them.",
@@ -397,7 +405,7 @@ class TestTimeAugmentationConfig(Section):
 
     horizontal_flip: Flag = Field(default=False, description="Also predict the image flipped left to right.")
     vertical_flip: Flag = Field(default=False, description="Also predict the image flipped upside down.")
-    scales: Annotated[tuple[PositiveReal, ...], Field(min_length=1)] = Field(
+    scales: Annotated[tuple[PositiveReal, ...], Field(min_length=1, max_length=MAX_SCALES)] = Field(
         default=(1.0,), description="Factors of the input size."
     )
 
@@ -436,7 +444,7 @@ def _number_or_validation(value: Any) -> Any:
 class EvaluationConfig(Section):
     """Testing and predicting, in the order of the keys."""
 
-    batch_size: PositiveInt = Field(default=8, description="Images per batch.")
+    batch_size: Annotated[Whole, Field(ge=1, le=MAX_BATCH)] = Field(default=8, description="Images per batch.")
     test_time_augmentation: TestTimeAugmentationConfig = Field(
         default=TestTimeAugmentationConfig(), description="Test-time augmentation."
     )
@@ -513,6 +521,11 @@ class Config(Section):
         return () if value is None else value
 
     @model_validator(mode="after")
+    def _check_scales(self) -> "Config":
+        check_scaled_sides(self.data.image_size, self.evaluation.test_time_augmentation.scales)
+        return self
+
+    @model_validator(mode="after")
     def _check_refining(self) -> "Config":
         refining = self.evaluation.refining
         both = len(self.model.tasks) == 2 and NORMAL in self.data.classes
@@ -565,14 +578,9 @@ class Config(Section):
 
         Encoder weights and teachers are stored by their file names, and a released split by its name.
         """
-        content = self.to_dict()
+        content = without_paths(self.to_dict())
         if self.model.encoder_weights is not None:
             content["model"]["encoder_weights"] = Path(self.model.encoder_weights).name
-        content["model"]["initial_weights"] = None
-        for key in ("root", "records", "cache", "image_list"):
-            content["data"][key] = None
-        if self.data.split_file is not None and (self.data.split_file.suffix or len(self.data.split_file.parts) > 1):
-            content["data"]["split_file"] = None
         if self.loss.distillation is not None:
             content["loss"]["distillation"]["teacher"] = [path.name for path in self.loss.distillation.teacher]
         if self.evaluation.threshold == CHOSEN_ON_VALIDATION:

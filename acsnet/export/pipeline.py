@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from acsnet._utils.files import whole_file
+from acsnet._utils.files import check_writable, whole_file
 from acsnet.checkpoints import Checkpoint, CheckpointMetadata, open_checkpoint
 from acsnet.config import EvaluationConfig
 from acsnet.errors import CheckpointError, InputError
@@ -107,7 +107,7 @@ def export_checkpoint(
         InputError: if the file exists or has another suffix, or a required package is missing.
         DataError: if images cannot be read.
         CheckpointError: if the checkpoint cannot be read, or the network cannot be exported exactly.
-        DiskFullError: if the disk is full.
+        WriteError: if the file cannot be written; DiskFullError if the disk is full.
 
     Example:
         >>> from pathlib import Path
@@ -121,6 +121,7 @@ def export_checkpoint(
     metadata = checkpoint.metadata
     path = out or default_export(checkpoint, format)
     _check_path(path, kind)
+    check_writable(path)
     samples = read_samples(metadata, images)
     _warn_of_omissions(metadata)
     network = load_network(checkpoint)
