@@ -87,10 +87,8 @@ def check_writable(path: Path) -> None:
         WriteError: if the folder cannot be made or does not take new files.
 
     Example:
-        >>> check_writable(Path("/proc/a.txt"))
-        Traceback (most recent call last):
-        ...
-        acsnet._utils.files.WriteError: /proc/a.txt could not be written (No such file or directory): choose another folder
+        >>> import tempfile
+        >>> check_writable(Path(tempfile.mkdtemp()) / "new" / "a.txt")
     """
     temporary = _temporary(path)
     try:

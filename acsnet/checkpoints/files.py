@@ -49,7 +49,7 @@ def resolve_split(name_or_path: str | Path) -> Path:
 
 def how_to_give_path(name: str | Path) -> str:
     """Return how to write the path of an existing file that looks like a released name, or "" if there is none."""
-    return f"for the file of this name in the current folder write ./{name}" if Path(name).is_file() else ""
+    return f"for the file of this name in the current folder write ./{name}" if os.path.isfile(name) else ""
 
 
 def locate_released_file(name: str, entry: ReleasedCheckpoint) -> Path:
@@ -75,7 +75,10 @@ def entry_of_file(path: Path) -> ReleasedCheckpoint | None:
     Raises:
         CheckpointError: if the file is in such a folder and the index is missing or invalid.
     """
-    folder = path.resolve().parent
+    try:
+        folder = path.resolve().parent
+    except (OSError, ValueError):  # no file can have this name
+        return None
     if folder != index_folder().resolve() and folder.parent != (cache_folder() / "checkpoints").resolve():
         return None
     for entry in read_index().checkpoints.values():

@@ -1,11 +1,12 @@
 """Reading and writing of checkpoint files: safetensors with metadata in the header. Nothing is ever unpickled.
 
-The header also has the SHA-256 of the tensors, so that a file that was damaged later is not taken for a trained network.
-Files of other programs, and checkpoints of earlier versions, have none.
+The header also has the SHA-256 of the tensors, so that a file that was damaged later is not taken for a trained
+network. Files of other programs, and checkpoints of earlier versions, have none.
 """
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -227,7 +228,8 @@ def load_weights(model: nn.Module, path: Path) -> None:
 
 
 def _open(path: Path) -> Any:
-    if not path.is_file():
+    # Unlike Path.is_file, this does not raise for a name that is too long.
+    if not os.path.isfile(path):
         raise CheckpointError(f"there is no checkpoint {path}: give the path of a .safetensors file")
     try:
         return safe_open(str(path), framework="pt")

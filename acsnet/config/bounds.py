@@ -1,7 +1,7 @@
 """Types and limits that a configuration shares with the metadata of a checkpoint.
 
-The metadata repeats values of the configuration. Whatever a configuration accepts has to be valid in the checkpoint that
-its training writes, so that both have these types.
+The metadata repeats values of the configuration. Every value that a configuration accepts is valid in the checkpoint
+that its training writes, because both have these types.
 """
 
 from collections.abc import Sequence

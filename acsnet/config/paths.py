@@ -6,6 +6,7 @@ from typing import Any
 
 _PATHS = {"model": ("initial_weights",), "data": ("root", "records", "cache", "image_list")}
 
+
 def without_paths(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return the content of a configuration without paths; the name of a released split is not a path.
 

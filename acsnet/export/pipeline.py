@@ -1,6 +1,7 @@
 """Export of a checkpoint: writing the file, and comparing its probabilities with those of the network."""
 
 import logging
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -158,7 +159,8 @@ def export_checkpoint(
 def _check_path(path: Path, kind: Format) -> None:
     if path.suffix != kind.suffix:
         raise InputError(f"{path} has to end in {kind.suffix}, as {kind.name} files do: give another --out")
-    if path.exists():
+    # Unlike Path.exists, this does not raise for a name that is too long.
+    if os.path.exists(path):
         raise InputError(f"{path} exists already and is not overwritten: remove it, or give another --out")
 
 

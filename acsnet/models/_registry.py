@@ -16,7 +16,7 @@ from acsnet._utils.naming import look_up
 from acsnet.checkpoints import Checkpoint, load_weights, open_checkpoint
 from acsnet.errors import InputError
 from acsnet.labels import TASKS
-from acsnet.models._arguments import CONTRACT, check_arguments
+from acsnet.models._arguments import CONTRACT, Index, check_arguments
 from acsnet.models._contract import Contract
 
 
@@ -38,7 +38,7 @@ class ModelEntry:
         defaults: own arguments that this name fixes; copied for each build.
         pretrained: whether the encoder can start from pretrained weights, by the argument ``encoder_weights``.
         needs_normal_class: whether the network combines its tasks by the class "normal", whose index is its argument
-            ``normal_index``.
+            ``normal_index``, which is then declared without being in ``arguments``.
         contains: the own argument that names another network of the registry, whose own arguments are the argument
             ``arguments``; None for all other networks.
     """
@@ -112,7 +112,7 @@ def register_model(
             publication=publication,
             adds=adds,
             input_size=input_size,
-            arguments=dict(arguments or {}),
+            arguments={**(arguments or {}), **({"normal_index": Index} if needs_normal_class else {})},
             settings=tuple(settings),
             defaults=dict(defaults or {}),
             pretrained=pretrained,
@@ -214,7 +214,9 @@ def _listing(entry: ModelEntry) -> str:
     """Return how to declare arguments if an entry has none of its own, or "" to list the known ones."""
     if entry.arguments or entry.settings:
         return ""
-    return f"{entry.name} was registered without arguments of its own: register_model(..., arguments={{...}}) names them"
+    return (
+        f"{entry.name} was registered without arguments of its own: register_model(..., arguments={{...}}) names them"
+    )
 
 
 def saved_arguments(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -46,7 +46,7 @@ from acsnet.layers import (
     PredictionRefining,
     weigh_by_lesion_probability,
 )
-from acsnet.models._arguments import Count, Index, Repeats, RepeatsPerLevel
+from acsnet.models._arguments import Count, Repeats, RepeatsPerLevel
 from acsnet.models._base import MultiTaskModel, MultiTaskOutput
 from acsnet.models._contract import Contract, check_count, check_counts
 from acsnet.models._registry import register_model
@@ -189,7 +189,7 @@ class UNetPlusPlus(MultiTaskModel):
     "unetpp_refined",
     publication="multi-task study on curated BUSI, 2025 (code: EEE402_Project)",
     adds="an empty mask for an image that is classified as normal, after prediction",
-    arguments={**_ARGUMENTS, "normal_index": Index},
+    arguments=_ARGUMENTS,
     needs_normal_class=True,
 )
 class RefinedUNetPlusPlus(UNetPlusPlus):
@@ -262,7 +262,7 @@ class RefinedUNetPlusPlus(UNetPlusPlus):
     "unetpp_lesion_weighted",
     publication="this project",
     adds="in training, a mask multiplied by the probability of a lesion from the classifier",
-    arguments={**_ARGUMENTS, "normal_index": Index},
+    arguments=_ARGUMENTS,
     needs_normal_class=True,
 )
 class LesionWeightedUNetPlusPlus(RefinedUNetPlusPlus):

@@ -182,9 +182,7 @@ def test_entries_of_another_type_or_out_of_range(tmp_path: Path, changes: dict[s
     assert message.startswith(f"entry {key!r} is invalid: ")
 
 
-@pytest.mark.parametrize(
-    "name", ["\x1b[2J", "a\nb", "\x00"], ids=["escape", "line", "null"]
-)
+@pytest.mark.parametrize("name", ["\x1b[2J", "a\nb", "\x00"], ids=["escape", "line", "null"])
 def test_names_of_operating_points_are_printable(tmp_path: Path, name: str) -> None:
     points = {**POINTS, "points": {name: POINT}}
     assert "has control characters" in refuse(tmp_path, json.dumps({**METADATA, "operating_points": points}))
@@ -209,7 +207,10 @@ def test_an_image_that_is_scaled_beyond_memory(
     [
         ({"mean": [0.3, 0.3]}, "mean has 2 values for 3 channels: expected one, or one per channel"),
         ({"std": [0.2] * 4}, "std has 4 values for 3 channels: expected one, or one per channel"),
-        ({"arguments": {"in_channels": 1}, "mean": [0.3] * 3}, "mean has 3 values for 1 channels: expected one, or one "),
+        (
+            {"arguments": {"in_channels": 1}, "mean": [0.3] * 3},
+            "mean has 3 values for 1 channels: expected one, or one ",
+        ),
     ],
 )
 def test_the_normalization_is_one_of_the_channels(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

@@ -91,7 +91,9 @@ def test_an_own_file_without_suffix_is_given_by_path(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / name).write_bytes(released.read_bytes())
-    message = rf"^unknown released checkpoint '{name}': .*for the file of this name in the current folder write \./{name}$"
+    message = (
+        rf"^unknown released checkpoint '{name}': .*for the file of this name in the current folder write \./{name}$"
+    )
     with pytest.raises(UnknownNameError, match=message):
         open_checkpoint(name)
     assert acsnet.load_model(f"./{name}").metadata.model == "unet"
@@ -206,3 +208,12 @@ def test_without_file_and_address(released: Path) -> None:
 def test_a_released_file_of_another_network(released: Path) -> None:
     with pytest.raises(AcsnetError, match=r"unet_tiny\.safetensors does not match the architecture of UNet: "):
         acsnet.create_model("unet", in_channels=1, width=8, depth=2, checkpoint="unet_tiny")
+
+
+@pytest.mark.parametrize("path", ["a" * 5000, f"{'a' * 300}.safetensors", "runs/a\0b.safetensors", ".", "/"])
+def test_a_name_that_no_file_can_have(released: Path, path: str) -> None:
+    for opener in (open_checkpoint, acsnet.load_model):
+        with pytest.raises(
+            (CheckpointError, UnknownNameError), match=r"^there is no checkpoint|^unknown released checkp"
+        ):
+            opener(path)
