@@ -255,7 +255,7 @@ def read_index(folder: Path | None = None) -> ReleaseIndex:
     version = content.get("format") if isinstance(content, dict) else None
     if version != INDEX_FORMAT:
         raise CheckpointError(
-            f"{path} has format {version!r}, this version of acsnet reads {INDEX_FORMAT}: upgrade acsnet"
+            f"{path} has format {version!r:.40}, this version of acsnet reads {INDEX_FORMAT}: upgrade acsnet"
         )
     try:
         return ReleaseIndex.model_validate(content)

@@ -99,7 +99,7 @@ class CheckpointMetadata(BaseModel):
     format: Literal[1] = FORMAT
     model: PrintableName
     members: Annotated[Whole, Field(ge=1, le=MAX_MEMBERS)] = 1
-    arguments: dict[str, Any]
+    arguments: dict[PrintableName, Any]
     class_names: Annotated[tuple[PrintableName, ...], Field(min_length=1, max_length=MAX_CLASSES)]
     input_size: tuple[Side, Side]
     crop_margins: Flag = False
@@ -165,16 +165,16 @@ def parse_metadata(header: Mapping[str, str], path: Path) -> CheckpointMetadata:
     """
     if METADATA_KEY not in header:
         raise CheckpointError(
-            f"{path} has no acsnet metadata in its header, which names network, classes and normalization: load weights "
-            f"of a network of acsnet with acsnet.create_model(name, checkpoint={path.name!r}), train from weights of "
-            "timm or torchvision with tools/train.py --set model.encoder_weights=FILE, or convert weights of the "
-            "published ACSNet with tools/import_weights.py FILE --out OUT"
+            f"{path} has no acsnet metadata in its header, which names network, classes and normalization: load "
+            f"weights of a network of acsnet with acsnet.create_model(name, checkpoint={path.name!r}), train from "
+            "weights of timm or torchvision with tools/train.py --set model.encoder_weights=FILE, or convert weights "
+            "of the published ACSNet with tools/import_weights.py FILE --out OUT"
         )
     content = _parse(header[METADATA_KEY], path)
     if content.get("format") != FORMAT:
         raise CheckpointError(
-            f"{path} has checkpoint format {content.get('format')!r}, this version of acsnet reads {FORMAT}: upgrade "
-            "acsnet"
+            f"{path} has checkpoint format {content.get('format')!r:.40}, this version of acsnet reads {FORMAT}: "
+            "upgrade acsnet"
         )
     try:
         return CheckpointMetadata.model_validate(content)

@@ -53,8 +53,8 @@ def open_checkpoint(name_or_path: str | Path | Checkpoint) -> Checkpoint:
     """Open a checkpoint by released name or by path.
 
     A text with a path separator or a suffix is a path; any other text is a released name, also if the current folder
-    has a file of that name. The file of a released checkpoint is downloaded if necessary, and its size and SHA-256 are checked
-    whether it is opened by name or by path.
+    has a file of that name. The file of a released checkpoint is downloaded if necessary, and its size and SHA-256 are
+    checked whether it is opened by name or by path.
 
     Args:
         name_or_path: one of ``acsnet.list_checkpoints()``, or a ``.safetensors`` file. An opened checkpoint is

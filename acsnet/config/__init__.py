@@ -1,5 +1,6 @@
 """Typed configuration: YAML files in, validated frozen objects out."""
 
+from acsnet.config.bounds import Real, Whole
 from acsnet.config.loading import build_config, changed_keys, load_config, load_configs
 from acsnet.config.paths import without_paths
 from acsnet.config.schema import (
@@ -15,14 +16,12 @@ from acsnet.config.schema import (
     PositiveInt,
     PostprocessingConfig,
     ProtocolConfig,
-    Real,
     ScheduleConfig,
     Section,
     Subset,
     TestTimeAugmentationConfig,
     TrainingConfig,
     TransformConfig,
-    Whole,
 )
 
 __all__ = [

@@ -24,7 +24,7 @@ Rate = Annotated[Real, Field(ge=0, lt=1)]
 # A name of timm, with or without the tag of its weights; no address of a hub or of a folder.
 EncoderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?$", max_length=100)]
 Name = PrintableName
-OwnArguments = dict[str, Any]
+OwnArguments = dict[PrintableName, Any]
 
 #: The arguments of :class:`~acsnet.models.Contract` that a checkpoint stores; the number of classes has its own entry.
 CONTRACT: Mapping[str, Any] = {

@@ -91,6 +91,15 @@ def test_a_number_of_many_digits(tmp_path: Path) -> None:
     assert refuse(tmp_path, '{"format": ' + "9" * 100_000 + "}").startswith("is not valid JSON (Exceeds the limit")
 
 
+@pytest.mark.parametrize("version", [2, "1" * 10**5, [1] * 10**5, {"a\x1b": 1}], ids=["2", "text", "list", "object"])
+def test_another_format(tmp_path: Path, version: Any) -> None:
+    path = write(tmp_path / "a.safetensors", json.dumps({**METADATA, "format": version}))
+    with pytest.raises(
+        CheckpointError, match=r"has checkpoint format .{1,40}, this version of acsnet reads 1: upgrade"
+    ):
+        read_metadata(path)
+
+
 def test_nesting_within_the_limit_is_read() -> None:
     content = parse_json("[" * (MAX_DEPTH - 1) + "]" * (MAX_DEPTH - 1))
     for _ in range(MAX_DEPTH - 2):
@@ -111,6 +120,8 @@ def test_nesting_within_the_limit_is_read() -> None:
         ({"members": 10**30}, "members"),
         ({"members": "2"}, "members"),
         ({"arguments": ["width", 4]}, "arguments"),
+        ({"arguments": {"a" * 201: 4}}, f"arguments.{'a' * 201}.[key]"[:200]),
+        ({"arguments": {"a\x1b": 4}}, "arguments.a\x1b.[key]"),
         ({"arguments": {"in_channels": "3"}}, "arguments.in_channels"),
         ({"arguments": {"in_channels": 10**9}}, "arguments.in_channels"),
         ({"arguments": {"tasks": ["segmentation", "detection"]}}, "arguments.tasks.1"),
@@ -172,7 +183,7 @@ def test_nesting_within_the_limit_is_read() -> None:
         ({"operating_points": {**POINTS, "temperature": "1.5"}}, "operating_points.temperature"),
         ({"operating_points": {**POINTS, "level": 95}}, "operating_points.level"),
         ({"operating_points": {**POINTS, "classes": {"benign": -1}}}, "operating_points.classes.benign"),
-        ({"operating_points": {**POINTS, "points": {"a": {**POINT, "threshold": 2}}}}, "operating_points.points.a.threshold"),
+        ({"operating_points": {**POINTS, "points": {"a": {**POINT, "target": 2}}}}, "operating_points.points.a.target"),
         ({"operating_points": {**POINTS, "mask_threshold": 1}}, "operating_points.mask_threshold"),
     ],
     ids=str,

@@ -300,7 +300,9 @@ def test_tensors_that_this_pytorch_cannot_read(
 
     path = join(tmp_path / "a.safetensors", {name: entry()}, bytes(8))
     monkeypatch.setattr(safetensors_file, "_open", lambda _: File())
-    with pytest.raises(CheckpointError, match=r"a\.safetensors: the tensor .+ cannot be read \(.+\): copy the") as caught:
+    with pytest.raises(
+        CheckpointError, match=r"a\.safetensors: the tensor .+ cannot be read \(.+\): copy the"
+    ) as caught:
         read_weights(path)
     assert str(caught.value).isprintable()
 
