@@ -62,8 +62,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         >>> path.read_text()
         'complete'
     """
-    # The suffix is preserved because some writers (cv2.imwrite) derive the format from it.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    temporary = _temporary(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -76,6 +75,34 @@ def whole_file(path: Path) -> Iterator[Path]:
         # Where the folder is a file, or cannot be searched, there is no temporary file.
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: Path) -> None:
+    """Check that a file can be written, before the work for its content starts; nothing is left behind.
+
+    A full disk is noticed only by writing.
+
+    Raises:
+        WriteError: if the folder cannot be made or does not take new files.
+
+    Example:
+        >>> import tempfile
+        >>> check_writable(Path(tempfile.mkdtemp()) / "new" / "a.txt")
+    """
+    temporary = _temporary(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+    except OSError as error:
+        raise explain_write_error(error, path) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _temporary(path: Path) -> Path:
+    # The suffix is preserved because some writers (cv2.imwrite) derive the format from it.
+    return path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
 
 
 def explain_write_error(error: OSError, path: Path) -> WriteError:

@@ -1,13 +1,20 @@
 """Differences between two sets of named tensors, in words."""
 
-from collections.abc import Mapping
-
-import torch
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 _MAX_NAMED_KEYS = 3
 
 
-def describe_differences(expected: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> list[str]:
+class HasShape(Protocol):
+    """A tensor, or a description of one."""
+
+    @property
+    def shape(self) -> Sequence[int]:
+        """Its shape."""
+
+
+def describe_differences(expected: Mapping[str, HasShape], found: Mapping[str, HasShape]) -> list[str]:
     """Describe missing, unexpected and misshapen tensors: one text per kind, which counts them and names the first.
 
     Example:
@@ -20,7 +27,7 @@ def describe_differences(expected: Mapping[str, torch.Tensor], found: Mapping[st
     misshapen = [
         f"{key} is {tuple(found[key].shape)} and should be {tuple(value.shape)}"
         for key, value in expected.items()
-        if key in found and found[key].shape != value.shape
+        if key in found and tuple(found[key].shape) != tuple(value.shape)
     ]
     groups = (("missing", missing), ("unexpected", unexpected), ("with a different shape", misshapen))
     return [f"{len(keys)} {kind} ({_name_first(keys)})" for kind, keys in groups if keys]

@@ -17,13 +17,17 @@ from acsnet.checkpoints.index import (
     read_index,
     released_checkpoint,
 )
-from acsnet.checkpoints.metadata import CheckpointMetadata
+from acsnet.checkpoints.metadata import CheckpointMetadata, describe_invalid
 from acsnet.checkpoints.opening import Checkpoint, open_checkpoint
 from acsnet.checkpoints.operating_points import OperatingPoint, OperatingPoints, Rate
 from acsnet.checkpoints.safetensors_file import (
+    StoredTensor,
+    check_tensors,
+    is_pickled,
     load_weights,
     read_header,
     read_metadata,
+    read_tensor_list,
     read_weights,
     rewrite_metadata,
     save_checkpoint,
@@ -43,18 +47,23 @@ __all__ = [
     "ReleasedData",
     "ReleasedInput",
     "ReleasedTest",
+    "StoredTensor",
     "TestedOperatingPoint",
     "TestedOperatingPoints",
     "WorstCase",
     "check_released_file",
+    "check_tensors",
+    "describe_invalid",
     "index_folder",
     "is_path",
+    "is_pickled",
     "list_checkpoints",
     "load_weights",
     "open_checkpoint",
     "read_header",
     "read_index",
     "read_metadata",
+    "read_tensor_list",
     "read_weights",
     "released_checkpoint",
     "resolve_split",

@@ -15,19 +15,22 @@ from acsnet._utils.naming import look_up
 from acsnet.checkpoints.index import ReleasedCheckpoint, index_folder, read_index
 from acsnet.errors import CheckpointError
 
-_SUFFIX = ".safetensors"
 _SPLIT_SUFFIX = ".csv"
 
 
 def is_path(name_or_path: str | Path) -> bool:
     """Return whether a checkpoint or a split is given by path rather than by released name.
 
-    An existing file is a path, and so is a text with a path separator or the suffix of a released file.
+    A text with a path separator or a suffix is a path; released names have neither. Files and folders of the current
+    folder do not matter, so that a released name means the same everywhere.
+
+    Example:
+        >>> is_path("acsnet_busi"), is_path("./acsnet_busi"), is_path("best.safetensors")
+        (False, True, True)
     """
     text = str(name_or_path)
     separators = {"/", os.sep, os.altsep or os.sep}
-    looks_like_path = text.endswith((_SUFFIX, _SPLIT_SUFFIX)) or any(separator in text for separator in separators)
-    return looks_like_path or Path(name_or_path).is_file()
+    return bool(Path(text).suffix) or any(separator in text for separator in separators)
 
 
 def resolve_split(name_or_path: str | Path) -> Path:
@@ -41,7 +44,12 @@ def resolve_split(name_or_path: str | Path) -> Path:
     if is_path(path):
         return path
     lists = {file.stem: file for file in index_folder().glob(f"*{_SPLIT_SUFFIX}")}
-    return look_up("released split", path.name, lists, "the path of a list ends in .csv")
+    return look_up("released split", path.name, lists, how_to_give_path(path) or "the path of a list ends in .csv")
+
+
+def how_to_give_path(name: str | Path) -> str:
+    """Return how to write the path of an existing file that looks like a released name, or "" if there is none."""
+    return f"for the file of this name in the current folder write ./{name}" if os.path.isfile(name) else ""
 
 
 def locate_released_file(name: str, entry: ReleasedCheckpoint) -> Path:
@@ -67,7 +75,10 @@ def entry_of_file(path: Path) -> ReleasedCheckpoint | None:
     Raises:
         CheckpointError: if the file is in such a folder and the index is missing or invalid.
     """
-    folder = path.resolve().parent
+    try:
+        folder = path.resolve().parent
+    except (OSError, ValueError):  # no file can have this name
+        return None
     if folder != index_folder().resolve() and folder.parent != (cache_folder() / "checkpoints").resolve():
         return None
     for entry in read_index().checkpoints.values():

@@ -255,7 +255,7 @@ def read_index(folder: Path | None = None) -> ReleaseIndex:
     version = content.get("format") if isinstance(content, dict) else None
     if version != INDEX_FORMAT:
         raise CheckpointError(
-            f"{path} has format {version!r}, this version of acsnet reads {INDEX_FORMAT}: upgrade acsnet"
+            f"{path} has format {version!r:.40}, this version of acsnet reads {INDEX_FORMAT}: upgrade acsnet"
         )
     try:
         return ReleaseIndex.model_validate(content)
@@ -282,11 +282,15 @@ def list_checkpoints(pattern: str = "*") -> list[str]:
     return sorted(fnmatch.filter(read_index().checkpoints, pattern))
 
 
-def released_checkpoint(name: str) -> ReleasedCheckpoint:
+def released_checkpoint(name: str, hint: str = "") -> ReleasedCheckpoint:
     """Return the index entry of a released checkpoint.
+
+    Args:
+        name: the released name.
+        hint: what else an unknown name may be, for the message; by default how to list all names.
 
     Raises:
         UnknownNameError: if the name is not released; the message lists near matches.
         CheckpointError: if the index is missing or invalid.
     """
-    return look_up("released checkpoint", name, read_index().checkpoints, _HOW_TO_LIST)
+    return look_up("released checkpoint", name, read_index().checkpoints, hint or _HOW_TO_LIST)

@@ -5,19 +5,52 @@ It is stored as JSON in the header of the safetensors file, under the key ``acsn
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from acsnet._utils.json_text import parse_json
 from acsnet.checkpoints.operating_points import OperatingPoints
 from acsnet.config import EvaluationConfig
+from acsnet.config.bounds import Flag, Mean, PrintableName, Side, StandardDeviation, Whole, check_scaled_sides
 from acsnet.errors import CheckpointError
+from acsnet.labels import TASKS, Task
 from acsnet.version import __version__
 
 METADATA_KEY = "acsnet"
 FORMAT: Final = 1
+MAX_MEMBERS = 1000
+MAX_CLASSES = 1000
+_MAX_SHOWN = 200
 _Kind = TypeVar("_Kind", bound=BaseModel)
+
+
+class _SharedArguments(BaseModel):
+    """Arguments of a network that the package also reads without building it; the others are the registry's."""
+
+    in_channels: Annotated[Whole, Field(ge=1, le=MAX_CLASSES)] = 3
+    tasks: Annotated[tuple[Task, ...], Field(min_length=1, max_length=len(TASKS))] = TASKS
+
+
+class _Dataset(BaseModel):
+    """Entries of the training data that the package reads."""
+
+    names: tuple[PrintableName, ...] = ()
+    n: Annotated[Whole, Field(ge=0)] | None = None
+    hash: str | None = None
+
+
+class _Loss(BaseModel):
+    distillation: dict[str, Any] | None = None
+
+
+class _TrainingConfig(BaseModel):
+    """Sections of the configuration of the training that the package reads from the metadata."""
+
+    model: dict[str, Any] = {}
+    data: dict[str, Any] = {}
+    loss: _Loss = _Loss()
+    evaluation: EvaluationConfig = EvaluationConfig()
 
 
 class CheckpointMetadata(BaseModel):
@@ -64,23 +97,44 @@ class CheckpointMetadata(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
     format: Literal[1] = FORMAT
-    model: str
-    members: int = Field(default=1, ge=1)
-    arguments: dict[str, Any]
-    class_names: tuple[str, ...]
-    input_size: tuple[int, int]
-    crop_margins: bool = False
-    keep_aspect: bool = False
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    model: PrintableName
+    members: Annotated[Whole, Field(ge=1, le=MAX_MEMBERS)] = 1
+    arguments: dict[PrintableName, Any]
+    class_names: Annotated[tuple[PrintableName, ...], Field(min_length=1, max_length=MAX_CLASSES)]
+    input_size: tuple[Side, Side]
+    crop_margins: Flag = False
+    keep_aspect: Flag = False
+    mean: Annotated[tuple[Mean, ...], Field(min_length=1)]
+    std: Annotated[tuple[StandardDeviation, ...], Field(min_length=1)]
     metrics: dict[str, Any] = {}
     dataset: dict[str, Any] = {}
-    split_hash: str | None = None
+    split_hash: PrintableName | None = None
     selected_on: Literal["validation", "test"] = "validation"
     encoder_weights: tuple[dict[str, Any], ...] = ()
     config: dict[str, Any] = {}
     operating_points: OperatingPoints | None = None
-    code_version: str = __version__
+    code_version: PrintableName = __version__
+
+    @field_validator("class_names")
+    @classmethod
+    def _each_class_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) != len(names):
+            raise ValueError(f"{list(names)[:5]} has a class twice: name each once")
+        return names
+
+    @model_validator(mode="after")
+    def _check_what_the_package_reads(self) -> "CheckpointMetadata":
+        shared = _check(_SharedArguments, self.arguments, "arguments")
+        _check(_Dataset, self.dataset, "dataset")
+        evaluation = _check(_TrainingConfig, self.config, "config").evaluation
+        check_scaled_sides(self.input_size, evaluation.test_time_augmentation.scales)
+        for name in ("mean", "std"):
+            count = len(getattr(self, name))
+            if count not in (1, shared.in_channels):
+                raise ValueError(
+                    f"{name} has {count} values for {shared.in_channels} channels: expected one, or one per channel"
+                )
+        return self
 
     @property
     def in_channels(self) -> int:
@@ -111,21 +165,56 @@ def parse_metadata(header: Mapping[str, str], path: Path) -> CheckpointMetadata:
     """
     if METADATA_KEY not in header:
         raise CheckpointError(
-            f"{path} has no acsnet metadata in its header: build the network with "
-            f"acsnet.create_model(name, checkpoint={path.name!r}) instead"
+            f"{path} has no acsnet metadata in its header, which names network, classes and normalization: load "
+            f"weights of a network of acsnet with acsnet.create_model(name, checkpoint={path.name!r}), train from "
+            "weights of timm or torchvision with tools/train.py --set model.encoder_weights=FILE, or convert weights "
+            "of the published ACSNet with tools/import_weights.py FILE --out OUT"
         )
-    content = _parse_json(header[METADATA_KEY], path)
+    content = _parse(header[METADATA_KEY], path)
     if content.get("format") != FORMAT:
         raise CheckpointError(
-            f"{path} has checkpoint format {content.get('format')!r}, this version of acsnet reads {FORMAT}: upgrade "
-            "acsnet"
+            f"{path} has checkpoint format {content.get('format')!r:.40}, this version of acsnet reads {FORMAT}: "
+            "upgrade acsnet"
         )
-    metadata = _validate(CheckpointMetadata, content, path)
-    _validate(EvaluationConfig, metadata.config.get("evaluation", {}), path, "config.evaluation.")
-    return metadata
+    try:
+        return CheckpointMetadata.model_validate(content)
+    except ValidationError as error:
+        raise CheckpointError(f"{path}: the metadata {describe_invalid(error)}") from error
 
 
-def _parse_json(text: str, path: Path) -> dict[str, Any]:
+def describe_invalid(error: ValidationError) -> str:
+    """Return the first fault of metadata in words, as in "entry 'std.0' is invalid: ..."."""
+    key, message = _first_fault(error)
+    # Faults of several entries together have no key; the message names them.
+    return f"entry {key[:_MAX_SHOWN]!r} is invalid: {message}" if key else f"is invalid: {message}"
+
+
+class _EntryError(ValueError):
+    """A fault below an entry whose other content is free."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+def _first_fault(error: ValidationError) -> tuple[str, str]:
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"])
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, _EntryError):
+        key = ".".join(filter(None, (key, cause.key)))
+    return key, " ".join(first["msg"].removeprefix("Value error, ").split())
+
+
+def _check(kind: type[_Kind], content: Any, name: str) -> _Kind:
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        key, message = _first_fault(error)
+        raise _EntryError(f"{name}.{key}", message) from error
+
+
+def _parse(text: str, path: Path) -> dict[str, Any]:
     try:
         content = parse_json(text)
     except ValueError as error:
@@ -133,12 +222,3 @@ def _parse_json(text: str, path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: the metadata is not a JSON object: copy the file again")
     return content
-
-
-def _validate(kind: type[_Kind], content: Any, path: Path, prefix: str = "") -> _Kind:
-    try:
-        return kind.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = prefix + ".".join(str(part) for part in first["loc"])
-        raise CheckpointError(f"{path}: the metadata entry {key!r} is invalid: {first['msg']}") from error

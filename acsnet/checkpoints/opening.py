@@ -6,7 +6,13 @@ from functools import cached_property
 from pathlib import Path
 
 from acsnet._utils.download import file_sha256
-from acsnet.checkpoints.files import check_released_file, entry_of_file, is_path, locate_released_file
+from acsnet.checkpoints.files import (
+    check_released_file,
+    entry_of_file,
+    how_to_give_path,
+    is_path,
+    locate_released_file,
+)
 from acsnet.checkpoints.index import released_checkpoint
 from acsnet.checkpoints.metadata import CheckpointMetadata, parse_metadata
 from acsnet.checkpoints.safetensors_file import read_header
@@ -46,9 +52,9 @@ class Checkpoint:
 def open_checkpoint(name_or_path: str | Path | Checkpoint) -> Checkpoint:
     """Open a checkpoint by released name or by path.
 
-    An existing file, or a text with a path separator or the suffix ``.safetensors``, is a path; any other text is a
-    released name. The file of a released checkpoint is downloaded if necessary, and its size and SHA-256 are checked
-    whether it is opened by name or by path.
+    A text with a path separator or a suffix is a path; any other text is a released name, also if the current folder
+    has a file of that name. The file of a released checkpoint is downloaded if necessary, and its size and SHA-256 are
+    checked whether it is opened by name or by path.
 
     Args:
         name_or_path: one of ``acsnet.list_checkpoints()``, or a ``.safetensors`` file. An opened checkpoint is
@@ -88,7 +94,7 @@ def open_checkpoint(name_or_path: str | Path | Checkpoint) -> Checkpoint:
         entry = entry_of_file(path)
     else:
         name = str(name_or_path)
-        entry = released_checkpoint(name)
+        entry = released_checkpoint(name, how_to_give_path(name))
         path = locate_released_file(name, entry)
     sha256 = None if entry is None else check_released_file(path, entry)
     return Checkpoint(path, read_header(path), name, sha256)

@@ -4,9 +4,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from acsnet.config.bounds import PrintableName, Real, Whole
+
 MIN_TEMPERATURE = 0.05
 MAX_TEMPERATURE = 20.0
-_Share = Annotated[float, Field(ge=0, le=1)]
+_Share = Annotated[Real, Field(ge=0, le=1)]
 
 
 class _Section(BaseModel):
@@ -26,7 +28,7 @@ class Rate(_Section):
     value: _Share | None
     low: _Share | None
     high: _Share | None
-    n: Annotated[int, Field(ge=0)]
+    n: Annotated[Whole, Field(ge=0)]
 
 
 class OperatingPoint(_Section):
@@ -45,7 +47,7 @@ class OperatingPoint(_Section):
 
     threshold: _Share
     aim: Literal["sensitivity", "specificity"]
-    target: Annotated[float, Field(gt=0, le=1)]
+    target: Annotated[Real, Field(gt=0, le=1)]
     sensitivity: Rate
     specificity: Rate
 
@@ -78,14 +80,14 @@ class OperatingPoints(_Section):
         (60, None)
     """
 
-    temperature: Annotated[float, Field(ge=MIN_TEMPERATURE, le=MAX_TEMPERATURE)]
-    negative_log_likelihood: tuple[float, float]
-    mask_threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
-    points: dict[str, OperatingPoint] = {}
-    classes: dict[str, Annotated[int, Field(ge=0)]]
+    temperature: Annotated[Real, Field(ge=MIN_TEMPERATURE, le=MAX_TEMPERATURE)]
+    negative_log_likelihood: tuple[Real, Real]
+    mask_threshold: Annotated[Real, Field(gt=0, lt=1)] | None = None
+    points: dict[PrintableName, OperatingPoint] = {}
+    classes: dict[PrintableName, Annotated[Whole, Field(ge=0)]]
     source: str
     split_hashes: tuple[str, ...] = ()
-    level: float = 0.95
+    level: Annotated[Real, Field(gt=0, lt=1)] = 0.95
     weights_sha256: str | None = None
 
     @property

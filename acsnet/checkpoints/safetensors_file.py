@@ -1,8 +1,15 @@
-"""Reading and writing of checkpoint files: safetensors with metadata in the header. Nothing is ever unpickled."""
+"""Reading and writing of checkpoint files: safetensors with metadata in the header. Nothing is ever unpickled.
+
+The header also has the SHA-256 of the tensors, so that a file that was damaged later is not taken for a trained
+network. Files of other programs, and checkpoints of earlier versions, have none.
+"""
 
 import hashlib
 import json
+import os
 import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,14 +23,34 @@ from acsnet._utils.state_dicts import describe_differences
 from acsnet.checkpoints.metadata import METADATA_KEY, CheckpointMetadata, parse_metadata
 from acsnet.errors import CheckpointError
 
+#: Entry of the header: SHA-256 of the bytes after the header, in hexadecimal digits.
+SHA256_KEY = "acsnet_tensors_sha256"
 # A safetensors file starts with the length of its JSON header, 8 bytes, little-endian; the tensors follow the header.
 _LENGTH_BYTES = 8
 _ALIGNMENT_BYTES = 8
 _CHUNK_BYTES = 1 << 20
+_PICKLED_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".tar")
+# torch.save writes zip archives, and wrote plain pickles of these protocols before version 1.6.
+_PICKLED_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+# What the dtypes of safetensors have in their names if they are floating-point types.
+_FLOATING = ("F", "BF")
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """A tensor as the header of a safetensors file describes it.
+
+    Attributes:
+        dtype: name of its type in safetensors, such as ``F32``.
+        shape: its shape.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
 
 
 def save_checkpoint(path: Path, state_dict: dict[str, torch.Tensor], metadata: CheckpointMetadata) -> None:
-    """Write weights and metadata to a checkpoint file.
+    """Write weights and metadata to a checkpoint file, with the SHA-256 of the weights.
 
     The file appears under its name only once it is complete; an existing file is overwritten.
 
@@ -37,8 +64,12 @@ def save_checkpoint(path: Path, state_dict: dict[str, torch.Tensor], metadata: C
     """
     # Clones: safetensors refuses tensors that share storage and does not store memory formats.
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in state_dict.items()}
-    with whole_file(path) as temporary:
-        temporary.write_bytes(save(tensors, metadata={METADATA_KEY: metadata.model_dump_json()}))
+    content = memoryview(save(tensors))
+    begin = _LENGTH_BYTES + int.from_bytes(content[:_LENGTH_BYTES], "little")
+    header, data = json.loads(bytes(content[_LENGTH_BYTES:begin])), content[begin:]
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        file.write(_encode_header(header, metadata, hashlib.sha256(data).hexdigest()))
+        file.write(data)
 
 
 def rewrite_metadata(path: Path, target: Path, metadata: CheckpointMetadata) -> None:
@@ -53,17 +84,22 @@ def rewrite_metadata(path: Path, target: Path, metadata: CheckpointMetadata) -> 
         metadata: the new metadata.
 
     Raises:
-        CheckpointError: if the checkpoint is missing, truncated or not safetensors.
+        CheckpointError: if the checkpoint is missing, truncated, damaged or not safetensors.
         DiskFullError: if the disk is full.
     """
-    _open(path)  # checks the file, also its length
+    sha256 = weights_sha256(path)
+    _check_sha256(path, read_header(path), sha256)
     with path.open("rb") as source, whole_file(target) as temporary, temporary.open("wb") as copy:
-        header = _skip_header(source)
-        header["__metadata__"] = {METADATA_KEY: metadata.model_dump_json()}
-        content = json.dumps(header, separators=(",", ":")).encode("utf-8")
-        content += b" " * (-len(content) % _ALIGNMENT_BYTES)
-        copy.write(len(content).to_bytes(_LENGTH_BYTES, "little") + content)
+        copy.write(_encode_header(_skip_header(source), metadata, sha256))
         shutil.copyfileobj(source, copy, _CHUNK_BYTES)
+
+
+def _encode_header(header: dict[str, Any], metadata: CheckpointMetadata, sha256: str) -> bytes:
+    """Return the first bytes of a file: the length of the header, and the header with its text entries replaced."""
+    texts = {METADATA_KEY: metadata.model_dump_json(), SHA256_KEY: sha256}
+    content = json.dumps({**header, "__metadata__": texts}, separators=(",", ":")).encode("utf-8")
+    content += b" " * (-len(content) % _ALIGNMENT_BYTES)
+    return len(content).to_bytes(_LENGTH_BYTES, "little") + content
 
 
 def weights_sha256(path: Path) -> str:
@@ -106,14 +142,77 @@ def read_metadata(path: Path) -> CheckpointMetadata:
     return parse_metadata(read_header(path), path)
 
 
-def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Read the tensors of a safetensors file.
+def read_tensor_list(path: Path) -> dict[str, StoredTensor]:
+    """Read names, types and shapes of the tensors of a safetensors file, without their values.
 
     Raises:
         CheckpointError: if the file is missing, truncated or not safetensors.
     """
+    return {name: StoredTensor(entry["dtype"], tuple(entry["shape"])) for name, entry in _entries(path).items()}
+
+
+def _entries(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the header's entries of the tensors, in the order of their bytes."""
+    _open(path)
+    with path.open("rb") as file:
+        header = _skip_header(file)
+    header.pop("__metadata__", None)
+    return dict(sorted(header.items(), key=lambda item: item[1]["data_offsets"]))
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Read the tensors of a safetensors file, and compare them with their SHA-256 if the header has it.
+
+    Raises:
+        CheckpointError: if the file is missing, truncated, damaged or not safetensors.
+    """
+    digest, weights = hashlib.sha256(), {}
+    names = list(_entries(path))
     with _open(path) as file:
-        return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (a safetensors file is not a mapping)
+        header = file.metadata() or {}
+        for name in names:
+            try:
+                weights[name] = file.get_tensor(name)
+            except (SafetensorError, RuntimeError, TypeError, ValueError, OverflowError) as error:
+                raise CheckpointError(
+                    f"{path}: the tensor {name!r} cannot be read ({' '.join(str(error).split())}): copy the file again"
+                ) from error
+            if SHA256_KEY in header:
+                # In the order of the bytes in the file, so that it is read once.
+                digest.update(weights[name].reshape(-1).view(torch.uint8).numpy())
+    _check_sha256(path, header, digest.hexdigest())
+    return weights
+
+
+def _check_sha256(path: Path, header: Mapping[str, str], sha256: str) -> None:
+    expected = header.get(SHA256_KEY, sha256)
+    if sha256 != expected:
+        raise CheckpointError(
+            f"{path} is damaged: the SHA-256 of its tensors is {sha256}, but {expected[:64]!r} was written; copy it "
+            "again from its source"
+        )
+
+
+def check_tensors(expected: Mapping[str, torch.Tensor], path: Path, network: str) -> None:
+    """Check that a safetensors file has the tensors of a network, by its header alone.
+
+    Args:
+        expected: state dict of the network; on the meta device it takes no memory.
+        path: the file.
+        network: name of the network's class, for the message.
+
+    Raises:
+        CheckpointError: if the file cannot be read, or if its names, shapes or types differ from the network's; the
+            message names the missing, unexpected and misshapen tensors.
+    """
+    found = read_tensor_list(path)
+    differences = describe_differences(expected, found)
+    for name, tensor in found.items():
+        if name in expected and tensor.dtype.startswith(_FLOATING) != expected[name].is_floating_point():
+            differences.append(f"{name} has values of type {tensor.dtype} instead of {expected[name].dtype}")
+            break
+    if differences:
+        raise CheckpointError(f"{path} does not match the architecture of {network}: {'; '.join(differences)}")
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
@@ -122,25 +221,35 @@ def load_weights(model: nn.Module, path: Path) -> None:
     Half-precision tensors are converted to the precision of the network.
 
     Raises:
-        CheckpointError: if the file cannot be read, or if its keys or shapes differ from the network's; the message
-            names the missing, unexpected and misshapen tensors.
+        CheckpointError: if the file cannot be read or is damaged, or if it does not match; see :func:`check_tensors`.
     """
-    weights = read_weights(path)
-    differences = describe_differences(model.state_dict(), weights)
-    if differences:
-        raise CheckpointError(
-            f"{path} does not match the architecture of {type(model).__name__}: {'; '.join(differences)}"
-        )
-    model.load_state_dict(weights)
+    check_tensors(model.state_dict(), path, type(model).__name__)
+    model.load_state_dict(read_weights(path))
 
 
 def _open(path: Path) -> Any:
-    if not path.is_file():
+    # Unlike Path.is_file, this does not raise for a name that is too long.
+    if not os.path.isfile(path):
         raise CheckpointError(f"there is no checkpoint {path}: give the path of a .safetensors file")
     try:
         return safe_open(str(path), framework="pt")
     except (SafetensorError, OSError) as error:
+        if is_pickled(path):
+            raise CheckpointError(
+                f"{path} is a pickled file (.pt, .pth), which may run code, and is not opened: give best.safetensors "
+                "of the run, or for weights of the published ACSNet see python tools/import_weights.py --help"
+            ) from error
         raise CheckpointError(
-            f"{path} is truncated or not a safetensors file ({error}): copy it again; pickled files (.pt, .pth) are "
-            "never opened"
+            f"{path} is truncated or not a safetensors file ({' '.join(str(error).split())}): copy it again"
         ) from error
+
+
+def is_pickled(path: Path) -> bool:
+    """Return whether a file is pickled, by its suffix or its first bytes; it is not unpickled."""
+    if path.suffix.lower() in _PICKLED_SUFFIXES:
+        return True
+    try:
+        with path.open("rb") as file:
+            return file.read(4).startswith(_PICKLED_STARTS)
+    except OSError:
+        return False

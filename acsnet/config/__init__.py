@@ -1,5 +1,6 @@
 """Typed configuration: YAML files in, validated frozen objects out."""
 
+from acsnet.config.bounds import Real, Whole
 from acsnet.config.data_section import VALIDATED_ON_TEST, DataConfig, FoldsConfig, Subset
 from acsnet.config.evaluation_section import (
     CHOSEN_ON_VALIDATION,
@@ -8,8 +9,9 @@ from acsnet.config.evaluation_section import (
     TestTimeAugmentationConfig,
 )
 from acsnet.config.loading import build_config, changed_keys, load_config, load_configs
+from acsnet.config.paths import without_paths
 from acsnet.config.schema import Config, ModelConfig, ProtocolConfig
-from acsnet.config.section import PositiveInt, Real, Section, Whole
+from acsnet.config.section import PositiveInt, Section
 from acsnet.config.training_sections import LossConfig, OptimizerConfig, ScheduleConfig, TrainingConfig, TransformConfig
 
 __all__ = [
@@ -37,4 +39,5 @@ __all__ = [
     "changed_keys",
     "load_config",
     "load_configs",
+    "without_paths",
 ]

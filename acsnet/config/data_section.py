@@ -11,7 +11,8 @@ from pydantic import (
     model_validator,
 )
 
-from acsnet.config.section import Flag, PositiveReal, Real, Section, UserPath, UserPaths, Whole
+from acsnet.config.bounds import Flag, Mean, PrintableName, Real, Side, StandardDeviation, Whole
+from acsnet.config.section import Section, UserPath, UserPaths
 from acsnet.labels import CLASS_NAMES
 
 Subset = Literal["train", "val", "test", "all"]
@@ -23,9 +24,6 @@ def _none_is_empty(value: Any) -> Any:
 
 # Label of the data -> class; null, unlike {}, removes the entries of a parent file or of the training.
 ClassMap = Annotated[dict[str, str], BeforeValidator(_none_is_empty)]
-
-# Far more pixels than any scanner's: more is a typing error, which would exhaust the memory.
-ImageSide = Annotated[Whole, Field(ge=1, le=16384)]
 
 VALIDATED_ON_TEST = "test"
 
@@ -109,10 +107,10 @@ class DataConfig(Section):
     class_map: ClassMap = Field(
         default={}, description="Class of each label of the data, as in {cyst: benign}; null removes an inherited map."
     )
-    classes: tuple[str, ...] = Field(
+    classes: tuple[PrintableName, ...] = Field(
         default=CLASS_NAMES, description="Class names in the order of the outputs of the model."
     )
-    image_size: tuple[ImageSide, ImageSide] = Field(
+    image_size: tuple[Side, Side] = Field(
         default=(256, 256), description="Height and width that images are resized to."
     )
     crop_margins: Flag = Field(
@@ -125,12 +123,12 @@ class DataConfig(Section):
         description="Keep the ratio of height and width, and pad the image to image_size with the gray value of mean "
         "instead of stretching it; the checkpoint stores the key.",
     )
-    mean: Annotated[tuple[Real, ...], Field(min_length=1)] | None = Field(
+    mean: Annotated[tuple[Mean, ...], Field(min_length=1)] | None = Field(
         default=None,
         description="Mean of the normalization (pixel / 255 - mean) / std, one value or one per channel; null is that "
         "of the training of model.encoder_weights, or 0.330 without them.",
     )
-    std: Annotated[tuple[PositiveReal, ...], Field(min_length=1)] | None = Field(
+    std: Annotated[tuple[StandardDeviation, ...], Field(min_length=1)] | None = Field(
         default=None,
         description="Standard deviation of the normalization, one value or one per channel; null is that of the "
         "training of model.encoder_weights, or 0.204 without them.",

@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from acsnet.config.section import Flag, PositiveInt, PositiveReal, Real, Section
+from acsnet.config.bounds import MAX_BATCH, MAX_SCALES, Flag, Real, Whole
+from acsnet.config.section import PositiveReal, Section
 
 
 class RefiningConfig(Section):
@@ -21,7 +22,7 @@ class TestTimeAugmentationConfig(Section):
 
     horizontal_flip: Flag = Field(default=False, description="Also predict the image flipped left to right.")
     vertical_flip: Flag = Field(default=False, description="Also predict the image flipped upside down.")
-    scales: Annotated[tuple[PositiveReal, ...], Field(min_length=1)] = Field(
+    scales: Annotated[tuple[PositiveReal, ...], Field(min_length=1, max_length=MAX_SCALES)] = Field(
         default=(1.0,), description="Factors of the input size."
     )
 
@@ -60,7 +61,7 @@ def _number_or_validation(value: Any) -> Any:
 class EvaluationConfig(Section):
     """Testing and predicting, in the order of the keys."""
 
-    batch_size: PositiveInt = Field(default=8, description="Images per batch.")
+    batch_size: Annotated[Whole, Field(ge=1, le=MAX_BATCH)] = Field(default=8, description="Images per batch.")
     test_time_augmentation: TestTimeAugmentationConfig = Field(
         default=TestTimeAugmentationConfig(), description="Test-time augmentation."
     )

@@ -7,6 +7,7 @@ import yaml
 from pydantic import Field, field_validator, model_validator
 
 from acsnet._utils.naming import look_up
+from acsnet.config.bounds import check_scaled_sides
 from acsnet.config.data_section import DataConfig
 from acsnet.config.evaluation_section import (
     CHOSEN_ON_VALIDATION,
@@ -15,6 +16,7 @@ from acsnet.config.evaluation_section import (
     PostprocessingConfig,
     PublicationName,
 )
+from acsnet.config.paths import without_paths
 from acsnet.config.section import PositiveInt, Section, UserPath
 from acsnet.config.training_sections import LossConfig, OptimizerConfig, ScheduleConfig, TrainingConfig, TransformConfig
 from acsnet.labels import NORMAL, TASKS, Task
@@ -75,6 +77,11 @@ class Config(Section):
         return () if value is None else value
 
     @model_validator(mode="after")
+    def _check_scales(self) -> "Config":
+        check_scaled_sides(self.data.image_size, self.evaluation.test_time_augmentation.scales)
+        return self
+
+    @model_validator(mode="after")
     def _check_refining(self) -> "Config":
         refining = self.evaluation.refining
         both = len(self.model.tasks) == 2 and NORMAL in self.data.classes
@@ -127,14 +134,9 @@ class Config(Section):
 
         Encoder weights and teachers are stored by their file names, and a released split by its name.
         """
-        content = self.to_dict()
+        content = without_paths(self.to_dict())
         if self.model.encoder_weights is not None:
             content["model"]["encoder_weights"] = Path(self.model.encoder_weights).name
-        content["model"]["initial_weights"] = None
-        for key in ("root", "records", "cache", "image_list"):
-            content["data"][key] = None
-        if self.data.split_file is not None and (self.data.split_file.suffix or len(self.data.split_file.parts) > 1):
-            content["data"]["split_file"] = None
         if self.loss.distillation is not None:
             content["loss"]["distillation"]["teacher"] = [path.name for path in self.loss.distillation.teacher]
         if self.evaluation.threshold == CHOSEN_ON_VALIDATION:

@@ -3,15 +3,13 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-# Strict: otherwise pydantic converts true to 1 and "40" to 40.
-Whole = Annotated[int, Strict()]
-Real = Annotated[float, Strict()]
+from acsnet.config.bounds import Real, Whole
+
 Fraction = Annotated[Real, Field(ge=0, le=1)]
 PositiveInt = Annotated[Whole, Field(ge=1)]
 PositiveReal = Annotated[Real, Field(gt=0)]
-Flag = Annotated[bool, Strict()]
 
 
 def _expand(path: Path) -> Path:

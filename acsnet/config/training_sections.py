@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from acsnet.config.section import Flag, Fraction, PositiveInt, PositiveReal, Real, Section, UserPaths, Whole
+from acsnet.config.bounds import Flag, Real, Whole
+from acsnet.config.section import Fraction, PositiveInt, PositiveReal, Section, UserPaths
 
 
 class TransformConfig(BaseModel):

@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from acsnet.checkpoints import Checkpoint, CheckpointMetadata
-from acsnet.config import CHOSEN_ON_VALIDATION, Config, DataConfig, EvaluationConfig, Subset, build_config, load_config
+from acsnet.config import (
+    CHOSEN_ON_VALIDATION,
+    Config,
+    DataConfig,
+    EvaluationConfig,
+    Subset,
+    build_config,
+    load_config,
+    without_paths,
+)
 from acsnet.data import Record, Split, dataset_entry, dataset_hash, load_records, split_data
 from acsnet.errors import ConfigError
 from acsnet.evaluation.evaluate import Evaluation, evaluate
@@ -58,7 +67,8 @@ def resolve_test_config(checkpoint: Checkpoint, config: Path | None, overrides: 
     if config is not None or run_config.is_file():
         resolved = load_config(config or run_config, overrides)
     else:
-        resolved = _use_downloaded_data(build_config(metadata.config, overrides, f"the configuration in {path}"))
+        trained = without_paths(metadata.config)
+        resolved = _use_downloaded_data(build_config(trained, overrides, f"the configuration in {path}"))
     if resolved.model.name != metadata.model:
         raise ConfigError(
             f"{path} is a checkpoint of the network {metadata.model}, the configuration names {resolved.model.name}: "

@@ -1,6 +1,7 @@
 """Export formats: writing a network, and running the written file."""
 
 import importlib.util
+import io
 import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -158,7 +159,10 @@ def _write_torch(
         # Removes the location of each operation in the code, which names folders of this machine.
         node.meta.pop("stack_trace", None)
     program.example_inputs = None
-    torch.export.save(program, path, extra_files={f"{METADATA_KEY}.json": json.dumps(description)})
+    # To memory first: PyTorch's own writer ends the process if the disk is full.
+    buffer = io.BytesIO()
+    torch.export.save(program, buffer, extra_files={f"{METADATA_KEY}.json": json.dumps(description)})
+    path.write_bytes(buffer.getbuffer())
 
 
 def _load_torch(path: Path, outputs: Sequence[str]) -> Run:

@@ -1,6 +1,7 @@
 """Export of a checkpoint: writing the file, and comparing its probabilities with those of the network."""
 
 import logging
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from acsnet._utils.files import whole_file
+from acsnet._utils.files import check_writable, whole_file
 from acsnet.checkpoints import Checkpoint, CheckpointMetadata, open_checkpoint
 from acsnet.config import EvaluationConfig
 from acsnet.errors import CheckpointError, InputError
@@ -107,7 +108,7 @@ def export_checkpoint(
         InputError: if the file exists or has another suffix, or a required package is missing.
         DataError: if images cannot be read.
         CheckpointError: if the checkpoint cannot be read, or the network cannot be exported exactly.
-        DiskFullError: if the disk is full.
+        WriteError: if the file cannot be written; DiskFullError if the disk is full.
 
     Example:
         >>> from pathlib import Path
@@ -121,6 +122,7 @@ def export_checkpoint(
     metadata = checkpoint.metadata
     path = out or default_export(checkpoint, format)
     _check_path(path, kind)
+    check_writable(path)
     samples = read_samples(metadata, images)
     _warn_of_omissions(metadata)
     network = load_network(checkpoint)
@@ -157,7 +159,8 @@ def export_checkpoint(
 def _check_path(path: Path, kind: Format) -> None:
     if path.suffix != kind.suffix:
         raise InputError(f"{path} has to end in {kind.suffix}, as {kind.name} files do: give another --out")
-    if path.exists():
+    # Unlike Path.exists, this does not raise for a name that is too long.
+    if os.path.exists(path):
         raise InputError(f"{path} exists already and is not overwritten: remove it, or give another --out")
 
 

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import torch
+from pydantic import ValidationError
 
 from acsnet._utils.naming import look_up
-from acsnet.checkpoints import CheckpointMetadata, read_weights, save_checkpoint
+from acsnet.checkpoints import CheckpointMetadata, describe_invalid, is_pickled, read_weights, save_checkpoint
 from acsnet.errors import CheckpointError, InputError
 from acsnet.models.acsnet import ACSNet
 
@@ -26,7 +27,6 @@ Weights = Mapping[str, torch.Tensor]
 
 _SKIPPED = "base_model."
 _CLASSIFIER = "classfer.fc.2.weight"
-_PICKLED_SUFFIXES = (".pt", ".pth", ".bin", ".pkl", ".ckpt", ".tar")
 
 _ENCODER = {"layer0.0": "conv1", "layer0.1": "bn1", "layer1.1": "layer1"} | {
     f"layer{stage}": f"layer{stage}" for stage in (2, 3, 4)
@@ -123,10 +123,11 @@ def import_he2024_file(
     Raises:
         CheckpointError: for a pickled file, which is never opened (the message says how to convert it), for a file
             that cannot be read or does not fit.
-        InputError: if the number of class names is not the number of the file's classes.
+        InputError: if the number of class names is not the number of the file's classes, or if a name, the mean or the
+            standard deviation is not valid.
         DiskFullError: if the disk is full.
     """
-    if path.suffix.lower() in _PICKLED_SUFFIXES or _is_pickled(path):
+    if is_pickled(path):
         raise CheckpointError(
             f"{path} is a pickled file, which may run code and is never opened here: convert it in a process of its "
             "own by: import torch; from safetensors.torch import save_file; "
@@ -137,27 +138,21 @@ def import_he2024_file(
     classes = len(weights["cls_head.classify.2.bias"])
     if len(class_names) != classes:
         raise InputError(f"{path} has {classes} classes, got {len(class_names)} names: {', '.join(class_names)}")
-    metadata = CheckpointMetadata(
-        model="acsnet",
-        arguments={"in_channels": 3, "tasks": ["segmentation", "classification"]},
-        class_names=tuple(class_names),
-        input_size=(256, 256),
-        mean=(mean,),
-        std=(std,),
-        # The publication's code saves the best epoch on the fold that it tests.
-        selected_on="test",
-    )
+    try:
+        metadata = CheckpointMetadata(
+            model="acsnet",
+            arguments={"in_channels": 3, "tasks": ["segmentation", "classification"]},
+            class_names=tuple(class_names),
+            input_size=(256, 256),
+            mean=(mean,),
+            std=(std,),
+            # The publication's code saves the best epoch on the fold that it tests.
+            selected_on="test",
+        )
+    except ValidationError as error:
+        raise InputError(f"the metadata of {out} would not be valid: {describe_invalid(error)}") from error
     save_checkpoint(out, weights, metadata)
     return metadata
-
-
-def _is_pickled(path: Path) -> bool:
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        start = file.read(4)
-    # torch.save writes zip archives, and wrote plain pickles before version 1.6.
-    return start == b"PK\x03\x04" or start[:1] == b"\x80"
 
 
 def _without_prefix(state_dict: Weights) -> dict[str, torch.Tensor]:

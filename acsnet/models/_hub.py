@@ -203,7 +203,7 @@ def _write_model_card(metadata: CheckpointMetadata) -> str:
         std=", ".join(map(str, metadata.std)),
         framing=(", cropped to the scanned region" if metadata.crop_margins else "")
         + (", padded instead of stretched" if metadata.keep_aspect else ""),
-        data=f"{', '.join(dataset['names'])} ({dataset['n']} images)" if "names" in dataset else "-",
+        data=f"{', '.join(dataset['names'])} ({dataset.get('n', '?')} images)" if "names" in dataset else "-",
         selection="the test images, so that test metrics are too good"
         if metadata.selected_on == "test"
         else "validation images",

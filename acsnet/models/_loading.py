@@ -1,12 +1,22 @@
 """Rebuilding of a network from its checkpoint alone."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import torch
 from torch import nn
 
-from acsnet.checkpoints import Checkpoint, CheckpointMetadata, load_weights, open_checkpoint
-from acsnet.errors import CheckpointError, InputError, UnknownNameError
-from acsnet.models._registry import create_model
+from acsnet.checkpoints import (
+    Checkpoint,
+    CheckpointMetadata,
+    check_tensors,
+    load_weights,
+    open_checkpoint,
+    read_tensor_list,
+)
+from acsnet.errors import CheckpointError, InputError
+from acsnet.models._registry import create_model, saved_arguments
 from acsnet.models.ensemble import Ensemble
 
 
@@ -46,14 +56,12 @@ def load_model(checkpoint: str | Path | Checkpoint) -> nn.Module:
         (('benign', 'malignant', 'normal'), False)
     """
     checkpoint = open_checkpoint(checkpoint)
-    try:
-        model = _build(checkpoint.metadata)
-    except (InputError, UnknownNameError, TypeError) as error:
-        raise CheckpointError(
-            f"{checkpoint.path}: the network described by its metadata cannot be built: {error}"
-        ) from error
+    metadata = checkpoint.metadata
+    build = _describe_network(checkpoint)
+    members = [build() for _ in range(metadata.members)]
+    model = members[0] if metadata.members == 1 else Ensemble(members)
     load_weights(model, checkpoint.path)
-    model.metadata = checkpoint.metadata  # type: ignore[assignment]
+    model.metadata = metadata  # type: ignore[assignment]
     return model.eval()
 
 
@@ -72,9 +80,33 @@ def metadata_of(model: nn.Module) -> CheckpointMetadata:
     return metadata
 
 
-def _build(metadata: CheckpointMetadata) -> nn.Module:
-    members = [
-        create_model(metadata.model, num_classes=len(metadata.class_names), **metadata.arguments)
-        for _ in range(metadata.members)
-    ]
-    return members[0] if metadata.members == 1 else Ensemble(members)
+def _describe_network(checkpoint: Checkpoint) -> Callable[[], nn.Module]:
+    """Return the builder of a member, after comparing the network in the metadata with the tensors in the file.
+
+    Metadata can describe a network of any size. It is built without memory first, so that only one whose tensors are in
+    the file is built with it.
+    """
+    metadata = checkpoint.metadata
+    try:
+        arguments = saved_arguments(metadata.model, metadata.arguments)
+        build = partial(create_model, metadata.model, num_classes=len(metadata.class_names), **arguments)
+        with torch.device("meta"):
+            network = build()
+    # Libraries raise these for values that the registry cannot know to be wrong, such as a size beyond all memory.
+    except (ValueError, TypeError, RuntimeError, ArithmeticError, AssertionError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise CheckpointError(
+            f"{checkpoint.path}: the network described by its metadata cannot be built: {reason}"
+        ) from error
+    tensors, stored = network.state_dict(), len(read_tensor_list(checkpoint.path))
+    if metadata.members == 1:
+        check_tensors(tensors, checkpoint.path, type(network).__name__)
+        return build
+    if metadata.members * len(tensors) > stored:
+        raise CheckpointError(
+            f"{checkpoint.path} has {stored} tensors, but its metadata describes {metadata.members} networks of "
+            f"{len(tensors)} each: copy the file again"
+        )
+    everything = {f"members.{i}.{key}": value for i in range(metadata.members) for key, value in tensors.items()}
+    check_tensors(everything, checkpoint.path, Ensemble.__name__)
+    return build

@@ -5,7 +5,6 @@ A network registers itself with :func:`register_model`; :func:`create_model` bui
 
 import copy
 import fnmatch
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from acsnet._utils.naming import look_up
 from acsnet.checkpoints import Checkpoint, load_weights, open_checkpoint
 from acsnet.errors import InputError
 from acsnet.labels import TASKS
+from acsnet.models._arguments import CONTRACT, Index, check_arguments
 from acsnet.models._contract import Contract
 
 
@@ -31,10 +31,16 @@ class ModelEntry:
         publication: authors, year and venue.
         adds: contribution of the network, in a few words.
         input_size: published input size (height, width).
+        arguments: types of the network's own arguments that choose its layers, by name, with their ranges as pydantic
+            declares them. A checkpoint stores these, so that only they can come from a file.
+        settings: names of own arguments that do not change the network's function, such as the backend of an operator.
+            The values in a checkpoint are ignored.
         defaults: own arguments that this name fixes; copied for each build.
         pretrained: whether the encoder can start from pretrained weights, by the argument ``encoder_weights``.
         needs_normal_class: whether the network combines its tasks by the class "normal", whose index is its argument
-            ``normal_index``.
+            ``normal_index``, which is then declared without being in ``arguments``.
+        contains: the own argument that names another network of the registry, whose own arguments are the argument
+            ``arguments``; None for all other networks.
     """
 
     name: str
@@ -42,9 +48,18 @@ class ModelEntry:
     publication: str
     adds: str
     input_size: tuple[int, int] = (256, 256)
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    settings: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
     pretrained: bool = False
     needs_normal_class: bool = False
+    contains: str | None = None
+
+    @property
+    def known_arguments(self) -> tuple[str, ...]:
+        """Names of all arguments of :func:`create_model` that the network takes."""
+        weights = ("encoder_weights",) if self.pretrained else ()
+        return (*self.arguments, *self.settings, *weights, *Contract.__annotations__)
 
 
 _ENTRIES: dict[str, ModelEntry] = {}
@@ -57,9 +72,12 @@ def register_model(
     publication: str,
     adds: str,
     input_size: tuple[int, int] = (256, 256),
+    arguments: Mapping[str, Any] | None = None,
+    settings: Sequence[str] = (),
     defaults: Mapping[str, Any] | None = None,
     pretrained: bool = False,
     needs_normal_class: bool = False,
+    contains: str | None = None,
 ) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
     """Return a decorator that registers a class or function as a network; see :class:`ModelEntry` for the arguments.
 
@@ -69,14 +87,18 @@ def register_model(
     Example:
         >>> import torch
         >>> import acsnet
-        >>> @acsnet.register_model("threshold", publication="an example", adds="nothing")
+        >>> @acsnet.register_model("threshold", publication="an example", adds="nothing", arguments={"level": float})
         ... class Threshold(acsnet.MultiTaskModel):
         ...     divisor = 1
         ...
+        ...     def __init__(self, level=0.5, **contract):
+        ...         super().__init__(**contract)
+        ...         self.level = level
+        ...
         ...     def forward_tasks(self, images):
         ...         brightness = images.mean(dim=1, keepdim=True)
-        ...         return acsnet.MultiTaskOutput(brightness, None)
-        >>> model = acsnet.create_model("threshold", tasks=["segmentation"])
+        ...         return acsnet.MultiTaskOutput(brightness - self.level, None)
+        >>> model = acsnet.create_model("threshold", tasks=["segmentation"], level=0.3)
         >>> model(torch.zeros(1, 3, 4, 5)).mask.shape
         torch.Size([1, 1, 4, 5])
     """
@@ -85,7 +107,17 @@ def register_model(
         if name in _ENTRIES:
             raise ValueError(f"a network named {name!r} is already registered: choose another name")
         _ENTRIES[name] = ModelEntry(
-            name, builder, publication, adds, input_size, dict(defaults or {}), pretrained, needs_normal_class
+            name=name,
+            builder=builder,
+            publication=publication,
+            adds=adds,
+            input_size=input_size,
+            arguments={**(arguments or {}), **({"normal_index": Index} if needs_normal_class else {})},
+            settings=tuple(settings),
+            defaults=dict(defaults or {}),
+            pretrained=pretrained,
+            needs_normal_class=needs_normal_class,
+            contains=contains,
         )
         return builder
 
@@ -159,9 +191,8 @@ def create_model(
         (torch.Size([4, 1, 32, 48]), torch.Size([4, 2]), ())
     """
     entry = model_entry(name)
-    known = _known_arguments(entry.builder)
     for argument in kwargs:
-        look_up(f"argument of {name}", argument, known, "")
+        look_up(f"argument of {name}", argument, dict.fromkeys(entry.known_arguments), _listing(entry))
     arguments = {"num_classes": num_classes, "in_channels": in_channels, "tasks": tasks}
     arguments |= copy.deepcopy(dict(entry.defaults)) | kwargs
     # The weights of a checkpoint replace all others, so that these need not be downloaded.
@@ -179,8 +210,42 @@ def create_model(
     return model
 
 
-def _known_arguments(builder: Callable[..., nn.Module]) -> dict[str, None]:
-    """Return the names of all arguments of a builder, with those of the contract in place of ``**contract``."""
-    parameters = inspect.signature(builder).parameters.values()
-    own = [parameter.name for parameter in parameters if parameter.kind is not inspect.Parameter.VAR_KEYWORD]
-    return dict.fromkeys([*own, *Contract.__annotations__])
+def _listing(entry: ModelEntry) -> str:
+    """Return how to declare arguments if an entry has none of its own, or "" to list the known ones."""
+    if entry.arguments or entry.settings:
+        return ""
+    return (
+        f"{entry.name} was registered without arguments of its own: register_model(..., arguments={{...}}) names them"
+    )
+
+
+def saved_arguments(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Check the arguments of a network that a checkpoint names, and return those of :func:`create_model`.
+
+    Only arguments that the registry declares are valid: none of them can name a file, a download or a backend.
+
+    Args:
+        name: name of the network.
+        arguments: its arguments in the metadata.
+
+    Returns:
+        The arguments without the network's ``settings``, which are a choice of the machine on which it runs.
+
+    Raises:
+        UnknownNameError: for an unknown network or argument, with near matches.
+        InputError: for a value of another type or out of range.
+
+    Example:
+        >>> from acsnet.models._registry import saved_arguments
+        >>> saved_arguments("acsnet", {"encoder": "resnet18", "backend": "torch"})
+        {'encoder': 'resnet18'}
+    """
+    entry = model_entry(name)
+    chosen = {key: value for key, value in arguments.items() if key not in entry.settings}
+    check_arguments(name, chosen, {**entry.arguments, **CONTRACT})
+    if entry.contains is not None and chosen.get("arguments"):
+        inner = model_entry(chosen[entry.contains] if entry.contains in chosen else entry.defaults[entry.contains])
+        own = {key: value for key, value in chosen["arguments"].items() if key not in inner.settings}
+        check_arguments(inner.name, own, inner.arguments)
+        chosen["arguments"] = own
+    return chosen

@@ -29,6 +29,7 @@ from acsnet.layers import (
     UpsampleConv2d,
     upsample_twice,
 )
+from acsnet.models._arguments import Counts, EncoderName
 from acsnet.models._base import MultiTaskModel, MultiTaskOutput
 from acsnet.models._contract import Contract
 from acsnet.models._registry import register_model
@@ -63,6 +64,8 @@ class DeferredUpsampleConcat(UpsampleConcat):
     "acsnet",
     publication="He et al. 2024, Computers in Biology and Medicine",
     adds="gate units, deformable spatial attention, multi-scale channel-attention classifier",
+    arguments={"encoder": EncoderName, "widths": Counts},
+    settings=("backend",),
     pretrained=True,
 )
 class ACSNet(MultiTaskModel):

@@ -40,6 +40,7 @@ from torch.nn import functional
 from typing_extensions import Unpack
 
 from acsnet.layers import CBAM, Encoder, GlobalAverage, PyramidPooling, is_efficientnet
+from acsnet.models._arguments import Count, EncoderName
 from acsnet.models._base import MultiTaskModel, MultiTaskOutput
 from acsnet.models._contract import Contract, check_count
 from acsnet.models._registry import register_model
@@ -143,6 +144,7 @@ class DenseHead(nn.Module):
     "efficientnet_cbam",
     publication="multi-task study on curated BUSI, 2025 (code: EEE402_Project)",
     adds="pyramid pooling, residual blocks with CBAM, a classifier on four maps of bottleneck and decoder",
+    arguments={"encoder": EncoderName, "width": Count, "reduction": Count},
     pretrained=True,
 )
 class EfficientNetCBAM(MultiTaskModel):

@@ -45,6 +45,7 @@ from typing_extensions import Unpack
 from acsnet._utils.naming import look_up
 from acsnet.errors import InputError
 from acsnet.layers import Encoder, LinearHead, PooledFeatures, PooledLinearHead, is_efficientnet
+from acsnet.models._arguments import Counts, EncoderName, Name, Rate
 from acsnet.models._base import MultiTaskModel, MultiTaskOutput
 from acsnet.models._contract import Contract
 from acsnet.models._registry import register_model
@@ -125,6 +126,7 @@ ENCODERS = {
     "efficientnet_b4": ("efficientnet_b4.ra2_in1k", "EfficientNet-B4"),
 }
 BOTH_TASKS_DROPOUT = 0.5
+_ARGUMENTS = {"encoder": EncoderName, "decoder": Name, "decoder_channels": Counts | None, "dropout": Rate | None}
 # Encoders that segmentation_models_pytorch has itself, in addition to EfficientNets.
 _LIBRARY_ENCODERS = re.compile(r"resnet(18|34|50|101|152)|resnext(50_32x4d|101_32x(4|8|16|32|48)d)")
 
@@ -260,6 +262,7 @@ def _register_pairs() -> None:
                 publication="Chung et al. 2024, arXiv 2401.07326",
                 adds=f"{kind.title} decoder on {title}, pooled linear classifier",
                 input_size=(448, 448),
+                arguments=_ARGUMENTS,
                 defaults={"encoder": timm_name, "decoder": decoder},
                 pretrained=True,
             )(EncoderDecoder)

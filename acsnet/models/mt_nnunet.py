@@ -29,6 +29,7 @@ from typing_extensions import Unpack
 
 from acsnet.errors import InputError
 from acsnet.layers import GlobalAverage, InstanceNorm2d, PooledEncoder, PooledLinearHead
+from acsnet.models._arguments import Count
 from acsnet.models._base import MultiTaskModel, MultiTaskOutput
 from acsnet.models._contract import Contract
 from acsnet.models._registry import register_model
@@ -121,6 +122,7 @@ class EnlargedMask(nn.Sequential):
     publication="Aumente-Maestro et al. 2025, Computer Methods and Programs in Biomedicine",
     adds="five plain levels with instance normalization, deep supervision, a classifier on three deep maps",
     input_size=(128, 128),
+    arguments={"width": Count},
 )
 class MTNNUNet(MultiTaskModel):
     """The network; see the module.

@@ -28,6 +28,7 @@ from typing_extensions import Unpack
 
 from acsnet.errors import InputError
 from acsnet.layers import GlobalAverage, InstanceNorm2d, PooledLinearHead
+from acsnet.models._arguments import Counts
 from acsnet.models._base import MultiTaskModel, MultiTaskOutput
 from acsnet.models._contract import Contract
 from acsnet.models._registry import register_model
@@ -104,6 +105,7 @@ class SharedDownHead(nn.Module):
     publication="Aumente-Maestro et al. 2025, Computer Methods and Programs in Biomedicine",
     adds="nested dense skips with instance normalization, deep supervision, a classifier on three deep maps",
     input_size=(128, 128),
+    arguments={"widths": Counts | None},
 )
 class MTUNetPlusPlus(MultiTaskModel):
     """The network; see the module.

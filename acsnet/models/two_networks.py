@@ -30,6 +30,7 @@ from torch import nn
 from typing_extensions import Unpack
 
 from acsnet.errors import InputError
+from acsnet.models._arguments import Name, OwnArguments
 from acsnet.models._base import MultiTaskModel, MultiTaskOutput
 from acsnet.models._contract import Contract
 from acsnet.models._registry import create_model, model_entry, register_model
@@ -43,6 +44,9 @@ _OWN_ARGUMENTS = ("num_classes", "in_channels", "tasks", "encoder_weights", "che
     publication="Chung et al. 2024, arXiv 2401.07326 (baseline)",
     adds="two single-task networks side by side, the baseline of multi-task networks",
     input_size=(448, 448),
+    arguments={"network": Name, "arguments": OwnArguments | None},
+    contains="network",
+    defaults={"network": "unet_resnet50"},
     pretrained=True,
 )
 class TwoNetworks(MultiTaskModel):

@@ -36,16 +36,27 @@ import torch
 from torch import nn
 from typing_extensions import Unpack
 
+from acsnet.config.bounds import Flag
 from acsnet.layers import ConvBlocks, NearestUpsampleMerge, PooledEncoder, PooledMapsHead, SkipGate
+from acsnet.models._arguments import Count, Repeats, RepeatsPerLevel
 from acsnet.models._base import MultiTaskModel, MultiTaskOutput
 from acsnet.models._contract import Contract, check_count, check_counts
 from acsnet.models._registry import register_model
+
+_ARGUMENTS = {
+    "width": Count,
+    "depth": Repeats,
+    "down_blocks": RepeatsPerLevel | None,
+    "up_blocks": RepeatsPerLevel | None,
+    "single_channel_classifier": Flag,
+}
 
 
 @register_model(
     "unet",
     publication="multi-task study on curated BUSI, 2025 (code: EEE402_Project)",
     adds="the plain U-Net, a classifier on three maps",
+    arguments=_ARGUMENTS,
 )
 class UNet(MultiTaskModel):
     """U-Net with a classifier; see the module.
@@ -135,6 +146,7 @@ class UNet(MultiTaskModel):
     "gated_unet",
     publication="multi-task study on curated BUSI, 2025 (code: EEE402_Project)",
     adds="a gate on each skip connection",
+    arguments={**_ARGUMENTS, "per_channel": Flag},
 )
 class GatedUNet(UNet):
     """U-Net with a gate on each skip; see the module.

@@ -36,6 +36,7 @@ import torch
 from torch import nn
 from typing_extensions import Unpack
 
+from acsnet.config.bounds import Flag
 from acsnet.errors import InputError
 from acsnet.layers import (
     ConvBlocks,
@@ -45,9 +46,20 @@ from acsnet.layers import (
     PredictionRefining,
     weigh_by_lesion_probability,
 )
+from acsnet.models._arguments import Count, Repeats, RepeatsPerLevel
 from acsnet.models._base import MultiTaskModel, MultiTaskOutput
 from acsnet.models._contract import Contract, check_count, check_counts
 from acsnet.models._registry import register_model
+
+_ARGUMENTS = {
+    "width": Count,
+    "depth": Repeats,
+    "deep_supervision": Flag,
+    "single_channel_classifier": Flag,
+    "down_blocks": RepeatsPerLevel | None,
+    "node_blocks": Repeats,
+    "last_blocks": Repeats,
+}
 
 
 class NestedDecoder(nn.Module):
@@ -91,6 +103,7 @@ class NestedDecoder(nn.Module):
     "unetpp",
     publication="multi-task study on curated BUSI, 2025 (code: EEE402_Project)",
     adds="nested dense skips, a sum of four masks, a classifier on three maps",
+    arguments=_ARGUMENTS,
 )
 class UNetPlusPlus(MultiTaskModel):
     """U-Net++ with a classifier; see the module.
@@ -176,6 +189,7 @@ class UNetPlusPlus(MultiTaskModel):
     "unetpp_refined",
     publication="multi-task study on curated BUSI, 2025 (code: EEE402_Project)",
     adds="an empty mask for an image that is classified as normal, after prediction",
+    arguments=_ARGUMENTS,
     needs_normal_class=True,
 )
 class RefinedUNetPlusPlus(UNetPlusPlus):
@@ -248,6 +262,7 @@ class RefinedUNetPlusPlus(UNetPlusPlus):
     "unetpp_lesion_weighted",
     publication="this project",
     adds="in training, a mask multiplied by the probability of a lesion from the classifier",
+    arguments=_ARGUMENTS,
     needs_normal_class=True,
 )
 class LesionWeightedUNetPlusPlus(RefinedUNetPlusPlus):

@@ -1,6 +1,5 @@
 """Test results of runs: folders with ``metrics.json`` and ``cases.csv``, as written by ``tools/test.py``."""
 
-import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -151,7 +150,7 @@ def _read_facts(path: Path) -> dict[str, Any]:
         facts = parse_json(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise RunError(f"there is no {path}: {_AGAIN}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise RunError(f"{path} is broken ({error}): {_AGAIN}") from error
     if not isinstance(facts, dict):
         raise RunError(f"{path} holds a {type(facts).__name__}, expected an object: {_AGAIN}")

@@ -12,6 +12,7 @@ from acsnet.data import Augmentation
 from acsnet.errors import ConfigError
 from acsnet.labels import NORMAL
 from acsnet.models import create_model, model_entry
+from acsnet.models._registry import saved_arguments
 
 
 def build_model(config: ModelConfig, classes: Sequence[str]) -> nn.Module:
@@ -21,7 +22,10 @@ def build_model(config: ModelConfig, classes: Sequence[str]) -> nn.Module:
         AcsnetError: if the model does not take the configured arguments.
     """
     arguments = model_arguments(config, classes)
-    return create_model(config.name, num_classes=len(classes), encoder_weights=config.encoder_weights, **arguments)
+    model = create_model(config.name, num_classes=len(classes), encoder_weights=config.encoder_weights, **arguments)
+    # A checkpoint with other arguments could be written, but not be loaded.
+    saved_arguments(config.name, arguments)
+    return model
 
 
 def model_arguments(config: ModelConfig, classes: Sequence[str]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from PIL import Image
 from acsnet._utils.files import (
     DiskFullError,
     WriteError,
+    check_writable,
     replace_section,
     whole_file,
     write_csv,
@@ -222,3 +223,25 @@ def test_a_picture_comes_back(shape: tuple[int, ...], tmp_path: Path) -> None:
         assert (image.format, image.mode) == ("PNG", "L" if len(shape) == 2 else "RGB")
         assert np.array_equal(np.asarray(image), picture)
     assert names(tmp_path / "new") == ["a.b.png"]
+
+
+@pytest.mark.parametrize("place", ["a.txt", "new/folder/a.txt", "existing.txt"])
+def test_a_place_that_can_be_written_is_left_as_it_was(tmp_path: Path, place: str) -> None:
+    (tmp_path / "existing.txt").write_text("mine")
+    check_writable(tmp_path / place)
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["existing.txt"]
+    assert (tmp_path / "existing.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("file/a.txt", r"file/a\.txt could not be written \(.+\): choose another folder, since a file is in "),
+        ("/proc/none/a.txt", r"/proc/none/a\.txt could not be written \(No such file or directory\): choose an"),
+        ("a" * 300, r"a+ could not be written \(File name too long\): choose a shorter name"),
+    ],
+)  # fmt: skip
+def test_a_place_that_cannot_be_written(tmp_path: Path, place: str, message: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(WriteError, match=message):
+        check_writable(tmp_path / place)

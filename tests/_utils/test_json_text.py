@@ -1,6 +1,5 @@
 """Files of JSON that attack their readers: each reader has one error, without a traceback."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,7 +45,7 @@ READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
 
 @pytest.mark.parametrize("text", BROKEN.values(), ids=BROKEN)
 def test_broken_text_is_one_kind_of_error(text: str) -> None:
-    with pytest.raises(json.JSONDecodeError) as caught:
+    with pytest.raises(ValueError) as caught:
         parse_json(text)
     assert len(str(caught.value)) < 200
 

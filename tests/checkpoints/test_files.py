@@ -49,11 +49,54 @@ def test_paths_and_names_are_distinguished(released: Path, tmp_path: Path, monke
             with pytest.raises(CheckpointError, match=r"^there is no checkpoint .*: give the path of a \.safetensors"):
                 opener(path)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "unet_tiny").mkdir()
-    assert open_checkpoint("unet_tiny").path == released, "a folder is not a checkpoint"
-    (tmp_path / "unet_tiny").rmdir()
-    (tmp_path / "unet_tiny").write_bytes(released.read_bytes())
-    assert open_checkpoint("unet_tiny").path == Path("unet_tiny"), "a file of that name is"
+    for bare in ("best.pt", "a.b"):
+        with pytest.raises(CheckpointError, match=f"^there is no checkpoint {bare}: "):
+            open_checkpoint(bare)
+
+
+@pytest.mark.parametrize("content", ["folder", "another file", "the same file"])
+@pytest.mark.parametrize("given", ["unet_tiny", Path("unet_tiny")], ids=["text", "path"])
+def test_a_released_name_is_not_shadowed(
+    released: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, given: str | Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if content == "folder":
+        (tmp_path / "unet_tiny").mkdir()
+    else:
+        (tmp_path / "unet_tiny").write_bytes(released.read_bytes() if content == "the same file" else b"no checkpoint")
+    assert open_checkpoint(given).path == released
+    assert acsnet.load_model(given).metadata.model == "unet"
+    if content == "the same file":
+        assert open_checkpoint("./unet_tiny").path == Path("unet_tiny")
+        assert open_checkpoint("./unet_tiny").released_name is None
+
+
+@pytest.mark.parametrize("tool", ["test", "predict"])
+def test_tools_use_the_released_file(
+    invoke: Callable[..., tuple[int, str, str]], trained: Path, phantom_root: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, tool: str,
+) -> None:  # fmt: skip
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    Path("tiny").write_bytes(b"no checkpoint")
+    image = phantom_root / "benign" / "benign (1).png"
+    arguments = [image] if tool == "predict" else ["--set", f"data.root={phantom_root}"]
+    status, _, errors = invoke(tool, "--checkpoint", "tiny", *arguments, "--out", tmp_path / "out")
+    assert status == 0, errors
+
+
+@pytest.mark.parametrize("name", ["mine", "unet_tinny", "Best-Weights"])
+def test_an_own_file_without_suffix_is_given_by_path(
+    released: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_bytes(released.read_bytes())
+    message = (
+        rf"^unknown released checkpoint '{name}': .*for the file of this name in the current folder write \./{name}$"
+    )
+    with pytest.raises(UnknownNameError, match=message):
+        open_checkpoint(name)
+    assert acsnet.load_model(f"./{name}").metadata.model == "unet"
 
 
 @pytest.mark.parametrize("opener", OPENERS)
@@ -165,3 +208,12 @@ def test_without_file_and_address(released: Path) -> None:
 def test_a_released_file_of_another_network(released: Path) -> None:
     with pytest.raises(AcsnetError, match=r"unet_tiny\.safetensors does not match the architecture of UNet: "):
         acsnet.create_model("unet", in_channels=1, width=8, depth=2, checkpoint="unet_tiny")
+
+
+@pytest.mark.parametrize("path", ["a" * 5000, f"{'a' * 300}.safetensors", "runs/a\0b.safetensors", ".", "/"])
+def test_a_name_that_no_file_can_have(released: Path, path: str) -> None:
+    for opener in (open_checkpoint, acsnet.load_model):
+        with pytest.raises(
+            (CheckpointError, UnknownNameError), match=r"^there is no checkpoint|^unknown released checkp"
+        ):
+            opener(path)

@@ -72,7 +72,7 @@ def test_a_parent_that_is_no_file(base: str, message: str, tmp_path: Path) -> No
         (["epochs=3"], "unknown key 'epochs': did you mean 'training.epochs'?"),
         (["image_size=[64, 64]"], "unknown key 'image_size': did you mean 'data.image_size'?"),
         (["training.learning_rate=3"], "unknown key 'training.learning_rate': did you mean 'optimizer.learning_rate'?"),
-        (["data.image_size=[1000000, 64]"], "data.image_size.0 is 1000000: expected less than or equal to 16384"),
+        (["data.image_size=[1000000, 64]"], "data.image_size.0 is 1000000: expected less than or equal to 4096"),
         (["data.image_size=[64, 0]"], "data.image_size.1 is 0: expected greater than or equal to 1"),
         (["data.image_size=[-64, 64]"], "data.image_size.0 is -64: expected greater than or equal to 1"),
         (["data.image_size=64"], "data.image_size is 64: expected a list, as in [1, 2]"),

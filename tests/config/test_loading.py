@@ -228,7 +228,7 @@ def test_a_parent_that_is_no_path(write: Write, base: str) -> None:
             MODEL + "evaluation: {postprocessing: {minimum_area: 1}}",
             "evaluation.postprocessing.minimum_area is 1: expected less than 1",
         ),
-        (MODEL + "data: {std: [0]}", "data.std.0 is 0: expected greater than 0"),
+        (MODEL + "data: {std: [0]}", "data.std.0 is 0: expected greater than or equal to 0.001"),
         (MODEL + "optimizer: {learning_rate: .inf}", "optimizer.learning_rate is inf: expected a finite number"),
         (MODEL + "data: {mean: [.nan]}", "data.mean.0 is nan: expected a finite number"),
         (

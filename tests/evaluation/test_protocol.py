@@ -48,6 +48,22 @@ def test_the_threshold_is_chosen_on_the_validation_subset(trained_run: Path, cap
     assert (by_number["threshold"], by_number["threshold_source"]) == (nearest / 20, "configuration")
 
 
+def test_the_paths_in_a_checkpoint_are_not_followed(trained_run: Path, tmp_path: Path) -> None:
+    trained = read_metadata(trained_run / "best.safetensors")
+    paths = {"root": "/etc", "cache": "/etc/cache", "image_list": "/etc/passwd", "split_file": "/etc/split.csv"}
+    config = {**trained.config, "data": {**trained.config["data"], **paths}}
+    config["model"] = {**config["model"], "initial_weights": "/etc/passwd"}
+    path = tmp_path / "crafted.safetensors"
+    weights = read_weights(trained_run / "best.safetensors")
+    save_checkpoint(path, weights, trained.model_copy(update={"config": config}))
+    resolved = resolve_test_config(open_checkpoint(path), None, [])
+    assert "etc" not in resolved.to_yaml()
+    named = {**config, "data": {**config["data"], "split_file": "busi_split"}}
+    save_checkpoint(path, weights, trained.model_copy(update={"config": named}))
+    resolved = resolve_test_config(open_checkpoint(path), None, ["data.root=/images"])
+    assert (resolved.data.split_file, resolved.data.root) == (Path("busi_split"), Path("/images"))
+
+
 def _refining() -> list[str]:
     return ["evaluation.refining.empty_mask_for_normal=true"]
 

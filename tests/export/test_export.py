@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 import re
 import runpy
 import subprocess
@@ -16,7 +18,7 @@ import torch
 
 import acsnet
 from acsnet._utils.download import file_sha256
-from acsnet._utils.files import write_png
+from acsnet._utils.files import WriteError, write_png
 from acsnet.checkpoints import Checkpoint, read_metadata, read_weights, save_checkpoint
 from acsnet.errors import AcsnetError, CheckpointError, DataError, InputError, UnknownNameError
 from acsnet.export import default_export, export_checkpoint, formats, pipeline
@@ -324,6 +326,65 @@ def test_invalid_input_is_refused_before_the_export(
     with pytest.raises(error, match=text) as raised:
         export_checkpoint(**{"checkpoint": checkpoint, "format": "torch", **change(checkpoint)})
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("format", ["torch", "onnx"])
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        (errno.ENOSPC, "could not be written: the disk is full; free some space and run the command again"),
+        (errno.EDQUOT, "could not be written: the disk is full; free some space and run the command again"),
+        (errno.EFBIG, "could not be written (File too large): choose another folder"),
+        (
+            errno.EROFS,
+            "could not be written (Read-only file system): choose a folder on a file system that is not read-",
+        ),
+    ],
+)
+def test_a_write_that_fails_is_one_line_and_leaves_no_file(
+    save_tiny: SaveTiny, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, format: str, number: int, reason: str
+) -> None:
+    def write_half(path: Path, *_: Any) -> None:
+        with path.open("wb") as file:
+            file.write(b"half")
+        raise OSError(number, os.strerror(number))
+
+    kind = formats.find_format(format)
+    write = (lambda _, path, *others: write_half(path)) if format == "onnx" else kind.write
+    monkeypatch.setattr(pipeline, "find_format", lambda _: replace(kind, write=write, check=lambda: None))
+    checkpoint = save_tiny()
+    monkeypatch.setattr(Path, "write_bytes", write_half)
+    out = tmp_path / "out" / f"a{kind.suffix}"
+    with pytest.raises(WriteError) as caught:
+        export_checkpoint(checkpoint, format, out)
+    assert str(caught.value).startswith(f"{out} {reason}")
+    assert list(out.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", ["file/a.pt2", "/proc/none/a.pt2", "a" * 300 + ".pt2", "/dev/null/a.pt2"])
+def test_a_place_that_cannot_be_written_is_found_before_the_export(
+    save_tiny: SaveTiny, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, place: str
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(pipeline, "load_network", None)
+    with pytest.raises(WriteError, match=r"\.pt2 could not be written \(.+\): choose "):
+        export_checkpoint(save_tiny(), "torch", tmp_path / place)
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_up_does_not_end_the_process(save_tiny: SaveTiny, tmp_path: Path) -> None:
+    """The limit of the file size stands for the disk: PyTorch's own writer aborts."""
+    code = (
+        "import resource; from acsnet.export import export_checkpoint; from acsnet._utils.files import WriteError\n"
+        "from pathlib import Path; resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        f"try: export_checkpoint(Path({str(save_tiny())!r}), 'torch', Path({str(tmp_path / 'out' / 'a.pt2')!r}))\n"
+        "except WriteError as error: print(error)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr[-2000:]
+    expected = f"{tmp_path / 'out' / 'a.pt2'} could not be written (File too large): choose another folder\n"
+    assert result.stdout == expected
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_missing_extra_is_named(save_tiny: SaveTiny, monkeypatch: pytest.MonkeyPatch) -> None:

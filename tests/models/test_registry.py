@@ -42,7 +42,8 @@ class Toy(nn.Module):
 
 
 def register_toy(name: str = "toy", **arguments: Any) -> None:
-    register_model(name, publication="none", adds="nothing", **arguments)(Toy)
+    own = {"widths": Sequence[int], "depth": int}
+    register_model(name, publication="none", adds="nothing", arguments=own, **arguments)(Toy)
 
 
 # --- look-up ---------------------------------------------------------------------------------------------------------

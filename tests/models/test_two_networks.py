@@ -97,9 +97,10 @@ def test_pretrained_weights_are_asked_for_in_both_networks(monkeypatch: pytest.M
     monkeypatch.setitem(
         acsnet.models._registry._ENTRIES,
         "unet_resnet50",
-        acsnet.models.ModelEntry("unet_resnet50", build, "a paper", "nothing", pretrained=True),
+        acsnet.models.ModelEntry(
+            "unet_resnet50", build, "a paper", "nothing", arguments={"encoder": str}, pretrained=True
+        ),
     )
-    monkeypatch.setattr(acsnet.models._registry, "_known_arguments", lambda _: {"encoder": None})
     TwoNetworks(encoder_weights="imagenet", arguments={"encoder": "resnet18"})
     assert asked == [("imagenet", ("segmentation",)), ("imagenet", ("classification",))]
 

@@ -311,6 +311,21 @@ def test_a_position_that_is_not_finite_is_outside(case, value, backend):
 
 
 @pytest.mark.parametrize("backend", ALL_BACKENDS)
+@pytest.mark.parametrize("value", [1e7, 2.0**31, -(2.0**31), 2.0**63, 1e18, -3e38])
+@pytest.mark.parametrize("case", [Case(), Case(groups=2, offset_groups=2, modulated=False)], ids=str)
+def test_an_absurd_offset_is_outside(case, value, backend):
+    """None of them fits into the integers of a compiled operator; a float64 one with an offset that does is right."""
+    tensors, outside = make_tensors(case), make_tensors(case, torch.float64)
+    for some, put in ((tensors, value), (outside, 1000.0)):
+        with torch.no_grad():
+            some[1][0, 3, 2, 1] = put
+            some[1][1, 6:8] = put
+            some[1][:, :, -1] = put
+    expected = run(torchvision_deform_conv2d, outside, case)
+    assert_same(run(deform_conv2d, tensors, case, backend=backend), expected)
+
+
+@pytest.mark.parametrize("backend", ALL_BACKENDS)
 @pytest.mark.parametrize("case", [Case(batch=0), Case(groups=2, offset_groups=2, modulated=False, batch=0)], ids=str)
 def test_empty_batch(case, backend):
     output, *gradients = run(deform_conv2d, make_tensors(case), case, backend=backend)
