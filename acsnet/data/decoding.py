@@ -1,5 +1,6 @@
 """Decoding of records in parallel, and fingerprints of their files."""
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -50,7 +51,9 @@ def file_fingerprints(record: Record) -> list[tuple[str, int, int, int]]:
     """
     paths = (record.image, *record.masks)
     try:
-        states = [(str(path.resolve()), file_of(path).stat()) for path in paths]
+        states = [(os.path.realpath(path), file_of(path).stat()) for path in paths]
     except FileNotFoundError as error:
         raise DataError(f"there is no image {error.filename}: it was moved or removed") from None
+    except OSError as error:
+        raise DataError(f"{error.filename} cannot be read ({error.strerror}): check the links of its path") from None
     return [(name, state.st_size, state.st_mtime_ns, state.st_ctime_ns) for name, state in states]

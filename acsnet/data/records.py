@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -162,15 +163,15 @@ def write_record_table(path: Path, records: Sequence[Record], more: Mapping[str,
         >>> read_record_table(folder / "records.csv") == records
         True
     """
-    for mask in (mask.resolve() for record in records for mask in record.masks):
-        if _SEPARATOR in str(mask):
+    for mask in (os.path.realpath(mask) for record in records for mask in record.masks):
+        if _SEPARATOR in mask:
             raise DataError(
                 f"{mask}: a record table separates masks by {_SEPARATOR!r}: rename the file or folder that contains it"
             )
     rows = [
         {
-            "image": record.image.resolve(),
-            "masks": _SEPARATOR.join(str(mask.resolve()) for mask in record.masks),
+            "image": os.path.realpath(record.image),
+            "masks": _SEPARATOR.join(os.path.realpath(mask) for mask in record.masks),
             "label": record.label,
             "group": record.group,
             "dataset": record.dataset,

@@ -1,6 +1,7 @@
 """Results of verification, kept in the cache folder so that unchanged images are not decoded again."""
 
 import logging
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ class ImageFacts(BaseModel):
         size: (height, width).
         spacing: (vertical, horizontal) mm per pixel from a DICOM header, or None.
         burned_in: whether a DICOM header says that text is burned into the pixels.
+        inverted: whether the mask is foreground along the whole border and background somewhere inside.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -32,6 +34,7 @@ class ImageFacts(BaseModel):
     digest: str
     lesion_share: float
     size: tuple[int, int]
+    inverted: bool
     spacing: Spacing | None = None
     burned_in: bool = False
 
@@ -90,11 +93,11 @@ def _read(path: Path) -> _Sidecar:
 
 
 def _path(record: Record, folder: Path) -> Path:
-    return folder / f"verified-{stable_hash(str(record.image.parent.resolve()))}.json"
+    return folder / f"verified-{stable_hash(os.path.realpath(record.image.parent))}.json"
 
 
 def _key(record: Record) -> str:
-    masks = [str(mask.resolve()) for mask in record.masks]
+    masks = [os.path.realpath(mask) for mask in record.masks]
     return f"{record.image.name} {stable_hash(masks)}"
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from acsnet._utils.files import write_png
 from acsnet.data import Record
-from acsnet.data.frame_paths import split_frame
+from acsnet.data.frame_paths import split_frame_name
 from acsnet.data.images import IMAGE_SUFFIXES
 from acsnet.errors import DataError
 from acsnet.inference.decision import Prediction
@@ -35,14 +35,19 @@ def probability_path(folder: Path, dataset: str, image: str) -> Path:
     return _path(folder / "probabilities", dataset, image)
 
 
-def result_name(image: Path) -> Path:
+def result_name(image: Path, frame: int | None = None) -> Path:
     """Return the name of an image's results: without the suffix of an image format, with the frame if there is one.
 
     Other dots are part of the name, as in "1.2.840.10008".
+
+    Args:
+        image: name of the image; that of a DICOM or TIFF file may end in the frame, as in "cine.dcm#3".
+        frame: the frame, if the name does not have it.
     """
-    file, frame = split_frame(image)
+    file, named = split_frame_name(image)
     name = file.with_suffix("") if file.suffix.lower() in IMAGE_SUFFIXES else file
-    return name if frame is None else name.with_name(f"{name.name}_{frame}")
+    number = named if frame is None else frame
+    return name if number is None else name.with_name(f"{name.name}_{number}")
 
 
 def check_unique_names(records: Sequence[Record]) -> None:
