@@ -3,10 +3,10 @@
 Formats: PNG, JPEG, BMP, TIFF and DICOM, by the first bytes of a file whatever its name. An image of more than
 ``MAX_PIXELS`` pixels is refused before it is decoded (:mod:`acsnet.data.file_kinds`).
 
-Images with more than 8 bits are scaled to 8 by the range that the file declares, never by the range of its pixels, so that equal gray values stay equal across images. The range is 16 bits for
-PNG, and ``MaxSampleValue`` or otherwise ``BitsPerSample`` for TIFF; a value v of a range up to M becomes
-``256 * v // (M + 1)``. Files that declare no range (32-bit integers, floats) are refused. For DICOM see
-:mod:`acsnet.data.dicom`.
+Images with more than 8 bits are scaled to 8 by the range that the file declares, never by the range of its pixels, so
+that equal gray values stay equal across images. The range is 16 bits for PNG, and ``MaxSampleValue`` or otherwise
+``BitsPerSample`` for TIFF; a value v of a range up to M becomes ``256 * v // (M + 1)``. Files that declare no range
+(32-bit integers, floats) are refused. For DICOM see :mod:`acsnet.data.dicom`.
 """
 
 import hashlib

@@ -1,7 +1,6 @@
 """Loading of the records that a configuration names, and their split."""
 
 import logging
-import os
 from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from acsnet.config import VALIDATED_ON_TEST, DataConfig
 from acsnet.data.cache import ImageCache, Store
 from acsnet.data.class_map import check_labels, map_classes, source_labels
 from acsnet.data.datasets import dataset_entry, list_datasets
+from acsnet.data.file_kinds import file_fault
 from acsnet.data.folds import Split, split_records
 from acsnet.data.frame_paths import file_of
 from acsnet.data.framing import Framing
@@ -79,9 +79,7 @@ def load_cached_records(data: DataConfig, channels: int, progress: bool = True) 
         nonlocal verified
         verified = verify_records(records, progress, problems, folder, store)
 
-    if problems or not all(
-        os.path.exists(file_of(path)) for record in records for path in (record.image, *record.masks)
-    ):
+    if problems or any(file_fault(file_of(path)) for record in records for path in (record.image, *record.masks)):
         # A cache needs every file; this raises an error that lists all problems.
         verify_records(records, progress, problems)
     cache = ImageCache(records, data.image_size, channels, folder, fill=fill, framing=Framing.of(data))

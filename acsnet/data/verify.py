@@ -13,7 +13,7 @@ from acsnet.data.image_files import problem_list
 from acsnet.data.images import BoolArray, UInt8Array, pixel_digest, read_image, read_mask, read_merged_mask
 from acsnet.data.mask_values import is_inverted
 from acsnet.data.records import Record
-from acsnet.data.verified import ImageFacts, read_facts, write_facts
+from acsnet.data.verified import ImageFacts, read_facts, record_fingerprint, write_facts
 from acsnet.errors import DataError
 from acsnet.labels import NORMAL
 
@@ -56,8 +56,12 @@ def verify_records(
         known = read_facts(records, folder)
     unknown = [index for index, facts in enumerate(known) if facts is None]
 
+    fingerprints: dict[int, str | None] = {}
+
     def examine(position: int) -> ImageFacts | list[str]:
         index = unknown[position]
+        # Before decoding: a file that is changed afterwards is then decoded again.
+        fingerprints[index] = None if folder is None else record_fingerprint(records[index])
         try:
             image, mask = decode_record(records[index])
             facts = _facts(records[index], image, mask)
@@ -73,7 +77,7 @@ def verify_records(
         raise DataError(problem_list("the data cannot be used", [*problems, *found]))
     new = dict(zip(unknown, (result for result in results if isinstance(result, ImageFacts)), strict=True))
     if folder is not None and new:
-        write_facts([records[index] for index in new], list(new.values()), folder)
+        write_facts([records[index] for index in new], [*new.values()], [fingerprints[index] for index in new], folder)
     every = [new[index] if facts is None else facts for index, facts in enumerate(known)]
     verified = [_with_facts(record, facts) for record, facts in zip(records, every, strict=True)]
     _log_oddities(verified, every)
