@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import hashlib
 import io
 import json
 import os
@@ -36,6 +37,8 @@ _REMEDIES = {
     errno.EMFILE: "raise the limit of open files (ulimit -n), or lower data.workers",
     errno.ENFILE: "close other programs, since the system has too many open files",
 }
+# Of most file systems.
+_MAX_NAME_BYTES = 255
 _OTHER_REMEDY = "choose another folder"
 
 
@@ -64,7 +67,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         'complete'
     """
     # The suffix is preserved because some writers (cv2.imwrite) derive the format from it.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    temporary = path.with_name(_temporary_name(path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -77,6 +80,13 @@ def whole_file(path: Path) -> Iterator[Path]:
         # Where the folder is a file, or cannot be searched, there is no temporary file.
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _temporary_name(path: Path) -> str:
+    """Return a name of the same suffix for this process, with a hash in place of a name that leaves no room for more."""
+    ending = f".{os.getpid()}.tmp{path.suffix}"
+    is_long = len(os.fsencode(f".{path.stem}{ending}")) > _MAX_NAME_BYTES
+    return f".{hashlib.sha256(os.fsencode(path.stem)).hexdigest() if is_long else path.stem}{ending}"
 
 
 def explain_write_error(error: OSError, path: Path) -> WriteError:

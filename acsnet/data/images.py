@@ -151,6 +151,7 @@ def read_mask(path: Path) -> BoolArray:
         >>> read_mask(path).tolist()
         [[False, True], [False, True]]
     """
+    check_file(file_of(path))
     if is_dicom(path):
         raise DataError(f"{path} is a DICOM file, and masks are not read from DICOM: save it as PNG, BMP or TIFF")
     image = _open(path)
@@ -273,22 +274,32 @@ def _open(path: Path, load: bool = True) -> Image.Image:
     try:
         # Other formats that Pillow knows have other rules, and some start other programs.
         image: Image.Image = Image.open(file, formats=PILLOW_FORMATS)
-        frames = image.n_frames if isinstance(image, TiffImageFile) else 1
-        check_pixels(file, *image.size, frames)
-        if isinstance(image, TiffImageFile):
-            image.seek(choose_frame(path, frames))
-            check_pixels(file, *image.size)
-        if load:
-            image.load()
-            if _orientation(image) != _UPRIGHT:
-                image = ImageOps.exif_transpose(image)
+        try:
+            return _load_frame(path, image) if load else _choose_frame(path, image)
+        except BaseException:
+            image.close()
+            raise
     except Image.DecompressionBombError as error:
         raise DataError(
             f"{path} is far larger than the limit of {MAX_PIXELS} pixels ({error}): downscale it"
         ) from error
     except _PILLOW_ERRORS as error:
         raise DataError(f"{path} cannot be read as an image ({_reason(file, error)}") from error
+
+
+def _choose_frame(path: Path, image: Image.Image) -> Image.Image:
+    """Select the frame that a path names, after a check of the sizes in its header."""
+    frames = image.n_frames if isinstance(image, TiffImageFile) else 1
+    check_pixels(file_of(path), *image.size, frames)
+    if isinstance(image, TiffImageFile):
+        image.seek(choose_frame(path, frames))
+        check_pixels(file_of(path), *image.size)
     return image
+
+
+def _load_frame(path: Path, image: Image.Image) -> Image.Image:
+    _choose_frame(path, image).load()
+    return image if _orientation(image) == _UPRIGHT else ImageOps.exif_transpose(image)
 
 
 def _reason(file: Path, error: Exception) -> str:

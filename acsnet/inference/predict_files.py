@@ -69,6 +69,8 @@ def find_images(inputs: Sequence[Path]) -> list[tuple[Path, Path]]:
             found += _in_folder(path)
             continue
         file, frame = split_frame(path)
+        if not os.path.lexists(file):
+            raise DataError(f"there is no image {path}")
         check_file(file)
         found += _results(path, Path(file.name), frame)
     found = _without_repetitions(found)
