@@ -83,7 +83,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def _temporary_name(path: Path) -> str:
-    """Return a name of the same suffix for this process, with a hash in place of a name that leaves no room for more."""
+    """Return a name of the same suffix for this process, with a hash if the name leaves no room for more."""
     ending = f".{os.getpid()}.tmp{path.suffix}"
     is_long = len(os.fsencode(f".{path.stem}{ending}")) > _MAX_NAME_BYTES
     return f".{hashlib.sha256(os.fsencode(path.stem)).hexdigest() if is_long else path.stem}{ending}"

@@ -3,13 +3,13 @@
 import logging
 import os
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from acsnet.data.file_kinds import file_fault, file_format
+from acsnet.data.file_names import compose
 from acsnet.data.frame_paths import split_frame
 from acsnet.data.images import IMAGE_SUFFIXES
 from acsnet.errors import DataError
@@ -90,7 +90,7 @@ def log_left_out(root: Path, left_out: dict[str, list[Path]]) -> None:
     for reason, paths in left_out.items():
         names = [os.path.relpath(path, root) for path in sorted(paths)]
         shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
-        logger.warning("left out of %s, %d %s: %s", root, len(names), reason, shown)
+        logger.warning("left out of %s, %s (%d): %s", root, reason, len(names), shown)
 
 
 def _entries(folder: Path, listing: Listing) -> Iterator[Path]:
@@ -164,7 +164,7 @@ def name_stem(path: Path) -> str:
     Other dots are part of the name, as in "1.2.840.10008". Accents are composed, since some systems decompose them.
     """
     name = path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name
-    return unicodedata.normalize("NFC", name)
+    return compose(name)
 
 
 def twins(paths: Sequence[Path]) -> list[Path]:

@@ -26,7 +26,7 @@ from pathlib import Path
 from acsnet.data.csv_io import TableRow, read_table
 from acsnet.data.datasets.entry import DatasetEntry, RemoteFile, register_dataset
 from acsnet.data.datasets.record_collector import RecordCollector, check_root
-from acsnet.data.image_files import natural_order
+from acsnet.data.image_files import list_images, natural_order
 from acsnet.data.records import Record, Spacing
 from acsnet.labels import CLASS_NAMES, NORMAL
 
@@ -52,9 +52,11 @@ def scan_breast(root: Path, classes: Sequence[str] = CLASS_NAMES) -> tuple[list[
     check_root(root, NAME, TITLE, (WORKBOOK,))
     workbook = sorted(root.glob(WORKBOOK))[0]
     rows = read_table(workbook, _COLUMNS)
-    files = {path.name: path for path in root.rglob("*.png") if path.name[0] != "."}
+    found = [path for path in list_images(root, recursive=True).images if path.suffix == ".png"]
+    files = {path.name: path for path in found}
     spacings = _spacings(rows)
     collector = RecordCollector(root, NAME, classes, CLASS_NAMES)
+    collector.problems += [f"{path} has the name of {files[path.name]}" for path in found if files[path.name] != path]
     for row, spacing in zip(rows, spacings, strict=True):
         names = [name.strip() for name in row.cells["Mask_tumor_filename"].split("&") if name.strip()]
         masks = [files.get(name, root / name) for name in names]
