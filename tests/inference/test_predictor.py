@@ -430,7 +430,7 @@ def test_pillow_images_are_refused(mode: str) -> None:
 
 @pytest.mark.parametrize("image", [None, 7, b"a.png", torch.zeros(3, 3, 3), [1, 2]])
 def test_other_inputs_are_refused(image: object) -> None:
-    with pytest.raises(InputError, match="the image is of type .*: expected the path of a file or an RGB array"):
+    with pytest.raises(InputError, match=r"the image is of type .*: expected the path of a file or an RGB array"):
         Predictor(BrightIsLesion(), make_metadata())(image)  # type: ignore[arg-type]
 
 
