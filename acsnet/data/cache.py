@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.lib.format import open_memmap
 
+from acsnet._utils.cache_folders import BUILDING_PREFIX, locked, remove_abandoned, remove_folder
 from acsnet._utils.files import cache_folder, explain_write_error
-from acsnet.data.cache_folders import BUILDING_PREFIX, locked, remove_abandoned, remove_folder
 from acsnet.data.decoding import decode_record, file_fingerprints, map_records
 from acsnet.data.framing import Frame, Framing, log_crops
 from acsnet.data.image_files import problem_list
@@ -162,7 +162,7 @@ def _check_arrays(folder: Path, images: UInt8Array, masks: BoolArray, shape: tup
 
 
 def _checksums(image: UInt8Array, mask: BoolArray) -> list[int]:
-    return [zlib.crc32(np.ascontiguousarray(image)), zlib.crc32(np.ascontiguousarray(mask))]
+    return [zlib.crc32(np.ascontiguousarray(array).data) for array in (image, mask)]
 
 
 def _key(records: Sequence[Record], size: tuple[int, int], channels: int, framing: Framing) -> str:

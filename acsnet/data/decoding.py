@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from tqdm.auto import tqdm
 
-from acsnet.data.file_kinds import check_file
+from acsnet._utils.file_kinds import check_file
 from acsnet.data.frame_paths import split_frame
 from acsnet.data.images import BoolArray, UInt8Array, read_image, read_merged_mask
 from acsnet.data.records import Record

@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from acsnet.data.dicom_checks import check_compression, check_declared_size, check_deflated
-from acsnet.data.file_kinds import check_file, is_dicom_file
+from acsnet._utils.dicom_checks import check_compression, check_declared_size, check_deflated
+from acsnet._utils.file_kinds import check_file, is_dicom_file
 from acsnet.data.frame_paths import choose_frame, file_of
 from acsnet.errors import DataError
 

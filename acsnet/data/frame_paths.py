@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from acsnet.data.file_kinds import DICOM, file_format
+from acsnet._utils.file_kinds import DICOM, file_format
 from acsnet.errors import DataError
 
 _FRAME = re.compile(r"(.+)#(\d+)")

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from acsnet.data.csv_io import read_table
+from acsnet._utils.csv_io import read_table
 from acsnet.data.file_names import compose
 from acsnet.data.image_files import problem_list
 from acsnet.data.records import Record

@@ -1,7 +1,7 @@
 """Reading, resizing and normalization of images and masks, the same for training, testing and predicting.
 
-Formats: PNG, JPEG, BMP, TIFF and DICOM, by the first bytes of a file whatever its name. An image of more than
-``MAX_PIXELS`` pixels is refused before it is decoded (:mod:`acsnet.data.file_kinds`).
+Formats: PNG, JPEG, BMP, TIFF and DICOM, by the first bytes of a file, not by its name. An image of more than
+``MAX_PIXELS`` pixels is refused before it is decoded (:mod:`acsnet._utils.file_kinds`).
 
 Images with more than 8 bits are scaled to 8 by the range that the file declares, never by the range of its pixels, so
 that equal gray values stay equal across images. The range is 16 bits for PNG, and ``MaxSampleValue`` or otherwise
@@ -23,9 +23,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
-from acsnet.data.dicom import is_dicom, read_dicom
-from acsnet.data.file_kinds import (
-    DICOM_SUFFIXES,
+from acsnet._utils.file_kinds import (
     MAX_PIXELS,
     PILLOW_FORMATS,
     SUPPORTED_FORMATS,
@@ -33,11 +31,10 @@ from acsnet.data.file_kinds import (
     check_pixels,
     unsupported_format,
 )
+from acsnet._utils.mask_values import find_foreground
+from acsnet.data.dicom import is_dicom, read_dicom
 from acsnet.data.frame_paths import choose_frame, file_of
-from acsnet.data.mask_values import find_foreground
 from acsnet.errors import DataError, InputError
-
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}) | DICOM_SUFFIXES
 
 UInt8Array = npt.NDArray[np.uint8]
 BoolArray = npt.NDArray[np.bool_]

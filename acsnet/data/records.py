@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from acsnet._utils.csv_io import CsvRow, missing_columns, read_csv
 from acsnet._utils.files import write_csv
-from acsnet.data.csv_io import CsvRow, missing_columns, read_csv
 from acsnet.data.file_names import compose, find_file
 from acsnet.errors import DataError
 

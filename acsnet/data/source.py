@@ -6,13 +6,13 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from acsnet._utils.file_kinds import file_fault
 from acsnet._utils.files import cache_folder
 from acsnet.checkpoints import resolve_split
 from acsnet.config import VALIDATED_ON_TEST, DataConfig
 from acsnet.data.cache import ImageCache, Store
 from acsnet.data.class_map import check_labels, map_classes, source_labels
 from acsnet.data.datasets import dataset_entry, list_datasets
-from acsnet.data.file_kinds import file_fault
 from acsnet.data.folds import Split, split_records
 from acsnet.data.frame_paths import file_of
 from acsnet.data.framing import Framing

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from acsnet._utils.csv_io import read_table
 from acsnet._utils.files import write_csv
-from acsnet.data.csv_io import read_table
 from acsnet.data.file_names import compose
 from acsnet.data.folds import SUBSETS, Split
 from acsnet.data.image_files import natural_order, problem_list

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from acsnet._utils.mask_values import is_inverted
 from acsnet.data.decoding import decode_record, map_records
 from acsnet.data.dicom import is_dicom, read_dicom_facts
 from acsnet.data.grouping import group_records
 from acsnet.data.image_files import problem_list
 from acsnet.data.images import BoolArray, UInt8Array, pixel_digest, read_image, read_mask, read_merged_mask
-from acsnet.data.mask_values import is_inverted
 from acsnet.data.records import Record
 from acsnet.data.verified import ImageFacts, read_facts, record_fingerprint, write_facts
 from acsnet.errors import DataError

@@ -13,13 +13,14 @@ import numpy.typing as npt
 import torch
 from tqdm.auto import tqdm
 
+from acsnet._utils.file_kinds import SUPPORTED_FORMATS, check_file
 from acsnet._utils.files import write_csv, write_png
+from acsnet._utils.folders import list_images, log_left_out
 from acsnet._utils.overlay import PREDICTION_COLOR, add_caption, draw_contours, draw_heat
 from acsnet.data.dicom import NoImageError, is_dicom, read_dicom_facts
-from acsnet.data.file_kinds import SUPPORTED_FORMATS, check_file
 from acsnet.data.frame_paths import split_frame
 from acsnet.data.framing import Frame, log_crops
-from acsnet.data.image_files import file_identity, is_mask, list_images, log_left_out, problem_list
+from acsnet.data.image_files import file_identity, is_mask, problem_list
 from acsnet.data.images import read_image
 from acsnet.errors import DataError, InputError
 from acsnet.inference.decision import Prediction
@@ -38,9 +39,9 @@ _TEST_FILES = ("metrics.json", "cases.csv")
 def find_images(inputs: Sequence[Path]) -> list[tuple[Path, Path]]:
     """List the images among files and folders, each once.
 
-    Files are images by their first bytes, whatever their name. In folders, hidden files and folders and those of
-    operating systems are ignored; masks (``*_mask.png``), results of earlier predictions and tests and everything else
-    that is no image are left out, which is logged with their number. A DICOM file with several frames is expanded into
+    Images are recognized by their first bytes, not by their names. In folders, hidden files and folders and those of
+    operating systems are ignored; masks (``*_mask.png``), results of earlier predictions and tests and all
+    other files are left out, which is logged with their number. A DICOM file with several frames is expanded into
     its frames, such as "cine.dcm#3". One file with two names is predicted once.
 
     Args:

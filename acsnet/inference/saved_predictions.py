@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from acsnet._utils.file_kinds import IMAGE_SUFFIXES
 from acsnet._utils.files import write_png
 from acsnet.data import Record
 from acsnet.data.frame_paths import split_frame_name
-from acsnet.data.images import IMAGE_SUFFIXES
 from acsnet.errors import DataError
 from acsnet.inference.decision import Prediction
 

@@ -13,7 +13,8 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from acsnet.data import Record, dicom_checks, file_kinds, verify_records
+from acsnet._utils import dicom_checks, file_kinds
+from acsnet.data import Record, verify_records
 from acsnet.data.dicom import DicomFacts, is_dicom, read_dicom_facts
 from acsnet.data.images import read_image, read_mask
 from acsnet.errors import DataError

@@ -16,7 +16,7 @@ import torch
 from PIL import Image, ImageFile
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from acsnet.data import file_kinds
+from acsnet._utils import file_kinds
 from acsnet.data.images import (
     image_size,
     read_image,

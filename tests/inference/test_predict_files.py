@@ -283,7 +283,7 @@ def test_pipes_links_and_folders_do_not_hang(tmp_path: Path, caplog: pytest.LogC
     assert names([tmp_path]) == ["a", "again/b"]
     assert sorted(caplog.messages) == [
         f"left out of {tmp_path}, entries that cannot be read (it is a link that leads to itself) (1): loop",
-        f"left out of {tmp_path}, entries that cannot be read (it is a link to nowhere, which does not exist) (1): gone",
+        f"left out of {tmp_path}, entries that cannot be read (it is a link to nowhere, which does not exist) (1): gone",  # noqa: E501
         f"left out of {tmp_path}, entries that cannot be read (it is a named pipe) (1): pipe",
         f"left out of {tmp_path}, links to folders that are read already (2): folder.png, up",
     ]

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from acsnet.data.file_kinds import file_fault
+from acsnet._utils.file_kinds import file_fault
 from acsnet.errors import DataError
 
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
@@ -49,15 +49,18 @@ def read_csv(
     Raises:
         DataError: If the file is missing or is not CSV, has a column twice, or separates its cells by something else.
     """
-    fault = _fault(_read_bytes(path, missing))
+    content = _read_bytes(path, missing)
+    columns: Sequence[str] = []
+    rows: list[CsvRow] = []
+    fault = _fault(content)
     if fault is None:
         # Bytes that are not UTF-8 become single surrogates, as in names of files.
-        text = _read_bytes(path, missing).decode("utf-8-sig", errors="surrogateescape")
+        text = content.decode("utf-8-sig", errors="surrogateescape")
         try:
             reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
-            reader.fieldnames = [column.strip() for column in reader.fieldnames or []]
+            reader.fieldnames = columns = [column.strip() for column in reader.fieldnames or []]
             rows = [(reader.line_num, row) for row in reader]
-            fault = _fault_of_cells(reader.fieldnames, rows, delimiter, names)
+            fault = _fault_of_cells(columns, rows, delimiter, names)
         except csv.Error as error:
             fault = str(error)
     if fault is not None:
@@ -65,7 +68,7 @@ def read_csv(
             f"{path} is not a CSV table ({fault}): save it as UTF-8 text with cells separated by "
             f"{_SEPARATORS[delimiter]}"
         )
-    return reader.fieldnames, rows
+    return columns, rows
 
 
 def _read_bytes(path: Path, missing: str) -> bytes:

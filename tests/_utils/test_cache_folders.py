@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from acsnet.data import cache_folders
-from acsnet.data.cache_folders import locked, remove_abandoned
+from acsnet._utils import cache_folders
+from acsnet._utils.cache_folders import locked, remove_abandoned
 
 DAY = 24 * 3600
 

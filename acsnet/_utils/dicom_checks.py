@@ -4,7 +4,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from acsnet.data.file_kinds import MAX_PIXELS, check_pixels
+from acsnet._utils.file_kinds import MAX_PIXELS, check_pixels
 from acsnet.errors import DataError
 
 # A frame of a compressed file has at least the header of its item.

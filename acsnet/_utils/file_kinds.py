@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes whatever its name, and how large an image in it may be."""
+"""Kinds of files by their first bytes, and the largest images that are read."""
 
 import errno
 import os
@@ -11,6 +11,7 @@ from acsnet.errors import DataError
 PILLOW_FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
 DICOM = "DICOM"
 DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}) | DICOM_SUFFIXES
 SUPPORTED_FORMATS = "PNG, JPEG, BMP, TIFF (color with 8 bits per channel, gray with up to 16) and DICOM"
 # Larger than any scan: a decoded image takes several times three bytes per pixel, on several threads at once.
 MAX_PIXELS = 50_000_000
@@ -62,7 +63,7 @@ _KINDS = (
 
 
 def file_fault(file: Path) -> str | None:
-    """Return why a path is no file that can be opened, in a few words, or None if it is one.
+    """Return why a path cannot be opened as a file, in a few words, or None if it can.
 
     Nothing is opened: a named pipe would wait for its writer forever.
     """
@@ -111,7 +112,7 @@ def is_dicom_file(file: Path) -> bool:
 
 
 def unsupported_format(file: Path) -> str | None:
-    """Return the name of the format of a file that is no supported image, by its first bytes, or None if unknown."""
+    """Return the format of a file that is not a supported image, by its first bytes, or None if unknown."""
     start = _first_bytes(file)
     for name, signatures in _OTHER_SIGNATURES.items():
         if start.startswith(signatures):

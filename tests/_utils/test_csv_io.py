@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from acsnet.data.csv_io import TableRow, read_table
+from acsnet._utils.csv_io import TableRow, read_table
 from acsnet.errors import DataError
 
 openpyxl = pytest.importorskip("openpyxl", reason="the extra `data` is not installed")
