@@ -1,6 +1,7 @@
 """Atomic writing of files."""
 
 import errno
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,6 +36,8 @@ _REMEDIES = {
     errno.EMFILE: "raise the limit of open files (ulimit -n), or lower data.workers",
     errno.ENFILE: "close other programs, since the system has too many open files",
 }
+# Of most file systems.
+_MAX_NAME_BYTES = 255
 _OTHER_REMEDY = "choose another folder"
 
 
@@ -101,8 +104,12 @@ def check_writable(path: Path) -> None:
 
 
 def _temporary(path: Path) -> Path:
+    """Return a path next to another for this process, with a hash if its name leaves no room for more."""
     # The suffix is preserved because some writers (cv2.imwrite) derive the format from it.
-    return path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    ending = f".{os.getpid()}.tmp{path.suffix}"
+    is_long = len(os.fsencode(f".{path.stem}{ending}")) > _MAX_NAME_BYTES
+    stem = hashlib.sha256(os.fsencode(path.stem)).hexdigest() if is_long else path.stem
+    return path.with_name(f".{stem}{ending}")
 
 
 def explain_write_error(error: OSError, path: Path) -> WriteError:
@@ -148,7 +155,7 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[s
     """Write a CSV file with a header, atomically.
 
     Text that a spreadsheet would run as a formula gets an apostrophe before it, which
-    :func:`acsnet.data.csv_io.read_csv` removes; see :mod:`acsnet._utils.csv_text`.
+    :func:`acsnet._utils.csv_io.read_csv` removes; see :mod:`acsnet._utils.csv_text`.
 
     Args:
         path: the file.

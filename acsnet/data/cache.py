@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import tempfile
-import time
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import astuple
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.format import open_memmap
 
+from acsnet._utils.cache_folders import BUILDING_PREFIX, locked, remove_abandoned, remove_folder
 from acsnet._utils.files import cache_folder, explain_write_error
 from acsnet.data.decoding import decode_record, file_fingerprints, map_records
 from acsnet.data.framing import Frame, Framing, log_crops
@@ -22,14 +23,13 @@ from acsnet.data.image_files import problem_list
 from acsnet.data.images import BoolArray, UInt8Array
 from acsnet.data.records import Record, stable_hash
 from acsnet.data.scan_region import SCAN_REGION_VERSION
+from acsnet.errors import DataError
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 3
+_FORMAT = 4
 _MAX_CACHES = 12
 _KEY = re.compile(r"[0-9a-f]{16}")
-_BUILDING_PREFIX = ".building-"
-_ABANDONED_SECONDS = 24 * 3600
 
 # Called with index, image (H, W, 3) and mask (H, W), at their original size.
 Store = Callable[[int, UInt8Array, BoolArray], None]
@@ -40,12 +40,12 @@ _FrameImage = Callable[[int, UInt8Array, BoolArray], Frame]
 class ImageCache:
     """Images and merged masks of a list of records at one size.
 
-    The name of the folder is a hash of the paths, sizes and times of all source files and of the framing, so a changed
-    source file or framing leads to another folder. A folder is filled under a temporary name and renamed when complete:
-    readers see complete caches only, and the second of two writers uses the result of the first. The twelve most
-    recently used folders are kept; temporary folders that a killed process left are removed after a day. On POSIX, a
-    process that has a removed cache mapped can still read it. A cache is pickled as its path; the process that
-    unpickles it maps the files again.
+    The name of the folder is a hash of the content of all source files and of the framing, so a changed source file or
+    framing leads to another folder. A folder is filled under a temporary name and renamed when complete: readers see
+    complete caches only, and the second of two writers uses the result of the first. A cache whose files are damaged or
+    have another shape is made again; it holds a checksum per image. The twelve most recently used folders are kept;
+    temporary folders of killed processes are removed, as their locks are free. On POSIX, a process that has a removed
+    cache mapped can still read it. A cache is pickled as its path; the process that unpickles it maps the files again.
 
     Args:
         records: the records to cache, in this order.
@@ -64,7 +64,7 @@ class ImageCache:
         masks: (N, H, W) bool, memory-mapped, read-only.
 
     Raises:
-        DataError: if a file cannot be read.
+        DataError: if a file cannot be read, or changes while it is read.
         DiskFullError: if the disk is full; no partial cache is left.
     """
 
@@ -85,7 +85,8 @@ class ImageCache:
         rule = framing or Framing()
         key = _key(records, size, channels, rule)
         self.path = parent / key
-        if not self._is_usable():
+        shape = (len(records), *size, channels)
+        if not self._is_usable(shape):
             frames: dict[int, Frame] = {}
             cut: list[int] = []
 
@@ -95,7 +96,14 @@ class ImageCache:
                     cut.append(index)
                 return frame
 
-            _build(self.path, (len(records), *size, channels), fill or _decode_all(records, progress), frame_image)
+            decode = fill or _decode_all(records, progress)
+
+            def decode_unchanged(store: Store) -> None:
+                decode(store)
+                if _key(records, size, channels, rule) != key:
+                    raise DataError("images or masks changed while they were read: run the command again")
+
+            _build(self.path, shape, decode_unchanged, frame_image)
             if rule.crop_margins:
                 log_crops({os.fspath(records[index].image): frames[index] for index in sorted(frames)})
             if cut:
@@ -104,14 +112,15 @@ class ImageCache:
             self._open()
         _remove_old(parent, self.path)
 
-    def _is_usable(self) -> bool:
-        """Open the cache if it is there; remove it if its files are cut off."""
+    def _is_usable(self, shape: tuple[int, int, int, int]) -> bool:
+        """Open the cache if it is there; remove it if it is damaged."""
         try:
             self._open()
+            _check_arrays(self.path, self.images, self.masks, shape)
         except (FileNotFoundError, NotADirectoryError):
             return False
         except (ValueError, EOFError):
-            _remove(self.path)
+            remove_folder(self.path)
             return False
         return True
 
@@ -137,6 +146,25 @@ def _decode_all(records: Sequence[Record], progress: bool) -> Callable[[Store], 
     return fill
 
 
+def _check_arrays(folder: Path, images: UInt8Array, masks: BoolArray, shape: tuple[int, int, int, int]) -> None:
+    """Check types, shapes and checksums of a cache.
+
+    Raises:
+        ValueError: if the files are damaged.
+    """
+    checksums = np.load(folder / "checksums.npy")
+    expected = ((images, np.uint8, shape), (masks, np.bool_, shape[:3]), (checksums, np.uint32, (shape[0], 2)))
+    if any(array.dtype != kind or array.shape != size for array, kind, size in expected):
+        raise ValueError(f"{folder} has arrays of another type or shape")
+    for image, mask, stored in zip(images, masks, checksums, strict=True):
+        if [*stored] != _checksums(image, mask):
+            raise ValueError(f"{folder} has damaged pixels")
+
+
+def _checksums(image: UInt8Array, mask: BoolArray) -> list[int]:
+    return [zlib.crc32(np.ascontiguousarray(array).data) for array in (image, mask)]
+
+
 def _key(records: Sequence[Record], size: tuple[int, int], channels: int, framing: Framing) -> str:
     content = [_FORMAT, size, channels, [file_fingerprints(record) for record in records]]
     # Caches of stretched images keep their name.
@@ -148,11 +176,14 @@ def _build(
 ) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=_BUILDING_PREFIX, dir=path.parent))
-        # mkdtemp makes the folder readable by its owner only; the cache is as readable as its parent.
-        temporary.chmod(path.parent.stat().st_mode & 0o777)
+        temporary = Path(tempfile.mkdtemp(prefix=BUILDING_PREFIX, dir=path.parent))
         try:
-            _fill(temporary, shape, fill, frame_image)
+            with locked(temporary):
+                # mkdtemp makes the folder readable by its owner only; the cache is as readable as its parent.
+                temporary.chmod(path.parent.stat().st_mode & 0o777)
+                _fill(temporary, shape, fill, frame_image)
+                # Just made, as far as other processes can tell, until it has its name.
+                os.utime(temporary)
             _publish(temporary, path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -163,7 +194,7 @@ def _build(
 def _publish(temporary: Path, path: Path) -> None:
     if path.exists() and not _is_complete(path):
         # The rest of an interrupted removal.
-        _remove(path)
+        remove_folder(path)
     try:
         os.rename(temporary, path)
     except OSError:
@@ -173,7 +204,7 @@ def _publish(temporary: Path, path: Path) -> None:
 
 
 def _is_complete(path: Path) -> bool:
-    return (path / "images.npy").exists() and (path / "masks.npy").exists()
+    return all((path / f"{name}.npy").exists() for name in ("images", "masks", "checksums"))
 
 
 def _fill(
@@ -185,12 +216,16 @@ def _fill(
     _reserve(folder / "images.npy")
     _reserve(folder / "masks.npy")
 
+    checksums = np.zeros((count, 2), np.uint32)
+
     def store(index: int, image: UInt8Array, mask: BoolArray) -> None:
         frame = frame_image(index, image, mask)
         images[index] = frame.image_to_input(image, channels)
         masks[index] = frame.mask_to_input(mask)
+        checksums[index] = _checksums(images[index], masks[index])
 
     fill(store)
+    np.save(folder / "checksums.npy", checksums)
     images.flush()
     masks.flush()
 
@@ -206,20 +241,9 @@ def _remove_old(parent: Path, current: Path) -> None:
     # Another process may remove a folder at the same time, and folders of other users cannot be removed.
     with contextlib.suppress(FileNotFoundError, PermissionError):
         # Only folders made by this module: the user may have chosen a folder with other content.
-        folders = [path for path in parent.iterdir() if _KEY.fullmatch(path.name) and _is_complete(path)]
+        folders = [path for path in parent.iterdir() if _KEY.fullmatch(path.name) and (path / "images.npy").exists()]
         folders.sort(key=lambda path: path.stat().st_mtime, reverse=True)
         for path in folders[_MAX_CACHES:]:
             if path != current:
-                _remove(path)
-        for path in parent.glob(f"{_BUILDING_PREFIX}*"):
-            if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
-                shutil.rmtree(path, ignore_errors=True)
-
-
-def _remove(path: Path) -> None:
-    # Renamed first, so that no process opens a partly removed cache.
-    hidden = Path(tempfile.mkdtemp(prefix=_BUILDING_PREFIX, dir=path.parent))
-    # Another process may have removed it.
-    with contextlib.suppress(FileNotFoundError):
-        os.rename(path, hidden / path.name)
-    shutil.rmtree(hidden, ignore_errors=True)
+                remove_folder(path)
+        remove_abandoned(parent)

@@ -20,21 +20,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
+from acsnet._utils.dicom_checks import check_compression, check_declared_size, check_deflated
+from acsnet._utils.file_kinds import check_file, is_dicom_file
 from acsnet.data.frame_paths import choose_frame, file_of
 from acsnet.errors import DataError
-
-DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
 
 _GRAYSCALE = ("MONOCHROME1", "MONOCHROME2")
 # Codes of PS3.3 C.8.5.5.
 _FORMAT_TWO_DIMENSIONAL = 1
 _UNIT_CENTIMETERS = 3
 _MILLIMETERS_PER_CENTIMETER = 10
-# The letters DICM follow a preamble of this length.
-_PREAMBLE_BYTES = 128
-_MAGIC = b"DICM"
 
 
 class DicomFacts(NamedTuple):
@@ -52,26 +48,25 @@ class DicomFacts(NamedTuple):
     burned_in: bool
 
 
+class NoImageError(DataError):
+    """A DICOM file holds no image, such as a report or the index of a disk."""
+
+
 def is_dicom(path: Path) -> bool:
-    """Return whether a file is DICOM, by its suffix or, if it has none, by its first bytes."""
-    file = file_of(path)
-    if file.suffix:
-        return file.suffix.lower() in DICOM_SUFFIXES
-    try:
-        with file.open("rb") as stream:
-            return stream.read(_PREAMBLE_BYTES + len(_MAGIC))[_PREAMBLE_BYTES:] == _MAGIC
-    except OSError:
-        return False
+    """Return whether a file is DICOM: by its first bytes, or by its suffix if they are of no other image format."""
+    return is_dicom_file(file_of(path))
 
 
 def read_dicom_facts(path: Path) -> DicomFacts:
     """Read the header of a DICOM file, without its pixels.
 
     Raises:
-        DataError: If the file is missing or is not a DICOM image, or pydicom is not installed.
+        DataError: If the file is missing or is not a DICOM image, declares more pixels than are read or than it can
+            hold, or pydicom is not installed.
     """
     with _errors_as_data_error(path):
         header = _read(path, pixels=False)
+        check_declared_size(file_of(path), header, _frame_count(header))
         burned_in = str(header.get("BurnedInAnnotation", "")).upper() == "YES" and not _scan_regions(header)
         return DicomFacts(_frame_count(header), _spacing(header), burned_in)
 
@@ -86,13 +81,17 @@ def read_dicom(path: Path) -> npt.NDArray[np.uint8]:
         (H, W, 3) uint8.
 
     Raises:
-        DataError: If the file is missing, truncated or not a DICOM image, if no installed decoder reads its
+        DataError: If the file is missing, truncated, too large or not a DICOM image, if no installed decoder reads its
             compression, or if it has several frames and the path names none.
     """
     with _errors_as_data_error(path):
+        header = _read(path, pixels=False)
+        check_declared_size(file_of(path), header, _frame_count(header))
+        frame = choose_frame(path, _frame_count(header))
+        check_compression(file_of(path), header)
         dataset = _read(path, pixels=True)
-        frame = choose_frame(path, _frame_count(dataset))
-        _check_size(path, dataset)
+        if "PixelData" not in dataset:
+            raise NoImageError(f"{file_of(path)} is a DICOM file without integer pixels: leave it out")
         image = _decode(dataset, frame)
         _blacken_outside(image, dataset)
         return image
@@ -104,8 +103,6 @@ def _errors_as_data_error(path: Path) -> Iterator[None]:
         yield
     except DataError:
         raise
-    except FileNotFoundError:
-        raise DataError(f"there is no image {file_of(path)}") from None
     # pydicom and its decoders raise a dozen types of errors, depending on what is damaged or not installed.
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -125,24 +122,20 @@ def _remedy(error: Exception) -> str:
 
 def _read(path: Path, pixels: bool) -> Any:
     file = file_of(path)
+    check_file(file, "a DICOM image")
     try:
         import pydicom
     except ImportError:
         raise DataError(f"{file} is a DICOM file, which needs pydicom: pip install 'acsnet[data]'") from None
+    check_deflated(file)
     dataset = pydicom.dcmread(file, stop_before_pixels=not pixels)
     if not all(key in dataset for key in ("Rows", "Columns", "PhotometricInterpretation")):
-        raise DataError(f"{file} is a DICOM file without an image: leave it out")
+        raise NoImageError(f"{file} is a DICOM file without an image: leave it out")
     return dataset
 
 
 def _frame_count(dataset: Any) -> int:
-    return int(dataset.get("NumberOfFrames") or 1)
-
-
-def _check_size(path: Path, dataset: Any) -> None:
-    pixels, limit = int(dataset.Rows) * int(dataset.Columns), Image.MAX_IMAGE_PIXELS
-    if limit is not None and pixels > limit:
-        raise DataError(f"{path} declares {pixels} pixels; the limit is {limit}: downscale it")
+    return max(1, int(dataset.get("NumberOfFrames") or 1))
 
 
 def _decode(dataset: Any, frame: int) -> npt.NDArray[np.uint8]:

@@ -1,16 +1,21 @@
 """Paths of single frames: "cine.dcm#12" is frame 12 of cine.dcm, counted from 0."""
 
+import os
 import re
 from pathlib import Path
 
+from acsnet._utils.file_kinds import DICOM, file_format
 from acsnet.errors import DataError
 
-# Only formats that can hold several images: in the name of any other file, "#" is a character like any other.
-_FRAME = re.compile(r"(.+\.(?:dcm|dicom|tiff?))#(\d+)", re.IGNORECASE)
+_FRAME = re.compile(r"(.+)#(\d+)")
+# Formats that can hold several images; in names with another suffix, "#" is a character like any other.
+_FRAME_BY_SUFFIX = re.compile(r"(.+\.(?:dcm|dicom|tiff?))#(\d+)", re.IGNORECASE)
 
 
 def split_frame(path: Path) -> tuple[Path, int | None]:
     """Return the file of a path and the frame in it, or None if the path does not name a frame.
+
+    DICOM files may have any name: "IM0001#12" is a frame if IM0001 is a DICOM file and there is no file "IM0001#12".
 
     Example:
         >>> file, frame = split_frame(Path("cine.dcm#12"))
@@ -18,6 +23,17 @@ def split_frame(path: Path) -> tuple[Path, int | None]:
         ('cine.dcm', 12)
     """
     match = _FRAME.fullmatch(path.name)
+    if match is None or _FRAME_BY_SUFFIX.fullmatch(path.name):
+        return split_frame_name(path)
+    file = path.with_name(match[1])
+    if not os.path.lexists(path) and file_format(file) == DICOM:
+        return file, int(match[2])
+    return path, None
+
+
+def split_frame_name(path: Path) -> tuple[Path, int | None]:
+    """Return the same as :func:`split_frame` by the suffix alone: for names whose files may be elsewhere."""
+    match = _FRAME_BY_SUFFIX.fullmatch(path.name)
     return (path.with_name(match[1]), int(match[2])) if match else (path, None)
 
 

@@ -9,7 +9,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from acsnet.data.csv_io import read_table
+from acsnet._utils.csv_io import read_table
+from acsnet.data.file_names import compose
 from acsnet.data.image_files import problem_list
 from acsnet.data.records import Record
 from acsnet.errors import DataError
@@ -31,8 +32,19 @@ class ImageList:
     labels: dict[str, str]
 
     def of_classes(self, labels: Collection[str]) -> "ImageList":
-        """Return the list without the images of other classes."""
-        return ImageList(self.path, {name: label for name, label in self.labels.items() if label in labels})
+        """Return the list without the images of other classes.
+
+        Raises:
+            DataError: if none is left.
+        """
+        left = {name: label for name, label in self.labels.items() if label in labels}
+        if not left:
+            listed = ", ".join(f"{count} {label}" for label, count in Counter(self.labels.values()).items())
+            raise DataError(
+                f"data.image_list {self.path} lists no image of the classes {', '.join(labels)}, only {listed}: set "
+                "data.classes, or data.class_map={label: class}"
+            )
+        return ImageList(self.path, left)
 
     def keep(self, records: Sequence[Record], allow_missing: bool) -> list[Record]:
         """Return the listed records, in the order of the list.
@@ -42,9 +54,16 @@ class ImageList:
             allow_missing: leave out images that are listed, but not among the records.
 
         Raises:
-            DataError: if a listed image is missing and that is not allowed, or if all are.
+            DataError: if a listed image is missing and that is not allowed, if all are, or if several have its name.
         """
         present = {listed_name(record): record for record in records}
+        counts = Counter(map(listed_name, records))
+        repeated = [name for name in self.labels if counts[name] > 1]
+        if repeated:
+            raise DataError(
+                f"data.image_list {self.path} names {repeated[0]}, the name of {counts[repeated[0]]} images of the "
+                "data: leave out all but one of them"
+            )
         missing = [name for name in self.labels if name not in present]
         if missing and (not allow_missing or len(missing) == len(self.labels)):
             shown = ", ".join(missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
@@ -87,7 +106,7 @@ def read_image_list(path: Path) -> ImageList:
             "data/mapping_curated_BUSI.csv of their code, multi_task_breast_cancer), or to null to use all images"
         )
     rows = read_table(path, _COLUMNS, delimiter=";")
-    names = [f"{row.cells['class']} ({row.cells['id']})" for row in rows]
+    names = [compose(f"{row.cells['class']} ({row.cells['id']})") for row in rows]
     problems = [f"{name} has {n} lines" for name, n in Counter(names).items() if n > 1]
     if not rows:
         problems.append("it lists no image")

@@ -1,13 +1,16 @@
 """Reading, resizing and normalization of images and masks, the same for training, testing and predicting.
 
-Formats: PNG, JPEG, BMP, TIFF and DICOM. Images with more than 8 bits are scaled to 8 by the range that the file
-declares, never by the range of its pixels, so that equal gray values stay equal across images. The range is 16 bits for
-PNG, and ``MaxSampleValue`` or otherwise ``BitsPerSample`` for TIFF; a value v of a range up to M becomes
-``256 * v // (M + 1)``. Files that declare no range (32-bit integers, floats) are refused. For DICOM see
-:mod:`acsnet.data.dicom`.
+Formats: PNG, JPEG, BMP, TIFF and DICOM, by the first bytes of a file, not by its name. An image of more than
+``MAX_PIXELS`` pixels is refused before it is decoded (:mod:`acsnet._utils.file_kinds`).
+
+Images with more than 8 bits are scaled to 8 by the range that the file declares, never by the range of its pixels, so
+that equal gray values stay equal across images. The range is 16 bits for PNG, and ``MaxSampleValue`` or otherwise
+``BitsPerSample`` for TIFF; a value v of a range up to M becomes ``256 * v // (M + 1)``. Files that declare no range
+(32-bit integers, floats) are refused. For DICOM see :mod:`acsnet.data.dicom`.
 """
 
 import hashlib
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -20,16 +23,22 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
-from acsnet.data.dicom import DICOM_SUFFIXES, is_dicom, read_dicom
+from acsnet._utils.file_kinds import (
+    MAX_PIXELS,
+    PILLOW_FORMATS,
+    SUPPORTED_FORMATS,
+    check_file,
+    check_pixels,
+    unsupported_format,
+)
+from acsnet._utils.mask_values import find_foreground
+from acsnet.data.dicom import is_dicom, read_dicom
 from acsnet.data.frame_paths import choose_frame, file_of
 from acsnet.errors import DataError, InputError
-
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}) | DICOM_SUFFIXES
 
 UInt8Array = npt.NDArray[np.uint8]
 BoolArray = npt.NDArray[np.bool_]
 
-_FORMATS = "PNG, JPEG, BMP, TIFF (color with 8 bits per channel, gray with up to 16) and DICOM"
 # TIFF tags.
 _TAG_BITS_PER_SAMPLE = 258
 _TAG_PHOTOMETRIC = 262
@@ -45,6 +54,8 @@ _WHITE_IS_ZERO = 0
 _MODES_OF_32_BITS = frozenset({"I", "F"})
 # Pillow raises these for truncated and damaged files; the last two for TIFF files with damaged tags.
 _PILLOW_ERRORS = (OSError, SyntaxError, ValueError, TypeError, KeyError)
+# Pillow's own limit is higher, and its warning would come before the error of this module.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def read_image(path: Path) -> UInt8Array:
@@ -114,14 +125,17 @@ def image_size(path: Path) -> tuple[int, int]:
 def read_mask(path: Path) -> BoolArray:
     """Read one mask of any color mode: 1-bit, gray, palette, RGB or RGBA.
 
+    The value of a pixel is that of its brightest channel. Values above half of the range are foreground. A 16-bit mask
+    without values above 255 is read as an 8-bit one. In a darker mask of 0 and one other value, or of the labels 0, 1,
+    ..., K, all values above 0 are foreground. Transparency is dropped.
+
     Returns:
-        (H, W) bool, True where the brightest channel is above half of its range. A 16-bit mask without values above 255
-        is read as an 8-bit one. In a darker mask that has two values, or the labels 0, 1, ..., K, all values above 0
-        are foreground. Transparency is dropped.
+        (H, W) bool.
 
     Raises:
-        DataError: If the file is missing, truncated, not an image, or DICOM, or if it is dark and has other values, so
-            that its foreground is not known.
+        DataError: If the file is missing, truncated, not an image, or DICOM, or if its foreground is not known: it is
+            dark and has other values, has the labels 0 to K as well as 255, has several colors and no background, or
+            has a shape in its transparency only.
 
     Example:
         >>> import tempfile
@@ -134,20 +148,11 @@ def read_mask(path: Path) -> BoolArray:
         >>> read_mask(path).tolist()
         [[False, True], [False, True]]
     """
+    check_file(file_of(path))
     if is_dicom(path):
         raise DataError(f"{path} is a DICOM file, and masks are not read from DICOM: save it as PNG, BMP or TIFF")
-    values = _brightest(_open(path))
-    highest = int(values.max())
-    half = 127 if highest <= 255 else 32767
-    if highest > half:
-        return values > half
-    levels = np.unique(values)
-    if len(levels) > 2 and not np.array_equal(levels, np.arange(len(levels))):
-        raise DataError(
-            f"{path} has {len(levels)} values up to {highest}, which may be dark foreground or noise: save the mask "
-            f"with 0 for background and {2 * half + 1} for foreground"
-        )
-    return values > 0
+    image = _open(path)
+    return find_foreground(path, image, _brightest(image))
 
 
 def _brightest(image: Image.Image) -> npt.NDArray[Any]:
@@ -261,27 +266,46 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _open(path: Path, load: bool = True) -> Image.Image:
+    file = file_of(path)
+    check_file(file)
     try:
-        image: Image.Image = Image.open(file_of(path))
-        if isinstance(image, TiffImageFile):
-            image.seek(choose_frame(path, image.n_frames))
-        if load:
-            image.load()
-            if _orientation(image) != _UPRIGHT:
-                image = ImageOps.exif_transpose(image)
-    except FileNotFoundError:
-        raise DataError(f"there is no image {file_of(path)}") from None
-    except (Image.DecompressionBombError, *_PILLOW_ERRORS) as error:
-        raise DataError(f"{path} cannot be read as an image ({error}): {_remedy(error)}") from error
+        # Other formats that Pillow knows have other rules, and some start other programs.
+        image: Image.Image = Image.open(file, formats=PILLOW_FORMATS)
+        try:
+            return _load_frame(path, image) if load else _choose_frame(path, image)
+        except BaseException:
+            image.close()
+            raise
+    except Image.DecompressionBombError as error:
+        raise DataError(
+            f"{path} is far larger than the limit of {MAX_PIXELS} pixels ({error}): downscale it"
+        ) from error
+    except _PILLOW_ERRORS as error:
+        raise DataError(f"{path} cannot be read as an image ({_reason(file, error)}") from error
+
+
+def _choose_frame(path: Path, image: Image.Image) -> Image.Image:
+    """Select the frame that a path names, after a check of the sizes in its header."""
+    frames = image.n_frames if isinstance(image, TiffImageFile) else 1
+    check_pixels(file_of(path), *image.size, frames)
+    if isinstance(image, TiffImageFile):
+        image.seek(choose_frame(path, frames))
+        check_pixels(file_of(path), *image.size)
     return image
 
 
-def _remedy(error: Exception) -> str:
-    """Return the advice for a file that Pillow refuses."""
-    if isinstance(error, Image.DecompressionBombError):
-        return f"downscale it to at most {Image.MAX_IMAGE_PIXELS} pixels"
+def _load_frame(path: Path, image: Image.Image) -> Image.Image:
+    _choose_frame(path, image).load()
+    return image if _orientation(image) == _UPRIGHT else ImageOps.exif_transpose(image)
+
+
+def _reason(file: Path, error: Exception) -> str:
+    """Return the reason why Pillow refuses a file, and the advice."""
     if isinstance(error, UnidentifiedImageError):
-        return f"convert it to a supported format ({_FORMATS}), or copy it again from its source if it is damaged"
+        advice, other = f"convert it to a supported format ({SUPPORTED_FORMATS})", unsupported_format(file)
+        if other is not None:
+            return f"it is a {other} file): {advice}"
+        return f"its format is unknown): {advice}, or copy it again from its source if it is damaged"
     if isinstance(error, OSError) and error.errno is not None:
-        return "check that it is a file that you may read"
-    return "copy it again from its source"
+        return f"{error.strerror}): check that it is a file that you may read"
+    return f"{error}): copy it again from its source"

@@ -3,17 +3,21 @@
 import hashlib
 import json
 import math
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from acsnet._utils.csv_io import CsvRow, missing_columns, read_csv
 from acsnet._utils.files import write_csv
-from acsnet.data.csv_io import CsvRow, read_csv
+from acsnet.data.file_names import compose, find_file
 from acsnet.errors import DataError
 
 COLUMNS = ("image", "masks", "label", "group", "dataset", "patient", "name", "spacing")
 REQUIRED_COLUMNS = ("image", "masks", "label")
+# These may hold names of files.
+_NAME_COLUMNS = ("image", "masks", "group", "name", "copies")
 _SEPARATOR = ";"
 
 # Millimeters per pixel, (vertical, horizontal).
@@ -28,7 +32,8 @@ class Record:
         image: Image file; a path that ends in "#3" is frame 3 of a DICOM or TIFF file, counted from 0.
         masks: Mask files, one per lesion; an empty tuple stands for an empty mask.
         label: Class of the image.
-        name: Name within the dataset, the same on every machine: the path below the root of the dataset.
+        name: Name within the dataset, the same on every machine: the path below the root of the dataset, with composed
+            accents.
         group: Group of the image; a split never separates the images of one group.
         dataset: Name of the dataset.
         patient: Patient, or "" if unknown.
@@ -56,6 +61,9 @@ class Record:
     spacing: Spacing | None = None
     lesion_share: float = 0.0
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", compose(self.name))
+
 
 def read_record_table(path: Path) -> list[Record]:
     r"""Read a CSV table of records.
@@ -80,12 +88,9 @@ def read_record_table(path: Path) -> list[Record]:
         [('a.png', 'clinic', 'benign', (0.08, 0.08)), ('b.png', 'clinic', 'normal', None)]
     """
     missing_table = f"there is no record table {path}: make one with tools/curate.py ROOT --out DIR"
-    columns, rows = read_csv(path, missing_table)
-    missing = [column for column in REQUIRED_COLUMNS if column not in columns]
-    if missing:
-        raise DataError(
-            f"{path} has no column {', '.join(missing)}: the columns {', '.join(REQUIRED_COLUMNS)} are required"
-        )
+    columns, rows = read_csv(path, missing_table, names=_NAME_COLUMNS)
+    if any(column not in columns for column in REQUIRED_COLUMNS):
+        raise missing_columns(path, REQUIRED_COLUMNS, columns)
     _check_rows(path, rows)
     records = [_to_record(row, path) for _, row in rows]
     counts = Counter((record.dataset, record.name) for record in records)
@@ -128,9 +133,9 @@ def _parse_spacing(text: str) -> Spacing | None:
 
 
 def _to_record(row: dict[str, str], table: Path) -> Record:
-    masks = tuple(table.parent / name for name in row["masks"].split(_SEPARATOR) if name)
+    masks = tuple(find_file(table.parent / name) for name in row["masks"].split(_SEPARATOR) if name)
     return Record(
-        image=table.parent / row["image"],
+        image=find_file(table.parent / row["image"]),
         masks=masks,
         label=row["label"],
         name=row.get("name") or row["image"],
@@ -162,15 +167,15 @@ def write_record_table(path: Path, records: Sequence[Record], more: Mapping[str,
         >>> read_record_table(folder / "records.csv") == records
         True
     """
-    for mask in (mask.resolve() for record in records for mask in record.masks):
-        if _SEPARATOR in str(mask):
+    for mask in (os.path.realpath(mask) for record in records for mask in record.masks):
+        if _SEPARATOR in mask:
             raise DataError(
                 f"{mask}: a record table separates masks by {_SEPARATOR!r}: rename the file or folder that contains it"
             )
     rows = [
         {
-            "image": record.image.resolve(),
-            "masks": _SEPARATOR.join(str(mask.resolve()) for mask in record.masks),
+            "image": os.path.realpath(record.image),
+            "masks": _SEPARATOR.join(os.path.realpath(mask) for mask in record.masks),
             "label": record.label,
             "group": record.group,
             "dataset": record.dataset,

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from acsnet._utils.file_kinds import file_fault
 from acsnet._utils.files import cache_folder
 from acsnet.checkpoints import resolve_split
 from acsnet.config import VALIDATED_ON_TEST, DataConfig
@@ -15,7 +16,7 @@ from acsnet.data.datasets import dataset_entry, list_datasets
 from acsnet.data.folds import Split, split_records
 from acsnet.data.frame_paths import file_of
 from acsnet.data.framing import Framing
-from acsnet.data.image_files import problem_list
+from acsnet.data.image_files import file_identity, problem_list
 from acsnet.data.image_list import ImageList, read_image_list
 from acsnet.data.records import Record, read_record_table
 from acsnet.data.split_list import SplitList, read_split_list
@@ -78,7 +79,7 @@ def load_cached_records(data: DataConfig, channels: int, progress: bool = True) 
         nonlocal verified
         verified = verify_records(records, progress, problems, folder, store)
 
-    if problems or not all(file_of(path).exists() for record in records for path in (record.image, *record.masks)):
+    if problems or any(file_fault(file_of(path)) for record in records for path in (record.image, *record.masks)):
         # A cache needs every file; this raises an error that lists all problems.
         verify_records(records, progress, problems)
     cache = ImageCache(records, data.image_size, channels, folder, fill=fill, framing=Framing.of(data))
@@ -103,7 +104,18 @@ def _read_records(data: DataConfig) -> tuple[list[Record], list[str]]:
         records = listed.keep(records)
     if data.image_list is not None:
         records = _image_list(data.image_list, labels).keep(records, data.allow_missing)
-    return map_classes(records, data.class_map), problems
+    return map_classes(records, data.class_map), [*problems, *_repeated_files(records)]
+
+
+def _repeated_files(records: Sequence[Record]) -> list[str]:
+    """List images that are one file under two names: by a link, or by another spelling of its path."""
+    problems: list[str] = []
+    first: dict[tuple[object, ...], Path] = {}
+    for record in records:
+        other = first.setdefault(file_identity(record.image), record.image)
+        if other is not record.image:
+            problems.append(f"{record.image} is the same file as {other}: leave out one of the two")
+    return problems
 
 
 def split_data(records: Sequence[Record], data: DataConfig) -> Split:
@@ -183,13 +195,13 @@ def _check_disjoint(tables: dict[Path, list[Record]]) -> None:
     """Check that no two tables share an image, or a name within one dataset."""
     problems: list[str] = []
     names: dict[tuple[str, str], Path] = {}
-    images: dict[Path, Path] = {}
+    images: dict[tuple[object, ...], Path] = {}
     for table, records in tables.items():
         for record in records:
-            image = record.image.resolve()
+            image = file_identity(record.image)
             first = names.get((record.dataset, record.name)) or images.get(image)
             if first not in (None, table):
-                problems.append(f"{record.dataset}/{record.name} ({image}) is in {first} and in {table}")
+                problems.append(f"{record.dataset}/{record.name} ({record.image}) is in {first} and in {table}")
             names[record.dataset, record.name] = images[image] = table
     if problems:
         raise DataError(

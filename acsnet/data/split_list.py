@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from acsnet._utils.csv_io import read_table
 from acsnet._utils.files import write_csv
-from acsnet.data.csv_io import read_table
+from acsnet.data.file_names import compose
 from acsnet.data.folds import SUBSETS, Split
 from acsnet.data.image_files import natural_order, problem_list
 from acsnet.data.records import Record, stable_hash
@@ -119,14 +120,14 @@ def read_split_list(path: Path) -> SplitList:
         >>> read_split_list(path).images["busi", "b.png"].subset
         'val'
     """
-    rows = read_table(path, COLUMNS)
+    rows = read_table(path, COLUMNS, names=("name", "group"))
     subsets = [row.cells["subset"] for row in rows]
     problems = [
         f"{row.place}: the subset is {subset!r}: expected one of {', '.join(SUBSETS)}"
         for row, subset in zip(rows, subsets, strict=True)
         if subset not in SUBSETS
     ]
-    keys = [(row.cells["dataset"], row.cells["name"]) for row in rows]
+    keys = [(row.cells["dataset"], compose(row.cells["name"])) for row in rows]
     problems += [f"{dataset}/{name} has {n} lines" for (dataset, name), n in Counter(keys).items() if n > 1]
     problems += [f"the subset {subset} has no images" for subset in ("train", "test") if subset not in subsets]
     if problems:

@@ -1,6 +1,7 @@
 """Results of verification, kept in the cache folder so that unchanged images are not decoded again."""
 
 import logging
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ class ImageFacts(BaseModel):
         size: (height, width).
         spacing: (vertical, horizontal) mm per pixel from a DICOM header, or None.
         burned_in: whether a DICOM header says that text is burned into the pixels.
+        inverted: whether the mask is foreground along the whole border and background somewhere inside.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -32,6 +34,7 @@ class ImageFacts(BaseModel):
     digest: str
     lesion_share: float
     size: tuple[int, int]
+    inverted: bool
     spacing: Spacing | None = None
     burned_in: bool = False
 
@@ -49,7 +52,7 @@ class _Sidecar(BaseModel):
 
 
 def read_facts(records: Sequence[Record], folder: Path) -> list[ImageFacts | None]:
-    """Return the stored facts of each record; None if they are unknown or any of its files changed since.
+    """Return the stored facts of each record; None if unknown, or if the content of its files changed since.
 
     Args:
         records: the records.
@@ -59,19 +62,26 @@ def read_facts(records: Sequence[Record], folder: Path) -> list[ImageFacts | Non
     known: list[ImageFacts | None] = []
     for record in records:
         entry = sidecars[_path(record, folder)].images.get(_key(record))
-        known.append(entry.facts if entry is not None and entry.fingerprint == _fingerprint(record) else None)
+        known.append(entry.facts if entry is not None and entry.fingerprint == record_fingerprint(record) else None)
     return known
 
 
-def write_facts(records: Sequence[Record], facts: Sequence[ImageFacts], folder: Path) -> None:
+def write_facts(
+    records: Sequence[Record], facts: Sequence[ImageFacts], fingerprints: Sequence[str | None], folder: Path
+) -> None:
     """Store the facts of each record; a cache folder that cannot be written is logged and otherwise ignored.
 
     Each file is rewritten whole with the entries that it had. If two processes write at the same moment, entries of one
     may be lost; these images are decoded again.
+
+    Args:
+        records: the records.
+        facts: their facts.
+        fingerprints: :func:`record_fingerprint` of each, from before its files were decoded.
+        folder: the cache folder.
     """
     entries: defaultdict[Path, dict[str, _Entry]] = defaultdict(dict)
-    for record, found in zip(records, facts, strict=True):
-        fingerprint = _fingerprint(record)
+    for record, found, fingerprint in zip(records, facts, fingerprints, strict=True):
         if fingerprint is not None:
             entries[_path(record, folder)][_key(record)] = _Entry(fingerprint=fingerprint, facts=found)
     try:
@@ -90,15 +100,16 @@ def _read(path: Path) -> _Sidecar:
 
 
 def _path(record: Record, folder: Path) -> Path:
-    return folder / f"verified-{stable_hash(str(record.image.parent.resolve()))}.json"
+    return folder / f"verified-{stable_hash(os.path.realpath(record.image.parent))}.json"
 
 
 def _key(record: Record) -> str:
-    masks = [str(mask.resolve()) for mask in record.masks]
+    masks = [os.path.realpath(mask) for mask in record.masks]
     return f"{record.image.name} {stable_hash(masks)}"
 
 
-def _fingerprint(record: Record) -> str | None:
+def record_fingerprint(record: Record) -> str | None:
+    """Return a hash of the content of the files of a record, or None if one cannot be read."""
     try:
         return stable_hash(file_fingerprints(record))
     except DataError:

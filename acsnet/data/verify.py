@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from acsnet._utils.mask_values import is_inverted
 from acsnet.data.decoding import decode_record, map_records
 from acsnet.data.dicom import is_dicom, read_dicom_facts
 from acsnet.data.grouping import group_records
 from acsnet.data.image_files import problem_list
 from acsnet.data.images import BoolArray, UInt8Array, pixel_digest, read_image, read_mask, read_merged_mask
 from acsnet.data.records import Record
-from acsnet.data.verified import ImageFacts, read_facts, write_facts
+from acsnet.data.verified import ImageFacts, read_facts, record_fingerprint, write_facts
 from acsnet.errors import DataError
 from acsnet.labels import NORMAL
 
@@ -29,8 +30,9 @@ def verify_records(
     """Decode every image and mask once, and group the images that must stay together.
 
     Images are in one group if they have identical pixels (and so identical files), the same patient, or the same group
-    in their table. An empty mask of a lesion image, a mask on a normal image, identical images of different classes and
-    DICOM files with burned-in text are logged, because published datasets contain them.
+    in their table. An empty mask of a lesion image, a mask on a normal image, a mask that is foreground along its whole
+    border (probably inverted), identical images of different classes and DICOM files with burned-in text are logged,
+    because published datasets contain them.
 
     Args:
         records: the records to verify.
@@ -54,8 +56,12 @@ def verify_records(
         known = read_facts(records, folder)
     unknown = [index for index, facts in enumerate(known) if facts is None]
 
+    fingerprints: dict[int, str | None] = {}
+
     def examine(position: int) -> ImageFacts | list[str]:
         index = unknown[position]
+        # Before decoding: a file that is changed afterwards is then decoded again.
+        fingerprints[index] = None if folder is None else record_fingerprint(records[index])
         try:
             image, mask = decode_record(records[index])
             facts = _facts(records[index], image, mask)
@@ -71,7 +77,7 @@ def verify_records(
         raise DataError(problem_list("the data cannot be used", [*problems, *found]))
     new = dict(zip(unknown, (result for result in results if isinstance(result, ImageFacts)), strict=True))
     if folder is not None and new:
-        write_facts([records[index] for index in new], list(new.values()), folder)
+        write_facts([records[index] for index in new], [*new.values()], [fingerprints[index] for index in new], folder)
     every = [new[index] if facts is None else facts for index, facts in enumerate(known)]
     verified = [_with_facts(record, facts) for record, facts in zip(records, every, strict=True)]
     _log_oddities(verified, every)
@@ -84,6 +90,7 @@ def _facts(record: Record, image: UInt8Array, mask: BoolArray) -> ImageFacts:
         digest=pixel_digest(image),
         lesion_share=float(mask.mean()),
         size=image.shape[:2],
+        inverted=is_inverted(mask),
         spacing=header.spacing if header else None,
         burned_in=bool(header and header.burned_in),
     )
@@ -118,9 +125,11 @@ def _log_oddities(records: Sequence[Record], facts: Sequence[ImageFacts]) -> Non
     for record in records:
         labels[record.digest].add(record.label)
     burned_in = [record.name for record, found in zip(records, facts, strict=True) if found.burned_in]
+    inverted = [record.name for record, found in zip(records, facts, strict=True) if found.inverted]
     oddities = (
         ("lesion images with an empty mask", [r.name for r in records if r.label != NORMAL and not r.lesion_share]),
         ("normal images with a lesion in the mask", [r.name for r in records if r.label == NORMAL and r.lesion_share]),
+        ("masks that are foreground along the whole border, as if inverted", inverted),
         ("DICOM files with text burned into the image", burned_in),
         ("identical images of different classes", [r.name for r in records if len(labels[r.digest]) > 1]),
     )

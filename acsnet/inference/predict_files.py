@@ -1,5 +1,6 @@
 """Prediction of files and folders: masks, overlays and a table."""
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,13 +13,15 @@ import numpy.typing as npt
 import torch
 from tqdm.auto import tqdm
 
+from acsnet._utils.file_kinds import SUPPORTED_FORMATS, check_file
 from acsnet._utils.files import write_csv, write_png
+from acsnet._utils.folders import list_images, log_left_out
 from acsnet._utils.overlay import PREDICTION_COLOR, add_caption, draw_contours, draw_heat
-from acsnet.data.dicom import is_dicom, read_dicom_facts
-from acsnet.data.frame_paths import file_of, split_frame
+from acsnet.data.dicom import NoImageError, is_dicom, read_dicom_facts
+from acsnet.data.frame_paths import split_frame
 from acsnet.data.framing import Frame, log_crops
-from acsnet.data.image_files import is_mask, problem_list
-from acsnet.data.images import IMAGE_SUFFIXES, read_image
+from acsnet.data.image_files import file_identity, is_mask, problem_list
+from acsnet.data.images import read_image
 from acsnet.errors import DataError, InputError
 from acsnet.inference.decision import Prediction
 from acsnet.inference.grad_cam import explain_images
@@ -26,12 +29,20 @@ from acsnet.inference.predictor import Predictor
 from acsnet.inference.saved_predictions import result_name
 from acsnet.inference.uncertainty import mean_mask_uncertainty
 
+logger = logging.getLogger(__name__)
+
+_TABLE = "predictions.csv"
+_OUTPUT_FOLDERS = ("masks", "overlays", "uncertainty", "explanations")
+_TEST_FILES = ("metrics.json", "cases.csv")
+
 
 def find_images(inputs: Sequence[Path]) -> list[tuple[Path, Path]]:
     """List the images among files and folders, each once.
 
-    In folders, masks (``*_mask.png``), hidden files and folders, and those of file managers are skipped. A DICOM file
-    with several frames is expanded into its frames, such as "cine.dcm#3".
+    Images are recognized by their first bytes, not by their names. In folders, hidden files and folders and those of
+    operating systems are ignored; masks (``*_mask.png``), results of earlier predictions and tests and all
+    other files are left out, which is logged with their number. A DICOM file with several frames is expanded into
+    its frames, such as "cine.dcm#3". One file with two names is predicted once.
 
     Args:
         inputs: images, folders of images, or single frames of DICOM files.
@@ -56,17 +67,14 @@ def find_images(inputs: Sequence[Path]) -> list[tuple[Path, Path]]:
     found: list[tuple[Path, Path]] = []
     for path in inputs:
         if path.is_dir():
-            inside = [file for file in sorted(path.rglob("*")) if _is_image(file, path)]
-            if not inside:
-                raise DataError(f"{path} has no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
-            found += [(file, result_name(file.relative_to(path))) for one in inside for file in _frames(one)]
-        elif not file_of(path).exists():
+            found += _in_folder(path)
+            continue
+        file, frame = split_frame(path)
+        if not os.path.lexists(file):
             raise DataError(f"there is no image {path}")
-        else:
-            found += [(file, result_name(Path(file.name))) for file in _frames(path)]
-    # The same file may be named twice, by a folder and by itself.
-    by_file = {file.resolve(): (file, name) for file, name in reversed(found)}
-    found = [*reversed(by_file.values())]
+        check_file(file)
+        found += _results(path, Path(file.name), frame)
+    found = _without_repetitions(found)
     sources: dict[Path, Path] = {}
     for file, name in found:
         if sources.setdefault(name, file) != file:
@@ -74,26 +82,75 @@ def find_images(inputs: Sequence[Path]) -> list[tuple[Path, Path]]:
     return found
 
 
-def _frames(path: Path) -> list[Path]:
-    if not is_dicom(path) or split_frame(path)[1] is not None:
-        return [path]
+def _in_folder(folder: Path) -> list[tuple[Path, Path]]:
+    listing = list_images(folder, recursive=True, reason_to_skip=_result_folder)
+    left_out = listing.left_out
+    found: list[tuple[Path, Path]] = []
+    for path in listing.images:
+        if is_mask(path):
+            left_out.setdefault("masks", []).append(path)
+            continue
+        try:
+            found += _results(path, path.relative_to(folder), None)
+        except NoImageError:
+            left_out.setdefault("DICOM files without an image", []).append(path)
+    log_left_out(folder, left_out)
+    if not found:
+        raise DataError(f"{folder} has no images ({SUPPORTED_FORMATS})")
+    return found
+
+
+def _result_folder(folder: Path) -> str | None:
+    """Return why a folder is left out if it holds results of this package."""
+    parent = folder.parent
+    if folder.name in _OUTPUT_FOLDERS and (parent / _TABLE).is_file():
+        return "folders with results of a prediction"
+    if folder.name in ("masks", "probabilities") and all((parent / name).is_file() for name in _TEST_FILES):
+        return "folders with results of a test"
+    return None
+
+
+def _results(path: Path, relative: Path, frame: int | None) -> list[tuple[Path, Path]]:
+    """Return the image, or each frame of a DICOM file of several, with the name of its results.
+
+    Raises:
+        NoImageError: if a DICOM file holds no image.
+    """
+    if not is_dicom(path) or frame is not None:
+        return [(path, result_name(relative, frame))]
     try:
         count = read_dicom_facts(path).frames
+    except NoImageError:
+        raise
     except DataError:
         # Reported later, with all other files that cannot be read.
-        return [path]
-    return [path.with_name(f"{path.name}#{frame}") for frame in range(count)] if count > 1 else [path]
+        count = 1
+    if count == 1:
+        return [(path, result_name(relative))]
+    return [(path.with_name(f"{path.name}#{number}"), result_name(relative, number)) for number in range(count)]
 
 
-# Folders of previews and resource forks that file managers and servers make.
-_FILE_MANAGER_FOLDERS = frozenset({"@eaDir", "__MACOSX"})
+def _without_repetitions(found: Sequence[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
+    first: dict[tuple[object, ...], tuple[Path, Path]] = {}
+    for file, name in found:
+        kept, _ = first.setdefault(file_identity(file), (file, name))
+        if os.path.normpath(os.path.abspath(kept)) != os.path.normpath(os.path.abspath(file)):
+            logger.warning("left out %s: it is the same file as %s", file, kept)
+    return [*first.values()]
 
 
-def _is_image(path: Path, root: Path) -> bool:
-    parts = path.relative_to(root).parts
-    if any(part[0] == "." or part in _FILE_MANAGER_FOLDERS for part in parts):
-        return False
-    return path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES and not is_mask(path)
+def _check_output(folder: Path) -> None:
+    """Check that no files of the user are overwritten.
+
+    Raises:
+        DataError: if the folder has a folder of the name of one of the results, but no table of an earlier prediction.
+    """
+    existing = [name for name in _OUTPUT_FOLDERS if (folder / name).is_dir() and any((folder / name).iterdir())]
+    if existing and not (folder / _TABLE).is_file():
+        raise DataError(
+            f"{folder} has a folder {existing[0]}/ and no {_TABLE} of an earlier prediction, so that its files may be "
+            "yours: name another output folder, or remove it"
+        )
 
 
 def predict_files(
@@ -129,7 +186,8 @@ def predict_files(
         Path of the table.
 
     Raises:
-        DataError: if inputs cannot be read, listing all of them; see also :func:`find_images`.
+        DataError: if inputs cannot be read, listing all of them, or if the output folder has files that are not of an
+            earlier prediction; see also :func:`find_images`.
         InputError: if ``uncertainty`` is set and the predictor has no mask uncertainty, or ``explain`` is set and it
             has no classes.
         DiskFullError: if the disk is full.
@@ -143,6 +201,7 @@ def predict_files(
             "the uncertainty of a mask needs several predictions per image, from a network with masks: turn on "
             "test-time augmentation (--tta), or use an ensemble"
         )
+    _check_output(folder)
     images = find_images(inputs)
     with ThreadPoolExecutor() as pool:
         problems = [problem for problem in pool.map(_problem, [file for file, _ in images]) if problem]
@@ -165,7 +224,7 @@ def predict_files(
                 bar.update(len(chunk))
     if predictor.metadata.crop_margins:
         log_crops(frames)
-    table = folder / "predictions.csv"
+    table = folder / _TABLE
     write_csv(table, rows)
     return table
 

@@ -3,6 +3,7 @@
 import copy
 import logging
 import math
+import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -188,8 +189,16 @@ class Predictor:
 
         Raises:
             DataError: if the file cannot be read.
+            InputError: if it is neither a file nor an RGB array of uint8.
         """
-        return self.predict([image if isinstance(image, np.ndarray) else read_image(Path(image))])[0]
+        if isinstance(image, np.ndarray):
+            return self.predict([image])[0]
+        if not isinstance(image, (str, os.PathLike)):
+            raise InputError(
+                f"the image is of type {type(image).__name__}: expected the path of a file or an RGB array (H, W, 3) "
+                'of uint8, as np.asarray(image.convert("RGB")) makes of a Pillow image of 8 bits'
+            )
+        return self.predict([read_image(Path(image))])[0]
 
     def predict(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Prediction]:
         """Predict a batch of RGB images, (H, W, 3) uint8 each, of any sizes."""

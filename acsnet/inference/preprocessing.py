@@ -64,6 +64,8 @@ def frame_images(images: Sequence[npt.NDArray[np.uint8]], metadata: CheckpointMe
 
 def _check_arrays(images: Sequence[npt.NDArray[np.uint8]]) -> None:
     """Check images that may come from other code, where floats and 16 bits are usual."""
+    if isinstance(images, np.ndarray) and images.ndim == 3 and images.shape[-1] == 3:
+        raise InputError(f"the images are one array of shape {images.shape}: put a single image into a list")
     if not len(images):
         raise InputError("there are no images: expected at least one RGB array (H, W, 3) of uint8")
     for index, image in enumerate(images):

@@ -1,16 +1,22 @@
 """Saved predictions of a test: one mask and one probability map per image, in the folder of the results."""
 
+import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from acsnet._utils.file_kinds import IMAGE_SUFFIXES
 from acsnet._utils.files import write_png
 from acsnet.data import Record
-from acsnet.data.frame_paths import split_frame
-from acsnet.data.images import IMAGE_SUFFIXES
+from acsnet.data.frame_paths import split_frame_name
 from acsnet.errors import DataError
 from acsnet.inference.decision import Prediction
+
+# Most file systems allow 255 bytes; the suffix of the results is added.
+_MAX_NAME_BYTES = 255 - len(".png")
+_HASH_DIGITS = 12
 
 
 def mask_path(folder: Path, dataset: str, image: str) -> Path:
@@ -35,14 +41,29 @@ def probability_path(folder: Path, dataset: str, image: str) -> Path:
     return _path(folder / "probabilities", dataset, image)
 
 
-def result_name(image: Path) -> Path:
+def result_name(image: Path, frame: int | None = None) -> Path:
     """Return the name of an image's results: without the suffix of an image format, with the frame if there is one.
 
-    Other dots are part of the name, as in "1.2.840.10008".
+    Other dots are part of the name, as in "1.2.840.10008". A name that is too long for a file system once the suffix of
+    the results is added is cut, and ends in a hash.
+
+    Args:
+        image: name of the image; that of a DICOM or TIFF file may end in the frame, as in "cine.dcm#3".
+        frame: the frame, if the name does not have it.
     """
-    file, frame = split_frame(image)
+    file, named = split_frame_name(image)
     name = file.with_suffix("") if file.suffix.lower() in IMAGE_SUFFIXES else file
-    return name if frame is None else name.with_name(f"{name.name}_{frame}")
+    number = named if frame is None else frame
+    return name.with_name(_shorten(name.name if number is None else f"{name.name}_{number}"))
+
+
+def _shorten(name: str) -> str:
+    """Return a name to which file systems let the suffix of a result be added: a long one ends in a hash."""
+    if len(os.fsencode(name)) <= _MAX_NAME_BYTES:
+        return name
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:_HASH_DIGITS]
+    start = os.fsencode(name)[: _MAX_NAME_BYTES - _HASH_DIGITS - 1].decode(errors="ignore")
+    return f"{start}-{digest}"
 
 
 def check_unique_names(records: Sequence[Record]) -> None:

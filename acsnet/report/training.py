@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from acsnet._utils.csv_io import read_csv
 from acsnet._utils.json_text import parse_json
 from acsnet.config import Config, build_config, load_config
-from acsnet.data.csv_io import read_csv
 from acsnet.errors import AcsnetError, DataError
 
 # The required columns of a training history.

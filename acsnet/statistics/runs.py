@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from acsnet._utils.csv_io import CsvRow, read_csv
 from acsnet._utils.json_text import parse_json
 from acsnet._utils.typing import Float64Array
-from acsnet.data.csv_io import CsvRow, read_csv
 from acsnet.errors import AcsnetError, RunError
 
 _AGAIN = "test the checkpoint again with tools/test.py"

@@ -2,6 +2,9 @@
 
 import io
 import logging
+import re
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from acsnet._utils import dicom_checks, file_kinds
 from acsnet.data import Record, verify_records
 from acsnet.data.dicom import DicomFacts, is_dicom, read_dicom_facts
 from acsnet.data.images import read_image, read_mask
@@ -17,7 +21,19 @@ from acsnet.errors import DataError
 
 pydicom = pytest.importorskip("pydicom", reason="the extra `data` is not installed")
 from pydicom.dataset import Dataset, FileMetaDataset  # noqa: E402
-from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, JPEGLosslessSV1, RLELossless, generate_uid  # noqa: E402
+from pydicom.pixels.decoders.base import Decoder  # noqa: E402
+from pydicom.uid import (  # noqa: E402
+    MPEG2MPML,
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+    generate_uid,
+)
 
 ULTRASOUND_IMAGE = "1.2.840.10008.5.1.4.1.1.6.1"
 ULTRASOUND_MULTI_FRAME = "1.2.840.10008.5.1.4.1.1.3.1"
@@ -294,7 +310,10 @@ def test_a_header_that_is_broken_is_a_problem_of_its_own(tmp_path: Path) -> None
         ("IM0001", b"\0" * 128 + b"DICM", True),
         ("IM0001", b"\0" * 132, False),
         ("IM0001", b"", False),
-        ("a.png", b"\0" * 128 + b"DICM", False),
+        ("a.png", b"\0" * 128 + b"DICM", True),
+        ("1.2.840.113619.2.681", b"\0" * 128 + b"DICM", True),
+        ("US.0001.IMA", b"\0" * 128 + b"DICM", True),
+        ("a.dcm", b"\x89PNG\r\n\x1a\n" + b"\0" * 200, False),
     ],
 )
 def test_is_dicom(name: str, content: bytes, expected: bool, tmp_path: Path) -> None:
@@ -303,9 +322,27 @@ def test_is_dicom(name: str, content: bytes, expected: bool, tmp_path: Path) -> 
     assert not is_dicom(tmp_path / "nowhere" / "IM0001")
 
 
-def test_a_file_without_suffix_is_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "name", ["IM0001", "1.2.840.113619.2.681", "US.0001.IMA", "image.001", "a.dicom", "a.png", "a.txt", "IM#1"]
+)
+def test_files_of_any_name_are_read(name: str, tmp_path: Path) -> None:
+    pixels = noise(3, 6, 8)
+    one, several = tmp_path / "one" / name, tmp_path / "several" / name
+    one.parent.mkdir()
+    several.parent.mkdir()
+    save(one, make(pixels[0], PixelSpacing=["0.1", "0.2"]))
+    save(several, make(pixels, NumberOfFrames=3))
+    np.testing.assert_array_equal(read_image(one)[..., 0], pixels[0])
+    np.testing.assert_array_equal(read_image(several.with_name(f"{name}#2"))[..., 0], pixels[2])
+    [verified] = verify_records([Record(one, (), "normal", name=name)], progress=False)
+    assert verified.spacing == (0.1, 0.2)
+
+
+def test_a_png_with_the_suffix_of_dicom_is_read(tmp_path: Path) -> None:
     pixels = noise(6, 8)
-    np.testing.assert_array_equal(read_image(save(tmp_path / "IM0001", make(pixels)))[..., 0], pixels)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    (tmp_path / "a.png").rename(tmp_path / "a.dcm")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.dcm")[..., 0], pixels)
 
 
 def test_files_that_are_not_dicom(tmp_path: Path) -> None:
@@ -322,9 +359,16 @@ def test_files_that_are_not_dicom(tmp_path: Path) -> None:
 
 def test_dicom_without_an_image(tmp_path: Path) -> None:
     report = make(noise(6, 8))
-    del report.Rows, report.PixelData
-    with pytest.raises(DataError, match=r"a\.dcm is a DICOM file without an image: leave it out"):
+    del report.PixelData
+    with pytest.raises(DataError, match=r"a\.dcm is a DICOM file without integer pixels: leave it out"):
         read_image(save(tmp_path / "a.dcm", report))
+    report.FloatPixelData = np.ones((6, 8), np.float32).tobytes()
+    with pytest.raises(DataError, match=r"a\.dcm is a DICOM file without integer pixels: leave it out"):
+        read_image(save(tmp_path / "a.dcm", report))
+    del report.Rows, report.FloatPixelData
+    for name in ("a.dcm", "DICOMDIR"):
+        with pytest.raises(DataError, match=rf"{name} is a DICOM file without an image: leave it out"):
+            read_image(save(tmp_path / name, report))
 
 
 def test_truncated_files(tmp_path: Path) -> None:
@@ -354,22 +398,114 @@ def test_broken_bytes_give_no_other_error(tmp_path: Path) -> None:
     assert outcomes == {"read", "refused"}
 
 
-def test_a_compression_without_an_installed_decoder(tmp_path: Path) -> None:
-    dataset = make(noise(6, 8))
-    dataset.file_meta.TransferSyntaxUID = JPEGLosslessSV1
-    dataset.PixelData = pydicom.encaps.encapsulate([b"\xff\xd8\xff\xd9"])
-    dataset["PixelData"].is_undefined_length = True
-    with pytest.raises(
-        DataError, match=r"a\.dcm cannot be read as a DICOM image \(.+\): save it without compression, or copy it again"
-    ):
-        read_image(save(tmp_path / "a.dcm", dataset))
-
-
-def test_an_image_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = save(tmp_path / "a.dcm", make(noise(20, 24)))
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    with pytest.raises(DataError, match=r"a\.dcm declares 480 pixels; the limit is 100: downscale it"):
+@pytest.mark.parametrize(
+    ("syntax", "packages"),
+    [
+        (JPEGLosslessSV1, "pylibjpeg pylibjpeg-libjpeg"),
+        (JPEGLSLossless, "pylibjpeg pylibjpeg-libjpeg"),
+        (JPEG2000Lossless, "pylibjpeg pylibjpeg-openjpeg"),
+        (RLELossless, "pylibjpeg pylibjpeg-rle"),
+    ],
+)
+def test_a_compression_without_an_installed_decoder(
+    syntax: UID, packages: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Decoder, "is_available", False)
+    path = save(tmp_path / "a.dcm", compressed(syntax, b"\xff\xd8\xff\xd9"))
+    message = (
+        rf"a\.dcm cannot be read as a DICOM image \(it is compressed as {re.escape(syntax.name)}\): pip install "
+        rf"{packages}, or save it without compression$"
+    )
+    with pytest.raises(DataError, match=message):
         read_image(path)
+
+
+def test_a_compression_that_pydicom_does_not_know(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.dcm", compressed(MPEG2MPML, b"video."))
+    message = r"a\.dcm cannot be read as a DICOM image \(it is compressed as MPEG2 .*\): save it without compression$"
+    with pytest.raises(DataError, match=message):
+        read_image(path)
+
+
+def compressed(syntax: UID, content: bytes) -> Dataset:
+    dataset = make(noise(6, 8))
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.PixelData = pydicom.encaps.encapsulate([content])
+    dataset["PixelData"].is_undefined_length = True
+    return dataset
+
+
+def test_a_damaged_compressed_image(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.dcm", compressed(JPEGBaseline8Bit, b"\xff\xd8\xff\xd9"))
+    message = r"a\.dcm cannot be read as a DICOM image \(.+\): save it without compression, or copy it again"
+    with pytest.raises(DataError, match=message):
+        read_image(path)
+
+
+@pytest.mark.parametrize("read", [read_image, read_dicom_facts])
+def test_an_image_that_is_too_large(
+    read: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save(tmp_path / "a.dcm", make(noise(20, 24)))
+    monkeypatch.setattr(file_kinds, "MAX_PIXELS", 100)
+    with pytest.raises(DataError, match=r"a\.dcm declares 24x20 = 480 pixels; the limit is 100: downscale it"):
+        read(path)
+
+
+@pytest.mark.parametrize("read", [read_image, read_dicom_facts])
+@pytest.mark.parametrize(
+    ("frames", "syntax", "message"),
+    [
+        (
+            2**31 - 1,
+            ExplicitVRLittleEndian,
+            r"declares 2147483647 frames of 8x6 = \d+ pixels; the limit is \d+ for all",
+        ),
+        (2**31 - 1, RLELossless, r"declares 2147483647 frames of 8x6 = \d+ pixels; the limit is \d+ for all frames"),
+        (2**20, ExplicitVRLittleEndian, r"declares 1048576 frames of 8x6 pixels, which take 50331648 bytes or more"),
+        (2**20, RLELossless, r"declares 1048576 frames of 8x6 pixels, which take 8388608 bytes or more, but has"),
+        (2, ExplicitVRLittleEndian, r"declares 2 frames of 8x600 pixels, which take 9600 bytes or more, but has"),
+    ],
+)
+def test_more_frames_than_the_file_can_hold(
+    frames: int, syntax: UID, message: str, read: Callable[[Path], object], tmp_path: Path
+) -> None:
+    dataset = compressed(syntax, b"12345678") if syntax.is_compressed else make(noise(6, 8))
+    dataset.NumberOfFrames = frames
+    if frames == 2:
+        dataset.Rows = 600
+    with pytest.raises(DataError, match=message):
+        read(save(tmp_path / "a.dcm", dataset))
+
+
+def deflate(path: Path, content: bytes) -> None:
+    """Replace the data set of a file by other bytes, deflated."""
+    meta = io.BytesIO()
+    dataset = make(noise(6, 8))
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    dataset.save_as(meta, enforce_file_format=True)
+    length = 144 + int.from_bytes(meta.getvalue()[140:144], "little")
+    deflater = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    path.write_bytes(meta.getvalue()[:length] + deflater.compress(content) + deflater.flush())
+
+
+def test_deflated_files(tmp_path: Path) -> None:
+    pixels = noise(6, 8)
+    dataset = make(pixels)
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    np.testing.assert_array_equal(read_image(save(tmp_path / "a.dcm", dataset))[..., 0], pixels)
+
+
+@pytest.mark.parametrize("read", [read_image, read_dicom_facts])
+def test_a_deflated_file_is_not_inflated_without_limit(
+    read: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dicom_checks, "_MAX_INFLATED_BYTES", 3_000_000)
+    deflate(tmp_path / "a.dcm", bytes(4_000_000))
+    assert (tmp_path / "a.dcm").stat().st_size < 10_000
+    message = r"a\.dcm inflates to more than 3000000 bytes, the size of 50000000 pixels, which is the limit: save it"
+    with pytest.raises(DataError, match=message):
+        read(tmp_path / "a.dcm")
 
 
 def test_masks_are_not_read_from_dicom(tmp_path: Path) -> None:
@@ -379,6 +515,7 @@ def test_masks_are_not_read_from_dicom(tmp_path: Path) -> None:
 
 
 def test_without_pydicom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path / "a.dcm", make(noise(6, 8)))
     monkeypatch.setitem(__import__("sys").modules, "pydicom", None)
     message = r"a\.dcm is a DICOM file, which needs pydicom: pip install 'acsnet\[data\]'"
     with pytest.raises(DataError, match=message):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from acsnet.config import DataConfig
-from acsnet.data import load_records, read_image_list, split_data
+from acsnet.data import Record, load_records, read_image_list, split_data
 from acsnet.errors import DataError
 
 MakeSet = Callable[..., Path]
@@ -68,7 +68,18 @@ def test_a_list_of_other_images(root: Path, table: Path) -> None:
     [
         ("class;id\n", r"data\.image_list .*curated\.csv cannot be used: it lists no image$"),
         ("class;id\nbenign;1\nbenign;1\n", r"cannot be used: benign \(1\) has 2 lines$"),
-        ("class,id\nbenign,1\n", r"curated\.csv has no column class, id: it has class,id$"),
+        (
+            "class,id\nbenign,1\n",
+            r"curated\.csv is not a CSV table \(its cells are separated by commas\): save it as U",
+        ),
+        (
+            "group;number\nbenign;1\n",
+            r"curated\.csv has no column class, id: it has group, number, and needs class, id$",
+        ),
+        ("", r"curated\.csv has no column class, id: it has none, and needs class, id$"),
+        ("class;id;id\nbenign;1;2\n", r"curated\.csv is not a CSV table \(it has the column id more than once\)"),
+        ('class;id\n"benign;1\n', r"curated\.csv is not a CSV table \(unexpected end of data\): save it as UTF-8"),
+        ("class;id\nben\0ign;1\n", r"curated\.csv is not a CSV table \(it has NUL bytes\): save it as UTF-8"),
     ],
 )
 def test_a_broken_list(table: Path, text: str, problem: str) -> None:
@@ -81,3 +92,19 @@ def test_a_missing_list(tmp_path: Path) -> None:
     message = r"^there is no image list .*nothing\.csv: set data\.image_list to it \(that of .*or to null to u"
     with pytest.raises(DataError, match=message):
         read_image_list(tmp_path / "nothing.csv")
+
+
+@pytest.mark.parametrize("classes", [("malignant",), ("malignant", "normal"), ("cyst",)])
+def test_a_list_of_other_classes(classes: tuple[str, ...], table: Path) -> None:
+    table.write_text("class;id\nbenign;1\nbenign;2\n")
+    message = rf"curated\.csv lists no image of the classes {', '.join(classes)}, only 2 benign: set data\.classes, or"
+    with pytest.raises(DataError, match=message):
+        read_image_list(table).of_classes(classes)
+
+
+def test_a_name_of_several_images(table: Path) -> None:
+    table.write_text("class;id\nbenign;1\n")
+    names = ("a/benign (1).png", "b/benign (1).png", "b/benign (1).jpg")
+    records = [Record(Path(name), (), "benign", name=name) for name in names]
+    with pytest.raises(DataError, match=r"names benign \(1\), the name of 3 images of the data: leave out all but one"):
+        read_image_list(table).keep(records, allow_missing=True)

@@ -1,13 +1,22 @@
+import errno
+import os
+import socket
+import struct
+import subprocess
+import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFile
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from acsnet._utils import file_kinds
 from acsnet.data.images import (
     image_size,
     read_image,
@@ -113,9 +122,66 @@ def test_a_dark_mask_with_several_values_is_refused(
     values: list[int], kind: type, highest: int, tmp_path: Path
 ) -> None:
     Image.fromarray(np.array([values], kind)).save(tmp_path / "mask.png")
-    message = rf"mask\.png has 3 values up to {values[-1]}, which may be .* 0 for background and {highest} f"
+    named = ", ".join(map(str, values))
+    message = (
+        rf"mask\.png has 3 values up to {values[-1]}, which may be dark foreground or noise \({named}\): save the mask "
+        rf"with 0 for background and {highest} for foreground"
+    )
     with pytest.raises(DataError, match=message):
         read_mask(tmp_path / "mask.png")
+
+
+@pytest.mark.parametrize(
+    ("pixels", "message"),
+    [
+        (np.array([[0, 1, 255]], np.uint8), "the values 0, 1, 255, of which 255 may be foreground or pixels to ignore"),
+        (np.array([[3, 2, 1, 0, 255]], np.uint8), "the values 0, 1, 2, 3, 255, of which 255 may be"),
+        (np.array([[0, 1, 255]], np.uint16), "the values 0, 1, 255, of which 255 may be"),
+        (np.array([[50, 100]], np.uint8), "no background, only 50, 100"),
+        (np.array([[1, 2]], np.uint8), "no background, only 1, 2"),
+        (np.array([[7, 7]], np.uint8), "no background, only 7"),
+        (np.array([[150, 250]], np.uint8), r"several colors and no background \(values 150, 250\)"),
+        (np.array([[[255, 255, 255], [255, 0, 0]]], np.uint8), r"several colors and no background \(values 255\)"),
+        (np.array([[[255, 0, 0], [0, 255, 0]]], np.uint8), r"several colors and no background \(values 255\)"),
+        (np.array([[[0, 0, 0, 0], [0, 0, 0, 255]]], np.uint8), r"one color \(0\), and a shape in its transparency"),
+        (np.array([[[255, 255, 255, 0], [255] * 4]], np.uint8), r"one color \(255\), and a shape in its transp"),
+        (np.array([[[9, 200], [9, 0]]], np.uint8), r"one color \(9\), and a shape in its transparency"),
+        (np.array([[0, -1]], np.int32), "values below 0, or values that are not numbers"),
+        (np.array([[0, np.nan]], np.float32), "values below 0, or values that are not numbers"),
+        (np.array([[0, 0.2, 0.9]], np.float32), r"3 values up to 0\.9, which may be"),
+    ],
+)
+def test_masks_that_can_be_meant_in_two_ways_are_refused(
+    pixels: npt.NDArray[Any], message: str, tmp_path: Path
+) -> None:
+    Image.fromarray(pixels).save(tmp_path / "mask.tif")
+    with pytest.raises(
+        DataError, match=rf"mask\.tif has {message}.*: save the mask with 0 for background and 255 for f"
+    ):
+        read_mask(tmp_path / "mask.tif")
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        np.full((2, 3), 255, np.uint8),
+        np.full((2, 3), 1, np.uint8),
+        np.full((2, 3, 3), (255, 0, 0), np.uint8),
+        np.array([[255, 250], [252, 254]], np.uint8),
+    ],
+)
+def test_a_mask_without_background_in_one_color(pixels: npt.NDArray[Any], tmp_path: Path) -> None:
+    Image.fromarray(pixels).save(tmp_path / "mask.png")
+    assert read_mask(tmp_path / "mask.png").all()
+
+
+def test_smooth_and_lossy_edges_are_cut_at_half(tmp_path: Path) -> None:
+    disk = np.zeros((64, 64), np.uint8)
+    cv2.circle(disk, (32, 32), 15, 255, -1, cv2.LINE_AA)
+    Image.fromarray(disk).save(tmp_path / "mask.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), disk > 127)
+    Image.fromarray(disk).save(tmp_path / "mask.jpg", quality=90)
+    assert (read_mask(tmp_path / "mask.jpg") != (disk > 127)).mean() < 0.01
 
 
 def test_a_dark_palette_mask(tmp_path: Path) -> None:
@@ -298,22 +364,107 @@ def test_files_that_are_not_images(content: bytes, tmp_path: Path) -> None:
         read_image(tmp_path / "odd.png")
 
 
-def test_an_undamaged_file_of_another_format(tmp_path: Path) -> None:
-    Image.fromarray(noise(20, 24)).save(tmp_path / "scan.pdf")
-    (tmp_path / "scan.pdf").rename(tmp_path / "scan.png")
+OTHER_FORMATS = {
+    "GIF": ("gif", {}),
+    "PDF": ("pdf", {}),
+    "PostScript": ("eps", {}),
+    "WebP": ("webp", {}),
+    "PPM": ("ppm", {}),
+    "icon": ("ico", {"sizes": [(20, 20)]}),
+}
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "dat"])
+@pytest.mark.parametrize("other", OTHER_FORMATS)
+def test_an_undamaged_file_of_another_format_is_not_called_damaged(other: str, suffix: str, tmp_path: Path) -> None:
+    kind, options = OTHER_FORMATS[other]
+    Image.fromarray(noise(20, 24)).save(tmp_path / f"scan.{kind}", **options)
+    path = (tmp_path / f"scan.{kind}").rename(tmp_path / f"scan.{suffix}")
     message = (
-        r"scan\.png cannot be read as an image \(.+\): convert it to a supported format \(PNG, JPEG, BMP, TIFF .* and "
-        r"DICOM\), or copy it again from its source if it is damaged$"
+        rf"scan\.{suffix} cannot be read as an image \(it is a {other} file\): convert it to a supported format \(PNG, "
+        r"JPEG, BMP, TIFF .* and DICOM\)$"
+    )
+    for read in (read_image, read_mask, image_size):
+        with pytest.raises(DataError, match=message):
+            read(path)
+
+
+def test_no_other_program_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow starts Ghostscript for PostScript."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("started")
+
+    monkeypatch.setattr(subprocess, "Popen", fail)
+    (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
+    with pytest.raises(DataError, match="it is a PostScript file"):
+        read_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.bmp", "a.tif", "a.dcm", "a", "a.jfif", "a.b.001"])
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF"])
+def test_the_content_of_a_file_counts_not_its_suffix(name: str, kind: str, tmp_path: Path) -> None:
+    pixels = noise(6, 5, 3)
+    Image.fromarray(pixels).save(tmp_path / name, format=kind)
+    np.testing.assert_array_equal(read_image(tmp_path / name), pixels)
+    np.testing.assert_array_equal(read_mask(tmp_path / name), pixels.max(axis=2) > 127)
+
+
+def make_special(path: Path, kind: str) -> None:
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "named pipe":
+        os.mkfifo(path)
+    elif kind == "link to nowhere":
+        path.symlink_to("gone.png")
+    elif kind == "loop":
+        path.symlink_to(path.name)
+    else:
+        path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.dcm", "a"])
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("folder", "it is a directory"),
+        ("named pipe", "it is a named pipe"),
+        ("link to nowhere", r"it is a link to gone\.png, which does not exist"),
+        ("loop", "it is a link that leads to itself"),
+        ("device", "it is a device"),
+    ],
+)
+def test_what_is_no_file_is_named_and_not_opened(kind: str, reason: str, name: str, tmp_path: Path) -> None:
+    make_special(tmp_path / name, kind)
+    for read in (read_image, read_mask):
+        with pytest.raises(
+            DataError, match=rf"{name} cannot be read as an? .*image \({reason}\): check that it is a file that you may"
+        ):
+            read(tmp_path / name)
+
+
+def test_a_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Paths of sockets are short.
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind("a.png")
+        with pytest.raises(DataError, match=r"a\.png cannot be read as an image \(it is a socket\): check that it"):
+            read_image(Path("a.png"))
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EIO])
+def test_a_file_that_may_not_be_read(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.fromarray(noise(6, 5)).save(tmp_path / "a.png")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Image, "open", refuse)
+    message = (
+        rf"a\.png cannot be read as an image \({os.strerror(number)}\): check that it is a file that you may read$"
     )
     with pytest.raises(DataError, match=message):
-        read_image(tmp_path / "scan.png")
-
-
-def test_a_folder_is_not_an_image(tmp_path: Path) -> None:
-    (tmp_path / "folder.png").mkdir()
-    message = r"folder\.png cannot be read as an image \(.*[Dd]irectory.*\): check that it is a file that you may read$"
-    with pytest.raises(DataError, match=message):
-        read_image(tmp_path / "folder.png")
+        read_image(tmp_path / "a.png")
 
 
 def test_a_missing_image(tmp_path: Path) -> None:
@@ -321,13 +472,51 @@ def test_a_missing_image(tmp_path: Path) -> None:
         read_image(tmp_path / "none.png")
 
 
-def test_an_image_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Image.fromarray(noise(20, 24)).save(tmp_path / "a.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    with pytest.raises(
-        DataError, match=r"a\.png cannot be read as an image \(.*exceeds limit.*\): downscale it to at most 100 pixels$"
-    ):
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "tif"])
+def test_an_image_that_is_too_large(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(noise(20, 24)).save(path)
+    monkeypatch.setattr(file_kinds, "MAX_PIXELS", 100)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda _: pytest.fail("decoded"))
+    for read in (read_image, read_mask, image_size):
+        with pytest.raises(
+            DataError, match=rf"a\.{suffix} declares 24x20 = 480 pixels; the limit is 100: downscale it$"
+        ):
+            read(path)
+
+
+@pytest.mark.parametrize(("width", "height"), [(9000, 9000), (12000, 12000), (60000, 60000), (2**31 - 1, 2**31 - 1)])
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_the_header_of_a_bomb_is_enough(width: int, height: int, tmp_path: Path) -> None:
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
+    with pytest.raises(DataError, match=r"a\.png .* the limit (is|of) 50000000.*: downscale it$"):
         read_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("read", [read_image, read_mask])
+def test_the_pages_of_a_tiff_are_counted(
+    read: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = [Image.fromarray(noise(20, 24)) for _ in range(5)]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    monkeypatch.setattr(file_kinds, "MAX_PIXELS_OF_ALL_FRAMES", 2000)
+    message = r"a\.tif declares 5 frames of 24x20 = 2400 pixels; the limit is 2000 for all frames: divide it"
+    for name in ("a.tif", "a.tif#2"):
+        with pytest.raises(DataError, match=message):
+            read(tmp_path / name)
+
+
+def test_a_large_page_of_a_tiff(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small, large = Image.fromarray(noise(2, 3)), Image.fromarray(noise(20, 24))
+    small.save(tmp_path / "a.tif", save_all=True, append_images=[large])
+    monkeypatch.setattr(file_kinds, "MAX_PIXELS", 100)
+    assert read_image(tmp_path / "a.tif#0").shape == (2, 3, 3)
+    with pytest.raises(DataError, match=r"a\.tif declares 24x20 = 480 pixels; the limit is 100"):
+        read_image(tmp_path / "a.tif#1")
 
 
 def test_broken_bytes_give_no_other_error(tmp_path: Path) -> None:

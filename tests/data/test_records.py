@@ -1,8 +1,10 @@
 import csv
 import hashlib
 import json
+import os
 import random
 import shutil
+import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -133,15 +135,86 @@ def test_a_missing_table(where: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("header", "text"),
     [
-        ("image,label", "has no column masks"),
-        ("Image,mask,class", "has no column image, masks, label"),
-        ("image;masks;label", "has no column image, masks, label"),
+        ("image,label", "has no column masks: it has image, label, and needs image, masks, label$"),
+        ("Image,mask,class", "has no column image, masks, label: it has Image, mask, class, and needs image, masks, l"),
+        ("image;masks;label", r"is not a CSV table \(its cells are separated by semicolons\): save it as UTF-8 text"),
+        ("image\tmasks\tlabel", r"is not a CSV table \(its cells are separated by tabs\): save it as UTF-8 text with"),
+        ("image,masks,label,image", r"is not a CSV table \(it has the column image more than once\): save it as"),
+        ("image,masks,la\udce9bel", r"is not a CSV table \(line 1 is not UTF-8\): save it as UTF-8 text with cells s"),
     ],
 )
-def test_missing_columns(header: str, text: str, tmp_path: Path) -> None:
-    table = write(tmp_path / "t.csv", header, "a.png,b.png,benign")
-    with pytest.raises(DataError, match=rf"t\.csv {text}: the columns image, masks, label are required"):
+def test_broken_headers(header: str, text: str, tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text(f"{header}\na.png,b.png,benign\n", errors="surrogateescape")
+    with pytest.raises(DataError, match=rf"t\.csv {text}"):
         read_record_table(table)
+
+
+def test_blanks_around_the_names_of_columns(tmp_path: Path) -> None:
+    [record] = read_record_table(write(tmp_path / "t.csv", "image, masks ,label", "a.png,,normal"))
+    assert record.label == "normal"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "latin-1"])
+def test_encodings(encoding: str, tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("image,masks,label\na.png,,t\u00e9st\n", encoding=encoding)
+    if encoding.startswith("utf-8"):
+        assert read_record_table(table)[0].label == "t\u00e9st"
+        return
+    fault = {"utf-16": "its encoding is UTF-16", "utf-16-le": "it has NUL bytes"}.get(encoding, "line 2 is not UTF-8")
+    with pytest.raises(DataError, match=rf"t\.csv is not a CSV table \({fault}\): save it as UTF-8 text with cells"):
+        read_record_table(table)
+
+
+@pytest.mark.parametrize("cell", ["a\0.png", '"a.png', '"a"b.png'])
+def test_cells_that_are_no_text(cell: str, tmp_path: Path) -> None:
+    table = write(tmp_path / "t.csv", "image,masks,label", f"{cell},,normal")
+    with pytest.raises(DataError, match=r"t\.csv is not a CSV table \(.+\): save it as UTF-8 text"):
+        read_record_table(table)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "loop", "gone"])
+def test_a_table_that_is_no_file(kind: str, tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    if kind == "pipe":
+        os.mkfifo(table)
+    else:
+        table.symlink_to(table if kind == "loop" else "nowhere.csv")
+    message = (
+        "there is no record table" if kind != "pipe" else r"t\.csv cannot be read \(it is a named pipe\): check that"
+    )
+    with pytest.raises(DataError, match=message):
+        read_record_table(table)
+
+
+@pytest.mark.parametrize("name", ["a\udcff.png", "caf\u00e9 (1).png", "cafe\u0301 (1).png", 'a"b,c;\nd.png'])
+def test_names_of_every_kind_go_through_a_table(name: str, tmp_path: Path) -> None:
+    image = tmp_path / name
+    image.touch()
+    write_record_table(tmp_path / "t.csv", [Record(image, (), "normal", name=name, group=name)])
+    [record] = read_record_table(tmp_path / "t.csv")
+    assert record.image == image
+    assert record.name == unicodedata.normalize("NFC", name)
+
+
+@pytest.mark.parametrize(("on_disk", "in_table"), [("NFC", "NFD"), ("NFD", "NFC")])
+@pytest.mark.parametrize("name", ["caf\u00e9.png", "M\u00fcller \u00c5/\u00e9\u00e8.png", "cin\u00e9.tif#2"])
+def test_accents_that_another_system_wrote(on_disk: str, in_table: str, name: str, tmp_path: Path) -> None:
+    image, listed = tmp_path / unicodedata.normalize(on_disk, name), unicodedata.normalize(in_table, name)
+    image.parent.mkdir(exist_ok=True)
+    image.with_name(image.name.partition("#")[0]).touch()
+    [record] = read_record_table(write(tmp_path / "t.csv", "image,masks,label", f"{listed},{listed},benign"))
+    assert record.image == image
+    assert record.masks == (image,)
+    assert record.name == unicodedata.normalize("NFC", name)
+
+
+def test_two_files_that_differ_in_accents_only_are_not_guessed(tmp_path: Path) -> None:
+    for form in ("NFC", "NFD"):
+        (tmp_path / unicodedata.normalize(form, "\u00e5\u0323.png")).touch()
+    [record] = read_record_table(write(tmp_path / "t.csv", "image,masks,label", "a\u030a\u0323.png,,normal"))
+    assert not record.image.exists()
 
 
 @pytest.mark.parametrize("content", ["", "image,masks,label\n", "image,masks,label\n\n\n"])

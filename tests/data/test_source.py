@@ -1,10 +1,13 @@
 import logging
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from acsnet.config import DataConfig
 from acsnet.data import load_records, read_busi, verify_records, write_record_table
@@ -182,3 +185,49 @@ def test_names_in_the_class_map_that_are_unknown(make_set: MakeSet, tmp_path: Pa
         config = DataConfig.model_validate({**where, "class_map": {"cancer": "maligant"}})
         with pytest.raises(UnknownNameError, match=r"class in data\.class_map 'maligant': did you mean 'malignant'"):
             load_records(config, progress=False)
+
+
+@pytest.mark.parametrize("link", ["symbolic", "hard", "table", "table with a link"])
+def test_one_file_under_two_names_is_a_problem(link: str, make_set: MakeSet, tmp_path: Path) -> None:
+    root = make_set(benign=3)
+    one, two = root / "benign" / "benign (1).png", root / "benign" / "benign (2).png"
+    data = DataConfig(root=root, classes=("benign",))
+    if link in ("symbolic", "table with a link"):
+        two.unlink()
+        two.symlink_to(one)
+    elif link == "hard":
+        two.unlink()
+        os.link(one, two)
+    if link.startswith("table"):
+        table = tmp_path / "t.csv"
+        other = two.relative_to(tmp_path) if "link" in link else "./set/benign/../benign/benign (1).png"
+        table.write_text(f"image,masks,label\n{one},,benign\n{other},,benign\n")
+        data = DataConfig(records=(table,), classes=("benign",))
+    with pytest.raises(
+        DataError, match=r"cannot be used: .*\.png is the same file as .*\(1\)\.png: leave out one of the"
+    ):
+        load_records(data, progress=False)
+
+
+@pytest.mark.parametrize("link", ["spelling", "symbolic", "hard"])
+def test_tables_that_share_a_file_under_two_names(link: str, make_set: MakeSet, tmp_path: Path) -> None:
+    image, other = make_set(benign=1) / "benign" / "benign (1).png", tmp_path / "other.png"
+    if link == "symbolic":
+        other.symlink_to(image)
+    elif link == "hard":
+        os.link(image, other)
+    else:
+        other = tmp_path / "set" / ".." / "set" / "benign" / "benign (1).png"
+    for name, path in (("one", image), ("two", other)):
+        (tmp_path / f"{name}.csv").write_text(f"image,masks,label\n{path},,benign\n")
+    data = DataConfig(records=(tmp_path / "one.csv", tmp_path / "two.csv"), classes=("benign",))
+    with pytest.raises(DataError, match=r"tables must not share images.* is in .*one\.csv and in .*two\.csv"):
+        load_records(data, progress=False)
+
+
+def test_frames_of_one_file_are_images_of_their_own(tmp_path: Path) -> None:
+    pages = [Image.fromarray(np.full((8, 9), value, np.uint8)) for value in (10, 20)]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    (tmp_path / "t.csv").write_text("image,masks,label\na.tif#0,,normal\na.tif#1,,normal\n")
+    data = DataConfig(records=(tmp_path / "t.csv",), classes=("normal",))
+    assert len(load_records(data, progress=False)) == 2

@@ -234,3 +234,17 @@ def test_one_mask_with_a_lesion_is_enough(second: str, make_set: MakeSet, caplog
     with caplog.at_level(logging.WARNING, "acsnet"):
         verify(read_busi(root))
     assert caplog.messages == []
+
+
+def test_inverted_masks_are_logged(make_set: MakeSet, caplog: pytest.LogCaptureFixture) -> None:
+    root = make_set(benign=3, malignant=1)
+    for name in ("benign (1)", "benign (3)"):
+        path = root / "benign" / f"{name}_mask.png"
+        Image.fromarray(255 - np.array(Image.open(path))).save(path)
+    # All foreground, and foreground along a part of the border, may be meant.
+    Image.fromarray(np.full((20, 24), 255, np.uint8)).save(root / "malignant" / "malignant (1)_mask.png")
+    verify_records(read_busi(root), progress=False)
+    assert caplog.messages == [
+        "2 masks that are foreground along the whole border, as if inverted: benign/benign (1).png, "
+        "benign/benign (3).png"
+    ]

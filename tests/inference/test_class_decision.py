@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from acsnet import create_model
+from acsnet._utils.csv_io import read_csv
 from acsnet.checkpoints import CheckpointMetadata, OperatingPoint, OperatingPoints, Rate
 from acsnet.config import EvaluationConfig
-from acsnet.data.csv_io import read_csv
 from acsnet.errors import InputError, UnknownNameError
 from acsnet.inference import Decision, Predictor, Probabilities, predict_files
 from acsnet.inference.class_decision import adjust_probabilities, decide_classes

@@ -1,4 +1,7 @@
 import csv
+import errno
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -56,9 +59,7 @@ def test_a_frame_and_its_file_are_the_same_result(cine: Path) -> None:
 def test_missing_inputs(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"there is no image .*none\.dcm#3"):
         find_images([tmp_path / "none.dcm#3"])
-    with pytest.raises(
-        DataError, match=r"has no images \(\.bmp, \.dcm, \.dicom, \.jpeg, \.jpg, \.png, \.tif, \.tiff\)"
-    ):
+    with pytest.raises(DataError, match=r"has no images \(PNG, JPEG, BMP, TIFF .* and DICOM\)"):
         find_images([tmp_path])
 
 
@@ -194,3 +195,215 @@ def test_an_image_that_is_named_twice_is_predicted_once(tmp_path: Path) -> None:
         page(5).save(tmp_path / f"{name}.png")
     inputs = [tmp_path, tmp_path / "b.png", tmp_path / "." / "a.png", tmp_path]
     assert [file.name for file, _ in find_images(inputs)] == ["a.png", "b.png"]
+
+
+def save_page(path: Path, value: int = 5, kind: str = "PNG") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    page(value).save(path, format=kind)
+    return path
+
+
+def names(inputs: list[Path]) -> list[str]:
+    return [name.as_posix() for _, name in find_images(inputs)]
+
+
+@pytest.mark.parametrize("name", ["IM0001", "1.2.840.113619.2.681", "US.0001.IMA", "image.0001", "a.dicom"])
+def test_dicom_files_of_any_name_are_found(name: str, cine: Path) -> None:
+    cine.rename(cine.parent / name)
+    stem = name.removesuffix(".dicom")
+    assert names([cine.parent]) == names([cine.parent / name]) == [f"{stem}_{frame}" for frame in range(3)]
+    [(file, result)] = find_images([cine.parent / f"{name}#2"])
+    assert (file, result) == (cine.parent / f"{name}#2", Path(f"{stem}_2"))
+    assert read_image(file)[0, 0, 0] == 200
+
+
+@pytest.mark.parametrize("name", ["IM0001", "scan.jfif", "scan.0001", "scan.dat"])
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF"])
+def test_images_of_any_name_are_found(kind: str, name: str, tmp_path: Path) -> None:
+    save_page(tmp_path / name, kind=kind)
+    assert names([tmp_path]) == [name]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("notes.txt", b"BMI, age\n"), ("list.csv", b"image\n"), ("scan.nii.gz", b"\x1f\x8b\x08"), ("empty", b"")],
+)
+def test_files_that_are_no_images_are_counted_and_named(
+    name: str, content: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    save_page(tmp_path / "a.png")
+    (tmp_path / "sub").mkdir()
+    for folder in (tmp_path, tmp_path / "sub"):
+        (folder / name).write_bytes(content)
+    assert names([tmp_path]) == ["a"]
+    both = ", ".join(sorted([name, f"sub/{name}"]))
+    assert caplog.messages == [f"left out of {tmp_path}, files that are no images (2): {both}"]
+
+
+def test_many_names_are_cut_short(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    save_page(tmp_path / "a.png")
+    for number in range(7):
+        (tmp_path / f"{number}.txt").touch()
+    find_images([tmp_path])
+    assert caplog.messages == [
+        f"left out of {tmp_path}, files that are no images (7): 0.txt, 1.txt, 2.txt, 3.txt, 4.txt, ..."
+    ]
+
+
+def test_reports_and_indexes_among_dicom_files_are_named(cine: Path, caplog: pytest.LogCaptureFixture) -> None:
+    import pydicom
+
+    report = pydicom.dcmread(cine)
+    del report.Rows, report.PixelData
+    for name in ("DICOMDIR", "report.dcm"):
+        report.save_as(cine.parent / name, enforce_file_format=True)
+    assert len(names([cine.parent])) == 3
+    assert caplog.messages == [f"left out of {cine.parent}, DICOM files without an image (2): DICOMDIR, report.dcm"]
+    with pytest.raises(DataError, match=r"report\.dcm is a DICOM file without an image: leave it out"):
+        find_images([cine.parent / "report.dcm"])
+
+
+def test_more_frames_than_can_be_are_not_listed(cine: Path) -> None:
+    import pydicom
+
+    dataset = pydicom.dcmread(cine)
+    dataset.NumberOfFrames = 2**31 - 1
+    dataset.save_as(cine)
+    assert names([cine]) == ["cine"]
+
+
+def test_pipes_links_and_folders_do_not_hang(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    save_page(tmp_path / "a.png")
+    save_page(tmp_path / "folder.png" / "b.png")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "gone").symlink_to("nowhere")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "up").symlink_to(tmp_path)
+    (tmp_path / "again").symlink_to("folder.png")
+    assert names([tmp_path]) == ["a", "again/b"]
+    assert sorted(caplog.messages) == [
+        f"left out of {tmp_path}, entries that cannot be read (it is a link that leads to itself) (1): loop",
+        f"left out of {tmp_path}, entries that cannot be read (it is a link to nowhere, which does not exist) (1): gone",  # noqa: E501
+        f"left out of {tmp_path}, entries that cannot be read (it is a named pipe) (1): pipe",
+        f"left out of {tmp_path}, links to folders that are read already (2): folder.png, up",
+    ]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "nowhere", "loop"])
+def test_an_input_that_is_no_file(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(path if kind == "loop" else "gone.png")
+    with pytest.raises(DataError, match=r"a\.png cannot be read as an image \(it is a .*\): check that it is a file"):
+        find_images([path])
+
+
+def test_a_folder_that_may_not_be_listed_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    save_page(tmp_path / "a.png")
+    save_page(tmp_path / "secret" / "b.png")
+    listed = Path.iterdir
+
+    def refuse(folder: Path) -> Iterator[Path]:
+        if folder.name == "secret":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return listed(folder)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    assert names([tmp_path]) == ["a"]
+    assert caplog.messages == [f"left out of {tmp_path}, folders that cannot be listed (Permission denied) (1): secret"]
+
+
+@pytest.mark.parametrize("link", ["symbolic", "hard", "folder"])
+def test_one_file_under_two_names_is_predicted_once(
+    link: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    image = save_page(tmp_path / "set" / "a.png")
+    other = tmp_path / "set" / "b.png"
+    if link == "symbolic":
+        other.symlink_to("a.png")
+    elif link == "hard":
+        os.link(image, other)
+    else:
+        (tmp_path / "other").symlink_to("set")
+        other = tmp_path / "other" / "a.png"
+    assert names([tmp_path / "set", other]) == ["a"]
+    assert set(caplog.messages) == {f"left out {other}: it is the same file as {image}"}
+
+
+def test_results_of_earlier_predictions_are_no_input(
+    trained_run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    save_page(tmp_path / "a.png")
+    predictor = Predictor.from_checkpoint(trained_run / "best.safetensors")
+    for _ in range(2):
+        predict_files(predictor, [tmp_path], tmp_path / "out", progress=False)
+        predict_files(predictor, [tmp_path], tmp_path, progress=False)
+    assert names([tmp_path]) == ["a"]
+    assert any("folders with results of a prediction (4): masks, out/masks, out/o" in text for text in caplog.messages)
+
+
+def test_saved_predictions_of_a_test_are_no_input(tmp_path: Path) -> None:
+    save_page(tmp_path / "a.png")
+    for name in ("metrics.json", "cases.csv"):
+        (tmp_path / name).touch()
+    for folder in ("masks", "probabilities"):
+        save_page(tmp_path / folder / "busi" / "b.png")
+    save_page(tmp_path / "sub" / "masks" / "mine.png")
+    assert names([tmp_path]) == ["a", "sub/masks/mine"]
+
+
+@pytest.mark.parametrize("folder", ["masks", "overlays", "uncertainty"])
+def test_files_of_the_user_are_not_overwritten(folder: str, trained_run: Path, tmp_path: Path) -> None:
+    image = save_page(tmp_path / "images" / "a.png")
+    mine = save_page(tmp_path / folder / "a.png", 255)
+    before = mine.read_bytes()
+    predictor = Predictor.from_checkpoint(trained_run / "best.safetensors")
+    message = rf"has a folder {folder}/ and no predictions\.csv of an earlier prediction, .* name another output folder"
+    with pytest.raises(DataError, match=message):
+        predict_files(predictor, [image], tmp_path, progress=False)
+    assert mine.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "hidden", ["Thumbs.db", "desktop.ini", ".DS_Store", "._a.png", ".thumbnails/a.png", "#recycle/a.png"]
+)
+def test_files_of_operating_systems_are_not_named(
+    hidden: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    save_page(tmp_path / hidden)
+    save_page(tmp_path / "b.png")
+    assert names([tmp_path]) == ["b"]
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a\udcff.png",
+        "e\u0301.png",
+        "\u00e9.png",
+        "a\nb.png",
+        "\u202e.png",
+        "x" * 251 + ".png",
+        "x" * 255,
+        "\u00e9" * 127,
+    ],
+)
+def test_names_of_every_kind(name: str, trained_run: Path, tmp_path: Path) -> None:
+    save_page(tmp_path / "in" / name)
+    predictor = Predictor.from_checkpoint(trained_run / "best.safetensors")
+    table = predict_files(predictor, [tmp_path / "in"], tmp_path / "out", progress=False)
+    with table.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        assert [row["image"] for row in csv.DictReader(file)] == [str(tmp_path / "in" / name)]
+    [mask] = (tmp_path / "out" / "masks").iterdir()
+    assert mask.name == name or (len(os.fsencode(name)) > 251 and mask.name[:100] == name[:100])
+
+
+def test_long_names_stay_different(tmp_path: Path) -> None:
+    for end in "ab":
+        save_page(tmp_path / ("x" * 254 + end))
+    assert len({*names([tmp_path])}) == 2

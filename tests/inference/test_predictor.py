@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import acsnet
 from acsnet.checkpoints import CheckpointMetadata, read_metadata, read_weights, save_checkpoint
@@ -396,6 +397,12 @@ GRAY = np.full((30, 40), 90, np.uint8)
         (np.zeros((0, 40, 3), np.uint8), r"image 0 is uint8 of shape \(0, 40, 3\)"),
         (torch.zeros(30, 40, 3, dtype=torch.uint8), r"image 0 is torch\.uint8 of shape"),
         ([[1]], r"image 0 is list of shape None"),
+        (np.full((30, 40, 3), np.nan), r"image 0 is float64 of shape"),
+        (np.full((30, 40, 3), -1, np.int16), r"image 0 is int16 of shape"),
+        (np.full((30, 40, 3), 9, object), r"image 0 is object of shape"),
+        (np.full((30, 40, 3), 1, np.bool_), r"image 0 is bool of shape"),
+        (np.zeros((30, 40, 4), np.uint8), r"image 0 is uint8 of shape \(30, 40, 4\)"),
+        (np.zeros((2, 30, 40, 3), np.uint8), r"image 0 is uint8 of shape \(2, 30, 40, 3\)"),
     ],
 )
 def test_arrays_that_are_no_rgb_image_are_refused(image: object, found: str) -> None:
@@ -404,6 +411,36 @@ def test_arrays_that_are_no_rgb_image_are_refused(image: object, found: str) -> 
         InputError, match=f"^{found}.*: expected a non-empty RGB array .H, W, 3. of uint8; convert gray"
     ):
         predictor.predict([image])  # type: ignore[list-item]
+
+
+def test_a_single_array_is_no_batch() -> None:
+    with pytest.raises(
+        InputError, match=r"the images are one array of shape \(30, 40, 3\): put a single image into a l"
+    ):
+        Predictor(BrightIsLesion(), make_metadata()).predict(np.zeros((30, 40, 3), np.uint8))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "F"])
+def test_pillow_images_are_refused(mode: str) -> None:
+    with pytest.raises(
+        InputError, match=r"the image is of type Image: expected the path of a file or an RGB array \(H,"
+    ):
+        Predictor(BrightIsLesion(), make_metadata())(Image.new(mode, (40, 30)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("image", [None, 7, b"a.png", torch.zeros(3, 3, 3), [1, 2]])
+def test_other_inputs_are_refused(image: object) -> None:
+    with pytest.raises(InputError, match=r"the image is of type .*: expected the path of a file or an RGB array"):
+        Predictor(BrightIsLesion(), make_metadata())(image)  # type: ignore[arg-type]
+
+
+def test_views_are_predicted_as_copies() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    for view in (image[::-1], image[:, ::-1], image[::2, ::2], image[..., ::-1]):
+        predictor = Predictor(BrightIsLesion(), make_metadata())
+        first, second = predictor(view), predictor(view.copy())
+        assert first.probabilities == second.probabilities
+        np.testing.assert_array_equal(first.mask, second.mask)
 
 
 def test_no_images_are_refused() -> None:

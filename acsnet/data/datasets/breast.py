@@ -23,7 +23,8 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from acsnet.data.csv_io import TableRow, read_table
+from acsnet._utils.csv_io import TableRow, read_table
+from acsnet._utils.folders import list_images
 from acsnet.data.datasets.entry import DatasetEntry, RemoteFile, register_dataset
 from acsnet.data.datasets.record_collector import RecordCollector, check_root
 from acsnet.data.image_files import natural_order
@@ -52,9 +53,11 @@ def scan_breast(root: Path, classes: Sequence[str] = CLASS_NAMES) -> tuple[list[
     check_root(root, NAME, TITLE, (WORKBOOK,))
     workbook = sorted(root.glob(WORKBOOK))[0]
     rows = read_table(workbook, _COLUMNS)
-    files = {path.name: path for path in root.rglob("*.png") if path.name[0] != "."}
+    found = [path for path in list_images(root, recursive=True).images if path.suffix == ".png"]
+    files = {path.name: path for path in found}
     spacings = _spacings(rows)
     collector = RecordCollector(root, NAME, classes, CLASS_NAMES)
+    collector.problems += [f"{path} has the name of {files[path.name]}" for path in found if files[path.name] != path]
     for row, spacing in zip(rows, spacings, strict=True):
         names = [name.strip() for name in row.cells["Mask_tumor_filename"].split("&") if name.strip()]
         masks = [files.get(name, root / name) for name in names]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from acsnet.data.datasets.entry import DatasetEntry, RemoteFile, register_dataset
-from acsnet.data.image_files import check_folder_names, image_files, image_stem, is_mask, problem_list
+from acsnet.data.image_files import check_folder_names, image_files, image_stem, is_mask, name_stem, problem_list, twins
 from acsnet.data.records import Record
 from acsnet.errors import DataError
 from acsnet.labels import CLASS_NAMES
@@ -92,11 +92,13 @@ def _read_class(folder: Path) -> tuple[list[Record], list[str]]:
     for path in filter(is_mask, files):
         masks.setdefault(image_stem(path), []).append(path)
     images = [path for path in files if not is_mask(path)]
-    problems = [f"{path} has no mask {path.stem}_mask.png" for path in images if path.stem not in masks]
-    stems = {path.stem for path in images}
+    problems = [f"{path} has the name of another {'mask' if is_mask(path) else 'image'}" for path in twins(files)]
+    problems += [f"{path} has no mask {name_stem(path)}_mask.png" for path in images if name_stem(path) not in masks]
+    stems = {name_stem(path) for path in images}
     problems += [f"{path} has no image" for stem, paths in masks.items() if stem not in stems for path in paths]
     return [
-        Record(path, tuple(masks.get(path.stem, ())), folder.name, name=f"{folder.name}/{path.name}") for path in images
+        Record(path, tuple(masks.get(name_stem(path), ())), folder.name, name=f"{folder.name}/{path.name}")
+        for path in images
     ], problems
 
 

@@ -16,7 +16,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from acsnet.data.csv_io import read_table
+from acsnet._utils.csv_io import read_table
 from acsnet.data.datasets.entry import DatasetEntry, RemoteFile, register_dataset
 from acsnet.data.datasets.record_collector import RecordCollector, check_root
 from acsnet.data.image_files import image_files

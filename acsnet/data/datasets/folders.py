@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from acsnet.data.datasets.entry import DatasetEntry, register_dataset
-from acsnet.data.image_files import check_folder_names, image_files, image_stem
+from acsnet.data.image_files import check_folder_names, image_files, image_stem, name_stem, twins
 from acsnet.data.records import Record
 from acsnet.errors import DataError
 from acsnet.labels import CLASS_NAMES, NORMAL
@@ -48,19 +48,23 @@ def scan_folders(root: Path, classes: Sequence[str] = CLASS_NAMES) -> tuple[list
 
 
 def _read_class(root: Path, label: str) -> tuple[list[Record], list[str]]:
-    masks: dict[str, list[Path]] = {}
     folder = root / "masks" / label
-    for path in image_files(folder) if folder.is_dir() else []:
+    files = image_files(folder) if folder.is_dir() else []
+    masks: dict[str, list[Path]] = {}
+    for path in files:
         masks.setdefault(image_stem(path), []).append(path)
     images = image_files(root / "images" / label)
-    stems = [path.stem for path in images]
-    problems = [f"{path} has the name of another image" for path in images if stems.count(path.stem) > 1]
+    stems = {name_stem(path) for path in images}
+    problems = [f"{path} has the name of another image" for path in twins(images)]
+    problems += [f"{path} has the name of another mask" for path in twins(files)]
     problems += [f"{path} has no image" for stem, paths in masks.items() if stem not in stems for path in paths]
     if label != NORMAL:
-        problems += [f"{path} has no mask masks/{label}/{path.stem}.png" for path in images if path.stem not in masks]
+        problems += [
+            f"{path} has no mask masks/{label}/{name_stem(path)}.png" for path in images if name_stem(path) not in masks
+        ]
     names = [path.relative_to(root).as_posix() for path in images]
     return [
-        Record(path, tuple(masks.get(path.stem, ())), label, name, dataset=NAME)
+        Record(path, tuple(masks.get(name_stem(path), ())), label, name, dataset=NAME)
         for path, name in zip(images, names, strict=True)
     ], problems
 

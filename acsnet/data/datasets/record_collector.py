@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from acsnet.data.csv_io import TableRow
+from acsnet._utils.csv_io import TableRow
 from acsnet.data.records import Record, Spacing
 from acsnet.errors import DataError
 

@@ -11,7 +11,7 @@ fixture in this layout. The images, which are provided on request only, were not
 from collections.abc import Sequence
 from pathlib import Path
 
-from acsnet.data.csv_io import read_table
+from acsnet._utils.csv_io import read_table
 from acsnet.data.datasets.entry import DatasetEntry, register_dataset
 from acsnet.data.datasets.record_collector import RecordCollector, check_root
 from acsnet.data.image_files import image_files

@@ -110,3 +110,10 @@ def test_all_problems_are_listed_at_once(root: Path, write_image: WriteImage, wr
         f"{WORKBOOK} line 4: Classification is 'cyst': expected benign or malignant or normal",
         f"{root}/{FOLDER}/case010.png has no line in {WORKBOOK}",
     ]
+
+
+def test_a_name_that_is_there_twice_is_a_problem(root: Path, write_image: WriteImage) -> None:
+    write_image(root / "copy" / "case002.png", size=(30, 30))
+    write_image(root / "__MACOSX" / "case001.png")
+    with pytest.raises(DataError, match=r"breast cannot be used: .*case002\.png has the name of .*case002\.png"):
+        read_dataset("breast", root)

@@ -1,4 +1,6 @@
+import os
 import shutil
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -7,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from acsnet.config import FoldsConfig
-from acsnet.data import read_busi, split_records, verify_records
+from acsnet.config import DataConfig, FoldsConfig
+from acsnet.data import load_cached_records, load_records, read_busi, split_records, verify_records
 from acsnet.data.datasets.busi import scan_busi
 from acsnet.data.folds import SUBSETS
 from acsnet.data.image_files import is_mask, natural_order, problem_list
@@ -234,5 +236,104 @@ def test_a_class_folder_in_another_case_is_not_left_out(name: str, make_set: Mak
     root = make_set(benign=2, malignant=2)
     (root / "malignant").rename(root / name)
     message = rf"set has a folder {name}/, but the class is malignant: rename the folder to malignant/$"
+    with pytest.raises(DataError, match=message):
+        read_busi(root)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".bmp", ".tif", ".PNG"])
+def test_images_that_differ_in_their_suffix_only_do_not_share_masks(suffix: str, make_set: MakeSet) -> None:
+    folder = make_set(benign=2) / "benign"
+    Image.open(folder / "benign (1).png").save(folder / f"benign (1){suffix}")
+    _, problems = scan_busi(folder.parent)
+    assert problems == [
+        f"{folder / name} has the name of another image" for name in sorted(("benign (1).png", f"benign (1){suffix}"))
+    ]
+
+
+def test_masks_that_differ_in_their_suffix_only_are_not_merged(make_set: MakeSet) -> None:
+    folder = make_set(benign=2) / "benign"
+    Image.open(folder / "benign (1)_mask.png").save(folder / "benign (1)_mask.bmp")
+    with pytest.raises(
+        DataError, match=r"2 problems:\n.*_mask\.bmp has the name of another mask\n.*_mask\.png has the"
+    ):
+        read_busi(folder.parent)
+
+
+@pytest.mark.parametrize(("image", "mask"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFD", "NFD")])
+def test_accents_of_image_and_mask_may_be_written_in_two_ways(image: str, mask: str, make_set: MakeSet) -> None:
+    folder = make_set(benign=1) / "benign"
+    for ending, form in (("", image), ("_mask", mask)):
+        name = unicodedata.normalize(form, f"caf\u00e9{ending}.png")
+        (folder / f"benign (1){ending}.png").rename(folder / name)
+    [record] = read_busi(folder.parent)
+    assert record.name == "benign/caf\u00e9.png"
+    assert len(record.masks) == 1
+    assert verify_records([record], progress=False)[0].lesion_share > 0
+
+
+@pytest.mark.parametrize("name", ["IM0001", "1.2.840.113619", "US.0001.IMA"])
+def test_dicom_files_of_any_name(name: str, make_set: MakeSet) -> None:
+    pydicom = pytest.importorskip("pydicom", reason="the extra `data` is not installed")
+    folder = make_set(benign=1) / "benign"
+    pixels = np.array(Image.open(folder / "benign (1).png"))
+    dataset = pydicom.Dataset()
+    dataset.file_meta = pydicom.dataset.FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.6.1"
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = "1.2.3"
+    dataset.Rows, dataset.Columns, dataset.SamplesPerPixel = *pixels.shape, 1
+    dataset.PhotometricInterpretation, dataset.PixelRepresentation = "MONOCHROME2", 0
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
+    dataset.PixelData = pixels.tobytes()
+    dataset.save_as(folder / name, enforce_file_format=True)
+    (folder / "benign (1).png").unlink()
+    (folder / "benign (1)_mask.png").rename(folder / f"{name}_mask.png")
+    [record] = verify_records(read_busi(folder.parent), progress=False)
+    assert record.name == f"benign/{name}"
+    assert record.masks == (folder / f"{name}_mask.png",)
+    np.testing.assert_array_equal(read_image(record.image)[..., 0], pixels)
+
+
+def test_what_is_left_out_is_counted_and_named(make_set: MakeSet, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    root = make_set(benign=2, malignant=1)
+    folder = root / "benign"
+    (folder / "notes.txt").touch()
+    (folder / "old").mkdir()
+    (folder / "gone").symlink_to("nowhere")
+    for name in ("Thumbs.db", ".hidden.png"):
+        (folder / name).touch()
+    (root / "__MACOSX").mkdir()
+    (root / "read me.txt").touch()
+    assert len(read_busi(root, ["benign"])) == 2
+    assert sorted(caplog.messages) == [
+        f"left out of {root}, not the folder of a class that is read: malignant, read me.txt",
+        f"left out of {folder}, entries that cannot be read (it is a link to nowhere, which does not exist) (1): gone",
+        f"left out of {folder}, files that are no images (1): notes.txt",
+        f"left out of {folder}, folders (1): old",
+    ]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "gone", "loop"])
+def test_an_image_that_is_no_file_is_a_problem(kind: str, make_set: MakeSet) -> None:
+    root = make_set(benign=2)
+    path = root / "benign" / "benign (1).png"
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(path if kind == "loop" else "gone.png")
+    for load in (load_records, lambda data, progress: load_cached_records(data, 3, progress)):
+        with pytest.raises(
+            DataError, match=r"used: .*benign \(1\)\.png cannot be read as an image \(it is a .*\): check"
+        ):
+            load(DataConfig(root=root, classes=("benign",)), progress=False)
+
+
+@pytest.mark.parametrize("other", ["Malignant", "MALIGNANT"])
+def test_a_class_in_two_cases_is_an_error(other: str, make_set: MakeSet) -> None:
+    root = make_set(benign=1, malignant=1)
+    (root / other).mkdir()
+    message = rf"has a folder {other}/, but the class is malignant: move its files to malignant/$"
     with pytest.raises(DataError, match=message):
         read_busi(root)

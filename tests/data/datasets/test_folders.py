@@ -80,3 +80,9 @@ def test_a_class_folder_in_another_case_is_not_left_out(parent: str, tmp_path: P
     message = rf"{parent} has a folder Malignant/, but the class is malignant: rename the folder to malignant/$"
     with pytest.raises(DataError, match=message):
         scan_folders(tmp_path, ("benign", "malignant"))
+
+
+def test_masks_that_differ_in_their_suffix_only_are_not_merged(root: Path, write_image: WriteImage) -> None:
+    write_image(root / "masks" / "benign" / "a9.bmp", color=(255, 255, 255))
+    with pytest.raises(DataError, match=r"2 problems:\n.*a9\.bmp has the name of another mask\n.*a9\.png has the name"):
+        read_dataset("folders", root)

@@ -1,9 +1,10 @@
+import os
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from acsnet.data.csv_io import TableRow, read_table
+from acsnet._utils.csv_io import TableRow, read_table
 from acsnet.errors import DataError
 
 openpyxl = pytest.importorskip("openpyxl", reason="the extra `data` is not installed")
@@ -47,14 +48,31 @@ def test_the_sheet_that_has_the_columns(tmp_path: Path) -> None:
 
 def test_missing_columns(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("ID,Case\n")
-    with pytest.raises(DataError, match=r"t\.csv has no column Pathology: it has ID, Case$"):
+    with pytest.raises(DataError, match=r"t\.csv has no column Pathology: it has ID, Case, and needs ID, Pathology$"):
         read_table(tmp_path / "t.csv", ("ID", "Pathology"))
     (tmp_path / "empty.csv").write_text("")
     with pytest.raises(DataError, match=r"empty\.csv has no column ID: it has none"):
         read_table(tmp_path / "empty.csv", ("ID",))
     book = write_book(tmp_path / "t.xlsx", notes=[["read me"]], data=[["Image", None, "Kind"]])
-    with pytest.raises(DataError, match=r"t\.xlsx has no column Type: it has Image, Kind$"):
+    with pytest.raises(DataError, match=r"t\.xlsx has no column Type: it has Image, Kind, and needs Image, Type$"):
         read_table(book, ("Image", "Type"))
+
+
+def test_a_column_that_is_there_twice(tmp_path: Path) -> None:
+    book = write_book(tmp_path / "t.xlsx", a=[["Image", "Type", "Image"], ["1", "Benign", "2"]])
+    with pytest.raises(DataError, match=r"t\.xlsx has the column Image more than once: leave one of them"):
+        read_table(book, ("Image", "Type"))
+    (tmp_path / "t.csv").write_text("Image,Type,Image\n")
+    with pytest.raises(DataError, match=r"t\.csv is not a CSV table \(it has the column Image more than once\)"):
+        read_table(tmp_path / "t.csv", ("Image", "Type"))
+
+
+def test_a_workbook_that_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "t.xlsx")
+    with pytest.raises(
+        DataError, match=r"t\.xlsx is not an Excel workbook \(it is a named pipe\): check that it is a f"
+    ):
+        read_table(tmp_path / "t.xlsx", ("Image",))
 
 
 def test_a_single_sheet_must_have_all_columns(tmp_path: Path) -> None:

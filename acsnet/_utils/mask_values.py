@@ -1,0 +1,84 @@
+"""Which values of a mask are foreground."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from acsnet.errors import DataError
+
+_SHOWN_VALUES = 8
+# Lossy compression changes the channels of one color less than this.
+_SAME_COLOR = 64
+
+
+def find_foreground(path: Path, image: Image.Image, values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Return where a mask is foreground; :func:`acsnet.data.images.read_mask` describes the rule.
+
+    Args:
+        path: the file, for the message.
+        image: the mask.
+        values: (H, W), the brightest channel of each pixel.
+
+    Raises:
+        DataError: if the foreground is not known; the message has the values.
+    """
+    if not np.isfinite(values).all() or values.min() < 0:
+        raise DataError(f"{path} has values below 0, or values that are not numbers: {_advice(255)}")
+    highest = int(values.max())
+    half = 127 if highest <= 255 else 32767
+    fault = _fault(image, _levels(values), half)
+    if fault is not None:
+        raise DataError(f"{path} has {fault}: {_advice(2 * half + 1)}")
+    return np.asarray(values > (half if highest > half else 0))
+
+
+def is_inverted(mask: npt.NDArray[np.bool_]) -> bool:
+    """Return whether a mask (H, W) is foreground along its whole border and background somewhere inside."""
+    border = (mask[0], mask[-1], mask[:, 0], mask[:, -1])
+    return all(bool(side.all()) for side in border) and not mask.all()
+
+
+def _advice(white: int) -> str:
+    return f"save the mask with 0 for background and {white} for foreground"
+
+
+def _levels(values: npt.NDArray[Any]) -> list[float]:
+    """Return the values of a mask in order, each once."""
+    # Counting is several times faster than sorting.
+    different = np.flatnonzero(np.bincount(values.ravel())) if values.dtype == np.uint8 else np.unique(values)
+    return [float(value) for value in different]
+
+
+def _fault(image: Image.Image, levels: Sequence[float], half: int) -> str | None:
+    """Return why the foreground is not known, or None if it is."""
+    shown = ", ".join(f"{level:g}" for level in levels[:_SHOWN_VALUES]) + ", ..." * (len(levels) > _SHOWN_VALUES)
+    highest, labels = levels[-1], [float(label) for label in range(len(levels))]
+    if _is_shape_in_alpha(image, levels):
+        return f"one color ({shown}), and a shape in its transparency, which is not read"
+    if highest <= half:
+        if len(levels) > 2 and levels != labels:
+            return f"{len(levels)} values up to {highest:g}, which may be dark foreground or noise ({shown})"
+        return f"no background, only {shown}" if levels[0] > 0 and levels != [1] else None
+    if highest == 255 and len(levels) > 2 and levels[:-1] == labels[:-1]:
+        return f"the values {shown}, of which 255 may be foreground or pixels to ignore"
+    if levels[0] > half and _has_colors(image):
+        return f"several colors and no background (values {shown})"
+    return None
+
+
+def _is_shape_in_alpha(image: Image.Image, levels: Sequence[float]) -> bool:
+    if len(levels) > 1 or not image.has_transparency_data:
+        return False
+    lowest, highest = image.convert("RGBA").getchannel("A").getextrema()
+    return lowest != highest
+
+
+def _has_colors(image: Image.Image) -> bool:
+    """Return whether any channel of a mask differs between pixels by more than lossy compression does."""
+    extremes = image.getextrema() if image.mode[0] in "IF" else image.convert("RGB").getextrema()
+    channels = extremes if isinstance(extremes[0], tuple) else (extremes,)
+    return any(highest - lowest > _SAME_COLOR for lowest, highest in channels)
