@@ -8,39 +8,39 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from accelerate import Accelerator, DataLoaderConfiguration, PartialState
-from accelerate.state import AcceleratorState
+from accelerate import Accelerator
 from accelerate.utils import broadcast, set_seed
 from timm.utils import ModelEmaV3
 from torch import nn
 from torch.nn import functional
 
 from acsnet.checkpoints import CheckpointMetadata, save_checkpoint
-from acsnet.config import Config, TrainingConfig
+from acsnet.config import Config
 from acsnet.data import Sample
 from acsnet.data.images import to_network_input
-from acsnet.errors import ConfigError, RunError
+from acsnet.errors import RunError
 from acsnet.losses import LossValues
 from acsnet.models import MultiTaskOutput
-from acsnet.training.builders import model_arguments
+from acsnet.training.accelerator import build_accelerator
+from acsnet.training.checkpoint import describe_checkpoint
 from acsnet.training.compilation import compile_for_training
 from acsnet.training.data import build_loaders, log_split
 from acsnet.training.environment import describe_environment
 from acsnet.training.loss_watch import LossWatch, NotFiniteError
-from acsnet.training.memory import keep_freed_memory, peak_memory_mb
+from acsnet.training.memory import peak_memory_mb
 from acsnet.training.normalization import with_normalization
 from acsnet.training.optimization import Schedule, build_optimizer
-from acsnet.training.precision import accelerate_name, resolve_precision
+from acsnet.training.panel import draw_cases
+from acsnet.training.precision import resolve_precision
 from acsnet.training.preparation import PreparedTraining, log_initial_weights, prepare_training
-from acsnet.training.progress import Reporter, case_picture
+from acsnet.training.progress import Reporter
 from acsnet.training.run_folder import RunFolder
 from acsnet.training.trial import trial, trial_batch
-from acsnet.training.validation import classification_summary, overlap, segmentation_summary
+from acsnet.training.validation import case_values, summarize_cases
 
 logger = logging.getLogger(__name__)
-
-_PANEL_CASES = 6
 
 
 class Trainer:
@@ -237,7 +237,7 @@ class Trainer:
             self._save(improved)
             reporter.epoch(row, improved)
             if self.epoch % self.config.training.panel_every == 0 or self.epoch == self.config.training.epochs:
-                reporter.panel(self._panel(), self.epoch)
+                reporter.panel(self._draw_panel(), self.epoch)
         self.accelerator.wait_for_everyone()
 
     def _train(self, reporter: Reporter) -> dict[str, float]:
@@ -328,18 +328,13 @@ class Trainer:
             with self.accelerator.autocast():
                 output = self._forward(network, batch)
             # The validation loss has no deep supervision: it is the loss of the mask alone.
-            output = MultiTaskOutput(_float(output.mask), _float(output.label))
+            output = MultiTaskOutput(*(None if logits is None else logits.float() for logits in output[:2]))
             loss = self.loss(output, batch["mask"].float(), batch["label"]).total
-            gathered.append(self.accelerator.gather_for_metrics(_case_values(output, batch, loss)))
+            gathered.append(self.accelerator.gather_for_metrics(case_values(output, batch, loss)))
         cases = {key: torch.cat([part[key] for part in gathered]).cpu().numpy() for key in gathered[0]}
         if not cases["is_finite"].all():
             raise self._diverged(f"the outputs of the network are not finite after epoch {self.epoch + 1}")
-        metrics = {"loss": float(cases["loss"].mean())}
-        if "dice" in cases:
-            metrics |= segmentation_summary(cases["dice"], cases["iou"], cases["has_lesion"])
-        if "probabilities" in cases:
-            metrics |= classification_summary(cases["labels"], cases["probabilities"], self.config.data.classes)
-        return metrics
+        return summarize_cases(cases, self.config.data.classes)
 
     def _save(self, improved: bool) -> None:
         if improved:
@@ -388,94 +383,17 @@ class Trainer:
             self.accelerator.scaler.load_state_dict(state["scaler"])
 
     def _metadata(self) -> CheckpointMetadata:
-        row = self.history[-1]
-        metrics = {name.removeprefix("val_"): value for name, value in row.items() if name.startswith("val_")}
-        subset = "test" if self.data.split.is_validated_on_test else "validation"
-        protocol = f"{subset} subset at {'x'.join(map(str, self.config.data.image_size))}, epoch {row['epoch']}"
-        if self.teacher is not None:
-            protocol += f"; {self.teacher.protocol}"
-        return CheckpointMetadata(
-            model=self.config.model.name,
-            arguments=model_arguments(self.config.model, self.config.data.classes),
-            class_names=self.config.data.classes,
-            input_size=self.config.data.image_size,
-            crop_margins=self.config.data.crop_margins,
-            keep_aspect=self.config.data.keep_aspect,
-            mean=self.mean,
-            std=self.std,
-            metrics={"protocol": protocol, **metrics},
-            dataset=self.data.description,
-            split_hash=self.data.split.hash,
-            encoder_weights=tuple(self.encoder_weights),
-            selected_on="test" if self.data.split.is_validated_on_test else "validation",
-            config=self.config.for_metadata(),
+        normalization = self.mean, self.std
+        protocol = None if self.teacher is None else self.teacher.protocol
+        return describe_checkpoint(
+            self.config, self.data, normalization, self.encoder_weights, self.history[-1], protocol
         )
 
-    @torch.no_grad()
-    def _panel(self) -> list[np.ndarray[Any, Any]]:
-        dataset = self.loaders.val_dataset
-        chosen = np.linspace(0, len(dataset) - 1, min(_PANEL_CASES, len(dataset))).astype(int)
-        samples = [dataset[(int(index), 0)] for index in chosen]
-        batch = Sample(**{key: torch.stack([sample[key] for sample in samples]) for key in Sample.__annotations__})  # type: ignore[literal-required, typeddict-item]
-        with self.accelerator.autocast():
-            output = self._forward(self.judged_network.eval(), _to(batch, self.accelerator.device))
-        return [self._case_picture(sample, output, index) for index, sample in enumerate(samples)]
+    def _draw_panel(self) -> list[npt.NDArray[np.uint8]]:
+        network = self.judged_network.eval()
 
-    def _case_picture(self, sample: Sample, output: MultiTaskOutput, index: int) -> np.ndarray[Any, Any]:
-        caption = self.config.data.classes[int(sample["label"])]
-        if output.label is not None:
-            caption += f" -> {self.config.data.classes[int(output.label[index].argmax())]}"
-        mask = None if output.mask is None else (output.mask[index, 0] > 0).cpu().numpy()
-        return case_picture(sample["image"].numpy(), sample["mask"][0].numpy(), mask, caption)
+        def predict(batch: Sample) -> MultiTaskOutput:
+            with self.accelerator.autocast():
+                return self._forward(network, batch)
 
-
-def build_accelerator(training: TrainingConfig) -> Accelerator:
-    """Build the accelerator: devices, precision and processes.
-
-    Raises:
-        ConfigError: if the device cannot compute with the precision, or the processes cannot share a batch equally.
-    """
-    # The precision is global state of accelerate, and a process may train several configurations.
-    AcceleratorState._reset_state()
-    # Set explicitly: without a GPU, accelerate otherwise treats the processes of torchrun as independent.
-    state = PartialState(cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available()))
-    if training.precision == "float16" and state.device.type == "cpu":
-        raise ConfigError(
-            "training.precision is float16, which needs a GPU: choose auto, bfloat16 or float32 on this machine"
-        )
-    accelerator = Accelerator(
-        mixed_precision=accelerate_name(training, state.device),
-        # A batch is divided among the processes, so that the training does not depend on their number.
-        dataloader_config=DataLoaderConfiguration(split_batches=True, non_blocking=True),
-        step_scheduler_with_optimizer=False,
-    )
-    if training.batch_size % accelerator.num_processes:
-        raise ConfigError(
-            f"training.batch_size is {training.batch_size}, which {accelerator.num_processes} processes cannot "
-            "share equally: choose a multiple"
-        )
-    torch.backends.cudnn.benchmark = True
-    if state.device.type == "cpu":
-        keep_freed_memory()
-    return accelerator
-
-
-def _case_values(output: MultiTaskOutput, batch: Sample, loss: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Return the values of each image that validation needs; the loss is that of the batch."""
-    values = {"labels": batch["label"], "loss": loss.expand(len(batch["label"]))}
-    outputs = [logits.flatten(1) for logits in (output.mask, output.label) if logits is not None]
-    values["is_finite"] = torch.cat(outputs, dim=1).isfinite().all(dim=1)
-    if output.mask is not None:
-        dice, iou = overlap(output.mask, batch["mask"])
-        values |= {"dice": dice, "iou": iou, "has_lesion": batch["mask"].flatten(1).any(dim=1)}
-    if output.label is not None:
-        values["probabilities"] = output.label.softmax(dim=1)
-    return values
-
-
-def _float(logits: torch.Tensor | None) -> torch.Tensor | None:
-    return None if logits is None else logits.float()
-
-
-def _to(batch: Sample, device: torch.device) -> Sample:
-    return Sample(image=batch["image"].to(device), mask=batch["mask"].to(device), label=batch["label"].to(device))
+        return draw_cases(self.loaders.val_dataset, predict, self.config.data.classes, self.accelerator.device)
