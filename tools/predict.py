@@ -36,6 +36,7 @@ def main() -> None:
     if arguments.threshold is not None and not 0 < arguments.threshold < 1:
         parser.error(f"--threshold is {arguments.threshold}: it has to be between 0 and 1")
 
+    from acsnet._utils.folders import claimed_folder
     from acsnet.checkpoints import open_checkpoint
     from acsnet.inference import Predictor, predict_files
 
@@ -50,7 +51,8 @@ def main() -> None:
     if arguments.threshold is not None:
         predictor = predictor.with_threshold(arguments.threshold)
     options = {"uncertainty": arguments.uncertainty, "explain": arguments.explain}
-    table = predict_files(predictor, arguments.inputs, arguments.out, **options)
+    with claimed_folder(arguments.out, "predicting into", "--out"):
+        table = predict_files(predictor, arguments.inputs, arguments.out, **options)
     print(f"{table}; pictures in the same folder")
 
 

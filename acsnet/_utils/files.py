@@ -24,6 +24,7 @@ class DiskFullError(WriteError):
     """A file could not be written because the disk, or the quota on it, is full."""
 
 
+_DEVICE_REMEDY = "check the disk and the connection to it, or choose another folder"
 # Remedies for errors of the operating system; others have the last one.
 _REMEDIES = {
     errno.EACCES: "choose another folder, or change its permissions",
@@ -35,6 +36,8 @@ _REMEDIES = {
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.EMFILE: "raise the limit of open files (ulimit -n), or lower data.workers",
     errno.ENFILE: "close other programs, since the system has too many open files",
+    errno.ELOOP: "choose another folder, since links lead in a circle",
+    **dict.fromkeys((errno.EIO, errno.ENODEV, errno.ENXIO, errno.ESTALE), _DEVICE_REMEDY),
 }
 _OTHER_REMEDY = "choose another folder"
 
@@ -87,6 +90,18 @@ def explain_write_error(error: OSError, path: Path) -> WriteError:
         )
     reason = " ".join(str(error.strerror or error).split())
     return WriteError(f"{path} could not be written ({reason}): {_REMEDIES.get(error.errno or 0, _OTHER_REMEDY)}")
+
+
+@contextmanager
+def explained_writes(path: Path) -> Iterator[None]:
+    """Raise an error of the operating system in the block as one line, see :func:`explain_write_error`."""
+    try:
+        yield
+    except OSError as error:
+        # Errors without a number are defects of a library.
+        if error.errno is None:
+            raise
+        raise explain_write_error(error, path) from error
 
 
 def _sync(path: Path) -> None:

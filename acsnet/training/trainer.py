@@ -16,7 +16,7 @@ from timm.utils import ModelEmaV3
 from torch import nn
 from torch.nn import functional
 
-from acsnet.checkpoints import CheckpointMetadata, save_checkpoint
+from acsnet._utils.files import WriteError
 from acsnet.config import Config
 from acsnet.data import Sample
 from acsnet.data.images import to_network_input
@@ -24,7 +24,6 @@ from acsnet.errors import RunError
 from acsnet.losses import LossValues
 from acsnet.models import MultiTaskOutput
 from acsnet.training.accelerator import build_accelerator
-from acsnet.training.checkpoint import describe_checkpoint
 from acsnet.training.compilation import compile_for_training
 from acsnet.training.data import build_loaders, log_split
 from acsnet.training.environment import describe_environment
@@ -36,7 +35,9 @@ from acsnet.training.panel import draw_cases
 from acsnet.training.precision import resolve_precision
 from acsnet.training.preparation import PreparedTraining, log_initial_weights, prepare_training
 from acsnet.training.progress import Reporter
+from acsnet.training.resuming import data_hashes, load_checked_state
 from acsnet.training.run_folder import RunFolder
+from acsnet.training.saving import Saver
 from acsnet.training.trial import trial, trial_batch
 from acsnet.training.validation import case_values, summarize_cases
 
@@ -87,7 +88,6 @@ class Trainer:
         self.selection, self.data = prepared.selection, prepared.data
         self.initial, self.teacher = prepared.initial, prepared.teacher
         self.pretrained = prepared.pretrained
-        self.encoder_weights = [weights.record for weights in prepared.pretrained]
         self.loss = prepared.loss.to(self.accelerator.device)
         self.loaders = build_loaders(self.data, self.config.data, self.config.training)
         self._prepare(prepared.network)
@@ -96,6 +96,7 @@ class Trainer:
         self.best_score: float | None = None
         self.epochs_without_better = 0
         self.history: list[dict[str, Any]] = []
+        self._saver = self._build_saver()
         if resume:
             self._restore()
 
@@ -118,7 +119,14 @@ class Trainer:
         if resume:
             started = folder.started_config().data
             config = with_normalization(config, started.mean, started.std)
+            # Checked here too, because decoding the images may take minutes.
+            load_checked_state(folder, config)
         accelerator = build_accelerator(config.training)
+        if accelerator.is_main_process:
+            # A folder that cannot be written to, or in which another process trains, is found before the images are
+            # decoded.
+            with folder.claimed():
+                pass
         # The main process decodes the images; the others read its cache.
         with accelerator.main_process_first():
             is_shown = progress and accelerator.is_main_process
@@ -141,6 +149,20 @@ class Trainer:
             network, optimizer, self.loaders.train, self.loaders.val
         )
 
+    def _build_saver(self) -> Saver:
+        parts = {"network": self.network, "ema": None if self.ema is None else self.ema.module, "loss": self.loss}
+        parts |= {"optimizer": self.optimizer, "schedule": self.schedule, "scaler": self.accelerator.scaler}
+        return Saver(
+            self.folder,
+            self.config,
+            self.data,
+            (self.mean, self.std),
+            [weights.record for weights in self.pretrained],
+            None if self.teacher is None else self.teacher.protocol,
+            parts,
+            judged="network" if self.ema is None else "ema",
+        )
+
     @property
     def network(self) -> nn.Module:
         """The network without the wrappers of accelerate."""
@@ -159,15 +181,25 @@ class Trainer:
                 saved. An exception that it raises ends the training in the state after the previous epoch.
 
         Raises:
-            RunError: if the loss is no longer finite.
-            DiskFullError: if the disk is full.
+            RunError: if the loss is no longer finite, or another process has trained in the folder meanwhile.
+            WriteError: if a file cannot be written, for example because the disk is full; the message says what is
+                kept.
         """
+        epochs = self.config.training.epochs
         if self._has_to_start:
             self._try_step()
-        with self.folder.claimed() if self.accelerator.is_main_process else nullcontext():
-            if self._has_to_start:
-                self._start_folder()
-            self._run_epochs(on_epoch)
+        try:
+            with self.folder.claimed() if self.accelerator.is_main_process else nullcontext():
+                if self._has_to_start:
+                    self._start_folder()
+                elif self._resume and self.accelerator.is_main_process:
+                    self._saver.repair(self.history)
+                self._run_epochs(on_epoch)
+        except WriteError as error:
+            raise type(error)(f"{error}; {self._saver.describe_kept()}") from error
+        except KeyboardInterrupt:
+            logger.info("stopped in epoch %d of %d: %s", self.epoch + 1, epochs, self._saver.describe_kept())
+            raise
         return self.folder.best
 
     def _run_epochs(self, on_epoch: Callable[[Mapping[str, Any]], None] | None) -> None:
@@ -195,11 +227,11 @@ class Trainer:
             self.folder.check(self.config, self._resume)
             precision = resolve_precision(self.config.training.precision, self.accelerator.device)
             environment = describe_environment(self.accelerator.device, precision, self.accelerator.num_processes)
-            environment |= {"split_hash": self.data.split.hash, "dataset": self.data.description}
+            environment |= data_hashes(self.data)
             origins = {"initial_weights": self.initial, "teacher": self.teacher}
             environment |= {key: origin.record for key, origin in origins.items() if origin is not None}
-            if self.encoder_weights:
-                environment["encoder_weights"] = self.encoder_weights
+            if self.pretrained:
+                environment["encoder_weights"] = [weights.record for weights in self.pretrained]
             self.folder.start(self.config, self.data.split, environment)
             log_split(self.data.split, self.config.data)
             for weights in self.pretrained:
@@ -234,7 +266,7 @@ class Trainer:
         self.epochs_without_better = 0 if improved else self.epochs_without_better + 1
         self.history.append(row)
         if self.accelerator.is_main_process:
-            self._save(improved)
+            self._saver.save(self._counters(), improved)
             reporter.epoch(row, improved)
             if self.epoch % self.config.training.panel_every == 0 or self.epoch == self.config.training.epochs:
                 reporter.panel(self._draw_panel(), self.epoch)
@@ -336,58 +368,17 @@ class Trainer:
             raise self._diverged(f"the outputs of the network are not finite after epoch {self.epoch + 1}")
         return summarize_cases(cases, self.config.data.classes)
 
-    def _save(self, improved: bool) -> None:
-        if improved:
-            save_checkpoint(self.folder.best, self.judged_network.state_dict(), self._metadata())
-        self.folder.write_history(self.history)
-        scaler = self.accelerator.scaler
-        self.folder.save_state(
-            {
-                "epoch": self.epoch,
-                "steps": self.steps,
-                "best_score": self.best_score,
-                "epochs_without_better": self.epochs_without_better,
-                "history": self.history,
-                "split_hash": self.data.split.hash,
-                "encoder_weights": self.encoder_weights,
-                "network": self.network.state_dict(),
-                "ema": None if self.ema is None else self.ema.module.state_dict(),
-                "loss": self.loss.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "schedule": self.schedule.state_dict(),
-                "scaler": None if scaler is None else scaler.state_dict(),
-            }
-        )
-
     def _restore(self) -> None:
-        state = self.folder.load_state()
+        state = self._saver.restore()
         if state is None:
             return
-        if state["split_hash"] != self.data.split.hash:
-            raise RunError(
-                f"{self.folder.path} was started on other data (split {state['split_hash']}, now "
-                f"{self.data.split.hash}): point data.root at the same images, or start a new run by --work-dir"
-            )
         self.epoch, self.steps = state["epoch"], state["steps"]
         self.best_score, self.epochs_without_better = state["best_score"], state["epochs_without_better"]
         self.history = state["history"]
-        # Missing in runs of earlier versions of the package.
-        self.encoder_weights = state.get("encoder_weights", [])
-        self.network.load_state_dict(state["network"])
-        if self.ema is not None:
-            self.ema.module.load_state_dict(state["ema"])
-        self.loss.load_state_dict(state["loss"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        if self.accelerator.scaler is not None:
-            self.accelerator.scaler.load_state_dict(state["scaler"])
 
-    def _metadata(self) -> CheckpointMetadata:
-        normalization = self.mean, self.std
-        protocol = None if self.teacher is None else self.teacher.protocol
-        return describe_checkpoint(
-            self.config, self.data, normalization, self.encoder_weights, self.history[-1], protocol
-        )
+    def _counters(self) -> dict[str, Any]:
+        names = ("epoch", "steps", "best_score", "epochs_without_better", "history")
+        return {name: getattr(self, name) for name in names}
 
     def _draw_panel(self) -> list[npt.NDArray[np.uint8]]:
         network = self.judged_network.eval()
