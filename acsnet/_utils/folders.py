@@ -47,11 +47,7 @@ def claimed_folder(folder: Path, doing: str, option: str) -> Iterator[None]:
         >>> [path.name for path in Path("results").iterdir()]
         ['metrics.json']
     """
-    if folder.is_symlink() and not folder.exists():
-        raise RunError(
-            f"{folder} is a link to {os.readlink(folder)}, which does not exist: create that folder, or choose another "
-            f"one by {option}"
-        )
+    check_link(folder, option)
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     path = folder / _LOCK_FILE
     lock = FileLock(path, timeout=0)
@@ -75,6 +71,19 @@ def claimed_folder(folder: Path, doing: str, option: str) -> Iterator[None]:
             path.unlink(missing_ok=True)
         lock.release()
         _remove_empty(made)
+
+
+def check_link(folder: Path, option: str) -> None:
+    """Check that a path is not a link to nothing, which can be neither used nor created as a folder.
+
+    Raises:
+        RunError: if it is.
+    """
+    if folder.is_symlink() and not folder.exists():
+        raise RunError(
+            f"{folder} is a link to {os.readlink(folder)}, which does not exist: create that folder, or choose another "
+            f"one by {option}"
+        )
 
 
 def _remove_empty(folders: list[Path]) -> None:

@@ -1,6 +1,8 @@
 """The database of Optuna that workers share, on SQLite or PostgreSQL."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from acsnet.errors import InputError, RunError
@@ -59,6 +61,25 @@ def open_storage(url: str, heartbeat: int = DEFAULT_HEARTBEAT) -> "RDBStorage":
     if is_sqlite:
         _serialize(storage)
     return storage
+
+
+@contextmanager
+def explained_storage() -> Iterator[None]:
+    """Raise an error of the database of jobs in the block as one line; what the workers computed stays.
+
+    Raises:
+        RunError: if the database cannot be read or written.
+    """
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError) as error:
+        raise RunError(
+            f"the database of jobs cannot be read or written ({_first_line(error)}): check its disk and connection, "
+            "free some space if the disk is full, and run the command again; finished jobs are kept"
+        ) from error
 
 
 def _serialize(storage: "RDBStorage") -> None:

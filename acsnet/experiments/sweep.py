@@ -11,12 +11,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from acsnet._utils.files import write_text
 from acsnet.config import Config, build_config, changed_keys
 from acsnet.errors import RunError
-from acsnet.experiments.job_folder import check_free, lock_folder, new_study, own_storage
+from acsnet.experiments.job_folder import check_free, lock_folder, new_study, own_storage, train_job
 from acsnet.experiments.queue import Claim, JobQueue
 from acsnet.experiments.search_space import Scalar, Search, as_overrides
-from acsnet.experiments.storage import DEFAULT_HEARTBEAT, open_storage
+from acsnet.experiments.storage import DEFAULT_HEARTBEAT, explained_storage, open_storage
 from acsnet.experiments.worker import run_worker
-from acsnet.training import RunFolder, Trainer, prepare_training
+from acsnet.training import RunFolder, prepare_training
 
 logger = logging.getLogger(__name__)
 
@@ -88,9 +88,11 @@ class Sweep:
                 check_free(work_dir, "search")
                 self._check()
                 plan = _Plan(study=new_study("sweep"), config=config.to_dict(), search=search.model_dump(mode="json"))
-            database = open_storage(storage or own_storage(work_dir), heartbeat)
-            self._queue = JobQueue(database, plan.study, pruner=search.pruner())
+            # Before the database, which the next process can create: a database without a plan has no use.
             write_text(work_dir / PLAN_FILE, plan.model_dump_json(indent=2) + "\n")
+            with explained_storage():
+                database = open_storage(storage or own_storage(work_dir), heartbeat)
+                self._queue = JobQueue(database, plan.study, pruner=search.pruner())
 
     def run(self) -> dict[str, str]:
         """Run trials until all are done.
@@ -171,7 +173,7 @@ class Sweep:
             if trial.should_prune():
                 raise TrialPruned
 
-        trainer = Trainer.from_config(self.config(values), folder.path, folder.config.is_file(), self._progress)
-        trainer.fit(on_epoch)
+        others = [RunFolder(self.work_dir / name) for name in self.search.jobs() if name != job]
+        trainer = train_job(self.config(values), folder, others, self._progress, on_epoch)
         assert trainer.best_score is not None  # a training has at least one epoch
         return trainer.best_score

@@ -1,7 +1,7 @@
 """Checks of a run before it is resumed: its data, its state and its best checkpoint."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -66,6 +66,22 @@ def check_same_data(folder: RunFolder, data: TrainingData) -> None:
             f"{folder.path} was started on other data ({_describe_change(folder, data, changed)}): point data.root at "
             f"the same images, or {_NEW_RUN}"
         )
+
+
+def check_same_images(runs: Iterable[RunFolder], data: TrainingData) -> None:
+    """Check that other runs of an experiment were started on the same images and masks, whatever their split.
+
+    Raises:
+        RunError: if a run was started on others.
+    """
+    now = data_hashes(data)
+    for run in runs:
+        environment = run.started_environment() or {}
+        if any(environment.get(key, now[key]) != now[key] for key in ("dataset", "mask_hash")):
+            raise RunError(
+                f"the images or masks differ from those of {run.path}, so the two cannot be compared: restore the "
+                "images, or start anew in another folder by --work-dir"
+            )
 
 
 def _describe_change(folder: RunFolder, data: TrainingData, changed: Sequence[str]) -> str:

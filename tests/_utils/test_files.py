@@ -12,6 +12,7 @@ from PIL import Image
 from acsnet._utils.files import (
     DiskFullError,
     WriteError,
+    explained_writes,
     replace_section,
     whole_file,
     write_csv,
@@ -148,13 +149,39 @@ def test_a_name_that_is_too_long_is_one_clear_line(tmp_path: Path) -> None:
         write_text(tmp_path / ("x" * 300), "text")
 
 
-def test_other_errors_are_one_clear_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.EROFS, "choose a folder on a file system that is not read-only"),
+        (errno.EACCES, "choose another folder, or change its permissions"),
+        (errno.EMFILE, "raise the limit of open files (ulimit -n), or lower data.workers"),
+        (errno.EIO, "check the disk and the connection to it, or choose another folder"),
+        (errno.ENODEV, "check the disk and the connection to it, or choose another folder"),
+        (errno.ESTALE, "check the disk and the connection to it, or choose another folder"),
+        (errno.ELOOP, "choose another folder, since links lead in a circle"),
+        (errno.EBUSY, "choose another folder"),
+    ],
+)
+def test_other_errors_are_one_clear_line(tmp_path: Path, number: int, remedy: str) -> None:
     def fail() -> None:
         with whole_file(tmp_path / "file.txt"):
-            raise OSError(errno.EIO, "Input/output error")
+            raise OSError(number, os.strerror(number))
 
-    with pytest.raises(WriteError, match=r"file\.txt could not be written \(Input/output error\): choose another f"):
+    with pytest.raises(WriteError) as caught:
         fail()
+    assert str(caught.value) == f"{tmp_path / 'file.txt'} could not be written ({os.strerror(number)}): {remedy}"
+    assert names(tmp_path) == []
+
+
+def test_an_error_without_a_number_is_a_defect() -> None:
+    with pytest.raises(OSError, match="^odd$"), explained_writes(Path("x")):
+        raise OSError("odd")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS])
+def test_errors_of_other_writers_are_explained(number: int) -> None:
+    with pytest.raises(WriteError, match="^events could not be written"), explained_writes(Path("events")):
+        raise OSError(number, os.strerror(number))
 
 
 def test_text_is_written_byte_for_byte(tmp_path: Path) -> None:
