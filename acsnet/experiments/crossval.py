@@ -69,11 +69,10 @@ class CrossValidation:
         with lock_folder(work_dir):
             plan, added = extend_plan(work_dir, configs)
             self._check(plan, added)
-            # Before the database, which the next process can create: a database without a plan has no use.
-            write_plan(work_dir, plan)
             with explained_storage():
                 self._queue = JobQueue(open_storage(storage or own_storage(work_dir), heartbeat), plan.study)
                 self._queue.redo(self._find_missing(plan, self._queue.done()))
+            write_plan(work_dir, plan)
 
     @property
     def plan(self) -> Plan:

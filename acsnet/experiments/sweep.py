@@ -88,11 +88,10 @@ class Sweep:
                 check_free(work_dir, "search")
                 self._check()
                 plan = _Plan(study=new_study("sweep"), config=config.to_dict(), search=search.model_dump(mode="json"))
-            # Before the database, which the next process can create: a database without a plan has no use.
-            write_text(work_dir / PLAN_FILE, plan.model_dump_json(indent=2) + "\n")
             with explained_storage():
                 database = open_storage(storage or own_storage(work_dir), heartbeat)
                 self._queue = JobQueue(database, plan.study, pruner=search.pruner())
+            write_text(work_dir / PLAN_FILE, plan.model_dump_json(indent=2) + "\n")
 
     def run(self) -> dict[str, str]:
         """Run trials until all are done.

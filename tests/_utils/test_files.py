@@ -174,13 +174,13 @@ def test_other_errors_are_one_clear_line(tmp_path: Path, number: int, remedy: st
 
 
 def test_an_error_without_a_number_is_a_defect() -> None:
-    with pytest.raises(OSError, match="^odd$"), explained_writes(Path("x")):
+    with pytest.raises(OSError, match=r"^odd$"), explained_writes(Path("x")):
         raise OSError("odd")
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS])
 def test_errors_of_other_writers_are_explained(number: int) -> None:
-    with pytest.raises(WriteError, match="^events could not be written"), explained_writes(Path("events")):
+    with pytest.raises(WriteError, match=r"^events could not be written"), explained_writes(Path("events")):
         raise OSError(number, os.strerror(number))
 
 

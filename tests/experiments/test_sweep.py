@@ -153,6 +153,22 @@ def test_a_folder_with_something_else_is_refused(tmp_path: Path, base: Config) -
         Sweep(tmp_path, base, search(**GRID))
 
 
+@pytest.mark.parametrize("left", [["queue.sqlite3"], ["queue.sqlite3-wal", "queue.sqlite3"], [".sweep.7.tmp.json"]])
+def test_a_folder_without_a_plan_is_started_again(tmp_path: Path, base: Config, left: list[str]) -> None:
+    for name in left:
+        (tmp_path / name).touch()
+    assert Sweep(tmp_path, base, search(**GRID), progress=False).results() == []
+    assert (tmp_path / "sweep.json").is_file()
+
+
+def test_trials_are_trained_on_the_same_images(tmp_path: Path, base: Config) -> None:
+    sweep = Sweep(tmp_path, base, search(**GRID), progress=False)
+    environment = tmp_path / "trial0001" / "environment.json"
+    environment.parent.mkdir()
+    environment.write_text('{"dataset": {"hash": "of other images"}}')
+    assert "the images or masks differ from those of" in sweep.run()["trial0000"]
+
+
 def test_failed_trials_are_reported(tmp_path: Path, base: Config) -> None:
     # A rate that passes every check, but gives a loss of NaN in training.
     rates = {"optimizer.learning_rate": {"values": [1e-3, 1e30]}}
