@@ -34,6 +34,7 @@ _REMEDIES = {
     errno.EEXIST: "choose another folder, since a file is in the place of one",
     errno.EISDIR: "choose another name, since a folder has it",
     errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EFBIG: "raise the limit of file sizes (ulimit -f), or choose another file system",
     errno.EMFILE: "raise the limit of open files (ulimit -n), or lower data.workers",
     errno.ENFILE: "close other programs, since the system has too many open files",
     errno.ELOOP: "choose another folder, since links lead in a circle",

@@ -44,7 +44,7 @@ def lock_folder(work_dir: Path) -> FileLock:
 def check_free(work_dir: Path, purpose: str) -> None:
     """Check that a folder is empty before an experiment is started in it.
 
-    A database of jobs without a plan is what a process leaves that was killed, or met a full disk, before its first job.
+    A database of jobs without a plan is what a process leaves that was killed before its first job.
 
     Raises:
         RunError: if it is not.

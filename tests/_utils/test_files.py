@@ -155,6 +155,7 @@ def test_a_name_that_is_too_long_is_one_clear_line(tmp_path: Path) -> None:
         (errno.EROFS, "choose a folder on a file system that is not read-only"),
         (errno.EACCES, "choose another folder, or change its permissions"),
         (errno.EMFILE, "raise the limit of open files (ulimit -n), or lower data.workers"),
+        (errno.EFBIG, "raise the limit of file sizes (ulimit -f), or choose another file system"),
         (errno.EIO, "check the disk and the connection to it, or choose another folder"),
         (errno.ENODEV, "check the disk and the connection to it, or choose another folder"),
         (errno.ESTALE, "check the disk and the connection to it, or choose another folder"),

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 import torch
 
@@ -108,6 +109,49 @@ def test_runs_of_an_experiment_have_the_same_images(started: RunFolder, tmp_path
     for changed in ({"digest": "x"}, {"mask_digest": "x"}, {"label": "normal"}):
         with pytest.raises(RunError, match=r"the images or masks differ from those of .*/run, so the two cannot be"):
             check_same_images([started], make_data(*change(3, **changed)))
+
+
+def replace_pixels(root: Path) -> None:
+    path = root / "benign" / "benign (3).png"
+    cv2.imwrite(str(path), 255 - cv2.imread(str(path)))
+
+
+def replace_mask(root: Path) -> None:
+    path = root / "malignant" / "malignant (2)_mask.png"
+    cv2.imwrite(str(path), cv2.flip(cv2.imread(str(path)), 1))
+
+
+def empty_mask(root: Path) -> None:
+    path = root / "benign" / "benign (1)_mask.png"
+    cv2.imwrite(str(path), 0 * cv2.imread(str(path)))
+
+
+def remove_image(root: Path) -> None:
+    (root / "normal" / "normal (1).png").unlink()
+    (root / "normal" / "normal (1)_mask.png").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("change_files", "what"),
+    [
+        (replace_pixels, r"the pixels of images differ"),
+        (replace_mask, r"the masks differ"),
+        (empty_mask, r".*the masks differ"),
+        (remove_image, r"the image busi/normal/normal \(1\)\.png is removed"),
+    ],
+)
+def test_files_that_were_replaced(
+    change_files: Callable[[Path], None],
+    what: str,
+    run: RunFolder,
+    tiny_config: Path,
+    phantom_root: Path,
+    tmp_path: Path,
+) -> None:
+    shutil.copytree(phantom_root, tmp_path / "set")
+    config = load_config(tiny_config, [f"data.root={tmp_path / 'set'}"])
+    change_files(tmp_path / "set")
+    assert_refused(run, config, rf"run was started on other data \({what}\): point data\.root at the same images, or s")
 
 
 # --- the state -------------------------------------------------------------------------------------------------------
