@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from acsnet._utils.files import WriteError, explain_write_error
+from acsnet._utils.files import WriteError, explain_write_error, explained_writes
 from acsnet.errors import RunError
 
 _LOCK_FILE = ".lock"
@@ -86,6 +87,28 @@ def check_link(folder: Path, option: str) -> None:
         )
 
 
+def check_writable(folder: Path) -> None:
+    """Check that files can be written into a folder, before what takes long; temporary files are removed from it.
+
+    Raises:
+        WriteError: if the folder cannot be made or written to.
+
+    Example:
+        >>> from acsnet._utils.folders import check_writable
+        >>> check_writable(Path("a_new_folder"))
+        >>> Path("a_new_folder").exists()
+        False
+    """
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    with explained_writes(folder):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                remove_stale(folder)
+        finally:
+            _remove_empty(made)
+
+
 def _remove_empty(folders: list[Path]) -> None:
     for folder in folders:
         # A folder that has content, or whose parent is read-only, stays.
@@ -125,7 +148,7 @@ def _remove_if_stale(path: Path, process: int) -> None:
 
 def _may_run(process: int) -> bool:
     if os.name != "posix":
-        # There, os.kill ends the process whatever the signal.
+        # There, os.kill ends the process for every signal.
         return True
     try:
         os.kill(process, 0)

@@ -1,4 +1,4 @@
-"""What the checkpoint of a training says of itself."""
+"""The metadata of the checkpoint of a training."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

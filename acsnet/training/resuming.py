@@ -69,7 +69,7 @@ def check_same_data(folder: RunFolder, data: TrainingData) -> None:
 
 
 def check_same_images(runs: Iterable[RunFolder], data: TrainingData) -> None:
-    """Check that other runs of an experiment were started on the same images and masks, whatever their split.
+    """Check that other runs of an experiment were started on the same images and masks; their splits may differ.
 
     Raises:
         RunError: if a run was started on others.
@@ -80,7 +80,7 @@ def check_same_images(runs: Iterable[RunFolder], data: TrainingData) -> None:
         if any(environment.get(key, now[key]) != now[key] for key in ("dataset", "mask_hash")):
             raise RunError(
                 f"the images or masks differ from those of {run.path}, so the two cannot be compared: restore the "
-                "images, or start anew in another folder by --work-dir"
+                "images, or start again in another folder by --work-dir"
             )
 
 

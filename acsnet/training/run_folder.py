@@ -74,7 +74,7 @@ class RunFolder:
                 "by --work-dir"
             )
         raise RunError(
-            f"{self.path} has files but no {self.config.name}, so it is no run: choose another folder by --work-dir"
+            f"{self.path} has files but no {self.config.name}, so it is not a run: choose another folder by --work-dir"
         )
 
     def check_resume(self, config: Config) -> None:

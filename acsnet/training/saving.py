@@ -23,7 +23,7 @@ class _Stateful(Protocol):
 class Saver:
     """Writer and reader of the files of a run that change with each epoch.
 
-    ``last.pt`` is written first: whatever a killed process did not write after it can be written again from it.
+    ``last.pt`` is written first: all files that a killed process did not write can be written again from it.
 
     Attributes:
         folder: the run folder.
@@ -32,8 +32,8 @@ class Saver:
         normalization: mean and standard deviation of the normalization of images.
         encoder_weights: origin of the pretrained weights of each encoder; of the resumed run after :meth:`restore`.
         teacher_protocol: what the teacher was trained on, or None without a teacher.
-        parts: the parts of the training with a state, by name; None for those that it lacks.
-        judged: name of the part that is validated and saved as the best checkpoint.
+        components: the components of the training with a state, by name; None for those that it lacks.
+        judged: name of the component that is validated and saved as the best checkpoint.
         epoch: the epoch that is saved; 0 for none.
     """
 
@@ -43,7 +43,7 @@ class Saver:
     normalization: tuple[tuple[float, ...], tuple[float, ...]]
     encoder_weights: Sequence[dict[str, Any]]
     teacher_protocol: str | None
-    parts: Mapping[str, _Stateful | None]
+    components: Mapping[str, _Stateful | None]
     judged: str
     epoch: int = 0
     _version: tuple[int, int] | None = None
@@ -58,7 +58,9 @@ class Saver:
         Raises:
             WriteError: if a file cannot be written.
         """
-        states = {name: None if part is None else part.state_dict() for name, part in self.parts.items()}
+        states = {
+            name: None if component is None else component.state_dict() for name, component in self.components.items()
+        }
         content = {"encoder_weights": [*self.encoder_weights], "config": self.config.to_dict()}
         self.folder.save_state({**counters, "split_hash": self.data.split.hash, **content, **states})
         self.epoch, self._version = counters["epoch"], self.folder.version_of_state()
@@ -67,7 +69,7 @@ class Saver:
         self.folder.write_history(counters["history"])
 
     def restore(self) -> dict[str, Any] | None:
-        """Load the state of each part, and return the counters; None if no epoch was finished.
+        """Load the state of each component, and return the counters; None if no epoch was finished.
 
         Raises:
             RunError: if the files of the run are missing, broken or of another run, or the data is not the same.
@@ -77,7 +79,7 @@ class Saver:
         check_same_data(self.folder, self.data)
         if state is None:
             return None
-        self._load_parts(state)
+        self._load_components(state)
         self.epoch = state["epoch"]
         # Missing in runs of earlier versions of the package.
         self.encoder_weights = state.get("encoder_weights", [])
@@ -85,15 +87,15 @@ class Saver:
         check_best(self.folder, self._describe_best(history), best_row(history)["epoch"], self.epoch)
         return state
 
-    def _load_parts(self, state: Mapping[str, Any]) -> None:
+    def _load_components(self, state: Mapping[str, Any]) -> None:
         other = f"put the right {self.folder.last.name} back, or start a new run by --work-dir"
         if state["split_hash"] != self.data.split.hash:
             raise RunError(f"{self.folder.last} is of another run, its split is {state['split_hash']}: {other}")
-        for name, part in self.parts.items():
-            if part is None:
+        for name, component in self.components.items():
+            if component is None:
                 continue
             try:
-                part.load_state_dict(state[name])
+                component.load_state_dict(state[name])
             # torch raises any of these, in many lines, for keys, shapes and types that do not fit.
             except (RuntimeError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
                 raise RunError(
@@ -128,9 +130,9 @@ class Saver:
         return "nothing is saved"
 
     def _save_best(self, metadata: CheckpointMetadata) -> None:
-        judged = self.parts[self.judged]
-        assert judged is not None  # chosen among the parts that the training has
-        save_checkpoint(self.folder.best, judged.state_dict(), metadata)
+        judged = self.components[self.judged]
+        assert judged is not None  # chosen among the components that the training has
+        save_checkpoint(self.folder.best, dict(judged.state_dict()), metadata)
 
     def _describe_best(self, history: Sequence[Mapping[str, Any]]) -> CheckpointMetadata:
         return describe_checkpoint(

@@ -150,8 +150,8 @@ class Trainer:
         )
 
     def _build_saver(self) -> Saver:
-        parts = {"network": self.network, "ema": None if self.ema is None else self.ema.module, "loss": self.loss}
-        parts |= {"optimizer": self.optimizer, "schedule": self.schedule, "scaler": self.accelerator.scaler}
+        components = {"network": self.network, "ema": None if self.ema is None else self.ema.module, "loss": self.loss}
+        components |= {"optimizer": self.optimizer, "schedule": self.schedule, "scaler": self.accelerator.scaler}
         return Saver(
             self.folder,
             self.config,
@@ -159,7 +159,7 @@ class Trainer:
             (self.mean, self.std),
             [weights.record for weights in self.pretrained],
             None if self.teacher is None else self.teacher.protocol,
-            parts,
+            components,
             judged="network" if self.ema is None else "ema",
         )
 
@@ -360,7 +360,8 @@ class Trainer:
             with self.accelerator.autocast():
                 output = self._forward(network, batch)
             # The validation loss has no deep supervision: it is the loss of the mask alone.
-            output = MultiTaskOutput(*(None if logits is None else logits.float() for logits in output[:2]))
+            mask, label = (None if logits is None else logits.float() for logits in (output.mask, output.label))
+            output = MultiTaskOutput(mask, label)
             loss = self.loss(output, batch["mask"].float(), batch["label"]).total
             gathered.append(self.accelerator.gather_for_metrics(case_values(output, batch, loss)))
         cases = {key: torch.cat([part[key] for part in gathered]).cpu().numpy() for key in gathered[0]}

@@ -2,14 +2,15 @@ import errno
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
-from acsnet._utils import folders
 from acsnet._utils.files import DiskFullError, WriteError, whole_file, write_text
-from acsnet._utils.folders import claimed_folder, has_unfinished_files, remove_stale, whole_files
+from acsnet._utils.folders import check_writable, claimed_folder, has_unfinished_files, remove_stale, whole_files
 from acsnet.errors import RunError
 
 
@@ -95,7 +96,7 @@ def test_a_folder_that_cannot_be_locked(tmp_path: Path, monkeypatch: pytest.Monk
     def acquire(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(folders.FileLock, "acquire", acquire)
+    monkeypatch.setattr(FileLock, "acquire", acquire)
     with pytest.raises(WriteError, match=rf"new could not be written \({os.strerror(number)}\): "):
         claim(tmp_path / "new")
     assert names(tmp_path) == [], "the folder that was made is removed again"
@@ -108,6 +109,26 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "mkdir", mkdir)
     with pytest.raises(DiskFullError, match=r"new could not be written: the disk is full; free some space"):
         claim(tmp_path / "new")
+
+
+def test_a_folder_for_one_file_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    stale = leave(tmp_path / f".best.{DEAD}.tmp.safetensors")
+    for folder in (tmp_path, tmp_path / "new", tmp_path / "a" / "b"):
+        check_writable(folder)
+    assert not stale.exists()
+    for place in ("file", "file/a"):
+        with pytest.raises(WriteError, match=rf"{place} could not be written \(.*\): choose another folder, since a"):
+            check_writable(tmp_path / place)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    for place in ("", "new"):
+        with pytest.raises(WriteError, match=r"could not be written \(Read-only file system\): choose a folder on a"):
+            check_writable(tmp_path / place)
+    assert names(tmp_path) == ["file"]
 
 
 # --- what killed processes left --------------------------------------------------------------------------------------

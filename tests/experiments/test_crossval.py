@@ -258,7 +258,7 @@ def test_a_fold_that_cannot_be_resumed_says_what_to_remove(
         f"; or remove {folder}/alone/fold0, and run the same command to train it again"
     )
     assert "last.pt is missing although" in failures["alone/fold0"]
-    assert "has files but no config.yaml, so it is no run: choose another" in failures["alone/fold1"]
+    assert "has files but no config.yaml, so it is not a run: choose another" in failures["alone/fold1"]
 
 
 def test_folds_are_trained_on_the_same_images(
@@ -274,7 +274,7 @@ def test_folds_are_trained_on_the_same_images(
     failures = crossval.run()
     assert failures["alone/fold0"] == (
         f"the images or masks differ from those of {tmp_path / 'run' / 'alone' / 'fold1'}, so the two cannot be "
-        "compared: restore the images, or start anew in another folder by --work-dir"
+        "compared: restore the images, or start again in another folder by --work-dir"
     )
     assert not (tmp_path / "run" / "alone" / "fold0").exists()
 

@@ -9,9 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
+import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
+from PIL import Image
 
 from acsnet._utils.files import DiskFullError, WriteError
 from acsnet.checkpoints import read_metadata, read_weights
@@ -111,19 +113,27 @@ def test_runs_of_an_experiment_have_the_same_images(started: RunFolder, tmp_path
             check_same_images([started], make_data(*change(3, **changed)))
 
 
+def read_picture(path: Path) -> npt.NDArray[np.uint8]:
+    return np.asarray(Image.open(path))
+
+
+def write_picture(path: Path, picture: npt.NDArray[np.uint8]) -> None:
+    Image.fromarray(picture).save(path)
+
+
 def replace_pixels(root: Path) -> None:
     path = root / "benign" / "benign (3).png"
-    cv2.imwrite(str(path), 255 - cv2.imread(str(path)))
+    write_picture(path, 255 - read_picture(path))
 
 
 def replace_mask(root: Path) -> None:
     path = root / "malignant" / "malignant (2)_mask.png"
-    cv2.imwrite(str(path), cv2.flip(cv2.imread(str(path)), 1))
+    write_picture(path, read_picture(path)[:, ::-1])
 
 
 def empty_mask(root: Path) -> None:
     path = root / "benign" / "benign (1)_mask.png"
-    cv2.imwrite(str(path), 0 * cv2.imread(str(path)))
+    write_picture(path, 0 * read_picture(path))
 
 
 def remove_image(root: Path) -> None:
