@@ -103,7 +103,13 @@ class Sweep:
         return run_worker(self._queue, lambda _: jobs, self._run_trial)
 
     def results(self) -> list[TrialResult]:
-        """Return the finished trials, the best first and pruned ones last."""
+        """Return the finished trials, the best first and pruned ones last.
+
+        Raises:
+            RunError: if the database cannot be read.
+        """
+        with explained_storage():
+            finished = self._queue.results()
         results = [
             TrialResult(
                 name=name,
@@ -112,7 +118,7 @@ class Sweep:
                 pruned=trial.state.name == "PRUNED",
                 curve=dict(sorted(trial.intermediate_values.items())),
             )
-            for name, trial in self._queue.results().items()
+            for name, trial in finished.items()
         ]
         return sorted(results, key=lambda result: (result.pruned, -result.score))
 

@@ -134,6 +134,33 @@ def test_the_same_command_goes_on_after_a_failure(
     assert {path.name for path in out.iterdir()} == OUTPUTS[tool]
 
 
+@pytest.mark.parametrize(
+    ("tool", "work"),
+    [
+        ("test", "acsnet.evaluation.run_test"),
+        ("predict", "acsnet.inference.predict_files"),
+        ("curate", "acsnet.curation.curate"),
+        ("report", "acsnet.report.write_report"),
+    ],
+)
+def test_an_interruption_leaves_nothing(
+    tool: str,
+    work: str,
+    command: Callable[..., list[object]],
+    invoke: Invoke,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(work, interrupt)
+    status, _, errors = invoke(*command(tool, tmp_path / "out"))
+    assert status == 130
+    assert errors.strip().splitlines()[-1] == "interrupted"
+    assert not (tmp_path / "out").exists()
+
+
 def test_curation_goes_on_after_a_kill_between_its_files(
     command: Callable[..., list[object]], invoke: Invoke, tmp_path: Path
 ) -> None:
