@@ -22,13 +22,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the output folder of the four files")
     arguments = parser.parse_args()
 
+    from acsnet._utils.folders import claimed_folder
     from acsnet.curation import check_folder, curate, summarize, write_findings
     from acsnet.data.source import scan_records
 
     check_folder(arguments.out)
-    findings = curate(scan_records(arguments.root, arguments.dataset), arguments.policy)
-    write_findings(arguments.out, findings)
-    show(summarize(findings))
+    with claimed_folder(arguments.out, "curating into", "--out"):
+        findings = curate(scan_records(arguments.root, arguments.dataset), arguments.policy)
+        # Printed first, so that it is kept if the files cannot be written.
+        show(summarize(findings))
+        write_findings(arguments.out, findings)
     show(f"look at {arguments.out}/report.html; train on {arguments.out}/curated.csv by --set data.records=...")
 
 

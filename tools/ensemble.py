@@ -1,14 +1,13 @@
 """Combine checkpoints: python tools/ensemble.py CHECKPOINT CHECKPOINT ... --out OUT."""
 
-import argparse
 from pathlib import Path
 
-from acsnet.cli import run
+from acsnet.cli import ToolParser, run, show
 
 
 def main() -> None:
     """Parse the command line and write the ensemble."""
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         description="Write several checkpoints of one configuration, such as trainings with several seeds, into one "
         "checkpoint that averages their probabilities."
     )
@@ -24,7 +23,7 @@ def main() -> None:
 
     check_target(arguments.out, arguments.overwrite)
     save_ensemble(arguments.out, arguments.checkpoints)
-    print(f"{arguments.out}: {len(arguments.checkpoints)} networks, whose probabilities are averaged")
+    show(f"{arguments.out}: {len(arguments.checkpoints)} networks, whose probabilities are averaged")
 
 
 if __name__ == "__main__":

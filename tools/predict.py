@@ -35,6 +35,7 @@ def main() -> None:
     if arguments.threshold is not None and not 0 < arguments.threshold < 1:
         parser.error(f"--threshold is {arguments.threshold}: it has to be between 0 and 1")
 
+    from acsnet._utils.folders import claimed_folder
     from acsnet.checkpoints import open_checkpoint
     from acsnet.inference import Predictor, predict_files
 
@@ -49,7 +50,8 @@ def main() -> None:
     if arguments.threshold is not None:
         predictor = predictor.with_threshold(arguments.threshold)
     options = {"uncertainty": arguments.uncertainty, "explain": arguments.explain}
-    table = predict_files(predictor, arguments.inputs, arguments.out, **options)
+    with claimed_folder(arguments.out, "predicting into", "--out"):
+        table = predict_files(predictor, arguments.inputs, arguments.out, **options)
     show(f"{table}; pictures in the same folder")
 
 

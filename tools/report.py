@@ -29,17 +29,19 @@ def main() -> None:
     parser.add_argument("--title", default="Comparison of networks", metavar="TEXT", help="the heading of the page")
     arguments = parser.parse_args()
 
+    from acsnet._utils.folders import claimed_folder
     from acsnet.report import read_networks, write_report
 
     networks, problems = read_networks(arguments.runs)
-    missing = write_report(
-        arguments.out,
-        networks,
-        reference=arguments.reference,
-        title=arguments.title,
-        problems=problems,
-        allow_selected_on_test=arguments.allow_selected_on_test,
-    )
+    with claimed_folder(arguments.out, "writing a report into", "--out"):
+        missing = write_report(
+            arguments.out,
+            networks,
+            reference=arguments.reference,
+            title=arguments.title,
+            problems=problems,
+            allow_selected_on_test=arguments.allow_selected_on_test,
+        )
     for problem in (*problems, *missing):
         show(f"missing: {problem}")
     count = f"{len(networks)} network{'' if len(networks) == 1 else 's'}"

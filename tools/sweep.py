@@ -24,8 +24,9 @@ def main() -> None:
     config, search = load_config(arguments.config, arguments.overrides), load_search(arguments.search)
     sweep = Sweep(arguments.work_dir, config, search, arguments.storage, arguments.heartbeat)
     failures = sweep.run()
-    page = write_sweep(sweep, failures)
+    # Printed first, so that it is kept if the files cannot be written.
     show(result_table(sweep.results()))
+    page = write_sweep(sweep, failures)
     if page is not None:
         show(f"\n{page}; the best configuration: {arguments.work_dir}/best.yaml")
     if failures:

@@ -35,6 +35,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
 
+    from acsnet._utils.folders import claimed_folder
     from acsnet.checkpoints import open_checkpoint
     from acsnet.evaluation import default_out, metric_table, resolve_test_config, run_test
 
@@ -43,9 +44,11 @@ def main() -> None:
     config = resolve_test_config(checkpoint, arguments.config, overrides)
     folder = arguments.out or default_out(checkpoint)
     save_predictions_to = folder if arguments.save_predictions else None
-    result, provenance = run_test(checkpoint, config, save_predictions_to=save_predictions_to)
-    result.write(folder, provenance)
-    show(metric_table({**result.metrics, **provenance}, provenance["class_names"]))
+    with claimed_folder(folder, "testing into", "--out"):
+        result, provenance = run_test(checkpoint, config, save_predictions_to=save_predictions_to)
+        # Printed first, so that it is kept if the files cannot be written.
+        show(metric_table({**result.metrics, **provenance}, provenance["class_names"]))
+        result.write(folder, provenance)
     show(f"\n{result.metrics['n']} images ({provenance['subset']}); {folder}/metrics.json, {folder}/cases.csv")
 
 

@@ -24,6 +24,7 @@ class DiskFullError(WriteError):
     """A file could not be written because the disk, or the quota on it, is full."""
 
 
+_DEVICE_REMEDY = "check the disk and the connection to it, or choose another folder"
 # Remedies for errors of the operating system; others have the last one.
 _REMEDIES = {
     errno.EACCES: "choose another folder, or change its permissions",
@@ -33,8 +34,11 @@ _REMEDIES = {
     errno.EEXIST: "choose another folder, since a file is in the place of one",
     errno.EISDIR: "choose another name, since a folder has it",
     errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EFBIG: "raise the limit of file sizes (ulimit -f), or choose another file system",
     errno.EMFILE: "raise the limit of open files (ulimit -n), or lower data.workers",
     errno.ENFILE: "close other programs, since the system has too many open files",
+    errno.ELOOP: "choose another folder, since links lead in a circle",
+    **dict.fromkeys((errno.EIO, errno.ENODEV, errno.ENXIO, errno.ESTALE), _DEVICE_REMEDY),
 }
 # Of most file systems.
 _MAX_NAME_BYTES = 255
@@ -80,29 +84,6 @@ def whole_file(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def check_writable(path: Path) -> None:
-    """Check that a file can be written, before the work for its content starts; nothing is left behind.
-
-    A full disk is noticed only by writing.
-
-    Raises:
-        WriteError: if the folder cannot be made or does not take new files.
-
-    Example:
-        >>> import tempfile
-        >>> check_writable(Path(tempfile.mkdtemp()) / "new" / "a.txt")
-    """
-    temporary = _temporary(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.touch()
-    except OSError as error:
-        raise explain_write_error(error, path) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
 def _temporary(path: Path) -> Path:
     """Return a path next to another for this process, with a hash if its name leaves no room for more."""
     # The suffix is preserved because some writers (cv2.imwrite) derive the format from it.
@@ -120,6 +101,18 @@ def explain_write_error(error: OSError, path: Path) -> WriteError:
         )
     reason = " ".join(str(error.strerror or error).split())
     return WriteError(f"{path} could not be written ({reason}): {_REMEDIES.get(error.errno or 0, _OTHER_REMEDY)}")
+
+
+@contextmanager
+def explained_writes(path: Path) -> Iterator[None]:
+    """Raise an error of the operating system in the block as one line, see :func:`explain_write_error`."""
+    try:
+        yield
+    except OSError as error:
+        # Errors without a number are defects of a library.
+        if error.errno is None:
+            raise
+        raise explain_write_error(error, path) from error
 
 
 def _sync(path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from acsnet._utils.files import write_csv
+from acsnet._utils.folders import has_unfinished_files, whole_files
 from acsnet.curation.findings import FLAG_DESCRIPTIONS, Findings, ImagePair
 from acsnet.curation.report.page import write_report
 from acsnet.data.records import Record, write_record_table
@@ -30,12 +31,13 @@ def check_folder(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder} is a file: name a folder")
     existing = [name for name in FILES if (folder / name).exists()]
-    if existing:
+    # What a killed process left of its own output may be overwritten.
+    if existing and not has_unfinished_files(folder):
         raise DataError(f"{folder} already holds {', '.join(existing)}: name another folder, or remove these files")
 
 
 def write_findings(folder: Path, findings: Findings, progress: bool = True) -> None:
-    """Write records.csv, pairs.csv, curated.csv and report.html.
+    """Write records.csv, pairs.csv, curated.csv and report.html: all, or none.
 
     records.csv is a record table of all images with two additional columns: ``copies`` (name of the set of copies, ""
     if the image has no copy) and ``flags`` (kinds, joined by ";"). curated.csv is a record table of the images that
@@ -62,11 +64,13 @@ def write_findings(folder: Path, findings: Findings, progress: bool = True) -> N
         "copies": _set_names(findings),
         "flags": [";".join(dict.fromkeys(flag.kind for flag in flags)) for flags in findings.flags],
     }
-    write_record_table(folder / "records.csv", findings.records, additional_columns)
-    write_csv(folder / "pairs.csv", [_pair_row(findings.records, pair) for pair in findings.pairs], _PAIR_COLUMNS)
+    pairs = [_pair_row(findings.records, pair) for pair in findings.pairs]
     kept_records = [record for record, kept in zip(findings.records, findings.kept, strict=True) if kept]
-    write_record_table(folder / "curated.csv", kept_records)
-    write_report(folder / "report.html", findings, progress)
+    with whole_files(folder) as temporary:
+        write_record_table(temporary / "records.csv", findings.records, additional_columns)
+        write_csv(temporary / "pairs.csv", pairs, _PAIR_COLUMNS)
+        write_record_table(temporary / "curated.csv", kept_records)
+        write_report(temporary / "report.html", findings, progress)
 
 
 def _set_names(findings: Findings) -> list[str]:

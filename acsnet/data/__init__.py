@@ -7,7 +7,7 @@ from acsnet.data.datasets.busi import read_busi
 from acsnet.data.folds import Split, describe_split, split_records
 from acsnet.data.framing import Frame, Framing
 from acsnet.data.image_list import read_image_list
-from acsnet.data.records import Record, dataset_hash, read_record_table, write_record_table
+from acsnet.data.records import Record, dataset_hash, mask_hash, read_record_table, write_record_table
 from acsnet.data.scan_region import Box, find_scan_region
 from acsnet.data.source import CachedRecords, list_records, load_cached_records, load_records, split_data
 from acsnet.data.split_list import read_split_list, write_split_list
@@ -35,6 +35,7 @@ __all__ = [
     "list_records",
     "load_cached_records",
     "load_records",
+    "mask_hash",
     "oversample",
     "read_busi",
     "read_dataset",

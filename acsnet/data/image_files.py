@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from acsnet._utils.file_kinds import IMAGE_SUFFIXES
-from acsnet._utils.folders import list_entries, list_images, log_left_out
+from acsnet._utils.listing import list_entries, list_images, log_left_out
 from acsnet.data.file_names import compose
 from acsnet.data.frame_paths import split_frame
 from acsnet.errors import DataError

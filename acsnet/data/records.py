@@ -41,6 +41,7 @@ class Record:
         spacing: Millimeters per pixel, (vertical, horizontal), or None if unknown.
         lesion_share: Fraction of the pixels that are foreground in any of the masks, 0 to 1, filled in by
             :func:`acsnet.data.verify_records`.
+        mask_digest: SHA-256 of the pixels of the merged mask, filled in by :func:`acsnet.data.verify_records`.
 
     Example:
         >>> from pathlib import Path
@@ -60,6 +61,7 @@ class Record:
     digest: str = ""
     spacing: Spacing | None = None
     lesion_share: float = 0.0
+    mask_digest: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", compose(self.name))
@@ -192,6 +194,11 @@ def write_record_table(path: Path, records: Sequence[Record], more: Mapping[str,
 def dataset_hash(records: Iterable[Record]) -> str:
     """Return a hash of names, labels and pixels that is the same on every machine and in any order of the records."""
     return stable_hash(sorted((record.name, record.label, record.digest) for record in records))
+
+
+def mask_hash(records: Iterable[Record]) -> str:
+    """Return a hash of the merged masks that is the same on every machine and in any order of the records."""
+    return stable_hash(sorted((record.dataset, record.name, record.mask_digest) for record in records))
 
 
 def stable_hash(value: object) -> str:

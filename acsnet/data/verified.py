@@ -22,6 +22,7 @@ class ImageFacts(BaseModel):
 
     Attributes:
         digest: SHA-256 of its size and pixels.
+        mask_digest: SHA-256 of the size and the pixels of its merged mask.
         lesion_share: fraction of its pixels that are foreground in any mask, 0-1.
         size: (height, width).
         spacing: (vertical, horizontal) mm per pixel from a DICOM header, or None.
@@ -32,6 +33,7 @@ class ImageFacts(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     digest: str
+    mask_digest: str
     lesion_share: float
     size: tuple[int, int]
     inverted: bool

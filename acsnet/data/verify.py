@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from acsnet._utils.mask_values import is_inverted
 from acsnet.data.decoding import decode_record, map_records
 from acsnet.data.dicom import is_dicom, read_dicom_facts
@@ -44,8 +46,8 @@ def verify_records(
             is then decoded.
 
     Returns:
-        The records with ``digest``, ``lesion_share`` and ``group`` filled in, and ``spacing`` if only a DICOM file
-        has it.
+        The records with ``digest``, ``mask_digest``, ``lesion_share`` and ``group`` filled in, and ``spacing`` if only
+        a DICOM file has it.
 
     Raises:
         DataError: listing every file that is missing, truncated or unreadable, and every mask whose size differs from
@@ -88,6 +90,7 @@ def _facts(record: Record, image: UInt8Array, mask: BoolArray) -> ImageFacts:
     header = read_dicom_facts(record.image) if is_dicom(record.image) else None
     return ImageFacts(
         digest=pixel_digest(image),
+        mask_digest=pixel_digest(mask.astype(np.uint8)),
         lesion_share=float(mask.mean()),
         size=image.shape[:2],
         inverted=is_inverted(mask),
@@ -99,7 +102,13 @@ def _facts(record: Record, image: UInt8Array, mask: BoolArray) -> ImageFacts:
 def _with_facts(record: Record, facts: ImageFacts) -> Record:
     # The spacing in a table takes precedence over the header of a file.
     spacing = record.spacing or facts.spacing
-    return replace(record, digest=facts.digest, spacing=spacing, lesion_share=facts.lesion_share)
+    return replace(
+        record,
+        digest=facts.digest,
+        mask_digest=facts.mask_digest,
+        spacing=spacing,
+        lesion_share=facts.lesion_share,
+    )
 
 
 def _problems(record: Record) -> list[str]:

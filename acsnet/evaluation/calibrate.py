@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from acsnet._utils.folders import check_writable
 from acsnet._utils.typing import Float64Array
 from acsnet.checkpoints import (
     Checkpoint,
@@ -120,15 +121,17 @@ def calibrate_checkpoint(
 
 
 def check_target(path: Path, overwrite: bool) -> None:
-    """Check that a checkpoint may be written to a path.
+    """Check that a checkpoint may, and can, be written to a path.
 
     Raises:
         CheckpointError: if the path has another suffix, or the file exists and may not be overwritten.
+        WriteError: if nothing can be written into its folder.
     """
     if path.suffix != ".safetensors":
         raise CheckpointError(f"--out is {path}: the name of a checkpoint ends in .safetensors")
     if path.exists() and not overwrite:
         raise CheckpointError(f"{path} exists: choose another name by --out, or pass --overwrite")
+    check_writable(path.parent)
 
 
 def write_calibrated(checkpoint: Checkpoint, points: OperatingPoints, path: Path, overwrite: bool = False) -> None:

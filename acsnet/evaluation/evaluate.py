@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from acsnet._utils.files import write_csv, write_json
+from acsnet._utils.folders import whole_files
 from acsnet._utils.typing import Float64Array, IndexArray
 from acsnet.data import Frame, Record
 from acsnet.data.framing import log_crops
@@ -52,7 +53,7 @@ class Evaluation:
     seconds_per_image: float
 
     def write(self, folder: Path, provenance: Mapping[str, Any]) -> None:
-        """Write ``metrics.json``, which also contains ``provenance``, and ``cases.csv``.
+        """Write ``metrics.json``, which also contains ``provenance``, and ``cases.csv``: both, or none.
 
         Args:
             folder: the output folder, created if necessary.
@@ -61,8 +62,9 @@ class Evaluation:
         Raises:
             DiskFullError: if the disk is full.
         """
-        write_json(folder / "metrics.json", {**self.metrics, **provenance})
-        write_csv(folder / "cases.csv", self.cases)
+        with whole_files(folder) as temporary:
+            write_json(temporary / "metrics.json", {**self.metrics, **provenance})
+            write_csv(temporary / "cases.csv", self.cases)
 
 
 def evaluate(

@@ -2,7 +2,7 @@
 
 import logging
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,9 @@ from acsnet.errors import AcsnetError, RunError
 from acsnet.evaluation.protocol import run_test
 from acsnet.experiments.crossval_plan import Plan, extend_plan, read_plan, write_plan
 from acsnet.experiments.ensembling import save_ensemble
-from acsnet.experiments.job_folder import job_folder, lock_folder, own_storage
+from acsnet.experiments.job_folder import job_folder, lock_folder, own_storage, train_job
 from acsnet.experiments.queue import Claim, JobQueue
-from acsnet.experiments.storage import DEFAULT_HEARTBEAT, open_storage
+from acsnet.experiments.storage import DEFAULT_HEARTBEAT, explained_storage, open_storage
 from acsnet.experiments.worker import run_worker
 from acsnet.statistics import (
     METRICS,
@@ -28,7 +28,7 @@ from acsnet.statistics import (
     summarize_published,
 )
 from acsnet.statistics.pooling import leave_out_incomplete
-from acsnet.training import RunFolder, Trainer, prepare_training
+from acsnet.training import RunFolder, prepare_training
 from acsnet.training.normalization import with_normalization
 
 logger = logging.getLogger(__name__)
@@ -69,7 +69,9 @@ class CrossValidation:
         with lock_folder(work_dir):
             plan, added = extend_plan(work_dir, configs)
             self._check(plan, added)
-            self._queue = JobQueue(open_storage(storage or own_storage(work_dir), heartbeat), plan.study)
+            with explained_storage():
+                self._queue = JobQueue(open_storage(storage or own_storage(work_dir), heartbeat), plan.study)
+                self._queue.redo(self._find_missing(plan, self._queue.done()))
             write_plan(work_dir, plan)
 
     @property
@@ -86,14 +88,19 @@ class CrossValidation:
         plan = self.plan
         failures = run_worker(self._queue, self._find_ready, self._run_job)
         for name in plan.configurations:
-            folds = [self._run_folder(plan.configurations[name].training, fold).best for fold in range(plan.folds)]
-            tests = [self.test_folder(name, fold) for fold in range(plan.folds)]
-            ensemble = job_folder(self.work_dir, name) / "ensemble.safetensors"
-            if not ensemble.exists() and not any(_job(name, fold) in failures for fold in range(plan.folds)):
-                save_ensemble(ensemble, folds, *_ensemble_metadata(folds[0], tests, plan.config(name, 0)))
             if not any(_job(name, fold) in failures for fold in range(plan.folds)):
-                _write_published(job_folder(self.work_dir, name) / "published.json", tests)
+                self._write_summaries(plan, name)
         return failures
+
+    def _write_summaries(self, plan: Plan, name: str) -> None:
+        """Write what belongs to all folds of a configuration."""
+        folds = [self._run_folder(plan.configurations[name].training, fold).best for fold in range(plan.folds)]
+        tests = [self.test_folder(name, fold) for fold in range(plan.folds)]
+        ensemble = job_folder(self.work_dir, name) / "ensemble.safetensors"
+        # A fold that was done again is newer than the ensemble.
+        if not _is_newest(ensemble, [*folds, *(test / "metrics.json" for test in tests)]):
+            save_ensemble(ensemble, folds, *_ensemble_metadata(folds[0], tests, plan.config(name, 0)))
+        _write_published(job_folder(self.work_dir, name) / "published.json", tests)
 
     def table(self) -> str:
         """Return the comparison of the configurations (:func:`~acsnet.statistics.compare`) as text.
@@ -135,6 +142,29 @@ class CrossValidation:
                     loaded[key] = load_cached_records(config.data, channels, self._progress)
                 prepare_training(config, self._progress, loaded[key])
 
+    def _find_missing(self, plan: Plan, done: Collection[str]) -> list[str]:
+        """Return the finished jobs whose files are gone or broken, and those whose network will be trained again."""
+        missing = {job for job in done if not self._is_complete(plan, *_parse(job))}
+        missing |= {
+            _job(name, fold)
+            for name, planned in plan.configurations.items()
+            for fold in range(plan.folds)
+            if _job(planned.training, fold) in missing
+        }
+        again = sorted(missing & set(done))
+        if again:
+            logger.info("files are missing or broken, so these jobs are done again: %s", ", ".join(again))
+        return again
+
+    def _is_complete(self, plan: Plan, name: str, fold: int) -> bool:
+        """Return whether a fold has its network and the test of that network."""
+        try:
+            best = open_checkpoint(self._run_folder(plan.configurations[name].training, fold).best)
+            tested = read_run(self.test_folder(name, fold))
+            return tested.provenance[0].get("checkpoint_sha256") == best.sha256
+        except AcsnetError:
+            return False
+
     def _find_ready(self, done: set[str]) -> dict[str, dict[str, Any]]:
         """Return the jobs that train or whose training is done, ordered by fold so that early results compare."""
         plan = self.plan
@@ -153,8 +183,8 @@ class CrossValidation:
         training = plan.configurations[name].training
         run = self._run_folder(training, fold)
         if training == name:
-            trainer = Trainer.from_config(config, run.path, resume=run.config.is_file(), progress=self._progress)
-            trainer.fit(on_epoch=lambda _: claim.check())
+            others = [self._run_folder(training, other) for other in range(plan.folds) if other != fold]
+            train_job(config, run, others, self._progress, on_epoch=lambda _: claim.check())
         folder = self.test_folder(name, fold)
         result, provenance = run_test(open_checkpoint(run.best), config, self._progress, save_predictions_to=folder)
         claim.check()
@@ -172,6 +202,11 @@ def _parse(job: str, plan: Plan) -> tuple[str, int]:
     if job not in jobs:
         raise RunError(f"the database has the job {job!r}, which is not planned: use another database by --storage")
     return jobs[job]
+
+
+def _is_newest(path: Path, others: Sequence[Path]) -> bool:
+    """Return whether a file exists and none of the others was written after it."""
+    return path.is_file() and path.stat().st_mtime_ns >= max(other.stat().st_mtime_ns for other in others)
 
 
 def _without_folds(data: DataConfig) -> str:

@@ -1,40 +1,95 @@
 """The folder that the workers of an experiment share."""
 
 import uuid
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 from pydantic import ValidationError
 
+from acsnet._utils.files import explained_writes
+from acsnet._utils.folders import check_link, remove_stale
 from acsnet._utils.printable import shorten
+from acsnet.config import Config
 from acsnet.errors import RunError
+from acsnet.training import RunFolder, Trainer
+from acsnet.training.resuming import check_same_images
 
 _LOCK_FILE = ".plan.lock"
 _DATABASE = "queue.sqlite3"
+# Levels of folders down to the run folder of a fold.
+_DEPTH = 2
 
 
 def lock_folder(work_dir: Path) -> FileLock:
     """Create a folder if it is missing and return its lock, so that workers plan one after the other.
 
+    Temporary files of killed processes are removed.
+
     Raises:
-        RunError: if a file has that name.
+        RunError: if a file has that name, or it is a link to nothing.
+        WriteError: if the folder cannot be made or written to.
     """
     if work_dir.exists() and not work_dir.is_dir():
         raise RunError(f"{work_dir} is a file: choose a folder by --work-dir")
-    work_dir.mkdir(parents=True, exist_ok=True)
-    return FileLock(work_dir / _LOCK_FILE)
+    check_link(work_dir, "--work-dir")
+    with explained_writes(work_dir):
+        work_dir.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(work_dir / _LOCK_FILE)
+        # Acquired here too, so that a folder that cannot be written to is one clear line.
+        with lock:
+            remove_stale(work_dir, _DEPTH)
+    return lock
 
 
 def check_free(work_dir: Path, purpose: str) -> None:
     """Check that a folder is empty before an experiment is started in it.
 
+    A database of jobs without a plan is what a process leaves that was killed before its first job.
+
     Raises:
         RunError: if it is not.
     """
-    if any(not path.name.startswith(".") for path in work_dir.iterdir()):
+    names = [path.name for path in work_dir.iterdir()]
+    if not all(name.startswith((".", _DATABASE)) for name in names):
         raise RunError(
             f"{work_dir} exists already and does not contain a {purpose}: choose another folder by --work-dir"
         )
+
+
+def train_job(
+    config: Config,
+    run: RunFolder,
+    others: Iterable[RunFolder],
+    progress: bool,
+    on_epoch: Callable[[Mapping[str, Any]], None],
+) -> Trainer:
+    """Train in the run folder of a job, or resume the run in it.
+
+    Args:
+        config: the configuration of the job.
+        run: its run folder.
+        others: the run folders of the other jobs, which have to be trained on the same images.
+        progress: show progress bars.
+        on_epoch: see :meth:`acsnet.training.Trainer.fit`.
+
+    Returns:
+        The trainer, after the last epoch.
+
+    Raises:
+        AcsnetError: for every problem that keeps the training from starting or going on.
+    """
+    resume = run.config.is_file()
+    try:
+        trainer = Trainer.from_config(config, run.path, resume, progress)
+    except RunError as error:
+        if not run.path.is_dir():
+            raise
+        raise RunError(f"{error}; or remove {run.path}, and run the same command to train it again") from error
+    check_same_images(others, trainer.data)
+    trainer.fit(on_epoch)
+    return trainer
 
 
 def own_storage(work_dir: Path) -> Path:

@@ -6,7 +6,7 @@ module adds that a trial has the name of a job, and that one trial per job count
 
 import logging
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from acsnet.errors import AcsnetError
@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 JobState = Literal["waiting", "running", "done", "failed", "lost"]
 _JOB = "job"
 _ERROR = "error"
+_VOID = "void"
 _DONE = frozenset({"COMPLETE", "PRUNED"})
 
 
@@ -121,6 +122,21 @@ class JobQueue:
             if states.get(job, "lost") in ("failed", "lost"):
                 self._study.enqueue_trial(dict(parameters), user_attrs={_JOB: job})
 
+    def redo(self, jobs: Collection[str]) -> None:
+        """Count finished jobs as never done, because their files are gone; called with the folder locked.
+
+        Args:
+            jobs: names of jobs; those that are not done are skipped.
+        """
+        results = self.results()
+        numbers = {results[job].number for job in jobs if job in results}
+        if numbers:
+            self._study.set_user_attr(_VOID, sorted(self._void() | numbers))
+
+    def _void(self) -> set[int]:
+        """Return the numbers of the attempts that do not count."""
+        return set(self._study.user_attrs.get(_VOID, ()))
+
     def requeue_lost(self) -> None:
         """Queue the jobs again whose workers died."""
         import optuna
@@ -177,8 +193,9 @@ class JobQueue:
     def _attempts(self) -> dict[str, list["FrozenTrial"]]:
         """Return the attempts at each job, in order."""
         attempts: dict[str, list[FrozenTrial]] = {}
+        void = self._void()
         for trial in self._trials():
-            if _JOB in trial.user_attrs:
+            if _JOB in trial.user_attrs and trial.number not in void:
                 attempts.setdefault(trial.user_attrs[_JOB], []).append(trial)
         return attempts
 

@@ -2,6 +2,8 @@
 
 import sqlite3
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +76,25 @@ def open_storage(database: str | Path, heartbeat: int = DEFAULT_HEARTBEAT) -> "R
     if address.get_backend_name() == "sqlite":
         _serialize(storage)
     return storage
+
+
+@contextmanager
+def explained_storage() -> Iterator[None]:
+    """Raise an error of the database of jobs in the block as one line; what the workers computed stays.
+
+    Raises:
+        RunError: if the database cannot be read or written.
+    """
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError) as error:
+        raise RunError(
+            f"the database of jobs cannot be read or written ({_reason(error)}): check its disk and connection, "
+            "free some space if the disk is full, and run the command again; finished jobs are kept"
+        ) from error
 
 
 def _engine_settings(database: str | Path, address: "URL") -> dict[str, Any]:

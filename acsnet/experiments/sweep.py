@@ -11,12 +11,20 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from acsnet._utils.files import write_text
 from acsnet.config import Config, build_config, changed_keys
 from acsnet.errors import RunError
-from acsnet.experiments.job_folder import broken_entry, check_free, job_folder, lock_folder, new_study, own_storage
+from acsnet.experiments.job_folder import (
+    broken_entry,
+    check_free,
+    job_folder,
+    lock_folder,
+    new_study,
+    own_storage,
+    train_job,
+)
 from acsnet.experiments.queue import Claim, JobQueue
 from acsnet.experiments.search_space import Scalar, Search, as_overrides
-from acsnet.experiments.storage import DEFAULT_HEARTBEAT, open_storage
+from acsnet.experiments.storage import DEFAULT_HEARTBEAT, explained_storage, open_storage
 from acsnet.experiments.worker import run_worker
-from acsnet.training import RunFolder, Trainer, prepare_training
+from acsnet.training import RunFolder, prepare_training
 
 logger = logging.getLogger(__name__)
 
@@ -88,8 +96,9 @@ class Sweep:
                 check_free(work_dir, "search")
                 self._check()
                 plan = _Plan(study=new_study("sweep"), config=config.to_dict(), search=search.model_dump(mode="json"))
-            database = open_storage(storage or own_storage(work_dir), heartbeat)
-            self._queue = JobQueue(database, plan.study, pruner=search.pruner())
+            with explained_storage():
+                database = open_storage(storage or own_storage(work_dir), heartbeat)
+                self._queue = JobQueue(database, plan.study, pruner=search.pruner())
             write_text(work_dir / PLAN_FILE, plan.model_dump_json(indent=2) + "\n")
 
     def run(self) -> dict[str, str]:
@@ -102,7 +111,13 @@ class Sweep:
         return run_worker(self._queue, lambda _: jobs, self._run_trial)
 
     def results(self) -> list[TrialResult]:
-        """Return the finished trials, the best first and pruned ones last."""
+        """Return the finished trials, the best first and pruned ones last.
+
+        Raises:
+            RunError: if the database cannot be read.
+        """
+        with explained_storage():
+            finished = self._queue.results()
         results = [
             TrialResult(
                 name=name,
@@ -111,7 +126,7 @@ class Sweep:
                 pruned=trial.state.name == "PRUNED",
                 curve=dict(sorted(trial.intermediate_values.items())),
             )
-            for name, trial in self._queue.results().items()
+            for name, trial in finished.items()
         ]
         return sorted(results, key=lambda result: (result.pruned, -result.score))
 
@@ -171,7 +186,7 @@ class Sweep:
             if trial.should_prune():
                 raise TrialPruned
 
-        trainer = Trainer.from_config(self.config(values), folder.path, folder.config.is_file(), self._progress)
-        trainer.fit(on_epoch)
+        others = [RunFolder(self.work_dir / name) for name in self.search.jobs() if name != job]
+        trainer = train_job(self.config(values), folder, others, self._progress, on_epoch)
         assert trainer.best_score is not None  # a training has at least one epoch
         return trainer.best_score

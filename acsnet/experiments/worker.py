@@ -6,6 +6,7 @@ from time import sleep
 from typing import Any
 
 from acsnet.experiments.queue import Claim, JobQueue
+from acsnet.experiments.storage import explained_storage
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +31,19 @@ def run_worker(
 
     Returns:
         The error message of each failed job. Jobs that had failed before are tried once more.
+
+    Raises:
+        RunError: if the database cannot be read or written.
     """
+    with explained_storage():
+        return _run_all(queue, find_ready, run_job)
+
+
+def _run_all(
+    queue: JobQueue,
+    find_ready: Callable[[set[str]], Mapping[str, Mapping[str, Any]]],
+    run_job: Callable[[str, Claim], float],
+) -> dict[str, str]:
     queue.requeue_lost()
     queue.add(find_ready(queue.done()))
     is_idle = False

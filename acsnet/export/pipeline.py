@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from acsnet._utils.files import check_writable, whole_file
+from acsnet._utils.files import whole_file
+from acsnet._utils.folders import check_writable
 from acsnet.checkpoints import Checkpoint, CheckpointMetadata, open_checkpoint
 from acsnet.config import EvaluationConfig
 from acsnet.errors import CheckpointError, InputError
@@ -122,7 +123,7 @@ def export_checkpoint(
     metadata = checkpoint.metadata
     path = out or default_export(checkpoint, format)
     _check_path(path, kind)
-    check_writable(path)
+    check_writable(path.parent)
     samples = read_samples(metadata, images)
     _warn_of_omissions(metadata)
     network = load_network(checkpoint)

@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from acsnet._utils.file_kinds import SUPPORTED_FORMATS, check_file
 from acsnet._utils.files import write_csv, write_png
-from acsnet._utils.folders import list_images, log_left_out
+from acsnet._utils.listing import list_images, log_left_out
 from acsnet._utils.overlay import PREDICTION_COLOR, add_caption, draw_contours, draw_heat
 from acsnet.data.dicom import NoImageError, is_dicom, read_dicom_facts
 from acsnet.data.frame_paths import split_frame

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from acsnet._utils.files import write_text
+from acsnet._utils.folders import whole_files
 from acsnet._utils.html import render
 from acsnet._utils.tables import STRICT_STYLE, Table, tables_to_csv
 from acsnet.report.comparison import comparison_tables
@@ -31,7 +32,7 @@ def write_report(
     problems: Sequence[str] = (),
     allow_selected_on_test: bool = False,
 ) -> list[str]:
-    """Write ``report.html``, ``comparison.csv``, ``comparison.md`` and ``comparison.tex``, each atomically.
+    """Write ``report.html``, ``comparison.csv``, ``comparison.md`` and ``comparison.tex``: all, or none.
 
     Args:
         folder: the folder of the files; it is created if missing.
@@ -69,10 +70,12 @@ def write_report(
         facts=fact_sections(networks),
     )
     all_tables = [table for group in tables.values() for table in group]
-    write_text(folder / "comparison.csv", tables_to_csv(all_tables))
-    write_text(folder / "comparison.md", "\n".join(map(_to_markdown, all_tables)))
-    write_text(folder / "comparison.tex", _LATEX_HEADER + "".join(f"\n{table.to_latex()}" for table in all_tables))
-    write_text(folder / "report.html", page)
+    latex = _LATEX_HEADER + "".join(f"\n{table.to_latex()}" for table in all_tables)
+    with whole_files(folder) as temporary:
+        write_text(temporary / "comparison.csv", tables_to_csv(all_tables))
+        write_text(temporary / "comparison.md", "\n".join(map(_to_markdown, all_tables)))
+        write_text(temporary / "comparison.tex", latex)
+        write_text(temporary / "report.html", page)
     return [*context.missing]
 
 

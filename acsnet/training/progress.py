@@ -10,6 +10,7 @@ import numpy.typing as npt
 from torch.utils.tensorboard import SummaryWriter
 from tqdm.auto import tqdm
 
+from acsnet._utils.files import explained_writes
 from acsnet._utils.overlay import PREDICTION_COLOR, TRUTH_COLOR, add_caption, draw_contours
 from acsnet.training.run_folder import RunFolder
 
@@ -34,7 +35,10 @@ class Reporter:
         self._bar = bar
         self._started = time.monotonic()
         # Events after the last finished epoch belong to epochs that are now run again.
-        self._writer = SummaryWriter(str(folder.tensorboard), purge_step=first_epoch + 1) if enabled else None
+        self._folder = folder.tensorboard
+        with explained_writes(self._folder):
+            path = str(self._folder)
+            self._writer = SummaryWriter(path, purge_step=first_epoch + 1) if enabled else None
 
     def bar(self, batches: Any, epoch: int, length: int) -> "tqdm[Any]":
         """Return a progress bar over the batches of an epoch."""
@@ -53,10 +57,11 @@ class Reporter:
         if self._writer is None:
             return
         epoch = int(row["epoch"])
-        for name, value in row.items():
-            if name != "epoch" and value is not None:
-                self._writer.add_scalar(_SCALARS.get(name) or _scalar(name), value, epoch)
-        self._writer.flush()
+        with explained_writes(self._folder):
+            for name, value in row.items():
+                if name != "epoch" and value is not None:
+                    self._writer.add_scalar(_SCALARS.get(name) or _scalar(name), value, epoch)
+            self._writer.flush()
         values = ", ".join(
             f"{name.removeprefix('val_')} {value:.3f}"
             for name, value in row.items()
@@ -83,12 +88,14 @@ class Reporter:
     def panel(self, pictures: Sequence[npt.NDArray[np.uint8]], epoch: int) -> None:
         """Write pictures of the same size side by side as one panel."""
         if self._writer is not None:
-            self._writer.add_image("validation", np.concatenate(pictures, axis=1), epoch, dataformats="HWC")
+            with explained_writes(self._folder):
+                self._writer.add_image("validation", np.concatenate(pictures, axis=1), epoch, dataformats="HWC")
 
     def close(self) -> None:
         """Write the remaining events."""
         if self._writer is not None:
-            self._writer.close()
+            with explained_writes(self._folder):
+                self._writer.close()
 
 
 # Values that belong neither to the training nor to the validation subset.

@@ -1,15 +1,16 @@
 """The run folder: its files, and the checks for starting and resuming."""
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 
-from acsnet._utils.files import explain_write_error, whole_file, write_csv, write_json, write_text
+from acsnet._utils.files import whole_file, write_csv, write_json, write_text
+from acsnet._utils.folders import claimed_folder
 from acsnet._utils.yaml_files import read_yaml
 from acsnet.config import Config, build_config, changed_keys
 from acsnet.data import Split, write_split_list
@@ -65,11 +66,16 @@ class RunFolder:
         Raises:
             RunError: if the folder exists and is not empty.
         """
-        if self.path.exists() and (not self.path.is_dir() or any(map(_is_visible, self.path.iterdir()))):
+        if not self.path.exists() or (self.path.is_dir() and not any(map(_is_visible, self.path.iterdir()))):
+            return
+        if self.config.exists() or not self.path.is_dir():
             raise RunError(
                 f"{self.path} exists already and is never overwritten: resume it by --resume, or choose another folder "
                 "by --work-dir"
             )
+        raise RunError(
+            f"{self.path} has files but no {self.config.name}, so it is not a run: choose another folder by --work-dir"
+        )
 
     def check_resume(self, config: Config) -> None:
         """Check that the run in the folder can be resumed with a configuration.
@@ -84,6 +90,22 @@ class RunFolder:
                 f"{self.path} was started with another configuration: {', '.join(changed)}; resume it with the old "
                 "one, or start a new run by --work-dir"
             )
+
+    def started_environment(self) -> dict[str, Any] | None:
+        """Read ``environment.json``, or return None if the run was killed before it was written.
+
+        Raises:
+            RunError: if it is broken.
+        """
+        try:
+            content = json.loads(self.environment.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError):
+            content = None
+        if not isinstance(content, dict):
+            raise RunError(f"{self.environment} is broken: put the file back, or start a new run by --work-dir")
+        return content
 
     def started_config(self) -> Config:
         """Read the configuration that the run was started with.
@@ -106,30 +128,14 @@ class RunFolder:
             raise RunError(f"{self.config} is broken: fix it, or start a new run by --work-dir")
         return content
 
-    @contextmanager
-    def claimed(self) -> Iterator[None]:
+    def claimed(self) -> AbstractContextManager[None]:
         """Create the folder if necessary, and keep other processes from training in it.
 
         Raises:
             RunError: if another process is training in the folder.
+            WriteError: if the folder cannot be made or written to.
         """
-        path = self.path / ".lock"
-        lock = FileLock(path, timeout=0)
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-        except Timeout:
-            raise RunError(
-                f"another process is training in {self.path}: wait until it ends, or choose another folder by "
-                "--work-dir"
-            ) from None
-        except OSError as error:
-            raise explain_write_error(error, self.path) from error
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
-            lock.release()
+        return claimed_folder(self.path, "training in", "--work-dir")
 
     def start(self, config: Config, split: Split, environment: Mapping[str, Any]) -> None:
         """Write the resolved configuration, the split and, last, the environment."""
@@ -152,16 +158,41 @@ class RunFolder:
         """Read ``last.pt``, or return None if no epoch was finished.
 
         Raises:
-            RunError: if the file is broken or contains other objects than tensors and plain values.
+            RunError: if the file cannot be read, is broken or contains other objects than tensors and plain values, or
+                if it is missing although an epoch was finished.
         """
         if not self.last.exists():
+            self._check_not_begun()
             return None
-        with self.last.open("rb") as file:
-            try:
-                return torch.load(file, map_location="cpu", weights_only=True)
-            # torch raises a dozen types, depending on the broken byte, and recommends unpickling in its messages.
-            except Exception as error:
-                raise RunError(
-                    f"{self.last} is broken or contains other objects than tensors and plain values: start a new run "
-                    "by --work-dir"
-                ) from error
+        try:
+            content = self.last.read_bytes()
+        except OSError as error:
+            raise RunError(
+                f"{self.last} cannot be read ({error.strerror}): check the disk and the permissions, or start a new "
+                "run by --work-dir"
+            ) from error
+        try:
+            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        # torch raises a dozen types, depending on the broken byte, and recommends unpickling in its messages.
+        except Exception as error:
+            raise RunError(
+                f"{self.last} is broken or contains other objects than tensors and plain values: start a new run by "
+                "--work-dir"
+            ) from error
+
+    def _check_not_begun(self) -> None:
+        """Check that no epoch was finished; ``last.pt`` is the first file that an epoch writes."""
+        left = [path.name for path in (self.best, self.history) if path.exists()]
+        if left:
+            raise RunError(
+                f"{self.last} is missing although {self.path} has {' and '.join(left)} of finished epochs: put the "
+                "file back, or start a new run by --work-dir"
+            )
+
+    def version_of_state(self) -> tuple[int, int] | None:
+        """Return a value that differs after ``last.pt`` was written again; None if there is none."""
+        try:
+            state = self.last.stat()
+        except OSError:
+            return None
+        return state.st_mtime_ns, state.st_ino

@@ -8,39 +8,40 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from accelerate import Accelerator, DataLoaderConfiguration, PartialState
-from accelerate.state import AcceleratorState
+from accelerate import Accelerator
 from accelerate.utils import broadcast, set_seed
 from timm.utils import ModelEmaV3
 from torch import nn
 from torch.nn import functional
 
-from acsnet.checkpoints import CheckpointMetadata, save_checkpoint
-from acsnet.config import Config, TrainingConfig
+from acsnet._utils.files import WriteError
+from acsnet.config import Config
 from acsnet.data import Sample
 from acsnet.data.images import to_network_input
-from acsnet.errors import ConfigError, RunError
+from acsnet.errors import RunError
 from acsnet.losses import LossValues
 from acsnet.models import MultiTaskOutput
-from acsnet.training.builders import model_arguments
+from acsnet.training.accelerator import build_accelerator
 from acsnet.training.compilation import compile_for_training
 from acsnet.training.data import build_loaders, log_split
 from acsnet.training.environment import describe_environment
 from acsnet.training.loss_watch import LossWatch, NotFiniteError
-from acsnet.training.memory import keep_freed_memory, peak_memory_mb
+from acsnet.training.memory import peak_memory_mb
 from acsnet.training.normalization import with_normalization
 from acsnet.training.optimization import Schedule, build_optimizer
-from acsnet.training.precision import accelerate_name, resolve_precision
+from acsnet.training.panel import draw_cases
+from acsnet.training.precision import resolve_precision
 from acsnet.training.preparation import PreparedTraining, log_initial_weights, prepare_training
-from acsnet.training.progress import Reporter, case_picture
+from acsnet.training.progress import Reporter
+from acsnet.training.resuming import data_hashes, load_checked_state
 from acsnet.training.run_folder import RunFolder
+from acsnet.training.saving import Saver
 from acsnet.training.trial import trial, trial_batch
-from acsnet.training.validation import classification_summary, overlap, segmentation_summary
+from acsnet.training.validation import case_values, summarize_cases
 
 logger = logging.getLogger(__name__)
-
-_PANEL_CASES = 6
 
 
 class Trainer:
@@ -87,7 +88,6 @@ class Trainer:
         self.selection, self.data = prepared.selection, prepared.data
         self.initial, self.teacher = prepared.initial, prepared.teacher
         self.pretrained = prepared.pretrained
-        self.encoder_weights = [weights.record for weights in prepared.pretrained]
         self.loss = prepared.loss.to(self.accelerator.device)
         self.loaders = build_loaders(self.data, self.config.data, self.config.training)
         self._prepare(prepared.network)
@@ -96,6 +96,7 @@ class Trainer:
         self.best_score: float | None = None
         self.epochs_without_better = 0
         self.history: list[dict[str, Any]] = []
+        self._saver = self._build_saver()
         if resume:
             self._restore()
 
@@ -118,7 +119,14 @@ class Trainer:
         if resume:
             started = folder.started_config().data
             config = with_normalization(config, started.mean, started.std)
+            # Checked here too, because decoding the images may take minutes.
+            load_checked_state(folder, config)
         accelerator = build_accelerator(config.training)
+        if accelerator.is_main_process:
+            # A folder that cannot be written to, or in which another process trains, is found before the images are
+            # decoded.
+            with folder.claimed():
+                pass
         # The main process decodes the images; the others read its cache.
         with accelerator.main_process_first():
             is_shown = progress and accelerator.is_main_process
@@ -141,6 +149,20 @@ class Trainer:
             network, optimizer, self.loaders.train, self.loaders.val
         )
 
+    def _build_saver(self) -> Saver:
+        components = {"network": self.network, "ema": None if self.ema is None else self.ema.module, "loss": self.loss}
+        components |= {"optimizer": self.optimizer, "schedule": self.schedule, "scaler": self.accelerator.scaler}
+        return Saver(
+            self.folder,
+            self.config,
+            self.data,
+            (self.mean, self.std),
+            [weights.record for weights in self.pretrained],
+            None if self.teacher is None else self.teacher.protocol,
+            components,
+            judged="network" if self.ema is None else "ema",
+        )
+
     @property
     def network(self) -> nn.Module:
         """The network without the wrappers of accelerate."""
@@ -159,15 +181,25 @@ class Trainer:
                 saved. An exception that it raises ends the training in the state after the previous epoch.
 
         Raises:
-            RunError: if the loss is no longer finite.
-            DiskFullError: if the disk is full.
+            RunError: if the loss is no longer finite, or another process has trained in the folder meanwhile.
+            WriteError: if a file cannot be written, for example because the disk is full; the message says what is
+                kept.
         """
+        epochs = self.config.training.epochs
         if self._has_to_start:
             self._try_step()
-        with self.folder.claimed() if self.accelerator.is_main_process else nullcontext():
-            if self._has_to_start:
-                self._start_folder()
-            self._run_epochs(on_epoch)
+        try:
+            with self.folder.claimed() if self.accelerator.is_main_process else nullcontext():
+                if self._has_to_start:
+                    self._start_folder()
+                elif self._resume and self.accelerator.is_main_process:
+                    self._saver.repair(self.history)
+                self._run_epochs(on_epoch)
+        except WriteError as error:
+            raise type(error)(f"{error}; {self._saver.describe_kept()}") from error
+        except KeyboardInterrupt:
+            logger.info("stopped in epoch %d of %d: %s", self.epoch + 1, epochs, self._saver.describe_kept())
+            raise
         return self.folder.best
 
     def _run_epochs(self, on_epoch: Callable[[Mapping[str, Any]], None] | None) -> None:
@@ -195,11 +227,11 @@ class Trainer:
             self.folder.check(self.config, self._resume)
             precision = resolve_precision(self.config.training.precision, self.accelerator.device)
             environment = describe_environment(self.accelerator.device, precision, self.accelerator.num_processes)
-            environment |= {"split_hash": self.data.split.hash, "dataset": self.data.description}
+            environment |= data_hashes(self.data)
             origins = {"initial_weights": self.initial, "teacher": self.teacher}
             environment |= {key: origin.record for key, origin in origins.items() if origin is not None}
-            if self.encoder_weights:
-                environment["encoder_weights"] = self.encoder_weights
+            if self.pretrained:
+                environment["encoder_weights"] = [weights.record for weights in self.pretrained]
             self.folder.start(self.config, self.data.split, environment)
             log_split(self.data.split, self.config.data)
             for weights in self.pretrained:
@@ -234,10 +266,10 @@ class Trainer:
         self.epochs_without_better = 0 if improved else self.epochs_without_better + 1
         self.history.append(row)
         if self.accelerator.is_main_process:
-            self._save(improved)
+            self._saver.save(self._counters(), improved)
             reporter.epoch(row, improved)
             if self.epoch % self.config.training.panel_every == 0 or self.epoch == self.config.training.epochs:
-                reporter.panel(self._panel(), self.epoch)
+                reporter.panel(self._draw_panel(), self.epoch)
         self.accelerator.wait_for_everyone()
 
     def _train(self, reporter: Reporter) -> dict[str, float]:
@@ -328,154 +360,32 @@ class Trainer:
             with self.accelerator.autocast():
                 output = self._forward(network, batch)
             # The validation loss has no deep supervision: it is the loss of the mask alone.
-            output = MultiTaskOutput(_float(output.mask), _float(output.label))
+            mask, label = (None if logits is None else logits.float() for logits in (output.mask, output.label))
+            output = MultiTaskOutput(mask, label)
             loss = self.loss(output, batch["mask"].float(), batch["label"]).total
-            gathered.append(self.accelerator.gather_for_metrics(_case_values(output, batch, loss)))
+            gathered.append(self.accelerator.gather_for_metrics(case_values(output, batch, loss)))
         cases = {key: torch.cat([part[key] for part in gathered]).cpu().numpy() for key in gathered[0]}
         if not cases["is_finite"].all():
             raise self._diverged(f"the outputs of the network are not finite after epoch {self.epoch + 1}")
-        metrics = {"loss": float(cases["loss"].mean())}
-        if "dice" in cases:
-            metrics |= segmentation_summary(cases["dice"], cases["iou"], cases["has_lesion"])
-        if "probabilities" in cases:
-            metrics |= classification_summary(cases["labels"], cases["probabilities"], self.config.data.classes)
-        return metrics
-
-    def _save(self, improved: bool) -> None:
-        if improved:
-            save_checkpoint(self.folder.best, self.judged_network.state_dict(), self._metadata())
-        self.folder.write_history(self.history)
-        scaler = self.accelerator.scaler
-        self.folder.save_state(
-            {
-                "epoch": self.epoch,
-                "steps": self.steps,
-                "best_score": self.best_score,
-                "epochs_without_better": self.epochs_without_better,
-                "history": self.history,
-                "split_hash": self.data.split.hash,
-                "encoder_weights": self.encoder_weights,
-                "network": self.network.state_dict(),
-                "ema": None if self.ema is None else self.ema.module.state_dict(),
-                "loss": self.loss.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "schedule": self.schedule.state_dict(),
-                "scaler": None if scaler is None else scaler.state_dict(),
-            }
-        )
+        return summarize_cases(cases, self.config.data.classes)
 
     def _restore(self) -> None:
-        state = self.folder.load_state()
+        state = self._saver.restore()
         if state is None:
             return
-        if state["split_hash"] != self.data.split.hash:
-            raise RunError(
-                f"{self.folder.path} was started on other data (split {state['split_hash']}, now "
-                f"{self.data.split.hash}): point data.root at the same images, or start a new run by --work-dir"
-            )
         self.epoch, self.steps = state["epoch"], state["steps"]
         self.best_score, self.epochs_without_better = state["best_score"], state["epochs_without_better"]
         self.history = state["history"]
-        # Missing in runs of earlier versions of the package.
-        self.encoder_weights = state.get("encoder_weights", [])
-        self.network.load_state_dict(state["network"])
-        if self.ema is not None:
-            self.ema.module.load_state_dict(state["ema"])
-        self.loss.load_state_dict(state["loss"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        if self.accelerator.scaler is not None:
-            self.accelerator.scaler.load_state_dict(state["scaler"])
 
-    def _metadata(self) -> CheckpointMetadata:
-        row = self.history[-1]
-        metrics = {name.removeprefix("val_"): value for name, value in row.items() if name.startswith("val_")}
-        subset = "test" if self.data.split.is_validated_on_test else "validation"
-        protocol = f"{subset} subset at {'x'.join(map(str, self.config.data.image_size))}, epoch {row['epoch']}"
-        if self.teacher is not None:
-            protocol += f"; {self.teacher.protocol}"
-        return CheckpointMetadata(
-            model=self.config.model.name,
-            arguments=model_arguments(self.config.model, self.config.data.classes),
-            class_names=self.config.data.classes,
-            input_size=self.config.data.image_size,
-            crop_margins=self.config.data.crop_margins,
-            keep_aspect=self.config.data.keep_aspect,
-            mean=self.mean,
-            std=self.std,
-            metrics={"protocol": protocol, **metrics},
-            dataset=self.data.description,
-            split_hash=self.data.split.hash,
-            encoder_weights=tuple(self.encoder_weights),
-            selected_on="test" if self.data.split.is_validated_on_test else "validation",
-            config=self.config.for_metadata(),
-        )
+    def _counters(self) -> dict[str, Any]:
+        names = ("epoch", "steps", "best_score", "epochs_without_better", "history")
+        return {name: getattr(self, name) for name in names}
 
-    @torch.no_grad()
-    def _panel(self) -> list[np.ndarray[Any, Any]]:
-        dataset = self.loaders.val_dataset
-        chosen = np.linspace(0, len(dataset) - 1, min(_PANEL_CASES, len(dataset))).astype(int)
-        samples = [dataset[(int(index), 0)] for index in chosen]
-        batch = Sample(**{key: torch.stack([sample[key] for sample in samples]) for key in Sample.__annotations__})  # type: ignore[literal-required, typeddict-item]
-        with self.accelerator.autocast():
-            output = self._forward(self.judged_network.eval(), _to(batch, self.accelerator.device))
-        return [self._case_picture(sample, output, index) for index, sample in enumerate(samples)]
+    def _draw_panel(self) -> list[npt.NDArray[np.uint8]]:
+        network = self.judged_network.eval()
 
-    def _case_picture(self, sample: Sample, output: MultiTaskOutput, index: int) -> np.ndarray[Any, Any]:
-        caption = self.config.data.classes[int(sample["label"])]
-        if output.label is not None:
-            caption += f" -> {self.config.data.classes[int(output.label[index].argmax())]}"
-        mask = None if output.mask is None else (output.mask[index, 0] > 0).cpu().numpy()
-        return case_picture(sample["image"].numpy(), sample["mask"][0].numpy(), mask, caption)
+        def predict(batch: Sample) -> MultiTaskOutput:
+            with self.accelerator.autocast():
+                return self._forward(network, batch)
 
-
-def build_accelerator(training: TrainingConfig) -> Accelerator:
-    """Build the accelerator: devices, precision and processes.
-
-    Raises:
-        ConfigError: if the device cannot compute with the precision, or the processes cannot share a batch equally.
-    """
-    # The precision is global state of accelerate, and a process may train several configurations.
-    AcceleratorState._reset_state()
-    # Set explicitly: without a GPU, accelerate otherwise treats the processes of torchrun as independent.
-    state = PartialState(cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available()))
-    if training.precision == "float16" and state.device.type == "cpu":
-        raise ConfigError(
-            "training.precision is float16, which needs a GPU: choose auto, bfloat16 or float32 on this machine"
-        )
-    accelerator = Accelerator(
-        mixed_precision=accelerate_name(training, state.device),
-        # A batch is divided among the processes, so that the training does not depend on their number.
-        dataloader_config=DataLoaderConfiguration(split_batches=True, non_blocking=True),
-        step_scheduler_with_optimizer=False,
-    )
-    if training.batch_size % accelerator.num_processes:
-        raise ConfigError(
-            f"training.batch_size is {training.batch_size}, which {accelerator.num_processes} processes cannot "
-            "share equally: choose a multiple"
-        )
-    torch.backends.cudnn.benchmark = True
-    if state.device.type == "cpu":
-        keep_freed_memory()
-    return accelerator
-
-
-def _case_values(output: MultiTaskOutput, batch: Sample, loss: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Return the values of each image that validation needs; the loss is that of the batch."""
-    values = {"labels": batch["label"], "loss": loss.expand(len(batch["label"]))}
-    outputs = [logits.flatten(1) for logits in (output.mask, output.label) if logits is not None]
-    values["is_finite"] = torch.cat(outputs, dim=1).isfinite().all(dim=1)
-    if output.mask is not None:
-        dice, iou = overlap(output.mask, batch["mask"])
-        values |= {"dice": dice, "iou": iou, "has_lesion": batch["mask"].flatten(1).any(dim=1)}
-    if output.label is not None:
-        values["probabilities"] = output.label.softmax(dim=1)
-    return values
-
-
-def _float(logits: torch.Tensor | None) -> torch.Tensor | None:
-    return None if logits is None else logits.float()
-
-
-def _to(batch: Sample, device: torch.device) -> Sample:
-    return Sample(image=batch["image"].to(device), mask=batch["mask"].to(device), label=batch["label"].to(device))
+        return draw_cases(self.loaders.val_dataset, predict, self.config.data.classes, self.accelerator.device)

@@ -1,12 +1,15 @@
 """Fast validation metrics during training, at the input size of the model."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from acsnet.data import Sample
 from acsnet.metrics import classification_metrics
+from acsnet.models import MultiTaskOutput
 
 SEGMENTATION_METRICS = ("dice", "lesion_dice", "iou")
 CLASSIFICATION_METRICS = ("accuracy", "balanced_accuracy", "f1_macro")
@@ -51,3 +54,26 @@ def classification_summary(
     """Compute the metrics of :data:`CLASSIFICATION_METRICS`."""
     metrics = classification_metrics(labels, probabilities, class_names)
     return {name: float(metrics[name]) for name in CLASSIFICATION_METRICS}
+
+
+def case_values(output: MultiTaskOutput, batch: Sample, loss: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Return the values of each image that validation needs; the loss is that of the batch."""
+    values = {"labels": batch["label"], "loss": loss.expand(len(batch["label"]))}
+    outputs = [logits.flatten(1) for logits in (output.mask, output.label) if logits is not None]
+    values["is_finite"] = torch.cat(outputs, dim=1).isfinite().all(dim=1)
+    if output.mask is not None:
+        dice, iou = overlap(output.mask, batch["mask"])
+        values |= {"dice": dice, "iou": iou, "has_lesion": batch["mask"].flatten(1).any(dim=1)}
+    if output.label is not None:
+        values["probabilities"] = output.label.softmax(dim=1)
+    return values
+
+
+def summarize_cases(cases: Mapping[str, npt.NDArray[Any]], class_names: Sequence[str]) -> dict[str, float]:
+    """Compute the validation metrics from the values of all images, see :func:`case_values`."""
+    metrics = {"loss": float(cases["loss"].mean())}
+    if "dice" in cases:
+        metrics |= segmentation_summary(cases["dice"], cases["iou"], cases["has_lesion"])
+    if "probabilities" in cases:
+        metrics |= classification_summary(cases["labels"], cases["probabilities"], class_names)
+    return metrics

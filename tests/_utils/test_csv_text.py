@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from acsnet._utils.csv_io import read_csv, read_table
 from acsnet._utils.csv_text import guard, unguard
 from acsnet._utils.files import write_csv
 from acsnet._utils.tables import Table
-from acsnet.data.csv_io import read_csv, read_table
 
 FORMULAS = [
     "=1+1",

@@ -47,13 +47,15 @@ def groups(*names: str) -> Groups:
 def test_records_come_back_in_order_with_digest_and_group(make_set: MakeSet) -> None:
     records = read_busi(make_set(benign=2, normal=1))
     verified = verify(records)
-    assert [replace(r, digest="", group="", lesion_share=0.0) for r in verified] == records
+    assert [replace(r, digest="", mask_digest="", group="", lesion_share=0.0) for r in verified] == records
     assert [r.group for r in verified] == [f"busi/{r.name}" for r in records]
     # Rectangles of 5x9 and 6x9, and none, of 20x24 pixels.
     assert [r.lesion_share for r in verified] == [45 / 480, 54 / 480, 0.0]
     assert all(type(r.lesion_share) is float for r in verified)
     rgb = np.dstack([np.asarray(Image.open(records[0].image))] * 3)
     assert verified[0].digest == hashlib.sha256(b"(20, 24, 3)" + rgb.tobytes()).hexdigest()
+    mask = np.asarray(Image.open(records[0].masks[0])) > 0
+    assert verified[0].mask_digest == hashlib.sha256(b"(20, 24)" + mask.tobytes()).hexdigest()
 
 
 def test_identical_pixels_in_different_files_are_one_group(tmp_path: Path) -> None:

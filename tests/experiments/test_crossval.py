@@ -1,4 +1,5 @@
 import csv
+import errno
 import json
 import os
 import random
@@ -6,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import torch
 import yaml
 
 from acsnet import load_model
+from acsnet._utils.files import WriteError
 from acsnet.checkpoints import read_metadata, read_weights, rewrite_metadata
 from acsnet.config import Config, build_config
 from acsnet.data import load_records
@@ -172,6 +175,150 @@ def test_again_there_is_nothing_to_do(finished: Path, configs: dict[str, Config]
     times |= {path: path.stat().st_mtime_ns for path in finished.rglob("metrics.json")}
     assert CrossValidation(finished, configs, progress=False).run() == {}
     assert {path: path.stat().st_mtime_ns for path in times} == times
+
+
+def remove_folder(path: Path) -> None:
+    shutil.rmtree(path)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:100])
+
+
+@pytest.mark.parametrize(
+    ("damage", "path", "redone"),
+    [
+        (remove_folder, "plain/fold0", {"plain/fold0", "refined/fold0"}),
+        (remove_folder, "plain/fold1/test", {"plain/fold1", "refined/fold1"}),
+        (remove_folder, "refined/fold1", {"refined/fold1"}),
+        (remove_folder, "alone", {"alone/fold0", "alone/fold1"}),
+        (Path.unlink, "refined/fold0/test/cases.csv", {"refined/fold0"}),
+        (Path.unlink, "alone/fold0/test/metrics.json", {"alone/fold0"}),
+        (cut, "alone/fold1/test/cases.csv", {"alone/fold1"}),
+        (cut, "refined/fold1/test/metrics.json", {"refined/fold1"}),
+    ],
+)
+def test_what_is_missing_is_found(
+    finished: Path,
+    configs: dict[str, Config],
+    tmp_path: Path,
+    damage: Callable[[Path], None],
+    path: str,
+    redone: set[str],
+) -> None:
+    shutil.copytree(finished, tmp_path / "run")
+    damage(tmp_path / "run" / path)
+    crossval = CrossValidation(tmp_path / "run", configs, progress=False)
+    every = {f"{name}/fold{fold}" for name in configs for fold in range(2)}
+    assert crossval._queue.done() == every - redone
+
+
+def test_what_is_missing_is_done_again(
+    finished: Path, configs: dict[str, Config], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    ensemble = (folder / "plain" / "ensemble.safetensors").stat().st_mtime_ns
+    alone = (folder / "alone" / "ensemble.safetensors").stat().st_mtime_ns
+    shutil.rmtree(folder / "plain" / "fold0")
+    caplog.set_level("INFO", "acsnet")
+    assert CrossValidation(folder, configs, progress=False).run() == {}
+    assert "files are missing or broken, so these jobs are done again: plain/fold0, refined/fold0" in caplog.messages
+    for path in ("plain/fold0/best.safetensors", "plain/fold0/test/cases.csv", "refined/fold0/test/metrics.json"):
+        assert (folder / path).read_bytes()[:100] == (finished / path).read_bytes()[:100]
+    assert read_weights(folder / "plain/fold0/best.safetensors").keys()
+    assert (folder / "plain" / "ensemble.safetensors").stat().st_mtime_ns > ensemble
+    assert (folder / "alone" / "ensemble.safetensors").stat().st_mtime_ns == alone
+    caplog.clear()
+    assert CrossValidation(folder, configs, progress=False).run() == {}
+    assert not caplog.messages, "nothing is left to do"
+
+
+def test_a_network_that_was_replaced_is_tested_again(
+    finished: Path, configs: dict[str, Config], tmp_path: Path
+) -> None:
+    shutil.copytree(finished, tmp_path / "run")
+    folds = [tmp_path / "run" / "alone" / f"fold{fold}" / "best.safetensors" for fold in range(2)]
+    folds[0].write_bytes(folds[1].read_bytes())
+    crossval = CrossValidation(tmp_path / "run", configs, progress=False)
+    assert "alone/fold0" not in crossval._queue.done()
+
+
+def test_a_fold_that_cannot_be_resumed_says_what_to_remove(
+    finished: Path, configs: dict[str, Config], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    (folder / "alone" / "fold0" / "last.pt").unlink()
+    (folder / "alone" / "fold0" / "test" / "cases.csv").unlink()
+    (folder / "alone" / "fold1" / "config.yaml").unlink()
+    shutil.rmtree(folder / "alone" / "fold1" / "test")
+    failures = CrossValidation(folder, configs, progress=False).run()
+    assert failures["alone/fold0"].endswith(
+        f"; or remove {folder}/alone/fold0, and run the same command to train it again"
+    )
+    assert "last.pt is missing although" in failures["alone/fold0"]
+    assert "has files but no config.yaml, so it is not a run: choose another" in failures["alone/fold1"]
+
+
+def test_folds_are_trained_on_the_same_images(
+    tmp_path: Path, small: dict[str, Any], phantom_root: Path, configs: dict[str, Config]
+) -> None:
+    """The masks were replaced between two folds; the split, and so its hash, is the same."""
+    shutil.copytree(phantom_root, tmp_path / "set")
+    config = build_config(small, [f"data.root={tmp_path / 'set'}", "training.epochs=1"], "alone")
+    crossval = CrossValidation(tmp_path / "run", {"alone": config}, progress=False)
+    environment = tmp_path / "run" / "alone" / "fold1" / "environment.json"
+    environment.parent.mkdir(parents=True)
+    environment.write_text(json.dumps({"mask_hash": "of other masks"}))
+    failures = crossval.run()
+    assert failures["alone/fold0"] == (
+        f"the images or masks differ from those of {tmp_path / 'run' / 'alone' / 'fold1'}, so the two cannot be "
+        "compared: restore the images, or start again in another folder by --work-dir"
+    )
+    assert not (tmp_path / "run" / "alone" / "fold0").exists()
+
+
+# --- folders that were half made -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "left", [[], ["queue.sqlite3"], ["queue.sqlite3", "queue.sqlite3-journal"], [".plan.lock", ".crossval.1.tmp.json"]]
+)
+def test_a_folder_without_a_plan_is_started_again(tmp_path: Path, configs: dict[str, Config], left: list[str]) -> None:
+    for name in left:
+        (tmp_path / name).touch()
+    crossval = CrossValidation(tmp_path, {"alone": configs["alone"]}, progress=False)
+    assert crossval._queue.done() == set()
+    assert (tmp_path / "crossval.json").is_file()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+def test_a_disk_that_is_full_when_the_plan_is_written(
+    tmp_path: Path, configs: dict[str, Config], monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """The same command starts again; the database of the first attempt is there."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(WriteError, match=r"crossval\.json could not be written"):
+        CrossValidation(tmp_path / "run", {"alone": configs["alone"]}, progress=False)
+    monkeypatch.undo()
+    assert (tmp_path / "run" / "queue.sqlite3").is_file()
+    CrossValidation(tmp_path / "run", {"alone": configs["alone"]}, progress=False)
+
+
+def test_folders_that_cannot_be_made_are_one_clear_line(tmp_path: Path, configs: dict[str, Config]) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(WriteError, match=r"file/run could not be written \(Not a directory\): choose another folder"):
+        CrossValidation(tmp_path / "file" / "run", configs, progress=False)
+    with pytest.raises(
+        RunError, match=r"link is a link to nowhere, which does not exist: create that folder, or choos"
+    ):
+        CrossValidation(tmp_path / "link", configs, progress=False)
 
 
 def test_the_table_names_the_configurations(finished: Path, configs: dict[str, Config]) -> None:

@@ -230,3 +230,42 @@ def test_waiting_is_logged_once(url: str, caplog: pytest.LogCaptureFixture, monk
     assert not run_worker(queue, lambda _: {"a": {}}, nothing)
     assert time.monotonic() - started > 0.5
     assert caplog.text.count("waiting for other workers, which run a") == 1
+
+
+# --- jobs whose files are gone ---------------------------------------------------------------------------------------
+
+
+def test_a_finished_job_is_done_again_if_asked(queue: JobQueue) -> None:
+    queue.add({"a": {}, "b": {}})
+    runs: list[str] = []
+
+    def run(job: str, _: Claim) -> float:
+        runs.append(job)
+        return 0.0
+
+    for _ in range(2):
+        queue.run_next(run)
+    queue.redo(["a", "unknown"])
+    assert queue.done() == {"b"}
+    assert "a" not in queue.states()
+    queue.add({"a": {}, "b": {}})
+    queue.run_next(run)
+    queue.redo(["a"])
+    queue.redo([])
+    queue.add({"a": {}, "b": {}})
+    queue.run_next(run)
+    assert runs == ["a", "b", "a", "a"]
+    assert queue.done() == {"a", "b"}
+
+
+def test_what_is_not_done_is_not_done_again(queue: JobQueue) -> None:
+    queue.add({"a": {}})
+    queue.redo(["a"])
+    assert queue.states() == {"a": "waiting"}
+
+    def fail(_: str, __: Claim) -> float:
+        raise RunError("the reason")
+
+    queue.run_next(fail)
+    queue.redo(["a"])
+    assert queue.states() == {"a": "failed"}

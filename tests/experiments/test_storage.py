@@ -1,16 +1,19 @@
 import importlib.util
+import sqlite3
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 import torch
 
 from acsnet.errors import InputError, RunError
 from acsnet.experiments.job_folder import own_storage
 from acsnet.experiments.queue import JobQueue
-from acsnet.experiments.storage import open_storage
+from acsnet.experiments.storage import explained_storage, open_storage
+from acsnet.experiments.worker import run_worker
 from acsnet.training.environment import describe_environment
 
 
@@ -124,3 +127,29 @@ def test_a_job_is_claimed_once_by_workers_of_one_machine(tmp_path: Path) -> None
     with ThreadPoolExecutor(6) as pool:
         done = [job for jobs_of_one in pool.map(worker, range(6)) for job in jobs_of_one]
     assert sorted(done) == sorted(jobs)
+
+
+@pytest.mark.parametrize(
+    "reason", ["database or disk is full", "attempt to write a readonly database", "disk I/O error"]
+)
+def test_a_database_that_fails_later_is_one_clear_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    queue = JobQueue(open_storage(f"sqlite:///{tmp_path}/queue.sqlite3"), "test")
+
+    def fail(*_: object, **__: object) -> None:
+        raise sqlalchemy.exc.OperationalError("INSERT", {}, sqlite3.OperationalError(reason))
+
+    monkeypatch.setattr(queue._study, "enqueue_trial", fail)
+    with pytest.raises(RunError) as caught:
+        run_worker(queue, lambda _: {"a": {}}, lambda *_: 0.0)
+    assert str(caught.value) == (
+        f"the database of jobs cannot be read or written ((sqlite3.OperationalError) {reason}): check its disk and "
+        "connection, free some space if the disk is full, and run the command again; finished jobs are kept"
+    )
+
+
+def test_a_database_that_is_no_database_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "queue.sqlite3").write_text("a text file, and not a short one: " * 100)
+    with pytest.raises(RunError, match="file is not a database"), explained_storage():
+        open_storage(f"sqlite:///{tmp_path}/queue.sqlite3")

@@ -1,10 +1,15 @@
 import csv
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 import yaml
+from filelock import FileLock
 
+from acsnet._utils.files import WriteError
 from acsnet.config import Config, build_config
 from acsnet.errors import ConfigError, DataError, RunError
 from acsnet.experiments import Search, Sweep, result_table, write_sweep
@@ -151,6 +156,47 @@ def test_a_folder_with_something_else_is_refused(tmp_path: Path, base: Config) -
         RunError, match=r"exists already and does not contain a search: choose another folder by --work-dir"
     ):
         Sweep(tmp_path, base, search(**GRID))
+
+
+@pytest.mark.parametrize("left", [["queue.sqlite3"], ["queue.sqlite3-wal", "queue.sqlite3"], [".sweep.7.tmp.json"]])
+def test_a_folder_without_a_plan_is_started_again(tmp_path: Path, base: Config, left: list[str]) -> None:
+    for name in left:
+        (tmp_path / name).touch()
+    assert Sweep(tmp_path, base, search(**GRID), progress=False).results() == []
+    assert (tmp_path / "sweep.json").is_file()
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EIO])
+def test_a_folder_that_cannot_be_written_is_one_clear_line(
+    tmp_path: Path, base: Config, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def acquire(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(FileLock, "acquire", acquire)
+    with pytest.raises(WriteError, match=rf"run could not be written \({os.strerror(number)}\): c"):
+        Sweep(tmp_path / "run", base, search(**GRID), progress=False)
+
+
+def test_results_that_cannot_be_read_are_one_clear_line(
+    finished: Path, base: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = Sweep(finished, base, search(**GRID), progress=False)
+
+    def fail() -> None:
+        raise optuna.exceptions.StorageInternalError("disk I/O error")
+
+    monkeypatch.setattr(sweep._queue, "results", fail)
+    with pytest.raises(RunError, match=r"^the database of jobs cannot be read or written \(disk I/O error\): check it"):
+        sweep.results()
+
+
+def test_trials_are_trained_on_the_same_images(tmp_path: Path, base: Config) -> None:
+    sweep = Sweep(tmp_path, base, search(**GRID), progress=False)
+    environment = tmp_path / "trial0001" / "environment.json"
+    environment.parent.mkdir()
+    environment.write_text('{"dataset": {"hash": "of other images"}}')
+    assert "the images or masks differ from those of" in sweep.run()["trial0000"]
 
 
 def test_failed_trials_are_reported(tmp_path: Path, base: Config) -> None:

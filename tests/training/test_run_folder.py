@@ -69,6 +69,16 @@ def test_a_run_is_never_overwritten(started: RunFolder, tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.parametrize("name", ["notes.txt", "best.safetensors", "tensorboard"])
+def test_a_folder_with_something_else_is_no_place_for_a_run(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(RunError) as caught:
+        RunFolder(tmp_path).check_new()
+    assert str(caught.value) == (
+        f"{tmp_path} has files but no config.yaml, so it is not a run: choose another folder by --work-dir"
+    )
+
+
 # --- resuming --------------------------------------------------------------------------------------------------------
 
 

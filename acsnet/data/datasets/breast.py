@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from acsnet._utils.csv_io import TableRow, read_table
-from acsnet._utils.folders import list_images
+from acsnet._utils.listing import list_images
 from acsnet.data.datasets.entry import DatasetEntry, RemoteFile, register_dataset
 from acsnet.data.datasets.record_collector import RecordCollector, check_root
 from acsnet.data.image_files import natural_order
