@@ -144,7 +144,7 @@ class CrossValidation:
 
     def _find_missing(self, plan: Plan, done: Collection[str]) -> list[str]:
         """Return the finished jobs whose files are gone or broken, and those whose network will be trained again."""
-        missing = {job for job in done if not self._is_complete(plan, *_parse(job))}
+        missing = {job for job in done if not self._is_complete(plan, *_parse(job, plan))}
         missing |= {
             _job(name, fold)
             for name, planned in plan.configurations.items()

@@ -1,6 +1,7 @@
 """Preparation of networks and images for inference."""
 
 from collections.abc import Sequence
+from typing import Any
 from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
@@ -62,7 +63,7 @@ def frame_images(images: Sequence[npt.NDArray[np.uint8]], metadata: CheckpointMe
     return [framing.frame(image, metadata.input_size) for image in images]
 
 
-def _check_arrays(images: Sequence[npt.NDArray[np.uint8]]) -> None:
+def _check_arrays(images: Any) -> None:
     """Check images that may come from other code, where floats and 16 bits are usual."""
     if isinstance(images, np.ndarray) and images.ndim == 3 and images.shape[-1] == 3:
         raise InputError(f"the images are one array of shape {images.shape}: put a single image into a list")
