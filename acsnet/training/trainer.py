@@ -164,6 +164,11 @@ class Trainer:
         )
 
     @property
+    def encoder_weights(self) -> list[dict[str, Any]]:
+        """Origin of the pretrained weights of each encoder, of a resumed run when it was started."""
+        return [*self._saver.encoder_weights]
+
+    @property
     def network(self) -> nn.Module:
         """The network without the wrappers of accelerate."""
         return self.accelerator.unwrap_model(self.model)

@@ -102,7 +102,7 @@ def test_a_run_with_weights_from_a_file(config: Config, tmp_path: Path) -> None:
     resumed = Trainer.from_config(config, folder.path, resume=True, progress=False)
     assert resumed.encoder_weights == [record]
     assert (resumed.mean, resumed.std) == (ORIGIN.mean, ORIGIN.std)
-    assert resumed._metadata().encoder_weights == (record,)
+    assert resumed._saver._describe_best(resumed.history).encoder_weights == (record,)
     # The resolved configuration of the run describes the same run.
     Trainer.from_config(load_config(folder.config), folder.path, resume=True, progress=False)
     with pytest.raises(CheckpointError, match=r"there is no file .*weights\.pth"):
