@@ -1,8 +1,8 @@
 """Preparation of networks and images for inference."""
 
 from collections.abc import Sequence
-from typing import Any
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
