@@ -63,7 +63,7 @@ def test_an_interruption_is_130(capsys: pytest.CaptureFixture[str]) -> None:
         (errno.EROFS, "(Read-only file system): choose a folder on a file system that is not read-only"),
         (errno.ENOTDIR, "(Not a directory): choose another folder, since a file is in the place of one"),
         (errno.EMFILE, "(Too many open files): raise the limit of open files (ulimit -n), or lower data.workers"),
-        (errno.EIO, "(Input/output error): choose another folder"),
+        (errno.EIO, "(Input/output error): check the disk and the connection to it, or choose another folder"),
     ],
 )
 def test_an_error_of_the_system_is_one_line_and_2(number: int, text: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,8 +2,9 @@
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from acsnet.data.frame_paths import split_frame
 from acsnet.data.framing import Frame, log_crops
 from acsnet.data.image_files import file_identity, is_mask, problem_list
 from acsnet.data.images import read_image
-from acsnet.errors import DataError, InputError
+from acsnet.errors import AcsnetError, DataError, InputError
 from acsnet.inference.decision import Prediction
 from acsnet.inference.grad_cam import explain_images
 from acsnet.inference.predictor import Predictor
@@ -32,6 +33,8 @@ from acsnet.inference.uncertainty import mean_mask_uncertainty
 logger = logging.getLogger(__name__)
 
 _TABLE = "predictions.csv"
+# The finished rows of a prediction that was interrupted.
+_UNFINISHED_TABLE = "predictions.unfinished.csv"
 _OUTPUT_FOLDERS = ("masks", "overlays", "uncertainty", "explanations")
 _TEST_FILES = ("metrics.json", "cases.csv")
 
@@ -103,7 +106,7 @@ def _in_folder(folder: Path) -> list[tuple[Path, Path]]:
 def _result_folder(folder: Path) -> str | None:
     """Return why a folder is left out if it holds results of this package."""
     parent = folder.parent
-    if folder.name in _OUTPUT_FOLDERS and (parent / _TABLE).is_file():
+    if folder.name in _OUTPUT_FOLDERS and _has_table(parent):
         return "folders with results of a prediction"
     if folder.name in ("masks", "probabilities") and all((parent / name).is_file() for name in _TEST_FILES):
         return "folders with results of a test"
@@ -146,11 +149,31 @@ def _check_output(folder: Path) -> None:
         DataError: if the folder has a folder of the name of one of the results, but no table of an earlier prediction.
     """
     existing = [name for name in _OUTPUT_FOLDERS if (folder / name).is_dir() and any((folder / name).iterdir())]
-    if existing and not (folder / _TABLE).is_file():
+    if existing and not _has_table(folder):
         raise DataError(
             f"{folder} has a folder {existing[0]}/ and no {_TABLE} of an earlier prediction, so that its files may be "
             "yours: name another output folder, or remove it"
         )
+
+
+def _has_table(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in (_TABLE, _UNFINISHED_TABLE))
+
+
+@contextmanager
+def _unfinished_table(folder: Path, rows: list[dict[str, Any]]) -> Iterator[None]:
+    """Mark a folder as that of a prediction during the block; if the block fails, the rows so far stay in a table."""
+    table = folder / _UNFINISHED_TABLE
+    write_csv(table, [], ["image"])
+    try:
+        yield
+    except BaseException:
+        # If nothing can be written, the first error is the one to report.
+        with suppress(AcsnetError):
+            if rows:
+                write_csv(table, rows)
+        raise
+    table.unlink()
 
 
 def predict_files(
@@ -164,7 +187,8 @@ def predict_files(
 ) -> Path:
     """Predict files and folders, and write ``masks/``, ``overlays/`` and ``predictions.csv``.
 
-    All inputs are read once before anything is written. Existing results of the same name are overwritten. At an
+    All inputs are read once before anything is written. Existing results of the same name are overwritten. A prediction
+    that fails or is interrupted leaves its finished images and their rows, ``predictions.unfinished.csv``. At an
     operating point the table has two more columns: its name, ``operating_point``, and ``malignant_threshold``, the
     probability of "malignant" from which an image is classified as malignant.
 
@@ -209,7 +233,10 @@ def predict_files(
             raise DataError(problem_list("the input cannot be used", problems))
         rows: list[dict[str, Any]] = []
         frames: dict[str, Frame] = {}
-        with tqdm(total=len(images), desc="predicting", unit="image", disable=None if progress else True) as bar:
+        with (
+            _unfinished_table(folder, rows),
+            tqdm(total=len(images), desc="predicting", unit="image", disable=None if progress else True) as bar,
+        ):
             for start in range(0, len(images), batch_size):
                 chunk = images[start : start + batch_size]
                 arrays = list(pool.map(read_image, [file for file, _ in chunk]))
@@ -222,10 +249,10 @@ def predict_files(
                 pairs = zip(chunk, predictions, strict=True)
                 frames |= {os.fspath(file): one.frame for (file, _), one in pairs if one.frame is not None}
                 bar.update(len(chunk))
+            table = folder / _TABLE
+            write_csv(table, rows)
     if predictor.metadata.crop_margins:
         log_crops(frames)
-    table = folder / _TABLE
-    write_csv(table, rows)
     return table
 
 

@@ -18,6 +18,7 @@ TOOLS = {
     "crossval": ("x.yaml", "--work-dir", "y"),
     "curate": ("x", "--out", "y"),
     "download": ("busi",),
+    "ensemble": ("x", "--out", "y"),
     "export": ("--checkpoint", "x", "--format", "onnx"),
     "import_weights": ("x", "--out", "y"),
     "models": (),
@@ -48,11 +49,18 @@ def start(command: list[str], number: signal.Signals, packages: Path | None = No
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": path},
+        preexec_fn=take_signals,
     )
     assert process.stdout is not None
     assert process.stdout.readline()
     process.send_signal(number)
     return process.wait(60), process.communicate()[1]
+
+
+def take_signals() -> None:
+    """Undo what the tests themselves may have been started with, as by ``nohup``."""
+    for number in ENDINGS:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def fake_packages(folder: Path, code: str) -> Path:
@@ -129,7 +137,9 @@ def main():
     print(os.waitpid(child, 0)[1])
 sys.exit(run(main))
 """
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, preexec_fn=take_signals
+    )
     assert (result.returncode, result.stdout, result.stderr) == (0, f"{int(number)}\n", "")
 
 

@@ -129,6 +129,8 @@ def test_the_same_command_goes_on_after_a_failure(
         assert result[1], "the results are printed all the same"
     monkeypatch.undo()
     assert not [path for path in tmp_path.rglob("*") if path.name in OUTPUTS[tool] and path.is_file()], "all or none"
+    if tool == "predict":
+        assert "normal (1).png" in (out / "predictions.unfinished.csv").read_text(), "finished images are kept"
     status, _, errors = invoke(*command(tool, out))
     assert status == 0, errors
     assert {path.name for path in out.iterdir()} == OUTPUTS[tool]

@@ -419,7 +419,7 @@ def test_checkpoints_that_cannot_be_used(invoke: Invoke, trained_run: Path, phan
     for name, text in (
         ("nothing.safetensors", "there is no checkpoint"),
         ("truncated.safetensors", "is truncated or not a safetensors file"),
-        ("pickled.pt", "are never opened"),
+        ("pickled.pt", "is a pickled file (.pt, .pth), which may run code, and is not opened"),
     ):
         for tool, more in (("predict", [image]), ("test", [])):
             result = invoke(tool, "--checkpoint", tmp_path / name, "--out", tmp_path / "out", *more)
