@@ -40,8 +40,8 @@ METADATA: dict[str, Any] = {
 }
 
 
-def write(path: Path) -> Path:
-    torch.manual_seed(0)
+def write(path: Path, seed: int = 0) -> Path:
+    torch.manual_seed(seed)
     save_checkpoint(path, create_model("unet", **ARGUMENTS).state_dict(), CheckpointMetadata(**METADATA))
     return path
 
@@ -81,8 +81,7 @@ def save_other_metadata(path: Path) -> Path:
 
 
 def save_an_ensemble(path: Path) -> Path:
-    member = write(path.with_name("member.safetensors"))
-    save_ensemble(path, [member, member], {}, {})
+    save_ensemble(path, [write(path.with_name(f"member{seed}.safetensors"), seed) for seed in range(2)])
     return path
 
 
