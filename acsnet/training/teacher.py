@@ -176,7 +176,8 @@ def _plain(value: Any) -> Any:
 
 def _other_split_message(checkpoint: Checkpoint, split_hash: str) -> str:
     metadata = checkpoint.metadata
-    trained = "an ensemble of several splits" if metadata.members > 1 else f"trained on the split {metadata.split_hash}"
+    several = metadata.members > 1 and metadata.split_hash is None
+    trained = "an ensemble of several splits" if several else f"trained on the split {metadata.split_hash}"
     trained += ", with a teacher of another split" if metadata.taught_across_splits else ""
     return (
         f"loss.distillation: the teacher {checkpoint.path} is {trained}, this training uses {split_hash}: the teacher "

@@ -11,7 +11,7 @@ from torch import nn
 
 from acsnet import create_model, load_model
 from acsnet._utils.download import file_sha256
-from acsnet.checkpoints import open_checkpoint, read_metadata, read_weights, save_checkpoint
+from acsnet.checkpoints import open_checkpoint, read_metadata, read_weights, rewrite_metadata, save_checkpoint
 from acsnet.config import Config, build_config
 from acsnet.data import CachedRecords
 from acsnet.data.images import to_channels, to_network_input
@@ -36,9 +36,11 @@ def teacher(trained_run: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def ensemble(teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("ensemble") / "ensemble.safetensors"
-    save_ensemble(path, [teacher, teacher], {}, read_metadata(teacher).config)
-    return path
+    folder = tmp_path_factory.mktemp("ensemble")
+    fold = folder / "fold.safetensors"
+    rewrite_metadata(teacher, fold, read_metadata(teacher).model_copy(update={"split_hash": "another fold"}))
+    save_ensemble(folder / "ensemble.safetensors", [teacher, fold])
+    return folder / "ensemble.safetensors"
 
 
 def distance(trainer: Trainer) -> float:

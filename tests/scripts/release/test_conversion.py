@@ -207,11 +207,11 @@ def test_a_second_release_replaces_the_first(tested: Path, changed: Any) -> None
     assert (entry.tests, entry.code_version) == ((), "later"), "figures are those of the file that lies there"
 
 
-def test_an_ensemble_of_folds(clone: Path, trained_run: Path) -> None:
+def test_an_ensemble_of_folds(clone: Path, trained_run: Path, changed: Any) -> None:
     best = trained_run / "best.safetensors"
     config = read_metadata(best).config
     config = {**config, "data": {**config["data"], "folds": {**config["data"]["folds"], "index": 3}}}
-    save_ensemble(clone / "ensemble.safetensors", [best, best], {}, config)
+    save_ensemble(clone / "ensemble.safetensors", [best, changed(split_hash="another fold")], {}, config)
     release(clone / "ensemble.safetensors", clone, "both")
     entry = read_index().checkpoints["both"]
     assert (entry.members, entry.split_hash) == (2, None)
