@@ -1,8 +1,10 @@
 """Output folders: one writing process at a time, and nothing left of killed ones."""
 
+import errno
 import os
 import re
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -87,20 +89,27 @@ def check_link(folder: Path, option: str) -> None:
         )
 
 
-def check_writable(folder: Path) -> None:
-    """Check that files can be written into a folder, before what takes long; temporary files are removed from it.
+def check_writable(path: Path) -> None:
+    """Check that a file can be written, before what takes long; stale temporary files are removed from its folder.
+
+    A full disk is noticed only by writing.
 
     Raises:
-        WriteError: if the folder cannot be made or written to.
+        WriteError: if the folder cannot be made or written to, the name is too long, or a folder has it.
 
     Example:
         >>> from acsnet._utils.folders import check_writable
-        >>> check_writable(Path("a_new_folder"))
+        >>> check_writable(Path("a_new_folder/a.txt"))
         >>> Path("a_new_folder").exists()
         False
     """
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
-    with explained_writes(folder):
+    folder = path.parent
+    with explained_writes(path):
+        # It raises an error for names that no file can have.
+        with suppress(FileNotFoundError):
+            if stat.S_ISDIR(path.lstat().st_mode):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        made = [parent for parent in path.parents if not parent.exists()]
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):

@@ -125,13 +125,13 @@ def check_target(path: Path, overwrite: bool) -> None:
 
     Raises:
         CheckpointError: if the path has another suffix, or the file exists and may not be overwritten.
-        WriteError: if nothing can be written into its folder.
+        WriteError: if the file cannot be written.
     """
     if path.suffix != ".safetensors":
         raise CheckpointError(f"--out is {path}: the name of a checkpoint ends in .safetensors")
     if path.exists() and not overwrite:
         raise CheckpointError(f"{path} exists: choose another name by --out, or pass --overwrite")
-    check_writable(path.parent)
+    check_writable(path)
 
 
 def write_calibrated(checkpoint: Checkpoint, points: OperatingPoints, path: Path, overwrite: bool = False) -> None:

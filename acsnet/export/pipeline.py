@@ -123,7 +123,7 @@ def export_checkpoint(
     metadata = checkpoint.metadata
     path = out or default_export(checkpoint, format)
     _check_path(path, kind)
-    check_writable(path.parent)
+    check_writable(path)
     samples = read_samples(metadata, images)
     _warn_of_omissions(metadata)
     network = load_network(checkpoint)

@@ -111,24 +111,45 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         claim(tmp_path / "new")
 
 
-def test_a_folder_for_one_file_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").touch()
+def test_a_place_for_one_file_is_left_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "existing.txt").write_text("mine")
     stale = leave(tmp_path / f".best.{DEAD}.tmp.safetensors")
-    for folder in (tmp_path, tmp_path / "new", tmp_path / "a" / "b"):
-        check_writable(folder)
+    for place in ("a.txt", "new/a.txt", "a/b/c.txt", "existing.txt"):
+        check_writable(tmp_path / place)
     assert not stale.exists()
-    for place in ("file", "file/a"):
-        with pytest.raises(WriteError, match=rf"{place} could not be written \(.*\): choose another folder, since a"):
-            check_writable(tmp_path / place)
+    assert names(tmp_path) == ["existing.txt"]
+    assert (tmp_path / "existing.txt").read_text() == "mine"
 
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("file/a.txt", r"file/a\.txt could not be written \(.+\): choose another folder, since a file is in "),
+        ("file/a/b.txt", r"file/a/b\.txt could not be written \(.+\): choose another folder, since a file is in "),
+        ("folder", r"folder could not be written \(Is a directory\): choose another name, since a folder has it"),
+        ("/proc/none/a.txt", r"/proc/none/a\.txt could not be written \(No such file or directory\): choose an"),
+        ("a" * 300, r"a+ could not be written \(File name too long\): choose a shorter name"),
+    ],
+)  # fmt: skip
+def test_a_place_where_no_file_can_be(tmp_path: Path, place: str, message: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(WriteError, match=message):
+        check_writable(tmp_path / place)
+    assert names(tmp_path) == ["file", "folder"]
+
+
+@pytest.mark.parametrize("place", ["a.txt", "new/a.txt"])
+def test_a_read_only_place_for_one_file(tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
-    for place in ("", "new"):
-        with pytest.raises(WriteError, match=r"could not be written \(Read-only file system\): choose a folder on a"):
-            check_writable(tmp_path / place)
-    assert names(tmp_path) == ["file"]
+    with pytest.raises(
+        WriteError, match=r"a\.txt could not be written \(Read-only file system\): choose a folder on a"
+    ):
+        check_writable(tmp_path / place)
+    assert names(tmp_path) == []
 
 
 # --- what killed processes left --------------------------------------------------------------------------------------

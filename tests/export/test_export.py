@@ -334,7 +334,7 @@ def test_invalid_input_is_refused_before_the_export(
     [
         (errno.ENOSPC, "could not be written: the disk is full; free some space and run the command again"),
         (errno.EDQUOT, "could not be written: the disk is full; free some space and run the command again"),
-        (errno.EFBIG, "could not be written (File too large): choose another folder"),
+        (errno.EFBIG, "could not be written (File too large): raise the limit of file sizes (ulimit -f), or choose"),
         (
             errno.EROFS,
             "could not be written (Read-only file system): choose a folder on a file system that is not read-",
@@ -382,7 +382,7 @@ def test_a_disk_that_fills_up_does_not_end_the_process(save_tiny: SaveTiny, tmp_
     )
     result = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr[-2000:]
-    expected = f"{tmp_path / 'out' / 'a.pt2'} could not be written (File too large): choose another folder\n"
+    expected = f"{tmp_path / 'out' / 'a.pt2'} could not be written (File too large): raise the limit of file sizes (ulimit -f), or choose another file system\n"
     assert result.stdout == expected
     assert list((tmp_path / "out").iterdir()) == []
 
