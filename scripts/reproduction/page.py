@@ -129,8 +129,10 @@ def _trained(key: str) -> dict[str, dict[str, Any]]:
 
 def _extent(name: str, result: Mapping[str, Any]) -> str:
     fold = "one split" if result["fold"] is None else f"fold {result['fold']} alone"
-    epochs = f"{result['epochs']} of {result['configured_epochs']} epochs"
-    return f"`{name}`: {fold}, {epochs}, {result['train_images']} images to train, {result['test_images']} tested"
+    epochs = f"{result['epochs']} of at most {result['published_epochs']} epochs"
+    precision = "" if result["precision"] == "float32" else f", {result['precision']}"
+    images = f"{result['train_images']} images to train, {result['test_images']} tested"
+    return f"`{name}`: {fold}, {epochs}, {images}{precision}"
 
 
 def _cells(values: Mapping[str, float], publication: Publication) -> list[str]:

@@ -38,7 +38,7 @@ def add_result(config: Path, run: Path) -> None:
             f"{path} has no metrics of {publication}: test again with "
             f"--set evaluation.published_metrics=[{publication}]"
         )
-    used = load_config(run / "config.yaml")
+    published, used = load_config(config), load_config(run / "config.yaml")
     with (run / "history.csv").open(encoding="utf-8") as file:
         epochs = len(list(csv.DictReader(file)))
     with (run / "split.csv").open(encoding="utf-8") as file:
@@ -47,7 +47,9 @@ def add_result(config: Path, run: Path) -> None:
     results = read_results()
     results[f"{publication}/{config.stem}"] = {
         "epochs": epochs,
-        "configured_epochs": used.training.epochs,
+        "published_epochs": published.training.epochs,
+        # What the machine could do, if it is not what the publication did.
+        "precision": used.training.precision,
         "fold": None if used.data.folds.test else used.data.folds.index,
         "train_images": trained,
         "test_images": metrics["n"],
