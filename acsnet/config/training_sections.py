@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from acsnet.config.bounds import Flag, Real, Whole
+from acsnet.config.bounds import Flag, Real, Seed, Whole
 from acsnet.config.section import Fraction, PositiveInt, PositiveReal, Section, UserPaths
 
 

@@ -120,7 +120,5 @@ def test_without_openpyxl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_tables_of_any_size_are_refused_before_they_are_read(tmp_path: Path, size: int) -> None:
     with (tmp_path / "t.csv").open("wb") as file:
         file.truncate(size)
-    with pytest.raises(
-        DataError, match=r"t\.csv cannot be read \(it has more than 268435456 bytes\): check that"
-    ):
+    with pytest.raises(DataError, match=r"t\.csv cannot be read \(it has more than 268435456 bytes\): check that"):
         read_csv(tmp_path / "t.csv", "missing")

@@ -347,7 +347,5 @@ def test_a_file_that_cannot_be_opened_is_neither_missing_nor_damaged(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(Path, "open", refuse)
-    with pytest.raises(
-        CheckpointError, match=rf"best\.safetensors cannot be read \({os.strerror(number)}\): check"
-    ):
+    with pytest.raises(CheckpointError, match=rf"best\.safetensors cannot be read \({os.strerror(number)}\): check"):
         read_metadata(path)

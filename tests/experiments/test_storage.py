@@ -120,9 +120,7 @@ def test_a_file_of_jobs_that_cannot_be_opened_asks_for_no_server(tmp_path: Path,
         path.symlink_to(tmp_path / "missing" / "queue.sqlite3")
     else:
         path.write_bytes(content[: len(content) // 2] if kind == "cut" else bytes(len(content)))
-    with pytest.raises(
-        RunError, match=r"queue\.sqlite3 cannot be opened: .*; check its path and permissions, free"
-    ):
+    with pytest.raises(RunError, match=r"queue\.sqlite3 cannot be opened: .*; check its path and permissions, free"):
         open_storage(path)
 
 
