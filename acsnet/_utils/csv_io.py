@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from acsnet._utils.csv_text import unguard
 from acsnet._utils.file_kinds import file_fault
+from acsnet._utils.reading import MAX_TEXT_BYTES, read_bytes
 from acsnet.errors import DataError
 
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
@@ -83,15 +84,14 @@ def _unguarded(cell: Any) -> Any:
 
 
 def _read_bytes(path: Path, missing: str) -> bytes:
-    fault = file_fault(path)
     try:
-        if fault is None:
-            return path.read_bytes()
+        return read_bytes(path, MAX_TEXT_BYTES)
     except OSError as error:
-        fault = str(error.strerror)
-    if not os.path.exists(path) or path.is_dir():
-        raise DataError(missing)
-    raise DataError(f"{path} cannot be read ({fault}): check that it is a file that you may read")
+        if not os.path.exists(path) or path.is_dir():
+            raise DataError(missing) from None
+        raise DataError(
+            f"{path} cannot be read ({error.strerror}): check that it is a file that you may read"
+        ) from error
 
 
 def _fault(content: bytes) -> str | None:

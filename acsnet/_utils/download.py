@@ -26,6 +26,7 @@ from tqdm.auto import tqdm
 from acsnet._utils.files import explain_write_error, whole_file
 from acsnet._utils.json_text import parse_json
 from acsnet._utils.printable import printable, shorten
+from acsnet._utils.reading import read_text
 from acsnet.errors import DownloadError
 from acsnet.version import __version__
 
@@ -111,7 +112,7 @@ class _PartialFile:
 
     def _read_validator(self) -> str:
         try:
-            saved = parse_json(self._validator_file.read_text(encoding="utf-8"))
+            saved = parse_json(read_text(self._validator_file))
         except (OSError, ValueError):
             return ""
         return str(saved.get("validator", "")) if isinstance(saved, dict) and saved.get("url") == self._url else ""

@@ -30,6 +30,8 @@ _REMEDIES = {
     errno.EACCES: "choose another folder, or change its permissions",
     errno.EPERM: "choose another folder, or change its permissions",
     errno.EROFS: "choose a folder on a file system that is not read-only",
+    errno.ENOENT: "choose another folder, since one on the way to it does not exist, such as a current folder that was "
+    "removed",
     errno.ENOTDIR: "choose another folder, since a file is in the place of one",
     errno.EEXIST: "choose another folder, since a file is in the place of one",
     errno.EISDIR: "choose another name, since a folder has it",
@@ -46,8 +48,19 @@ _OTHER_REMEDY = "choose another folder"
 
 
 def cache_folder() -> Path:
-    """Return the folder for files that can be recreated: the environment variable ACSNET_CACHE, or ~/.cache/acsnet."""
-    return Path(os.environ.get("ACSNET_CACHE") or Path.home() / ".cache" / "acsnet")
+    """Return the folder for files that can be recreated: the environment variable ACSNET_CACHE, or ~/.cache/acsnet.
+
+    Raises:
+        WriteError: if neither the variable is set nor the home folder known.
+    """
+    try:
+        return Path(os.environ.get("ACSNET_CACHE") or Path.home() / ".cache" / "acsnet")
+    except RuntimeError:
+        # As in containers, for a user without a name and HOME.
+        raise WriteError(
+            "the cache has no place, since the home folder is unknown: set the environment variable ACSNET_CACHE to a "
+            "folder"
+        ) from None
 
 
 @contextmanager
@@ -100,7 +113,9 @@ def explain_write_error(error: OSError, path: Path) -> WriteError:
             f"{path} could not be written: the disk is full; free some space and run the command again"
         )
     reason = " ".join(str(error.strerror or error).split())
-    return WriteError(f"{path} could not be written ({reason}): {_REMEDIES.get(error.errno or 0, _OTHER_REMEDY)}")
+    # Too many open files also keep files from being read.
+    action = "opened" if error.errno in (errno.EMFILE, errno.ENFILE) else "written"
+    return WriteError(f"{path} could not be {action} ({reason}): {_REMEDIES.get(error.errno or 0, _OTHER_REMEDY)}")
 
 
 @contextmanager

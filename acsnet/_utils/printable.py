@@ -3,10 +3,10 @@
 import re
 import unicodedata
 
-# The passwords of an address, user:PASSWORD@host and ?password=PASSWORD.
+# The passwords of an address, user:PASSWORD@host and ?password=PASSWORD, or of a list of keys and values.
 _PASSWORDS = (
     re.compile(r"(?<=://)([^:/?#\s@]*:)\S+(?=@)"),
-    re.compile(r"(?i)(?<=[?&])([a-z_]*(?:password|passwd|pwd|token|secret)=)[^&\s]+"),
+    re.compile(r"(?i)(?:(?<=[?&\s])|^)([a-z_]*(?:password|passwd|pwd|token|secret)=)[^&\s]+"),
 )
 
 

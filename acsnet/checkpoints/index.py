@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from acsnet._utils.json_text import parse_json
 from acsnet._utils.naming import look_up
+from acsnet._utils.reading import read_text
 from acsnet.checkpoints.operating_points import Rate
 from acsnet.errors import CheckpointError
 
@@ -247,9 +248,14 @@ def read_index(folder: Path | None = None) -> ReleaseIndex:
     """
     path = (folder or index_folder()) / INDEX_NAME
     try:
-        content = parse_json(path.read_text(encoding="utf-8"))
+        content = parse_json(read_text(path))
     except FileNotFoundError:
         raise CheckpointError(f"there is no index of released checkpoints {path}") from None
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} cannot be read ({error.strerror}): check the file and its permissions, or copy it again from the "
+            "release"
+        ) from error
     except ValueError as error:
         raise CheckpointError(f"{path} is not valid JSON ({error}): copy it again from the release") from error
     version = content.get("format") if isinstance(content, dict) else None

@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
+from acsnet._utils.file_kinds import file_fault
 from acsnet._utils.files import whole_file
 from acsnet._utils.state_dicts import describe_differences
 from acsnet.checkpoints.metadata import METADATA_KEY, CheckpointMetadata, parse_metadata
@@ -184,6 +185,15 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     return weights
 
 
+def check_weights(path: Path) -> None:
+    """Check that the tensors of a safetensors file are those that were written; a file without their SHA-256 passes.
+
+    Raises:
+        CheckpointError: if the file is missing, truncated, damaged or not safetensors.
+    """
+    _check_sha256(path, read_header(path), weights_sha256(path))
+
+
 def _check_sha256(path: Path, header: Mapping[str, str], sha256: str) -> None:
     expected = header.get(SHA256_KEY, sha256)
     if sha256 != expected:
@@ -228,9 +238,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
 
 
 def _open(path: Path) -> Any:
-    # Unlike Path.is_file, this does not raise for a name that is too long.
-    if not os.path.isfile(path):
-        raise CheckpointError(f"there is no checkpoint {path}: give the path of a .safetensors file")
+    _check_readable(path)
     try:
         return safe_open(str(path), framework="pt")
     except (SafetensorError, OSError) as error:
@@ -244,11 +252,33 @@ def _open(path: Path) -> Any:
         ) from error
 
 
+def _check_readable(path: Path) -> None:
+    """Check that a file can be opened: safetensors says of every file which it cannot open that it does not exist.
+
+    Raises:
+        CheckpointError: if it cannot; the message says why.
+    """
+    # Unlike Path.is_file, this does not raise for a name that no file can have.
+    if not os.path.isfile(path):
+        fault = file_fault(path) if os.path.lexists(path) else None
+        raise CheckpointError(
+            f"there is no checkpoint {path}{f' ({fault})' if fault else ''}: give the path of a .safetensors file"
+        )
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} cannot be read ({error.strerror}): check its permissions, the disk and the limit of open files"
+        ) from error
+
+
 def is_pickled(path: Path) -> bool:
     """Return whether a file is pickled, by its suffix or its first bytes; it is not unpickled."""
     if path.suffix.lower() in _PICKLED_SUFFIXES:
         return True
     try:
+        if file_fault(path) is not None:
+            return False
         with path.open("rb") as file:
             return file.read(4).startswith(_PICKLED_STARTS)
     except OSError:

@@ -32,6 +32,9 @@ def _check_printable(name: str) -> str:
     return name
 
 
+#: Largest seed that NumPy takes.
+MAX_SEED = 2**32 - 1
+Seed = Annotated[Whole, Field(ge=0, le=MAX_SEED)]
 # A name that is shown in tables and on terminals.
 PrintableName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_check_printable)]
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from acsnet.config.bounds import Flag, Real, Whole
+from acsnet.config.bounds import Flag, Real, Seed, Whole
 from acsnet.config.section import Fraction, PositiveInt, PositiveReal, Section, UserPaths
 
 
@@ -160,7 +160,7 @@ class TrainingConfig(Section):
     panel_every: PositiveInt = Field(
         default=5, description="Epochs between two panels of validation images in TensorBoard."
     )
-    seed: Annotated[Whole, Field(ge=0)] = Field(default=0, description="Seed of weights, order and augmentation.")
+    seed: Seed = Field(default=0, description="Seed of weights, order and augmentation.")
 
     @property
     def selection_formula(self) -> str:

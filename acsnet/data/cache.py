@@ -188,7 +188,10 @@ def _build(
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
-        raise explain_write_error(error, path) from error
+        explained = explain_write_error(error, path)
+        raise type(explained)(
+            f"{explained}; images are cached in data.cache, or in the environment variable ACSNET_CACHE"
+        ) from error
 
 
 def _publish(temporary: Path, path: Path) -> None:

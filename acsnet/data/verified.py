@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from acsnet._utils.files import WriteError, write_text
+from acsnet._utils.reading import read_text
 from acsnet.data.decoding import file_fingerprints
 from acsnet.data.records import Record, Spacing, stable_hash
 from acsnet.errors import DataError
@@ -95,7 +96,7 @@ def write_facts(
 
 def _read(path: Path) -> _Sidecar:
     try:
-        sidecar = _Sidecar.model_validate_json(path.read_text(encoding="utf-8"))
+        sidecar = _Sidecar.model_validate_json(read_text(path))
     except (OSError, ValueError):  # ValueError: broken JSON, other keys, or not UTF-8
         return _Sidecar()
     return sidecar if sidecar.version == __version__ else _Sidecar()

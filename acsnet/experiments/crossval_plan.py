@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from acsnet._utils.files import write_text
+from acsnet._utils.reading import read_text
 from acsnet.config import Config, build_config, changed_keys
 from acsnet.errors import ConfigError, RunError
 from acsnet.experiments.job_folder import broken_entry, check_free, is_folder_name, new_study
@@ -103,9 +104,13 @@ def read_plan(work_dir: Path) -> Plan:
     """
     path = work_dir / PLAN_FILE
     try:
-        return Plan.model_validate_json(path.read_text(encoding="utf-8"))
-    except OSError:
+        return Plan.model_validate_json(read_text(path))
+    except (FileNotFoundError, NotADirectoryError):
         raise RunError(f"there is no {path}: start a cross-validation with tools/crossval.py") from None
+    except OSError as error:
+        raise RunError(
+            f"{path} cannot be read ({error.strerror}): start a new cross-validation in another folder"
+        ) from error
     except (ValidationError, UnicodeDecodeError) as error:
         raise RunError(
             f"{path} is broken ({broken_entry(error)}): start a new cross-validation in another folder"

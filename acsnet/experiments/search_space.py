@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from acsnet._utils.seeds import derived_seed
 from acsnet._utils.yaml_files import explain, read_yaml
 from acsnet.config import PositiveInt, Real, Section, Whole
 from acsnet.errors import ConfigError
@@ -137,7 +138,7 @@ class Search(Section):
         """Build the sampler of one trial, whose own seed prevents two workers from choosing the same values."""
         from optuna.samplers import RandomSampler, TPESampler
 
-        seed = self.seed * 1_000_003 + int(job.removeprefix("trial"))
+        seed = derived_seed(self.seed, int(job.removeprefix("trial")), 1_000_003)
         return TPESampler(seed=seed, constant_liar=True) if self.method == "tpe" else RandomSampler(seed=seed)
 
     def pruner(self) -> "BasePruner":

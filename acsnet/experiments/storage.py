@@ -21,6 +21,10 @@ _MISSED_HEARTBEATS = 6
 _SQLITE_TIMEOUT_SECONDS = 120
 # In the place of an address where a path is given.
 _SQLITE_FILE = "sqlite:///file"
+_SQLITE_REMEDY = (
+    "check its path and permissions, free some space if the disk is full, and run the command again; if the file is "
+    "damaged, put it back, or choose another folder by --work-dir"
+)
 _POSTGRESQL = "postgresql+psycopg://USER@HOST/DATABASE"
 
 
@@ -69,9 +73,11 @@ def open_storage(database: str | Path, heartbeat: int = DEFAULT_HEARTBEAT) -> "R
         ) from error
     # TypeError: the driver does not know a setting behind the question mark.
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError, RuntimeError, TypeError, ValueError) as error:
+        reason = _reason(error, address)
+        if address.get_backend_name() == "sqlite":
+            raise RunError(f"the storage {shown} cannot be opened: {reason}; {_SQLITE_REMEDY}") from error
         raise RunError(
-            f"the storage {shown} does not respond: {_reason(error, address)}; check the address, and "
-            "whether the database runs"
+            f"the storage {shown} does not respond: {reason}; check the address, and whether the database runs"
         ) from error
     if address.get_backend_name() == "sqlite":
         _serialize(storage)
@@ -160,6 +166,10 @@ def _reason(error: BaseException, address: "URL | None" = None) -> str:
     """Return the first line of an error, without the password."""
     cause = error.__cause__ or error
     reason = next(iter(str(cause).strip().splitlines()), "") or type(cause).__name__
+    if address is not None and "@" in (address.host or ""):
+        # Of a password with an unescaped @, the driver takes the rest for a part of the host.
+        rest, _, host = str(address.host).rpartition("@")
+        reason = reason.replace(f"{rest}@{host}", f"***@{host}")
     if address is not None and address.password:
         reason = reason.replace(str(address.password), "***")
     return mask_passwords(reason)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from acsnet._utils.files import write_text
+from acsnet._utils.reading import read_text
 from acsnet.config import Config, build_config, changed_keys
 from acsnet.errors import RunError
 from acsnet.experiments.job_folder import (
@@ -145,10 +146,12 @@ class Sweep:
 
     def _read_plan(self) -> _Plan | None:
         path = self.work_dir / PLAN_FILE
-        if not path.is_file():
-            return None
         try:
-            plan = _Plan.model_validate_json(path.read_text(encoding="utf-8"))
+            plan = _Plan.model_validate_json(read_text(path))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise RunError(f"{path} cannot be read ({error.strerror}): start a new search in another folder") from error
         except (ValidationError, UnicodeDecodeError) as error:
             raise RunError(f"{path} is broken ({broken_entry(error)}): start a new search in another folder") from error
         changed = [

@@ -28,7 +28,9 @@ import cv2
 import numpy as np
 from tqdm.auto import tqdm
 
+from acsnet._utils.file_kinds import MAX_PIXELS
 from acsnet._utils.files import explain_write_error
+from acsnet._utils.folders import remove_stale, whole_files
 from acsnet._utils.typing import BoolArray, Float32Array, Uint8Image
 from acsnet.errors import DataError, InputError
 from acsnet.labels import CLASS_NAMES, MALIGNANT, NORMAL
@@ -163,7 +165,7 @@ def write_phantoms(
     Raises:
         InputError: If a label is unknown, a count or the seed negative, or the size too small.
         DataError: If ``root`` is not empty or is not a folder.
-        WriteError: If an image cannot be written.
+        WriteError: If an image cannot be written; no other is left then.
 
     Example:
         >>> import tempfile
@@ -183,11 +185,14 @@ def write_phantoms(
     images = [(label, number) for label in CLASS_NAMES for number in range(1, counts.get(label, 0) + 1)]
     try:
         _check_root(root)
-        for label in CLASS_NAMES:
-            (root / label).mkdir(parents=True, exist_ok=True)
-        for label, number in tqdm(images, desc="phantoms", unit="image", disable=None if progress else True):
-            image_seed, image_size = _seed_and_size(label, number, seed, size, vary_size)
-            _write(root / label / f"{label} ({number})", make_phantom(label, image_seed, image_size))
+        remove_stale(root)
+        # Half of a dataset would be taken for a whole one, and the same command would refuse the folder.
+        with whole_files(root) as temporary:
+            for label in CLASS_NAMES:
+                (temporary / label).mkdir()
+            for label, number in tqdm(images, desc="phantoms", unit="image", disable=None if progress else True):
+                image_seed, image_size = _seed_and_size(label, number, seed, size, vary_size)
+                _write(temporary / label / f"{label} ({number})", make_phantom(label, image_seed, image_size))
     except OSError as error:
         raise explain_write_error(error, root) from error
 
@@ -235,6 +240,8 @@ def _check_seed(seed: int) -> None:
 
 
 def _check_size(size: tuple[int, int]) -> None:
+    if size[0] * size[1] > MAX_PIXELS:
+        raise InputError(f"size {size[0]}x{size[1]} is too large: the limit is {MAX_PIXELS} pixels")
     if min(size) < MIN_SIDE_PIXELS:
         raise InputError(f"size {size[0]}x{size[1]} is too small: height and width must be {MIN_SIDE_PIXELS} or more")
 
@@ -242,7 +249,8 @@ def _check_size(size: tuple[int, int]) -> None:
 def _check_root(root: Path) -> None:
     if root.exists() and not root.is_dir():
         raise DataError(f"{root} is a file, not a folder: choose a new or empty folder")
-    if root.exists() and any(root.iterdir()):
+    # A process that was killed leaves a hidden folder.
+    if root.exists() and any(not path.name.startswith(".") for path in root.iterdir()):
         raise DataError(
             f"{root} is not empty, and phantoms are never mixed with other files: choose a new or empty folder"
         )

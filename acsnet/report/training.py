@@ -7,6 +7,7 @@ from typing import Any
 
 from acsnet._utils.csv_io import read_csv
 from acsnet._utils.json_text import parse_json
+from acsnet._utils.reading import read_text
 from acsnet.config import Config, build_config, load_config
 from acsnet.errors import AcsnetError, DataError
 
@@ -79,7 +80,7 @@ def _read_history(path: Path) -> tuple[dict[str, float], ...]:
 def _read_environment(folder: Path) -> dict[str, Any]:
     path = folder / "environment.json"
     try:
-        content = parse_json(path.read_text(encoding="utf-8"))
+        content = parse_json(read_text(path))
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read: the environment of the run is unknown") from error
     return content if isinstance(content, dict) else {}

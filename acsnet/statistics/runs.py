@@ -11,6 +11,7 @@ import numpy as np
 
 from acsnet._utils.csv_io import CsvRow, read_csv
 from acsnet._utils.json_text import parse_json
+from acsnet._utils.reading import read_text
 from acsnet._utils.typing import Float64Array
 from acsnet.errors import AcsnetError, RunError
 
@@ -147,9 +148,11 @@ def name_first(items: Sequence[object]) -> str:
 
 def _read_facts(path: Path) -> dict[str, Any]:
     try:
-        facts = parse_json(path.read_text(encoding="utf-8"))
+        facts = parse_json(read_text(path))
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise RunError(f"there is no {path}: {_AGAIN}") from None
+    except OSError as error:
+        raise RunError(f"{path} cannot be read ({error.strerror}): {_AGAIN}") from error
     except ValueError as error:
         raise RunError(f"{path} is broken ({error}): {_AGAIN}") from error
     if not isinstance(facts, dict):

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from acsnet.checkpoints import CheckpointMetadata, read_metadata
+from acsnet.checkpoints import CheckpointMetadata, check_weights, read_metadata
 from acsnet.config import Config, build_config, changed_keys
 from acsnet.data import mask_hash, read_split_list
 from acsnet.errors import AcsnetError, RunError
@@ -169,9 +169,10 @@ def best_row(history: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
 
 
 def is_best_saved(folder: RunFolder, expected: CheckpointMetadata) -> bool:
-    """Return whether ``best.safetensors`` is the checkpoint of the best epoch, whose metadata is given."""
+    """Return whether ``best.safetensors`` is the undamaged checkpoint of the best epoch, whose metadata is given."""
     try:
         found = read_metadata(folder.best)
+        check_weights(folder.best)
     except AcsnetError:
         return False
     # The protocol names the epoch. Operating points may have been added since.

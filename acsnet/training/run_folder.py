@@ -2,6 +2,7 @@
 
 import io
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -9,8 +10,10 @@ from typing import Any
 
 import torch
 
+from acsnet._utils.file_kinds import file_fault
 from acsnet._utils.files import whole_file, write_csv, write_json, write_text
 from acsnet._utils.folders import claimed_folder
+from acsnet._utils.reading import read_bytes, read_text
 from acsnet._utils.yaml_files import read_yaml
 from acsnet.config import Config, build_config, changed_keys
 from acsnet.data import Split, write_split_list
@@ -20,6 +23,17 @@ from acsnet.errors import ConfigError, RunError
 def _is_visible(path: Path) -> bool:
     # A process that was killed while it wrote a file leaves a hidden file.
     return not path.name.startswith(".")
+
+
+def _check_archive(content: bytes) -> None:
+    """Check the checksums of an archive of torch.save, which torch itself does not.
+
+    Raises:
+        zipfile.BadZipFile: if it is damaged, or compressed as torch.save does not.
+    """
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()) or archive.testzip():
+            raise zipfile.BadZipFile
 
 
 class RunFolder:
@@ -98,7 +112,7 @@ class RunFolder:
             RunError: if it is broken.
         """
         try:
-            content = json.loads(self.environment.read_text(encoding="utf-8"))
+            content = json.loads(read_text(self.environment))
         except FileNotFoundError:
             return None
         except (OSError, ValueError):
@@ -114,8 +128,13 @@ class RunFolder:
             RunError: if there is no run, or its configuration is broken.
             ConfigError: if this version of the package cannot read its configuration.
         """
-        if not self.config.is_file():
+        fault = file_fault(self.config)
+        if fault == "it does not exist" or not self.path.is_dir():
             raise RunError(f"there is no run to resume in {self.path}: start it without --resume")
+        if fault is not None:
+            raise RunError(
+                f"{self.config} cannot be read ({fault}): put the file back, or start a new run by --work-dir"
+            )
         # Keys that were added to the package after the run was started had their default values.
         return build_config(self._read_config(), (), str(self.config))
 
@@ -165,13 +184,14 @@ class RunFolder:
             self._check_not_begun()
             return None
         try:
-            content = self.last.read_bytes()
+            content = read_bytes(self.last)
         except OSError as error:
             raise RunError(
                 f"{self.last} cannot be read ({error.strerror}): check the disk and the permissions, or start a new "
                 "run by --work-dir"
             ) from error
         try:
+            _check_archive(content)
             return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         # torch raises a dozen types, depending on the broken byte, and recommends unpickling in its messages.
         except Exception as error:

@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 from acsnet._utils.files import WriteError
+from acsnet._utils.seeds import derived_seed
 from acsnet.config import Config
 from acsnet.data import Sample
 from acsnet.data.images import to_network_input
@@ -279,7 +280,7 @@ class Trainer:
 
     def _train(self, reporter: Reporter) -> dict[str, float]:
         # The epoch's own seed, for dropout and the like: resuming needs no state of any random generator.
-        set_seed(self.config.training.seed * 100_003 + self.epoch, device_specific=True)
+        set_seed(derived_seed(self.config.training.seed, self.epoch, 100_003), device_specific=True)
         self.loaders.sampler.epoch = self.epoch
         self.model.train()
         watch = LossWatch(self.accelerator.device, values=4)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from acsnet._utils.csv_io import TableRow, read_table
+from acsnet._utils.csv_io import TableRow, read_csv, read_table
 from acsnet.errors import DataError
 
 openpyxl = pytest.importorskip("openpyxl", reason="the extra `data` is not installed")
@@ -114,3 +114,11 @@ def test_without_openpyxl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     message = r"b\.xlsx is an Excel workbook, which needs openpyxl: pip install 'acsnet\[data\]'"
     with pytest.raises(DataError, match=message):
         read_table(tmp_path / "b.xlsx", ("ID",))
+
+
+@pytest.mark.parametrize("size", [1 << 29, 1 << 36, 1 << 42])
+def test_tables_of_any_size_are_refused_before_they_are_read(tmp_path: Path, size: int) -> None:
+    with (tmp_path / "t.csv").open("wb") as file:
+        file.truncate(size)
+    with pytest.raises(DataError, match=r"t\.csv cannot be read \(it has more than 268435456 bytes\): check that"):
+        read_csv(tmp_path / "t.csv", "missing")

@@ -12,6 +12,8 @@ from PIL import Image
 from acsnet._utils.files import (
     DiskFullError,
     WriteError,
+    cache_folder,
+    explain_write_error,
     explained_writes,
     replace_section,
     whole_file,
@@ -105,6 +107,27 @@ with whole_file(Path({str(path)!r})) as temporary:
     assert path.read_text() == "new"
 
 
+def test_a_cache_without_a_home_folder_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As in containers, for a user without a name."""
+
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", no_home)
+    for value in (None, ""):
+        monkeypatch.delenv("ACSNET_CACHE") if value is None else monkeypatch.setenv("ACSNET_CACHE", value)
+        with pytest.raises(WriteError, match=r"the home folder is unknown: set the environment variable ACSNET_CACHE"):
+            cache_folder()
+    monkeypatch.setenv("ACSNET_CACHE", str(tmp_path))
+    assert cache_folder() == tmp_path
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+def test_too_many_open_files_are_not_a_matter_of_writing(tmp_path: Path, number: int) -> None:
+    error = explain_write_error(OSError(number, os.strerror(number)), tmp_path / "a.png")
+    assert str(error).startswith(f"{tmp_path / 'a.png'} could not be opened (Too many open files")
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_is_one_clear_line(tmp_path: Path, number: int) -> None:
     path = tmp_path / "file.txt"
@@ -170,7 +193,8 @@ def test_other_errors_are_one_clear_line(tmp_path: Path, number: int, remedy: st
 
     with pytest.raises(WriteError) as caught:
         fail()
-    assert str(caught.value) == f"{tmp_path / 'file.txt'} could not be written ({os.strerror(number)}): {remedy}"
+    action = "opened" if number == errno.EMFILE else "written"
+    assert str(caught.value) == f"{tmp_path / 'file.txt'} could not be {action} ({os.strerror(number)}): {remedy}"
     assert names(tmp_path) == []
 
 

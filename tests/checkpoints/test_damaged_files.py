@@ -1,6 +1,8 @@
 """Files that were damaged after they were written, and headers that no writer makes."""
 
+import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import acsnet
 from acsnet import create_model, load_model
 from acsnet.checkpoints import (
     CheckpointMetadata,
+    is_pickled,
     load_weights,
     read_header,
     read_metadata,
@@ -309,3 +312,40 @@ def test_tensors_that_this_pytorch_cannot_read(
 def test_the_released_files_load() -> None:
     for name in acsnet.list_checkpoints():
         assert load_model(REPOSITORY / "checkpoints" / f"{name}.safetensors").metadata.class_names
+
+
+@pytest.mark.parametrize("read", [read_metadata, read_weights, load_model, read_tensor_list])
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("folder", "it is a directory"),
+        ("pipe", "it is a named pipe"),
+        ("device", "it is a device"),
+        ("link", "it is a link to nothing, which does not exist"),
+    ],
+)
+def test_what_is_not_a_file_is_named(tmp_path: Path, kind: str, reason: str, read: Callable[[Path], Any]) -> None:
+    path = tmp_path / "best.safetensors"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to({"device": "/dev/zero", "link": "nothing"}[kind])
+    with pytest.raises(CheckpointError, match=rf"there is no checkpoint .*best\.safetensors \({reason}\): give the pa"):
+        read(path)
+    assert not is_pickled(path)
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EACCES, errno.EIO])
+def test_a_file_that_cannot_be_opened_is_neither_missing_nor_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    path = write(tmp_path / "best.safetensors")
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(CheckpointError, match=rf"best\.safetensors cannot be read \({os.strerror(number)}\): check"):
+        read_metadata(path)

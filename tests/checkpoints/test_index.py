@@ -103,3 +103,19 @@ def test_a_wheel_has_the_index_and_no_files(tmp_path: Path) -> None:
     result = subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True)
     expected = f"{tmp_path}/wheel/acsnet/released {sorted(read_index(REPOSITORY / 'checkpoints').checkpoints)}"
     assert result.stdout.strip() == expected, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [("pipe", "it is a named pipe"), ("device", "it is a device"), ("folder", "Is a directory")],
+)
+def test_an_index_that_is_not_a_file(tmp_path: Path, kind: str, reason: str) -> None:
+    path = tmp_path / "index.json"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.mkdir()
+    with pytest.raises(CheckpointError, match=rf"index\.json cannot be read \({reason}\): check the file and its perm"):
+        read_index(tmp_path)

@@ -155,10 +155,10 @@ def test_create_model_takes_the_weights_of_a_checkpoint(network: nn.Module, chec
 
 @pytest.mark.parametrize("read", OPENERS)
 def test_a_missing_file(read: Callable[[Path], Any], tmp_path: Path) -> None:
-    for path in (tmp_path / "none.safetensors", tmp_path):
+    for path, shown in ((tmp_path / "none.safetensors", ""), (tmp_path, " (it is a directory)")):
         with pytest.raises(CheckpointError) as caught:
             read(path)
-        assert str(caught.value) == f"there is no checkpoint {path}: give the path of a .safetensors file"
+        assert str(caught.value) == f"there is no checkpoint {path}{shown}: give the path of a .safetensors file"
 
 
 @pytest.mark.parametrize("read", OPENERS)

@@ -274,6 +274,10 @@ def test_a_parent_that_is_no_path(write: Write, base: str) -> None:
         (MODEL + "data: {folds: {test: 0.6}}", "data.folds.test is 0.6: expected less than or equal to 0.5"),
         (MODEL + "data: {folds: {test: 0}}", "data.folds.test is 0: expected greater than 0"),
         (MODEL + "data: {folds: {grouped: 1}}", "data.folds.grouped is 1: expected a valid boolean"),
+        (
+            MODEL + "training: {seed: 4294967296}",
+            "training.seed is 4294967296: expected less than or equal to 4294967295",
+        ),
         (MODEL + "data: {folds: {seed: null}}", "data.folds.seed is None: expected a valid integer"),
         (MODEL + "data: {folds: 3}", "data.folds is 3: expected a section of keys and values"),
         (

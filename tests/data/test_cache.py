@@ -297,7 +297,10 @@ def test_another_error_of_the_disk_is_one_line(
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr(os, "rename", fail)
-    message = r"could not be written \(Operation not permitted\): choose another folder, or change its permissions$"
+    message = (
+        r"could not be written \(Operation not permitted\): choose another folder, or change its permissions; "
+        r"images are cached in data\.cache, or in the environment variable ACSNET_CACHE$"
+    )
     with pytest.raises(WriteError, match=message):
         build(records, folder)
     assert listing(folder) == []

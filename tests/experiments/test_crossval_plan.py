@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -145,3 +146,19 @@ def test_a_crafted_plan_is_one_clear_line(tmp_path: Path, content: str | bytes, 
         read_plan(tmp_path)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [("pipe", "it is a named pipe"), ("device", "it is a device"), ("folder", "Is a directory")],
+)
+def test_a_plan_that_is_not_a_file_is_named(tmp_path: Path, kind: str, reason: str) -> None:
+    path = tmp_path / "crossval.json"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.mkdir()
+    with pytest.raises(RunError, match=rf"crossval\.json cannot be read \({reason}\): start a new cross-validation"):
+        read_plan(tmp_path)

@@ -85,6 +85,14 @@ def test_suggestions_lie_in_their_ranges() -> None:
         assert values["training.compile"] in (True, False)
 
 
+@pytest.mark.parametrize("seed", [4_295, 20_240_101, 2**40])
+@pytest.mark.parametrize("method", ["tpe", "random"])
+def test_large_seeds_are_seeds_of_samplers(seed: int, method: str) -> None:
+    search = Search.model_validate({"method": method, "trials": 2, "seed": seed, "parameters": RATE})
+    assert search.sampler("trial0000") is not None
+    assert search.sampler("trial0001") is not None
+
+
 def test_trials_of_one_seed_differ_and_come_again() -> None:
     search = Search.model_validate({"method": "tpe", "trials": 2, "parameters": RATE})
 

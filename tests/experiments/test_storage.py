@@ -82,6 +82,10 @@ SECRET = "sEcReT"
         f"postgresql+psycopg://me:%7B{SECRET}%7D@127.0.0.1:1/jobs",
         f"postgresql+psycopg://me@127.0.0.1:1/jobs?password={SECRET}",
         f"postgresql+psycopg://127.0.0.1:1/jobs?user=me&sslpassword={SECRET}",
+        f"postgresql+psycopg://me:a@{SECRET}@127.0.0.1/jobs",
+        f"postgresql+psycopg://me:a@b@{SECRET}@127.0.0.1/jobs",
+        f"host=127.0.0.1 password={SECRET}",
+        f"host=127.0.0.1 dbname=jobs sslpassword='{SECRET}'",
         f"carrierpigeon://me:{SECRET}@host/jobs",
         f"postgresql+nothing://me:{SECRET}@host/jobs",
         f"not a database://me:{SECRET}@host",
@@ -100,8 +104,24 @@ def test_no_message_and_no_file_has_the_password(url: str, monkeypatch: pytest.M
 
 
 def test_a_folder_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"the storage sqlite:.*missing.* does not respond: .*unable to open database"):
+    with pytest.raises(RunError, match=r"the storage sqlite:.*missing.* cannot be opened: .*unable to open database"):
         open_storage(f"sqlite:///{tmp_path}/missing/queue.sqlite3")
+
+
+@pytest.mark.parametrize("kind", ["cut", "zeros", "folder", "link"])
+def test_a_file_of_jobs_that_cannot_be_opened_asks_for_no_server(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "queue.sqlite3"
+    open_storage(path)
+    content = path.read_bytes()
+    path.unlink()
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "link":
+        path.symlink_to(tmp_path / "missing" / "queue.sqlite3")
+    else:
+        path.write_bytes(content[: len(content) // 2] if kind == "cut" else bytes(len(content)))
+    with pytest.raises(RunError, match=r"queue\.sqlite3 cannot be opened: .*; check its path and permissions, free"):
+        open_storage(path)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("psycopg") is None, reason="psycopg is not installed")

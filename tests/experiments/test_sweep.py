@@ -150,6 +150,22 @@ def test_a_broken_plan_is_one_clear_line(tmp_path: Path, base: Config, content: 
         Sweep(tmp_path, base, search(**GRID))
 
 
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [("pipe", "it is a named pipe"), ("device", "it is a device"), ("folder", "Is a directory")],
+)
+def test_a_plan_that_is_not_a_file_is_named(tmp_path: Path, base: Config, kind: str, reason: str) -> None:
+    path = tmp_path / "sweep.json"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.mkdir()
+    with pytest.raises(RunError, match=rf"sweep\.json cannot be read \({reason}\): start a new search"):
+        Sweep(tmp_path, base, search(**GRID))
+
+
 def test_a_folder_with_something_else_is_refused(tmp_path: Path, base: Config) -> None:
     (tmp_path / "config.yaml").write_text("")
     with pytest.raises(

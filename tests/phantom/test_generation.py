@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from acsnet._utils.files import DiskFullError
+from acsnet._utils.typing import Uint8Image
 from acsnet.errors import DataError, InputError
 from acsnet.labels import CLASS_NAMES
 from acsnet.phantom import generation
@@ -317,6 +318,36 @@ def test_failed_write_leaves_no_incomplete_file(tmp_path: Path, monkeypatch: pyt
     assert files_below(tmp_path) == {}
 
 
+@pytest.mark.parametrize("stop", [OSError(28, "No space left on device"), KeyboardInterrupt(), MemoryError()])
+def test_half_of_a_dataset_is_not_left_and_the_same_command_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: BaseException
+) -> None:
+    written: list[Path] = []
+    write = generation._write_png
+
+    def write_three(path: Path, image: Uint8Image) -> None:
+        if len(written) == 3:
+            raise stop
+        written.append(path)
+        write(path, image)
+
+    monkeypatch.setattr(generation, "_write_png", write_three)
+    with pytest.raises((DiskFullError, KeyboardInterrupt, MemoryError)):
+        write_phantoms(tmp_path / "set", {"normal": 3}, size=(64, 64), progress=False)
+    assert len(written) == 3
+    assert files_below(tmp_path) == {}
+    monkeypatch.undo()
+    write_phantoms(tmp_path / "set", {"normal": 3}, size=(64, 64), progress=False)
+    assert len(files_below(tmp_path)) == 6
+
+
+def test_the_rest_of_a_killed_process_is_no_obstacle(tmp_path: Path) -> None:
+    rest = tmp_path / ".unfinished.999999.tmp" / "benign"
+    rest.mkdir(parents=True)
+    write_phantoms(tmp_path, {"normal": 1}, size=(64, 64), progress=False)
+    assert {Path(path).parts[0] for path in files_below(tmp_path)} == {"normal"}
+
+
 # Errors
 
 
@@ -342,6 +373,9 @@ def test_small_size_is_refused() -> None:
         ({"benign": -2}, {}, r"counts\['benign'\] is -2: expected 0 or more images"),
         ({"benign": 1}, {"seed": -1}, "seed is -1: expected 0 or more"),
         ({"benign": 1}, {"size": (256, 32)}, "size 256x32 is too small"),
+        ({"benign": 1}, {"size": (1_000_000, 1_000_000)}, "size 1000000x1000000 is too large: the limit is 50000000"),
+        ({"benign": 1}, {"size": (64, 800_000)}, "size 64x800000 is too large"),
+        ({"benign": 1}, {"size": (7_072, 7_072)}, "size 7072x7072 is too large"),
     ],
 )
 def test_wrong_arguments_are_refused_before_anything_is_written(

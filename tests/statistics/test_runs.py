@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -190,3 +191,22 @@ def test_broken_runs_are_skipped(write_run: FolderMaker, tmp_path: Path) -> None
     assert "nowhere" in problems[0]
     assert "is broken" in problems[1]
     assert "acsnet_0" in problems[1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [("pipe", "it is a named pipe"), ("device", "it is a device"), ("huge", "it has more than 268435456 bytes")],
+)
+def test_metrics_that_cannot_be_read_whole_are_not_read(write_run: FolderMaker, kind: str, reason: str) -> None:
+    folder = write_run()
+    path = folder / "metrics.json"
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        with path.open("wb") as file:
+            file.truncate(1 << 40)
+    with pytest.raises(RunError, match=rf"metrics\.json cannot be read \({reason}\): test the checkpoint again"):
+        read_run(folder)

@@ -294,13 +294,15 @@ def make_first_epoch_best(state: dict[str, Any]) -> None:
     state["history"][0]["score"], state["history"][1]["score"] = 0.9, 0.1
 
 
-@pytest.mark.parametrize("damage", ["missing", "cut", "of another epoch", "a folder"])
+@pytest.mark.parametrize("damage", ["missing", "cut", "a changed weight", "of another epoch", "a folder"])
 def test_a_best_checkpoint_that_cannot_be_had_again(run: RunFolder, config: Config, damage: str) -> None:
     edit(run, make_first_epoch_best)
     content = run.best.read_bytes()
     run.best.unlink()
     if damage == "cut":
         run.best.write_bytes(content[: len(content) // 2])
+    elif damage == "a changed weight":
+        run.best.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     elif damage == "of another epoch":
         run.best.write_bytes(content.replace(b", epoch 1", b", epoch 2"))
     elif damage == "a folder":

@@ -1,4 +1,6 @@
 import json
+import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -226,3 +228,70 @@ def test_broken_bytes_are_refused_or_harmless(started: RunFolder) -> None:
             refused += 1
             assert "is broken or contains other objects" in str(error)  # noqa: PT017 (some of them load)
     assert refused > 20
+
+
+@pytest.mark.parametrize("place", [0.2, 0.5, 0.8])
+def test_states_with_one_changed_weight_are_refused(started: RunFolder, place: float) -> None:
+    """torch does not compare the checksums of the archive."""
+    started.save_state({"epoch": 1, "network": {"weight": torch.ones(10_000)}})
+    assert started.load_state() is not None
+    content = bytearray(started.last.read_bytes())
+    content[int(len(content) * place)] ^= 0x01
+    started.last.write_bytes(content)
+    with pytest.raises(RunError, match=r"last\.pt is broken or contains other objects"):
+        started.load_state()
+
+
+def test_compressed_states_are_refused_unread(started: RunFolder) -> None:
+    """A few kilobytes may unpack to any size."""
+    started.save_state({"epoch": 1})
+    with zipfile.ZipFile(started.last) as saved:
+        members = {info.filename: saved.read(info) for info in saved.infolist()}
+    with zipfile.ZipFile(started.last, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    with pytest.raises(RunError, match=r"last\.pt is broken or contains other objects"):
+        started.load_state()
+
+
+def _put(path: Path, kind: str) -> None:
+    path.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to({"device": "/dev/zero", "link": "nothing"}[kind])
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [("pipe", r"it is a named pipe"), ("device", r"it is a device"), ("folder", r"Is a directory")],
+)
+def test_states_that_are_not_files_are_not_read(started: RunFolder, kind: str, reason: str) -> None:
+    _put(started.last, kind)
+    with pytest.raises(RunError, match=rf"last\.pt cannot be read \({reason}\): check the disk and the permissions"):
+        started.load_state()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_environments_that_are_not_files_are_not_read(started: RunFolder, kind: str) -> None:
+    _put(started.environment, kind)
+    with pytest.raises(RunError, match=r"environment\.json is broken: put the file back"):
+        started.started_environment()
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("pipe", "it is a named pipe"),
+        ("device", "it is a device"),
+        ("folder", "it is a directory"),
+        ("link", "it is a link to nothing, which does not exist"),
+    ],
+)
+def test_configurations_that_are_not_files_are_named(started: RunFolder, kind: str, reason: str) -> None:
+    """The message "there is no run" would send users to a start without --resume, which refuses the folder."""
+    _put(started.config, kind)
+    with pytest.raises(RunError, match=rf"config\.yaml cannot be read \({reason}\): put the file back"):
+        started.started_config()

@@ -124,6 +124,12 @@ def test_a_checkpoint_that_was_selected_on_the_test_subset_is_stamped(
     assert subsets == {"train", "test"}
 
 
+@pytest.mark.parametrize("seed", [42_949, 20_240_101, 2**32 - 1])
+def test_large_seeds_train(seed: int, tiny_settings: dict[str, Any], tmp_path: Path) -> None:
+    config = build_config(tiny_settings, [f"training.seed={seed}", "training.epochs=1"], "test")
+    assert Trainer.from_config(config, tmp_path / "run", progress=False).fit().is_file()
+
+
 def test_same_seed_same_weights_other_seed_others(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
     states = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
