@@ -226,7 +226,7 @@ def test_images_of_any_name_are_found(kind: str, name: str, tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("notes.txt", b"BMI, age\n"), ("list.csv", b"image\n"), ("scan.nii.gz", b"\x1f\x8b\x08"), ("empty", b"")],
+    [("notes.txt", b"BMI, age\n"), ("list.csv", b"image\n"), ("empty", b"")],
 )
 def test_files_that_are_no_images_are_counted_and_named(
     name: str, content: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -407,3 +407,17 @@ def test_long_names_stay_different(tmp_path: Path) -> None:
     for end in "ab":
         save_page(tmp_path / ("x" * 254 + end))
     assert len({*names([tmp_path])}) == 2
+
+
+@pytest.mark.parametrize(("suffix", "kind"), [("gif", "GIF"), ("webp", "WEBP"), ("jp2", "JPEG2000"), ("ppm", "PPM")])
+def test_images_of_other_formats_in_a_folder_are_not_called_something_else(
+    suffix: str, kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    picture = Image.fromarray(np.full((8, 8, 3), 90, np.uint8))
+    picture.save(tmp_path / "a.png")
+    picture.save(tmp_path / f"b.{suffix}", format=kind)
+    (tmp_path / "scan.nii.gz").write_bytes(b"\x1f\x8b\x08")
+    assert [file.name for file, _ in find_images([tmp_path])] == ["a.png"]
+    assert caplog.messages == [
+        f"left out of {tmp_path}, files of formats that are not read (2): b.{suffix}, scan.nii.gz"
+    ]
