@@ -110,3 +110,10 @@ def test_the_kind_of_pixels_that_are_not_read_is_true(tmp_path: Path) -> None:
     for pixels in (GRAY / 255, RGB.astype(np.float32)):
         with pytest.raises(DataError, match=r"\(it is damaged, or its pixels are of a type that is not read\): conv"):
             read_image(save(tmp_path / "b.tif", pixels))
+
+
+@pytest.mark.parametrize("name", ["a\0.png", "\0", "b\0.tif"])
+@pytest.mark.parametrize("read", [read_image, read_mask])
+def test_a_name_with_a_nul(read: Callable[[Path], Any], name: str) -> None:
+    with pytest.raises(DataError, match=r"cannot be read as an image \(its name has a NUL\): check that it is a file"):
+        read(Path(name))

@@ -1,8 +1,10 @@
 import csv
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from acsnet.config import EvaluationConfig
 from acsnet.data.images import read_image
 from acsnet.errors import DataError, InputError
 from acsnet.inference import Predictor, explain_images, find_images, predict_files
+from acsnet.inference.preprocessing import frame_images
 
 
 def page(value: int) -> Image.Image:
@@ -421,3 +424,17 @@ def test_images_of_other_formats_in_a_folder_are_not_called_something_else(
     assert caplog.messages == [
         f"left out of {tmp_path}, files of formats that are not read (2): b.{suffix}, scan.nii.gz"
     ]
+
+
+def test_a_name_that_is_too_long_is_not_called_a_failed_write(
+    invoke: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    name = f"{'a' * 300}.png"
+    status, _, errors = invoke("predict", "--checkpoint", "acsnet_busi", name, "--out", tmp_path / "out")
+    assert (status, errors) == (2, f"error: {name} cannot be used (File name too long): choose a shorter name\n")
+
+
+@pytest.mark.parametrize("images", [None, 3, iter([])])
+def test_arrays_that_are_no_list(images: Any) -> None:
+    with pytest.raises(InputError, match=r"the images are of type .*: expected a list of RGB arrays \(H, W, 3\)"):
+        frame_images(images, Mock())
