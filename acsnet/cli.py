@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, TextIO
 
-from acsnet._utils.files import explain_write_error
+from acsnet._utils.files import explain_system_error
 from acsnet._utils.printable import printable, printable_lines
 from acsnet._utils.stop_signals import Stop, stop_signals
 from acsnet.errors import AcsnetError
@@ -55,7 +55,7 @@ def _run(main: Callable[[], None], stop: Stop) -> int:
         # Errors without a number are defects of a library.
         if error.errno is None:
             raise
-        return _fail(str(explain_write_error(error, Path(error.filename or "a file"))))
+        return _fail(str(explain_system_error(error, Path(error.filename or "a file"))))
     except Exception as error:
         # Libraries turn an interruption of their import into errors of their own.
         if stop.number is not None:

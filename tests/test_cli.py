@@ -68,8 +68,7 @@ def test_an_interruption_is_130(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_an_error_of_the_system_is_one_line_and_2(number: int, text: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(raising(OSError(number, os.strerror(number), "out/a.csv"))) == 2
-    action = "opened" if number == errno.EMFILE else "written"
-    assert capsys.readouterr().err == f"error: out/a.csv could not be {action} {text}\n"
+    assert capsys.readouterr().err == f"error: out/a.csv cannot be used {text}\n"
 
 
 @pytest.mark.parametrize("error", [OSError("a defect"), ZeroDivisionError("a defect")])
@@ -204,7 +203,7 @@ def test_a_name_does_not_act_on_the_terminal(name: str, shown: str, capsys: pyte
     assert run(raising(AcsnetError(f"{name}, what to do"))) == 2
     assert capsys.readouterr().err == f"error: {shown}, what to do\n"
     assert run(raising(OSError(errno.EACCES, "Permission denied", name))) == 2
-    assert capsys.readouterr().err.startswith(f"error: {shown} could not be written (Permission denied)")
+    assert capsys.readouterr().err.startswith(f"error: {shown} cannot be used (Permission denied)")
     with pytest.raises(SystemExit):
         ToolParser(prog="tool").parse_args([name])
     assert capsys.readouterr().err == f"usage: tool [-h]\ntool: error: unrecognized arguments: {shown}\n"

@@ -50,6 +50,7 @@ _SIGNATURES_AT = {
     "WebP": (8, b"WEBP"),
     "AVI": (8, b"AVI "),
     "HEIC": (4, b"ftyphei"),
+    "HEIF": (4, b"ftypmif1"),
     "AVIF": (4, b"ftypavif"),
     "MP4": (4, b"ftyp"),
 }
@@ -75,6 +76,8 @@ def file_fault(file: Path) -> str | None:
         if file.is_symlink() and error.errno in (errno.ENOENT, errno.ENOTDIR):
             return f"it is a link to {os.readlink(file)}, which does not exist"
         return "it does not exist" if error.errno == errno.ENOENT else str(error.strerror)
+    except ValueError:
+        return "its name has a NUL"
     return next((fault for is_kind, fault in _KINDS if is_kind(mode)), None)
 
 

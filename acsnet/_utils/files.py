@@ -112,10 +112,21 @@ def explain_write_error(error: OSError, path: Path) -> WriteError:
         return DiskFullError(
             f"{path} could not be written: the disk is full; free some space and run the command again"
         )
-    reason = " ".join(str(error.strerror or error).split())
     # Too many open files also keep files from being read.
     action = "opened" if error.errno in (errno.EMFILE, errno.ENFILE) else "written"
-    return WriteError(f"{path} could not be {action} ({reason}): {_REMEDIES.get(error.errno or 0, _OTHER_REMEDY)}")
+    return WriteError(f"{path} could not be {action} {_reason_and_remedy(error)}")
+
+
+def _reason_and_remedy(error: OSError) -> str:
+    reason = " ".join(str(error.strerror or error).split())
+    return f"({reason}): {_REMEDIES.get(error.errno or 0, _OTHER_REMEDY)}"
+
+
+def explain_system_error(error: OSError, path: Path) -> AcsnetError:
+    """Return an error in one line, with the path and a remedy, for a path that could be neither read nor written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return explain_write_error(error, path)
+    return AcsnetError(f"{path} cannot be used {_reason_and_remedy(error)}")
 
 
 @contextmanager

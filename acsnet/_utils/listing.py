@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from acsnet._utils.file_kinds import IMAGE_SUFFIXES, file_fault, file_format
+from acsnet._utils.file_kinds import IMAGE_SUFFIXES, file_fault, file_format, unsupported_format
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +92,9 @@ def _reason_to_leave_out(path: Path) -> str | None:
     fault = file_fault(path)
     if fault is not None:
         return f"entries that cannot be read ({fault})"
-    return None if file_format(path) else "files that are no images"
+    if file_format(path):
+        return None
+    return "files of formats that are not read" if unsupported_format(path) else "files that are no images"
 
 
 def _identity(folder: Path) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -13,6 +14,13 @@ from acsnet.errors import DataError
 _SHOWN_VALUES = 8
 # Lossy compression changes the channels of one color less than this.
 _SAME_COLOR = 64
+# Masks with smooth or lossy edges have many values in a small share of their pixels, scans in most of them.
+_MOST_VALUES = 16
+# Fewer pixels do not tell a scan from edges.
+_FEWEST_PIXELS = 1024
+_LARGEST_EDGES = 0.5
+# Edges are narrower than this, in pixels.
+_EDGE = 4
 
 
 def find_foreground(path: Path, image: Image.Image, values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
@@ -30,7 +38,8 @@ def find_foreground(path: Path, image: Image.Image, values: npt.NDArray[Any]) ->
         raise DataError(f"{path} has values below 0, or values that are not numbers: {_advice(255)}")
     highest = int(values.max())
     half = 127 if highest <= 255 else 32767
-    fault = _fault(image, _levels(values), half)
+    levels = _levels(values)
+    fault = _fault(image, levels, half) or (_fault_of_grays(values, levels, half) if highest > half else None)
     if fault is not None:
         raise DataError(f"{path} has {fault}: {_advice(2 * half + 1)}")
     return np.asarray(values > (half if highest > half else 0))
@@ -57,8 +66,10 @@ def _fault(image: Image.Image, levels: Sequence[float], half: int) -> str | None
     """Return why the foreground is not known, or None if it is."""
     shown = ", ".join(f"{level:g}" for level in levels[:_SHOWN_VALUES]) + ", ..." * (len(levels) > _SHOWN_VALUES)
     highest, labels = levels[-1], [float(label) for label in range(len(levels))]
-    if _is_shape_in_alpha(image, levels):
+    if len(levels) == 1 and is_shape_in_alpha(image):
         return f"one color ({shown}), and a shape in its transparency, which is not read"
+    if len(levels) == 1 and image.mode == "P" and len(image.getcolors() or ()) > 1 and not _has_colors(image):
+        return f"one color ({shown}), and a shape in the numbers of its palette, which are not read"
     if highest <= half:
         if len(levels) > 2 and levels != labels:
             return f"{len(levels)} values up to {highest:g}, which may be dark foreground or noise ({shown})"
@@ -70,11 +81,31 @@ def _fault(image: Image.Image, levels: Sequence[float], half: int) -> str | None
     return None
 
 
-def _is_shape_in_alpha(image: Image.Image, levels: Sequence[float]) -> bool:
-    if len(levels) > 1 or not image.has_transparency_data:
+def _fault_of_grays(values: npt.NDArray[Any], levels: Sequence[float], half: int) -> str | None:
+    """Return why a bright mask is not one of background and foreground with smooth edges, or None if it is."""
+    margin = (2 * half + 2) / 8
+    if len(levels) > _MOST_VALUES:
+        share = float(np.mean((values >= margin) & (values < 2 * half + 2 - margin)))
+        is_scan = share > _LARGEST_EDGES and values.size >= _FEWEST_PIXELS
+        return f"gray values in {share:.0%} of its pixels, as a scan has" if is_scan else None
+    regions = [level for level in levels[1:-1] if _has_interior(values == level)]
+    if not regions:
+        return None
+    shown = ", ".join(f"{level:g}" for level in (levels[0], *regions, levels[-1]))
+    return f"regions of the values {shown}, which may be labels"
+
+
+def _has_interior(region: npt.NDArray[np.bool_]) -> bool:
+    """Return whether a region is wider than edges are: it contains a square of ``_EDGE`` pixels."""
+    return bool(cv2.erode(region.astype(np.uint8), np.ones((_EDGE, _EDGE), np.uint8), borderValue=0).any())
+
+
+def is_shape_in_alpha(image: Image.Image) -> bool:
+    """Return whether an image has one color, and differs between pixels in its transparency only."""
+    if not image.has_transparency_data:
         return False
-    lowest, highest = image.convert("RGBA").getchannel("A").getextrema()
-    return lowest != highest
+    *colors, alpha = image.convert("RGBA").getextrema()
+    return alpha[0] != alpha[1] and all(lowest == highest for lowest, highest in colors)
 
 
 def _has_colors(image: Image.Image) -> bool:

@@ -7,6 +7,7 @@ nearest spelling.
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,12 @@ MACHINE_KEYS = frozenset({"data.root", "data.dataset", "data.records", "data.cac
 
 # Keys whose null stands for a value that the training finds from the rest of the configuration.
 FOUND_KEYS = frozenset({"data.mean", "data.std"})
+
+
+# Characters that begin other values of YAML than plain text.
+_YAML_INDICATORS = frozenset("[{'\"|>&*!")
+_NOT_UTF_8 = re.compile(r"[\udc80-\udcff]")
+_COMMENT = re.compile(r"(?:^|\s)#.*", re.DOTALL)
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
@@ -154,12 +161,39 @@ def _parse_override(override: str) -> dict[str, Any]:
             f"--set {shorten(override)}: expected KEY=VALUE with a dotted key, as in --set training.epochs=40"
         )
     try:
-        value = parse_yaml(text)
+        value = _parse_value(text)
     except YamlError as error:
         raise ConfigError(f"--set {shorten(override)}: the value is not YAML: {error}") from error
     for part in reversed(key.split(".")):
         value = {part: value}
     return dict(value)
+
+
+def _parse_value(text: str) -> Any:
+    """Parse the value of an override, in which YAML must not change the name of a file.
+
+    Raises:
+        YamlError: if the value is not YAML, or if a part of it is a comment.
+    """
+    is_plain = text[:1] not in _YAML_INDICATORS
+    if is_plain and _NOT_UTF_8.search(text):
+        # Bytes of names that are not UTF-8, which YAML cannot have.
+        return text
+    value = parse_yaml(text)
+    if is_plain and isinstance(value, str) and "\n" in text:
+        # YAML would make a space of a line break.
+        return text
+    for comment in _COMMENT.finditer(text):
+        if _is_yaml(text[: comment.start()], value):
+            raise YamlError(f"{shorten(text[comment.start() :].strip(), 40)} is a comment: quote the value for YAML")
+    return value
+
+
+def _is_yaml(text: str, value: Any) -> bool:
+    try:
+        return bool(parse_yaml(text) == value)
+    except YamlError:
+        return False
 
 
 def _cleared_alternatives(overrides: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

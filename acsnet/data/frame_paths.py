@@ -15,7 +15,11 @@ _FRAME_BY_SUFFIX = re.compile(r"(.+\.(?:dcm|dicom|tiff?))#(\d+)", re.IGNORECASE)
 def split_frame(path: Path) -> tuple[Path, int | None]:
     """Return the file of a path and the frame in it, or None if the path does not name a frame.
 
-    DICOM files may have any name: "IM0001#12" is a frame if IM0001 is a DICOM file and there is no file "IM0001#12".
+    DICOM files may have any name: "IM0001#12" is a frame if IM0001 is a DICOM file. A file that is itself named
+    "cine.dcm#12" is that file, unless cine.dcm exists, too.
+
+    Raises:
+        DataError: If the path is a file and also a frame of another file.
 
     Example:
         >>> file, frame = split_frame(Path("cine.dcm#12"))
@@ -23,11 +27,16 @@ def split_frame(path: Path) -> tuple[Path, int | None]:
         ('cine.dcm', 12)
     """
     match = _FRAME.fullmatch(path.name)
-    if match is None or _FRAME_BY_SUFFIX.fullmatch(path.name):
-        return split_frame_name(path)
+    if match is None:
+        return path, None
     file = path.with_name(match[1])
-    if not os.path.lexists(path) and file_format(file) == DICOM:
+    has_frames = _FRAME_BY_SUFFIX.fullmatch(path.name) is not None or file_format(file) == DICOM
+    if not has_frames:
+        return path, None
+    if not os.path.lexists(path):
         return file, int(match[2])
+    if os.path.lexists(file):
+        raise DataError(f"{path} may mean this file or frame {match[2]} of {file.name}: rename one of the two files")
     return path, None
 
 

@@ -6,7 +6,8 @@ Formats: PNG, JPEG, BMP, TIFF and DICOM, by the first bytes of a file, not by it
 Images with more than 8 bits are scaled to 8 by the range that the file declares, never by the range of its pixels, so
 that equal gray values stay equal across images. The range is 16 bits for PNG, and ``MaxSampleValue`` or otherwise
 ``BitsPerSample`` for TIFF; a value v of a range up to M becomes ``256 * v // (M + 1)``. Files that declare no range
-(32-bit integers, floats) are refused. For DICOM see :mod:`acsnet.data.dicom`.
+(32-bit integers, floats) are refused, and so are files of 16 bits without a value above 12 bits, unless a tag says so:
+they are more likely images of 8 or 12 bits than black ones. For DICOM see :mod:`acsnet.data.dicom`.
 """
 
 import hashlib
@@ -21,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from acsnet._utils.file_kinds import (
@@ -29,11 +31,12 @@ from acsnet._utils.file_kinds import (
     SUPPORTED_FORMATS,
     check_file,
     check_pixels,
+    file_format,
     unsupported_format,
 )
-from acsnet._utils.mask_values import find_foreground
+from acsnet._utils.mask_values import find_foreground, is_shape_in_alpha
 from acsnet.data.dicom import is_dicom, read_dicom
-from acsnet.data.frame_paths import choose_frame, file_of
+from acsnet.data.frame_paths import choose_frame, file_of, split_frame
 from acsnet.errors import DataError, InputError
 
 UInt8Array = npt.NDArray[np.uint8]
@@ -44,12 +47,16 @@ _TAG_BITS_PER_SAMPLE = 258
 _TAG_PHOTOMETRIC = 262
 _TAG_MAX_SAMPLE_VALUE = 281
 _TAG_ORIENTATION = 274
+# A mark in the information of an image whose colors Pillow has cut to their high bytes.
+_HAS_16_BIT_COLORS = "acsnet 16-bit colors"
 _EXIF_KEYS = frozenset({"exif", "Raw profile type exif"})
 # Values of the orientation tag: upright, and those in which height and width are exchanged.
 _UPRIGHT = 1
 _SIDEWAYS = frozenset({5, 6, 7, 8})
 # The value of the photometric tag for images in which 0 is white.
 _WHITE_IS_ZERO = 0
+# An image of 16 bits that is darker than this, on the scale of 8 bits, has 12 bits or fewer.
+_LOWEST_OF_16_BITS = 16
 # Pillow's modes for 32-bit integers and floats.
 _MODES_OF_32_BITS = frozenset({"I", "F"})
 # Pillow raises these for truncated and damaged files; the last two for TIFF files with damaged tags.
@@ -68,8 +75,8 @@ def read_image(path: Path) -> UInt8Array:
         (H, W, 3) uint8. Transparency is dropped, and more than 8 bits are scaled to 8 as the module describes.
 
     Raises:
-        DataError: If the file is missing, truncated, not an image or has 32-bit pixels, or if it has several frames
-            and the path names none.
+        DataError: If the file is missing, truncated, not an image or animated, if the range of its pixels is not known,
+            if its shape is in its transparency only, or if it has several frames and the path names none.
 
     Example:
         >>> import tempfile
@@ -85,17 +92,38 @@ def read_image(path: Path) -> UInt8Array:
         return read_dicom(path)
     image = _open(path)
     if image.mode.startswith("I;16"):
-        image = Image.fromarray(_scale_16_bits(image))
+        image = Image.fromarray(_scale_16_bits(path, image))
     elif image.mode in _MODES_OF_32_BITS:
         # Pillow would silently clip them at 255.
-        raise DataError(f"{path} has 32-bit pixels of unknown range: save it with 8 or 16 bits per channel")
-    return np.asarray(image.convert("RGB"))
+        kind = "signed 16" if _count_tag(_tags(image), _TAG_BITS_PER_SAMPLE) == 16 else "32"
+        raise DataError(f"{path} has {kind}-bit pixels of unknown range: save it with 8 or 16 bits per channel")
+    elif is_shape_in_alpha(image):
+        raise DataError(f"{path} has one color and a shape in its transparency, which is not read: save it without")
+    pixels = np.asarray(image.convert("RGB"))
+    if image.info.get(_HAS_16_BIT_COLORS) and pixels.max() < _LOWEST_OF_16_BITS:
+        raise DataError(_too_dark(path))
+    return pixels
 
 
-def _scale_16_bits(image: Image.Image) -> UInt8Array:
-    tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
+def _too_dark(path: Path) -> str:
+    return (
+        f"{path} has 16 bits per channel and no value above {256 * _LOWEST_OF_16_BITS - 1}, so that it may have fewer "
+        "bits: save it with 8 bits, or scale its values to 0 to 65535"
+    )
+
+
+def _tags(image: Image.Image) -> Mapping[int, Any]:
+    return image.tag_v2 if isinstance(image, TiffImageFile) else {}
+
+
+def _scale_16_bits(path: Path, image: Image.Image) -> UInt8Array:
+    tags = _tags(image)
+    values = np.asarray(image)
+    has_range = _count_tag(tags, _TAG_MAX_SAMPLE_VALUE) or (_count_tag(tags, _TAG_BITS_PER_SAMPLE) or 16) < 16
+    if not has_range and 0 < values.max() < 256 * _LOWEST_OF_16_BITS:
+        raise DataError(_too_dark(path))
     highest = _count_tag(tags, _TAG_MAX_SAMPLE_VALUE) or 2 ** (_count_tag(tags, _TAG_BITS_PER_SAMPLE) or 16) - 1
-    gray = (np.asarray(image).astype(np.int64) * 256 // (highest + 1)).clip(0, 255).astype(np.uint8)
+    gray = (values.astype(np.int64) * 256 // (highest + 1)).clip(0, 255).astype(np.uint8)
     return 255 - gray if tags.get(_TAG_PHOTOMETRIC) == _WHITE_IS_ZERO else gray
 
 
@@ -134,8 +162,9 @@ def read_mask(path: Path) -> BoolArray:
 
     Raises:
         DataError: If the file is missing, truncated, not an image, or DICOM, or if its foreground is not known: it is
-            dark and has other values, has the labels 0 to K as well as 255, has several colors and no background, or
-            has a shape in its transparency only.
+            dark and has other values, has the labels 0 to K as well as 255, has regions of several values, has many
+            gray values as a scan has, has several colors and no background, or has a shape in its transparency or its
+            palette only.
 
     Example:
         >>> import tempfile
@@ -152,7 +181,10 @@ def read_mask(path: Path) -> BoolArray:
     if is_dicom(path):
         raise DataError(f"{path} is a DICOM file, and masks are not read from DICOM: save it as PNG, BMP or TIFF")
     image = _open(path)
-    return find_foreground(path, image, _brightest(image))
+    values = _brightest(image)
+    if image.info.get(_HAS_16_BIT_COLORS) and not values.any():
+        raise DataError(f"{path} has colors of 16 bits and no value above 255, which are not read: save it with 8 bits")
+    return find_foreground(path, image, values)
 
 
 def _brightest(image: Image.Image) -> npt.NDArray[Any]:
@@ -286,16 +318,24 @@ def _open(path: Path, load: bool = True) -> Image.Image:
 
 def _choose_frame(path: Path, image: Image.Image) -> Image.Image:
     """Select the frame that a path names, after a check of the sizes in its header."""
-    frames = image.n_frames if isinstance(image, TiffImageFile) else 1
-    check_pixels(file_of(path), *image.size, frames)
+    file, frame = split_frame(path)
+    frames = image.n_frames if isinstance(image, TiffImageFile | PngImageFile) else 1
+    check_pixels(file, *image.size, frames)
     if isinstance(image, TiffImageFile):
         image.seek(choose_frame(path, frames))
-        check_pixels(file_of(path), *image.size)
+        check_pixels(file, *image.size)
+    elif frames > 1:
+        raise DataError(f"{file} is an animation of {frames} frames: save each frame as a file of its own")
+    elif frame is not None:
+        raise DataError(f"{path}: {file.name} is a {image.format} file, which has no frames: name the file without #")
     return image
 
 
 def _load_frame(path: Path, image: Image.Image) -> Image.Image:
-    _choose_frame(path, image).load()
+    # The decoder's name of the stored pixels is lost by loading.
+    has_16_bits = any(";16" in str(tile[3]) for tile in _choose_frame(path, image).tile)
+    image.load()
+    image.info[_HAS_16_BIT_COLORS] = has_16_bits and not image.mode.startswith("I")
     return image if _orientation(image) == _UPRIGHT else ImageOps.exif_transpose(image)
 
 
@@ -305,6 +345,8 @@ def _reason(file: Path, error: Exception) -> str:
         advice, other = f"convert it to a supported format ({SUPPORTED_FORMATS})", unsupported_format(file)
         if other is not None:
             return f"it is a {other} file): {advice}"
+        if file_format(file) is not None:
+            return f"it is damaged, or its pixels are of a type that is not read): {advice}, or copy it again"
         return f"its format is unknown): {advice}, or copy it again from its source if it is damaged"
     if isinstance(error, OSError) and error.errno is not None:
         return f"{error.strerror}): check that it is a file that you may read"

@@ -108,11 +108,17 @@ def _read_records(data: DataConfig) -> tuple[list[Record], list[str]]:
 
 
 def _repeated_files(records: Sequence[Record]) -> list[str]:
-    """List images that are one file under two names: by a link, or by another spelling of its path."""
+    """List images that are one file under two names, by a link or another spelling, and images that are their mask."""
     problems: list[str] = []
     first: dict[tuple[object, ...], Path] = {}
     for record in records:
-        other = first.setdefault(file_identity(record.image), record.image)
+        identity = file_identity(record.image)
+        problems += [
+            f"{mask} is the same file as its image {record.image}: name the file of the mask"
+            for mask in record.masks
+            if file_identity(mask) == identity
+        ]
+        other = first.setdefault(identity, record.image)
         if other is not record.image:
             problems.append(f"{record.image} is the same file as {other}: leave out one of the two")
     return problems

@@ -67,6 +67,8 @@ def _check_arrays(images: Any) -> None:
     """Check images that may come from other code, where floats and 16 bits are usual."""
     if isinstance(images, np.ndarray) and images.ndim == 3 and images.shape[-1] == 3:
         raise InputError(f"the images are one array of shape {images.shape}: put a single image into a list")
+    if not isinstance(images, Sequence | np.ndarray):
+        raise InputError(f"the images are of type {type(images).__name__}: expected a list of RGB arrays (H, W, 3)")
     if not len(images):
         raise InputError("there are no images: expected at least one RGB array (H, W, 3) of uint8")
     for index, image in enumerate(images):

@@ -159,8 +159,12 @@ class RunFolder:
     def start(self, config: Config, split: Split, environment: Mapping[str, Any]) -> None:
         """Write the resolved configuration, the split and, last, the environment."""
         write_text(self.config, config.to_yaml())
-        write_split_list(self.split_list, split)
+        self.write_split(split)
         write_json(self.environment, dict(environment))
+
+    def write_split(self, split: Split) -> None:
+        """Write ``split.csv``, the subset of each image."""
+        write_split_list(self.split_list, split)
 
     def write_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write ``history.csv``, one row per epoch."""

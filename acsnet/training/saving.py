@@ -104,7 +104,7 @@ class Saver:
                 ) from error
 
     def repair(self, history: Sequence[Mapping[str, Any]]) -> None:
-        """Write what a process did not write that was killed between two files of an epoch.
+        """Write what a process did not write that was killed between two files of an epoch, and the tables of the run.
 
         Args:
             history: the restored rows; empty if no epoch was finished.
@@ -119,6 +119,8 @@ class Saver:
             metadata = self._describe_best(history)
             if not is_best_saved(self.folder, metadata):
                 self._save_best(metadata)
+            # The data was compared by its hashes, so that a table that was removed or changed can be written again.
+            self.folder.write_split(self.data.split)
             self.folder.write_history(history)
 
     def describe_kept(self) -> str:

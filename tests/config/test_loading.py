@@ -666,3 +666,16 @@ def test_evaluated_classes(write: Write) -> None:
     for names in ("benign", "benign, benign", ""):
         with pytest.raises(ConfigError, match=r"classes is \[.*\]: name at least two classes, each once, or null"):
             load_config(write(text.format(names=names)))
+
+
+@pytest.mark.parametrize("name", ["a\nb", "caf\udce9", "x/b\udcff #1", "a#1", "50% of 7?"])
+def test_the_name_of_a_folder_in_an_override_is_not_changed(name: str) -> None:
+    config = build_config({"model": {"name": "unet"}}, [f"data.root=/{name}"], "example")
+    assert config.data.root == Path(f"/{name}")
+
+
+@pytest.mark.parametrize("value", ["/scans #2", "#2", "/a b  #c", "[1, 2] # sizes"])
+def test_a_comment_in_an_override_is_not_dropped(value: str) -> None:
+    with pytest.raises(ConfigError, match=r"--set data\.root=.*: the value is not YAML: #.* is a comment: quote the"):
+        build_config({"model": {"name": "unet"}}, [f"data.root={value}"], "example")
+    assert build_config({"model": {"name": "unet"}}, ["data.root='/scans #2'"], "x").data.root == Path("/scans #2")

@@ -231,3 +231,18 @@ def test_frames_of_one_file_are_images_of_their_own(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("image,masks,label\na.tif#0,,normal\na.tif#1,,normal\n")
     data = DataConfig(records=(tmp_path / "t.csv",), classes=("normal",))
     assert len(load_records(data, progress=False)) == 2
+
+
+@pytest.mark.parametrize("kind", ["name", "hard link", "symbolic link"])
+def test_an_image_that_is_its_own_mask(kind: str, phantom_root: Path, tmp_path: Path) -> None:
+    image, mask = tmp_path / "a.png", tmp_path / "a_mask.png"
+    image.write_bytes((phantom_root / "benign" / "benign (1).png").read_bytes())
+    if kind == "name":
+        mask = image
+    elif kind == "hard link":
+        os.link(image, mask)
+    else:
+        mask.symlink_to(image)
+    (tmp_path / "t.csv").write_text(f"image,masks,label\na.png,{mask.name},benign\n", encoding="utf-8")
+    with pytest.raises(DataError, match=rf"{mask.name} is the same file as its image .*a\.png: name the file of the m"):
+        load_records(DataConfig(records=(tmp_path / "t.csv",)), progress=False)

@@ -1,8 +1,10 @@
 import csv
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from acsnet.config import EvaluationConfig
 from acsnet.data.images import read_image
 from acsnet.errors import DataError, InputError
 from acsnet.inference import Predictor, explain_images, find_images, predict_files
+from acsnet.inference.preprocessing import frame_images
 
 
 def page(value: int) -> Image.Image:
@@ -226,7 +229,7 @@ def test_images_of_any_name_are_found(kind: str, name: str, tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("notes.txt", b"BMI, age\n"), ("list.csv", b"image\n"), ("scan.nii.gz", b"\x1f\x8b\x08"), ("empty", b"")],
+    [("notes.txt", b"BMI, age\n"), ("list.csv", b"image\n"), ("empty", b"")],
 )
 def test_files_that_are_no_images_are_counted_and_named(
     name: str, content: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -407,3 +410,31 @@ def test_long_names_stay_different(tmp_path: Path) -> None:
     for end in "ab":
         save_page(tmp_path / ("x" * 254 + end))
     assert len({*names([tmp_path])}) == 2
+
+
+@pytest.mark.parametrize(("suffix", "kind"), [("gif", "GIF"), ("webp", "WEBP"), ("jp2", "JPEG2000"), ("ppm", "PPM")])
+def test_images_of_other_formats_in_a_folder_are_not_called_something_else(
+    suffix: str, kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    picture = Image.fromarray(np.full((8, 8, 3), 90, np.uint8))
+    picture.save(tmp_path / "a.png")
+    picture.save(tmp_path / f"b.{suffix}", format=kind)
+    (tmp_path / "scan.nii.gz").write_bytes(b"\x1f\x8b\x08")
+    assert [file.name for file, _ in find_images([tmp_path])] == ["a.png"]
+    assert caplog.messages == [
+        f"left out of {tmp_path}, files of formats that are not read (2): b.{suffix}, scan.nii.gz"
+    ]
+
+
+def test_a_name_that_is_too_long_is_not_called_a_failed_write(
+    invoke: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    name = f"{'a' * 300}.png"
+    status, _, errors = invoke("predict", "--checkpoint", "acsnet_busi", name, "--out", tmp_path / "out")
+    assert (status, errors) == (2, f"error: {name} cannot be used (File name too long): choose a shorter name\n")
+
+
+@pytest.mark.parametrize("images", [None, 3, iter([])])
+def test_arrays_that_are_no_list(images: Any) -> None:
+    with pytest.raises(InputError, match=r"the images are of type .*: expected a list of RGB arrays \(H, W, 3\)"):
+        frame_images(images, Mock())

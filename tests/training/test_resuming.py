@@ -319,9 +319,11 @@ def test_files_that_a_killed_process_did_not_write_are_written(run: RunFolder, c
     edit(run, lambda state: state["history"][1].update(score=1.0))
     content = run.best.read_bytes()
     network = torch.load(run.last, weights_only=True)["network"]
+    split = run.split_list.read_bytes()
     for best, history in ((None, None), (content[:1000], "epoch,sc"), (content, "")):
         run.best.unlink(missing_ok=True)
         run.history.unlink(missing_ok=True)
+        run.split_list.write_text("image,sub")
         if best is not None:
             run.best.write_bytes(best.replace(b", epoch 2", b", epoch 1"))
             run.history.write_text(str(history))
@@ -330,6 +332,7 @@ def test_files_that_a_killed_process_did_not_write_are_written(run: RunFolder, c
         weights = read_weights(run.best)
         assert all(torch.equal(weights[key], value) for key, value in network.items())
         assert [line.partition(",")[0] for line in run.history.read_text().splitlines()] == ["epoch", "1", "2"]
+        assert run.split_list.read_bytes() == split
 
 
 # --- two processes, and disks ----------------------------------------------------------------------------------------
