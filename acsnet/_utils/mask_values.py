@@ -104,8 +104,9 @@ def is_shape_in_alpha(image: Image.Image) -> bool:
     """Return whether an image has one color, and differs between pixels in its transparency only."""
     if not image.has_transparency_data:
         return False
-    *colors, alpha = image.convert("RGBA").getextrema()
-    return alpha[0] != alpha[1] and all(lowest == highest for lowest, highest in colors)
+    pixels = np.asarray(image.convert("RGBA"))
+    differs = (pixels != pixels[0, 0]).any(axis=(0, 1))
+    return bool(differs[3]) and not differs[:3].any()
 
 
 def _has_colors(image: Image.Image) -> bool:

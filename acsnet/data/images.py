@@ -333,7 +333,8 @@ def _choose_frame(path: Path, image: Image.Image) -> Image.Image:
 
 def _load_frame(path: Path, image: Image.Image) -> Image.Image:
     # The decoder's name of the stored pixels is lost by loading.
-    has_16_bits = any(";16" in str(tile[3]) for tile in _choose_frame(path, image).tile)
+    tiles = getattr(_choose_frame(path, image), "tile", ())
+    has_16_bits = any(";16" in str(tile[3]) for tile in tiles)
     image.load()
     image.info[_HAS_16_BIT_COLORS] = has_16_bits and not image.mode.startswith("I")
     return image if _orientation(image) == _UPRIGHT else ImageOps.exif_transpose(image)
