@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
 from acsnet._utils.files import explain_system_error
 from acsnet._utils.printable import printable, printable_lines
@@ -77,11 +77,24 @@ def show(text: str, flush: bool = False) -> None:
 
 
 class ToolParser(argparse.ArgumentParser):
-    """A parser of command lines whose errors show no character that would act on the terminal."""
+    """A parser of command lines whose errors show no character that would act on the terminal.
+
+    Paths may not be empty: a variable of the shell that is not set would otherwise mean the current folder.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.register("type", Path, _parse_path)
 
     def error(self, message: str) -> NoReturn:
         """Print the usage and the error, and exit with status 2."""
         super().error(printable(message))
+
+
+def _parse_path(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty: is a variable of the shell not set?")
+    return Path(text)
 
 
 # Errors and log messages are one line, except for lists with indented items. A line break in a name is escaped.

@@ -228,3 +228,18 @@ def test_tools_print_by_show(tool: Path) -> None:
     """``print`` and the parser of the standard library would show names as they are."""
     text = tool.read_text(encoding="utf-8")
     assert not re.findall(r"\bprint\(|ArgumentParser\(|sys\.std|warnings\.|logging\.", text)
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("predict", ["--checkpoint", "acsnet_busi", "", "--out", "x"]),
+        ("predict", ["--checkpoint", "acsnet_busi", "x", "--out", ""]),
+        ("train", ["x.yaml", "--work-dir", ""]),
+        ("curate", ["", "--out", "x"]),
+    ],
+)
+def test_an_empty_path_is_not_the_current_folder(tool: str, arguments: list[str], invoke: Any) -> None:
+    status, _, errors = invoke(tool, *arguments)
+    assert status == 2
+    assert "the path is empty: is a variable of the shell not set?" in errors

@@ -346,6 +346,8 @@ def _reason(file: Path, error: Exception) -> str:
         advice, other = f"convert it to a supported format ({SUPPORTED_FORMATS})", unsupported_format(file)
         if other is not None:
             return f"it is a {other} file): {advice}"
+        if file.stat().st_size == 0:
+            return "it is empty): copy it again from its source"
         if file_format(file) is not None:
             return f"it is damaged, or its pixels are of a type that is not read): {advice}, or copy it again"
         return f"its format is unknown): {advice}, or copy it again from its source if it is damaged"

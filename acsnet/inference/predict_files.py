@@ -54,8 +54,8 @@ def find_images(inputs: Sequence[Path]) -> list[tuple[Path, Path]]:
         Pairs of the image and the path of its results, without suffix, relative to the output folder.
 
     Raises:
-        DataError: if an input is missing or not an image, a folder has no images, or the results of two inputs would
-            have the same path.
+        DataError: if an input is missing or not an image, a folder has no images or holds results, or the results of
+            two inputs would have the same path.
 
     Example:
         >>> import tempfile
@@ -70,6 +70,8 @@ def find_images(inputs: Sequence[Path]) -> list[tuple[Path, Path]]:
     found: list[tuple[Path, Path]] = []
     for path in inputs:
         if path.is_dir():
+            if _result_folder(path) is not None:
+                raise DataError(f"{path} holds results of an earlier prediction or test: name the folder of the images")
             found += _in_folder(path)
             continue
         file, frame = split_frame(path)

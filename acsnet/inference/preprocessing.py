@@ -72,6 +72,8 @@ def _check_arrays(images: Any) -> None:
     if not len(images):
         raise InputError("there are no images: expected at least one RGB array (H, W, 3) of uint8")
     for index, image in enumerate(images):
+        if isinstance(image, np.ma.MaskedArray):
+            raise InputError(f"image {index} is a masked array: fill what is masked by image.filled(0)")
         is_image = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.size
         if not is_image or image.shape[2] != 3:
             kind, shape = getattr(image, "dtype", type(image).__name__), getattr(image, "shape", None)

@@ -355,7 +355,16 @@ def test_truncated_images(length: float, tmp_path: Path) -> None:
             read(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"Not an image.\n", b"\x00" * 200])
+def test_an_empty_file(tmp_path: Path) -> None:
+    (tmp_path / "a.png").touch()
+    for read in (read_image, read_mask):
+        with pytest.raises(
+            DataError, match=r"a\.png cannot be read as an image \(it is empty\): copy it again from its"
+        ):
+            read(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("content", [b"Not an image.\n", b"\x00" * 200])
 def test_files_that_are_not_images(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "odd.png").write_bytes(content)
     with pytest.raises(

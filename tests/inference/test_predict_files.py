@@ -346,6 +346,9 @@ def test_results_of_earlier_predictions_are_no_input(
         predict_files(predictor, [tmp_path], tmp_path / "out", progress=False)
         predict_files(predictor, [tmp_path], tmp_path, progress=False)
     assert names([tmp_path]) == ["a"]
+    for folder in ("masks", "out/masks", "out/overlays"):
+        with pytest.raises(DataError, match=rf"{folder} holds results of an earlier prediction or test: name"):
+            find_images([tmp_path / folder])
     assert any("folders with results of a prediction (4): masks, out/masks, out/o" in text for text in caplog.messages)
 
 

@@ -413,6 +413,12 @@ def test_arrays_that_are_no_rgb_image_are_refused(image: object, found: str) -> 
         predictor.predict([image])  # type: ignore[list-item]
 
 
+def test_masked_arrays_are_refused() -> None:
+    image = np.ma.masked_equal(np.zeros((30, 40, 3), np.uint8), 0)
+    with pytest.raises(InputError, match=r"image 0 is a masked array: fill what is masked by image\.filled\(0\)"):
+        Predictor(BrightIsLesion(), make_metadata()).predict([image])
+
+
 def test_a_single_array_is_no_batch() -> None:
     with pytest.raises(
         InputError, match=r"the images are one array of shape \(30, 40, 3\): put a single image into a l"
