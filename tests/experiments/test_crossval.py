@@ -315,9 +315,7 @@ def test_folders_that_cannot_be_made_are_one_clear_line(tmp_path: Path, configs:
     (tmp_path / "link").symlink_to("nowhere")
     with pytest.raises(WriteError, match=r"file/run could not be written \(Not a directory\): choose another folder"):
         CrossValidation(tmp_path / "file" / "run", configs, progress=False)
-    with pytest.raises(
-        RunError, match=r"link is a link to nowhere, which does not exist: create that folder, or"
-    ):
+    with pytest.raises(RunError, match=r"link is a link to nowhere, which does not exist: create that folder, or"):
         CrossValidation(tmp_path / "link", configs, progress=False)
 
 

@@ -408,7 +408,9 @@ def test_a_disk_that_fills_up_while_the_folder_is_started(
 
     trainer = Trainer.from_config(config, tmp_path / "run", progress=False)
     monkeypatch.setattr(os, "replace", fill)
-    with pytest.raises(DiskFullError, match=r"config\.yaml could not be written: the disk is full; .*; nothing is saved"):
+    with pytest.raises(
+        DiskFullError, match=r"config\.yaml could not be written: the disk is full; .*; nothing is saved"
+    ):
         trainer.fit()
     assert not (tmp_path / "run").exists(), "so that the same command starts again"
 
