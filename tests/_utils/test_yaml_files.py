@@ -56,9 +56,11 @@ def test_what_no_configuration_needs_is_one_short_line(text: str, message: str, 
     assert len(str(caught.value)) < 400
     path = tmp_path / "run.yaml"
     path.write_text(text, encoding="utf-8", errors="surrogateescape")
-    if "\udce4" not in text:
-        with pytest.raises(ConfigError, match=rf"run\.yaml is not YAML: {message}"):
-            read_yaml(path)
+    if "\udce4" in text:
+        # A file with such bytes is not UTF-8, and an override may name a file with them.
+        return
+    with pytest.raises(ConfigError, match=rf"run\.yaml is not YAML: {message}"):
+        read_yaml(path)
     with pytest.raises(
         ConfigError, match=rf"(?s)^--set model\.arguments=.*: the value is not YAML: {message}"
     ) as caught:
