@@ -204,3 +204,20 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
         yield server
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture(params=["pipe", "device", "folder"])
+def make_special(request: pytest.FixtureRequest) -> Callable[[Path], str]:
+    """Make a path that is no file, and return the reason in error messages: ``reason = make_special(path)``."""
+
+    def make(path: Path) -> str:
+        if request.param == "pipe":
+            os.mkfifo(path)
+            return "it is a named pipe"
+        if request.param == "device":
+            path.symlink_to("/dev/zero")
+            return "it is a device"
+        path.mkdir()
+        return "Is a directory"
+
+    return make

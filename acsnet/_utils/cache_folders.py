@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import shutil
 import tempfile
 import time
@@ -11,13 +10,14 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from acsnet._utils.folders import remove_stale
+
 BUILDING_PREFIX = ".building-"
 _LOCK = "lock"
 # A folder gets its lock in much less time after it was made.
 _LOCKED_SECONDS = 60
-# For folders without a lock, and for temporary files of other processes.
+# For folders without a lock.
 _ABANDONED_SECONDS = 24 * 3600
-_TEMPORARY_FILE = re.compile(r"\.verified-.*\.(\d+)\.tmp\.json")
 
 
 @contextlib.contextmanager
@@ -54,29 +54,7 @@ def remove_abandoned(parent: Path) -> None:
     for path in parent.glob(f"{BUILDING_PREFIX}*"):
         if _is_abandoned(path):
             shutil.rmtree(path, ignore_errors=True)
-    for path in parent.glob(".verified-*.tmp.json"):
-        _remove_temporary_file(path)
-
-
-def _remove_temporary_file(path: Path) -> None:
-    """Remove the temporary file of a process that was killed while it wrote the results of verification."""
-    match = _TEMPORARY_FILE.fullmatch(path.name)
-    is_old = abs(time.time() - path.stat().st_mtime) > _ABANDONED_SECONDS
-    if match is not None and is_old and not _is_running(int(match[1])):
-        path.unlink(missing_ok=True)
-
-
-def _is_running(process: int) -> bool:
-    # Elsewhere, signal 0 is not without effect.
-    if os.name != "posix":
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        return True
-    return True
+    remove_stale(parent)
 
 
 def remove_folder(path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from acsnet._utils.csv_text import unguard
 from acsnet._utils.file_kinds import file_fault
+from acsnet._utils.printable import has_other_bytes
 from acsnet._utils.reading import MAX_TEXT_BYTES, read_bytes
 from acsnet.errors import DataError
 
@@ -107,20 +108,16 @@ def _fault_of_cells(
     repeated = [column for column, count in Counter(columns).items() if column and count > 1]
     if repeated:
         return f"it has the column {repeated[0]} more than once"
-    if any(map(_has_other_bytes, columns)):
+    if any(map(has_other_bytes, columns)):
         return "line 1 is not UTF-8"
     for other in _SEPARATORS:
         if len(columns) == 1 and other != delimiter and other in columns[0]:
             return f"its cells are separated by {_SEPARATORS[other]}"
     for line, row in rows:
         for column, cell in row.items():
-            if column not in names and isinstance(cell, str) and _has_other_bytes(cell):
+            if column not in names and isinstance(cell, str) and has_other_bytes(cell):
                 return f"line {line} is not UTF-8"
     return None
-
-
-def _has_other_bytes(text: str) -> bool:
-    return any("\udc80" <= character <= "\udcff" for character in text)
 
 
 def read_table(path: Path, columns: Sequence[str], delimiter: str = ",", names: Collection[str] = ()) -> list[TableRow]:

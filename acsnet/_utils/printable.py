@@ -3,6 +3,8 @@
 import re
 import unicodedata
 
+# What Python makes of bytes that are not UTF-8 in names and files (the error handler surrogateescape).
+_OTHER_BYTES = re.compile(r"[\udc80-\udcff]")
 # The passwords of an address, user:PASSWORD@host and ?password=PASSWORD, or of a list of keys and values.
 _PASSWORDS = (
     re.compile(r"(?<=://)([^:/?#\s@]*:)\S+(?=@)"),
@@ -36,6 +38,16 @@ def printable_lines(text: str, separator: str = "\n") -> str:
         c
     """
     return separator.join(map(printable, text.split(separator)))
+
+
+def has_other_bytes(text: str) -> bool:
+    r"""Return whether text, such as the name of a file, has bytes that are not UTF-8.
+
+    Example:
+        >>> has_other_bytes(b"caf\xe9".decode("utf-8", "surrogateescape")), has_other_bytes("caf\u00e9")
+        (True, False)
+    """
+    return _OTHER_BYTES.search(text) is not None
 
 
 def shorten(text: str, limit: int = 300) -> str:

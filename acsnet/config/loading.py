@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from acsnet._utils.printable import shorten
+from acsnet._utils.printable import has_other_bytes, shorten
 from acsnet._utils.yaml_files import MAX_DEPTH, YamlError, explain, parse_yaml, read_yaml
 from acsnet.config.data_section import WAYS_TO_NAME_DATA
 from acsnet.config.hints import KEY_HINTS
@@ -32,7 +32,6 @@ FOUND_KEYS = frozenset({"data.mean", "data.std"})
 
 # Characters that begin other values of YAML than plain text.
 _YAML_INDICATORS = frozenset("[{'\"|>&*!")
-_NOT_UTF_8 = re.compile(r"[\udc80-\udcff]")
 _COMMENT = re.compile(r"(?:^|\s)#.*", re.DOTALL)
 
 
@@ -176,7 +175,7 @@ def _parse_value(text: str) -> Any:
         YamlError: if the value is not YAML, or if a part of it is a comment.
     """
     is_plain = text[:1] not in _YAML_INDICATORS
-    if is_plain and _NOT_UTF_8.search(text):
+    if is_plain and has_other_bytes(text):
         # Bytes of names that are not UTF-8, which YAML cannot have.
         return text
     value = parse_yaml(text)

@@ -218,15 +218,7 @@ def predict_files(
             has no classes.
         DiskFullError: if the disk is full.
     """
-    if explain and not predictor.supports_classification:
-        raise InputError(
-            "the checkpoint's network does not predict classes, so there is no class to explain: leave out --explain"
-        )
-    if uncertainty and not predictor.supports_mask_uncertainty:
-        raise InputError(
-            "the uncertainty of a mask needs several predictions per image, from a network with masks: turn on "
-            "test-time augmentation (--tta), or use an ensemble"
-        )
+    _check_options(predictor, uncertainty, explain)
     _check_output(folder)
     images = find_images(inputs)
     with ThreadPoolExecutor() as pool:
@@ -256,6 +248,18 @@ def predict_files(
     if predictor.metadata.crop_margins:
         log_crops(frames)
     return table
+
+
+def _check_options(predictor: Predictor, uncertainty: bool, explain: bool) -> None:
+    if explain and not predictor.supports_classification:
+        raise InputError(
+            "the checkpoint's network does not predict classes, so there is no class to explain: leave out --explain"
+        )
+    if uncertainty and not predictor.supports_mask_uncertainty:
+        raise InputError(
+            "the uncertainty of a mask needs several predictions per image, from a network with masks: turn on "
+            "test-time augmentation (--tta), or use an ensemble"
+        )
 
 
 def _problem(path: Path) -> str | None:

@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -105,17 +106,8 @@ def test_a_wheel_has_the_index_and_no_files(tmp_path: Path) -> None:
     assert result.stdout.strip() == expected, result.stderr
 
 
-@pytest.mark.parametrize(
-    ("kind", "reason"),
-    [("pipe", "it is a named pipe"), ("device", "it is a device"), ("folder", "Is a directory")],
-)
-def test_an_index_that_is_not_a_file(tmp_path: Path, kind: str, reason: str) -> None:
+def test_an_index_that_is_not_a_file(tmp_path: Path, make_special: Callable[[Path], str]) -> None:
     path = tmp_path / "index.json"
-    if kind == "pipe":
-        os.mkfifo(path)
-    elif kind == "device":
-        path.symlink_to("/dev/zero")
-    else:
-        path.mkdir()
+    reason = make_special(path)
     with pytest.raises(CheckpointError, match=rf"index\.json cannot be read \({reason}\): check the file and its perm"):
         read_index(tmp_path)

@@ -1,5 +1,5 @@
 import json
-import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -148,17 +148,8 @@ def test_a_crafted_plan_is_one_clear_line(tmp_path: Path, content: str | bytes, 
     assert len(str(caught.value)) < 600
 
 
-@pytest.mark.parametrize(
-    ("kind", "reason"),
-    [("pipe", "it is a named pipe"), ("device", "it is a device"), ("folder", "Is a directory")],
-)
-def test_a_plan_that_is_not_a_file_is_named(tmp_path: Path, kind: str, reason: str) -> None:
+def test_a_plan_that_is_not_a_file_is_named(tmp_path: Path, make_special: Callable[[Path], str]) -> None:
     path = tmp_path / "crossval.json"
-    if kind == "pipe":
-        os.mkfifo(path)
-    elif kind == "device":
-        path.symlink_to("/dev/zero")
-    else:
-        path.mkdir()
+    reason = make_special(path)
     with pytest.raises(RunError, match=rf"crossval\.json cannot be read \({reason}\): start a new cross-validation"):
         read_plan(tmp_path)

@@ -1,6 +1,7 @@
 import csv
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -150,18 +151,9 @@ def test_a_broken_plan_is_one_clear_line(tmp_path: Path, base: Config, content: 
         Sweep(tmp_path, base, search(**GRID))
 
 
-@pytest.mark.parametrize(
-    ("kind", "reason"),
-    [("pipe", "it is a named pipe"), ("device", "it is a device"), ("folder", "Is a directory")],
-)
-def test_a_plan_that_is_not_a_file_is_named(tmp_path: Path, base: Config, kind: str, reason: str) -> None:
+def test_a_plan_that_is_not_a_file_is_named(tmp_path: Path, base: Config, make_special: Callable[[Path], str]) -> None:
     path = tmp_path / "sweep.json"
-    if kind == "pipe":
-        os.mkfifo(path)
-    elif kind == "device":
-        path.symlink_to("/dev/zero")
-    else:
-        path.mkdir()
+    reason = make_special(path)
     with pytest.raises(RunError, match=rf"sweep\.json cannot be read \({reason}\): start a new search"):
         Sweep(tmp_path, base, search(**GRID))
 
