@@ -35,3 +35,7 @@ class DownloadError(AcsnetError):
 
 class RunError(AcsnetError):
     """A run folder cannot be used, or a training had to stop."""
+
+
+class PluginError(AcsnetError):
+    """A module that registers networks, losses or datasets cannot be imported."""

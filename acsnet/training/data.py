@@ -112,7 +112,9 @@ def build_loaders(data: TrainingData, config: DataConfig, training: TrainingConf
 
 def log_split(split: Split, config: DataConfig) -> None:
     """Log the subsets as a table, and how many test images have a copy in training if the configuration allows it."""
-    logger.info("%s", describe_split(split, config.classes))
+    # One message per line: a line break within a message is escaped.
+    for line in describe_split(split, config.classes).splitlines():
+        logger.info("%s", line)
     if split.is_validated_on_test:
         logger.warning(
             "data.folds.validation is test: the best epoch is selected on the test subset, so the metrics of its test "

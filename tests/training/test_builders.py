@@ -136,7 +136,7 @@ def test_what_is_logged_of_the_split(grouped: bool, group: str, caplog: pytest.L
     warning = (
         "data.folds.grouped is false: 1 of 1 test images have a copy, or another image of their group, in training"
     )
-    expected = [("INFO", describe_split(split, ["benign"]))]
+    expected = [("INFO", line) for line in describe_split(split, ["benign"]).splitlines()]
     expected += [("WARNING", warning)] if group and not grouped else []
     assert [(log.levelname, log.getMessage()) for log in caplog.records] == expected
 
