@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from acsnet._utils.devices import choose_device
 from acsnet.checkpoints import Checkpoint, CheckpointMetadata, OperatingPoint
 from acsnet.config import EvaluationConfig
 from acsnet.data.images import read_image
@@ -38,7 +39,7 @@ class Predictor:
             probabilities of these networks are averaged.
         metadata: input size, framing, channels, normalization and classes; by default the attribute ``metadata`` that
             ``load_model`` sets on the network.
-        device: device to run on; by default a GPU if there is one.
+        device: device to run on, such as "cpu" or "cuda:1"; by default a GPU if there is one.
         evaluation: test-time augmentation, threshold, post-processing, refining, classes and operating point; by
             default those of the metadata.
         precision: ``"float32"``, in which metrics are computed, or ``"bfloat16"`` or ``"float16"`` for speed on devices
@@ -54,7 +55,7 @@ class Predictor:
             :class:`~acsnet.inference.Probabilities`.
 
     Raises:
-        InputError: if the network has no metadata and none is given, the precision is unknown, the threshold is not a
+        InputError: if the network has no metadata and none is given, the device is not there, the precision is unknown, the threshold is not a
             number, refining is on and there is no class "normal", or the metadata has no operating points.
         UnknownNameError: if a class of ``evaluation.classes`` or the operating point is unknown.
 
@@ -86,7 +87,7 @@ class Predictor:
     ) -> None:
         self.metadata = metadata or metadata_of(model)
         self.evaluation = _at_operating_point(self.metadata, evaluation or self.metadata.evaluation, operating_point)
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = choose_device(device)
         if precision not in _DTYPES:
             raise InputError(f"precision is {precision!r}: choose {', '.join(_DTYPES)}")
         self.decide = self._build_decision()
