@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ class ToolCommand(TyperCommand):
 
 def _check_values(context: Any, words: Sequence[str], options: Mapping[str, Any]) -> None:
     """Check that no option stands in the place of the value of another one, of which it would become the value."""
-    for word, following in zip(words, [*words[1:], None], strict=True):
+    for word, following in pairwise(words):
         if word == "--":
             return
         if word in options and not getattr(options[word], "is_flag", False) and following in options:
@@ -93,9 +94,7 @@ def explain_usage(error: Any, program: str) -> CommandError:
         UnknownNameError: instead, if an option is unknown.
     """
     if hasattr(error, "possibilities"):
-        options = {name: None for option in error.ctx.command.get_params(error.ctx) for name in option.opts}
-        names = {name: None for name in options if name[:1] == "-"}
-        look_up("option", error.option_name, names, f"{program} --help lists all")
+        look_up("option", error.option_name, dict.fromkeys(error.possibilities or ()), f"{program} --help lists all")
     message = printable(error.format_message()).rstrip(".")
     message = message[:1].lower() + message[1:]
     return CommandError(f"{message}{' See' if message.endswith('?') else '; see'} {program} --help")
