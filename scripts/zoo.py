@@ -17,7 +17,12 @@ def main() -> None:
         prog="python -m scripts.zoo", description="Write or check the table of the zoo in the README."
     )
     parser.add_argument(
-        "path", nargs="?", type=Path, default=README, metavar="FILE", help="the page with the table (default: the README)"
+        "path",
+        nargs="?",
+        type=Path,
+        default=README,
+        metavar="FILE",
+        help="the page with the table (default: the README)",
     )
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--write", action="store_true", help="rewrite the table between the markers")

@@ -48,9 +48,7 @@ def ensemble(
 
 def export(
     checkpoint: Checkpoint,
-    format: Annotated[
-        str, typer.Option(metavar="onnx|torch", help="ONNX, or a program of torch.export (.pt2)")
-    ],
+    format: Annotated[str, typer.Option(metavar="onnx|torch", help="ONNX, or a program of torch.export (.pt2)")],
     out: Annotated[
         Path | None,
         typer.Option(

@@ -23,9 +23,7 @@ def download(
         ),
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", parser=parse_path, help="folder of datasets")] = Path("data"),
-    sha256: Annotated[
-        str, typer.Option(metavar="HEX", help="expected checksum of a file without a pinned one")
-    ] = "",
+    sha256: Annotated[str, typer.Option(metavar="HEX", help="expected checksum of a file without a pinned one")] = "",
     only_show: Annotated[
         bool, typer.Option("--show", help="only print the description, the license and the address")
     ] = False,
@@ -94,9 +92,7 @@ def phantom(
     seed: Annotated[int, typer.Option(metavar="N", help="the same seed gives the same images")] = 0,
     size: Annotated[
         tuple[int, int],
-        typer.Option(
-            metavar="HEIGHT WIDTH", help="mean size in pixels; sizes of images differ from it by up to 20 %"
-        ),
+        typer.Option(metavar="HEIGHT WIDTH", help="mean size in pixels; sizes of images differ from it by up to 20 %"),
     ] = (256, 256),
 ) -> None:
     """Write a synthetic dataset in BUSI's layout."""

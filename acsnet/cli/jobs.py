@@ -56,8 +56,8 @@ def sweep(
 ) -> None:
     """Search for the best values of a configuration.
 
-    The best values have the highest score on the validation subset. Running the same command again, here or on another machine that sees the folder, adds a worker and resumes an
-    interrupted search.
+    The best values have the highest score on the validation subset. Running the same command again, here or on another
+    machine that sees the folder, adds a worker and resumes an interrupted search.
     """
     from acsnet._utils.plugins import import_plugins
     from acsnet.config import find_config, load_config

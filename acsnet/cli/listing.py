@@ -20,8 +20,9 @@ def models(
 ) -> None:
     """List the networks of the zoo.
 
-    The table has name, publication, size and cost. Parameters: three classes, three input channels. GFLOPs: one image of 256x256, a multiplication and its addition
-    counted as two; convolutions and matrix products, without the gather of deformable convolutions.
+    The table has name, publication, size and cost. Parameters: three classes, three input channels. GFLOPs: one image of
+    256x256, a multiplication and its addition counted as two; convolutions and matrix products, without the gather of
+    deformable convolutions.
     """
     from acsnet._utils.plugins import import_plugins
     from acsnet.models._summary import plain_table, select_models, summarize
@@ -46,9 +47,7 @@ def configs(
             help="copy these configurations and their base files to --out",
         ),
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", parser=parse_path, help="the folder of the copies")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", parser=parse_path, help="the folder of the copies")] = None,
 ) -> None:
     """List the configurations of the project, or copy some.
 

@@ -22,8 +22,8 @@ _IMPORT = "import a module that registers networks, losses or datasets, such as 
 _DEVICE = "cuda, cuda:N, mps or cpu (default: a GPU if there is one)"
 _INFERENCE_PRECISION = "number format of the network: published metrics are in float32, the others are for speed"
 _STORAGE = (
-    "the database of jobs, as postgresql+psycopg://USER@HOST/DATABASE for several machines (default: SQLite in DIR, for "
-    "one machine)"
+    "the database of jobs, as postgresql+psycopg://USER@HOST/DATABASE for several machines (default: SQLite in DIR, "
+    "for one machine)"
 )
 _HEARTBEAT = (
     "time between two heartbeats of a worker; a worker without a heartbeat for six times as long counts as lost"
@@ -59,9 +59,7 @@ Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE
 OperatingPoint = Annotated[str | None, typer.Option("--operating-point", metavar="NAME", help=_POINT)]
 Imports = Annotated[list[str] | None, typer.Option("--import", metavar="MODULE", parser=parse_text, help=_IMPORT)]
 Device = Annotated[str | None, typer.Option("--device", metavar="DEVICE", parser=parse_text, help=_DEVICE)]
-Precision = Annotated[
-    Literal["float32", "bfloat16", "float16"], typer.Option("--precision", help=_INFERENCE_PRECISION)
-]
+Precision = Annotated[Literal["float32", "bfloat16", "float16"], typer.Option("--precision", help=_INFERENCE_PRECISION)]
 TestBatchSize = Annotated[
     str | None, typer.Option("--batch-size", metavar="N", help="short for --set evaluation.batch_size=N")
 ]

@@ -40,9 +40,7 @@ def test(
     ] = None,
     save_predictions: Annotated[
         bool,
-        typer.Option(
-            "--save-predictions", help="also write masks/ and probabilities/, with one PNG per image each"
-        ),
+        typer.Option("--save-predictions", help="also write masks/ and probabilities/, with one PNG per image each"),
     ] = False,
     batch_size: TestBatchSize = None,
     precision: Precision = "float32",
@@ -115,8 +113,6 @@ def calibrate(
     path = None if config is None else find_config(config)
     short = shortcuts({"evaluation.batch_size": batch_size})
     resolved = resolve_test_config(opened, path, [*(overrides or []), *short])
-    chosen = calibrate_checkpoint(
-        opened, resolved, predictions or [], points, device=device, precision=precision
-    )
+    chosen = calibrate_checkpoint(opened, resolved, predictions or [], points, device=device, precision=precision)
     write_calibrated(opened, chosen, out, overwrite)
     show(f"{operating_point_table(chosen.chosen())}\n\n{out}: use one by --operating-point NAME")

@@ -55,8 +55,9 @@ class Predictor:
             :class:`~acsnet.inference.Probabilities`.
 
     Raises:
-        InputError: if the network has no metadata and none is given, the device is not there, the precision is unknown, the threshold is not a
-            number, refining is on and there is no class "normal", or the metadata has no operating points.
+        InputError: if the network has no metadata and none is given, the device is not there, the precision is unknown,
+            the threshold is not a number, refining is on and there is no class "normal", or the metadata has no
+            operating points.
         UnknownNameError: if a class of ``evaluation.classes`` or the operating point is unknown.
 
     Example:

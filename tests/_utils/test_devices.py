@@ -43,9 +43,7 @@ def test_the_preferred_device(
         ("cuda", 0, True, "mps, cpu"),
     ],
 )
-def test_a_device_that_is_absent(
-    name: str, cuda: int, mps: bool, there: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_device_that_is_absent(name: str, cuda: int, mps: bool, there: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch, cuda, mps)
     with pytest.raises(InputError) as caught:
         choose_device(name)

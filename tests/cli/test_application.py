@@ -120,7 +120,10 @@ def test_python_m(tmp_path: Path) -> None:
             "invalid value for 'CONFIG': it is empty: is a variable of the shell not set? See acsnet train --help",
         ),
         (["configs", "--out", "x"], "--copy NAME and --out DIR belong together: give both, or none to list the conf"),
-        (["configs", "unet*", "--copy", "a", "--out", "x"], "PATTERN and --copy exclude each other: remove unet*, or p"),
+        (
+            ["configs", "unet*", "--copy", "a", "--out", "x"],
+            "PATTERN and --copy exclude each other: remove unet*, or p",
+        ),
     ],
 )
 def test_mistakes_are_one_line(words: list[str], error: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -132,9 +135,7 @@ def test_mistakes_are_one_line(words: list[str], error: str, capsys: pytest.Capt
     assert output.err.count("\n") == 1
 
 
-def test_mistakes_of_a_tool_name_the_tool(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_mistakes_of_a_tool_name_the_tool(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["/a folder/tools/train.py"])
     assert main(tool="train") == 2
     assert capsys.readouterr().err == "error: missing argument 'CONFIG'; see python tools/train.py --help\n"
@@ -161,7 +162,11 @@ def parse(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., dict[str, A
 @pytest.mark.parametrize(
     ("words", "key", "values"),
     [
-        (["--points", "specificity_90", "sensitivity_80", "--overwrite"], "points", ["specificity_90", "sensitivity_80"]),
+        (
+            ["--points", "specificity_90", "sensitivity_80", "--overwrite"],
+            "points",
+            ["specificity_90", "sensitivity_80"],
+        ),
         (["--points", "a", "--overwrite", "--points", "b"], "points", ["a", "b"]),
         (["--predictions", "a", "b c", "-d"], "predictions", [Path("a"), Path("b c"), Path("-d")]),
         (["--set", "a=1", "--set", "b=2"], "overrides", ["a=1", "b=2"]),
@@ -180,7 +185,11 @@ def test_other_values_of_several_words(parse: Callable[..., dict[str, Any]]) -> 
     assert parse("phantom", "--size", "64", "48", "--out", "x")["size"] == (64, 48)
     received = parse("import-weights", "a.safetensors", "--out", "x", "--classes", "benign", "malignant", "normal")
     assert [*received["classes"]] == ["benign", "malignant", "normal"]
-    assert [*parse("predict", "a", "--checkpoint", "c", "b", "--", "-d")["inputs"]] == [Path("a"), Path("b"), Path("-d")]
+    assert [*parse("predict", "a", "--checkpoint", "c", "b", "--", "-d")["inputs"]] == [
+        Path("a"),
+        Path("b"),
+        Path("-d"),
+    ]
     exported = parse("export", "--checkpoint", "x", "--format", "onnx", "--images", "a", "b")
     assert [*exported["images"]] == [Path("a"), Path("b")]
 

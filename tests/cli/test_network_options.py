@@ -131,7 +131,8 @@ def test_names_of_configurations_where_paths_were(
     invoke: Invoke, received: dict[str, Any], trained_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "acsnet.experiments.CrossValidation", lambda *arguments: SimpleNamespace(run=lambda: {}, table=lambda: arguments)
+        "acsnet.experiments.CrossValidation",
+        lambda *arguments: SimpleNamespace(run=lambda: {}, table=lambda: arguments),
     )
     monkeypatch.setattr("acsnet.cli.jobs.show", lambda text: received.setdefault("shown", text))
     assert invoke("crossval", "unet_busi", "published/eee402/unet", "--work-dir", tmp_path)[0] == 0

@@ -32,8 +32,14 @@ def test_a_path_is_a_path(path: str | Path) -> None:
 )
 def test_unknown_names_have_near_matches(name: str, near: str) -> None:
     guess = f": did you mean '{near}'" if near else ": "
-    for function in (find_config, lambda unknown: config_table([unknown]), lambda unknown: copy_configs([unknown], Path())):
-        with pytest.raises(UnknownNameError, match=rf"unknown configuration '{name}'{guess}.*`acsnet configs` lists all"):
+    for function in (
+        find_config,
+        lambda unknown: config_table([unknown]),
+        lambda unknown: copy_configs([unknown], Path()),
+    ):
+        with pytest.raises(
+            UnknownNameError, match=rf"unknown configuration '{name}'{guess}.*`acsnet configs` lists all"
+        ):
             function(name)
 
 
@@ -86,5 +92,5 @@ def test_a_folder_in_the_place_of_a_copy(tmp_path: Path) -> None:
 
 def test_configurations_that_are_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(catalog, "_PLACES", (tmp_path / "configs",))
-    with pytest.raises(ConfigError, match="the configurations are not installed: expected them in .*configs"):
+    with pytest.raises(ConfigError, match=r"the configurations are not installed: expected them in .*configs"):
         list_configs()

@@ -403,6 +403,7 @@ def test_imagenet_weights_that_cannot_be_downloaded(tiny_config: Path, tmp_path:
     ]
     command += ["--set", "model.encoder_weights=imagenet", "--set", "model.arguments.encoder=resnet18"]
     environment = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "PATH": "", "HOME": str(tmp_path)}
+    environment["PYTHONPATH"] = str(REPOSITORY)
     result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=300)
     assert result.returncode == 2
     assert "the ImageNet weights of resnet18 could not be downloaded" in result.stderr

@@ -25,7 +25,7 @@ def test_a_device_that_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_float16_needs_a_gpu_also_where_the_cpu_is_chosen() -> None:
-    with pytest.raises(ConfigError, match="training.precision is float16, which needs a GPU: choose auto"):
+    with pytest.raises(ConfigError, match=r"training\.precision is float16, which needs a GPU: choose auto"):
         build_accelerator(TrainingConfig(precision="float16"), "cpu")
 
 
@@ -50,5 +50,7 @@ def test_accelerate_uses_the_chosen_device(
 
 def test_processes_take_a_gpu_each() -> None:
     state: Any = SimpleNamespace(num_processes=4, device=torch.device("cuda:0"))
-    with pytest.raises(InputError, match="--device is cuda:1, but this training has 4 processes, which take a GPU each"):
+    with pytest.raises(
+        InputError, match="--device is cuda:1, but this training has 4 processes, which take a GPU each"
+    ):
         accelerator._set_device(state, torch.device("cuda:1"))
