@@ -2,7 +2,10 @@
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
+
+from acsnet.errors import AcsnetError
 
 #: The published datasets that ``acsnet download`` knows.
 DATASETS = ("busi", "udiat", "busbra", "breast", "busuclm")
@@ -14,7 +17,7 @@ _INDEXES = (_PACKAGE / "released" / "index.json", _PACKAGE.parent / "checkpoints
 def complete_checkpoint(incomplete: str) -> list[str]:
     """List the released checkpoints that begin with ``incomplete``."""
     for path in _INDEXES:
-        if path.is_file():
+        with suppress(OSError, ValueError, KeyError):
             return _beginning(json.loads(path.read_text(encoding="utf-8"))["checkpoints"], incomplete)
     return []
 
@@ -23,7 +26,9 @@ def complete_config(incomplete: str) -> list[str]:
     """List the configurations of the project that begin with ``incomplete``."""
     from acsnet.config import list_configs
 
-    return _beginning(list_configs(), incomplete)
+    with suppress(AcsnetError):
+        return _beginning(list_configs(), incomplete)
+    return []
 
 
 def complete_dataset(incomplete: str) -> list[str]:

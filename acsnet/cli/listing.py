@@ -20,9 +20,9 @@ def models(
 ) -> None:
     """List the networks of the zoo.
 
-    The table has name, publication, size and cost. Parameters: three classes, three input channels. GFLOPs: one image of
-    256x256, a multiplication and its addition counted as two; convolutions and matrix products, without the gather of
-    deformable convolutions.
+    The table has name, publication, size and cost. Parameters: three classes, three input channels. GFLOPs: one image
+    of 256x256, a multiplication and its addition counted as two; convolutions and matrix products, without the gather
+    of deformable convolutions.
     """
     from acsnet._utils.plugins import import_plugins
     from acsnet.models._summary import plain_table, select_models, summarize

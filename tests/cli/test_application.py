@@ -15,7 +15,7 @@ import typer.main
 import acsnet
 from acsnet.cli import application, completion, main
 from acsnet.cli.application import COMMANDS
-from acsnet.config import list_configs
+from acsnet.config import catalog, list_configs
 from acsnet.version import __version__
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -255,3 +255,11 @@ def test_names_that_are_completed_are_all() -> None:
     assert completion.complete_config("published/he") == [*list_configs("published/he*")]
     assert completion.complete_dataset("bus") == ["busi", "busbra", "busuclm"]
     assert completion.complete_checkpoint("nothing") == []
+
+
+def test_a_shell_is_not_disturbed_by_files_that_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "index.json").write_text("{")
+    monkeypatch.setattr(completion, "_INDEXES", (tmp_path / "none.json", tmp_path / "index.json"))
+    assert completion.complete_checkpoint("") == []
+    monkeypatch.setattr(catalog, "_PLACES", (tmp_path / "none",))
+    assert completion.complete_config("") == []
