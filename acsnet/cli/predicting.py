@@ -64,7 +64,6 @@ def predict(
     )
     if threshold is not None:
         predictor = predictor.with_threshold(threshold)
-    options = {"uncertainty": uncertainty, "explain": explain, "batch_size": batch_size}
     with claimed_folder(out, "predicting into", "--out"):
-        table = predict_files(predictor, inputs, out, **options)
+        table = predict_files(predictor, inputs, out, batch_size=batch_size, uncertainty=uncertainty, explain=explain)
     show(f"{table}; pictures in the same folder")

@@ -63,9 +63,9 @@ def test(
     path = None if config is None else find_config(config)
     resolved = resolve_test_config(opened, path, [*(overrides or []), *shortcuts(short)])
     folder = out or default_out(opened)
-    options = {"save_predictions_to": folder if save_predictions else None, "device": device, "precision": precision}
+    kept = folder if save_predictions else None
     with claimed_folder(folder, "testing into", "--out"):
-        result, provenance = run_test(opened, resolved, **options)
+        result, provenance = run_test(opened, resolved, save_predictions_to=kept, device=device, precision=precision)
         # Printed first, so that it is kept if the files cannot be written.
         show(metric_table({**result.metrics, **provenance}, provenance["class_names"]))
         result.write(folder, provenance)

@@ -6,10 +6,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import pytest
+import typer
 import typer.main
 
 import acsnet
@@ -68,6 +71,19 @@ def test_help_lists_every_command_in_full(capsys: pytest.CaptureFixture[str], mo
     assert "..." not in commands
     assert main([]) == 0
     assert capsys.readouterr().out == text
+
+
+def test_another_exit_status_of_typer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of ``--install-completion`` in an unknown shell."""
+
+    def end(_: Any) -> None:
+        raise typer.Exit(3)
+
+    command = SimpleNamespace(make_context=lambda *_: nullcontext(), invoke=end)
+    monkeypatch.setattr(typer.main, "get_command", lambda _: command)
+    with pytest.raises(SystemExit) as caught:
+        main(["--install-completion"])
+    assert caught.value.code == 3
 
 
 def test_version(invoke: Invoke) -> None:

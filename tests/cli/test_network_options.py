@@ -1,5 +1,6 @@
 """Options of the subcommands that run networks: what reaches the package."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -121,7 +122,7 @@ def test_a_module_registers_a_network(invoke: Invoke, tmp_path: Path, monkeypatc
         "from acsnet.models import register_model\nfrom acsnet.models.unet import UNet\n"
         "register_model('my_unet', publication='Mine 2026', adds='nothing')(UNet)\n"
     )
-    monkeypatch.setattr("sys.path", [*__import__("sys").path])
+    monkeypatch.setattr(sys, "path", [*sys.path])
     status, output, errors = invoke("models", "my*", "--import", "networks_of_mine")
     assert (status, errors) == (0, "")
     assert [line.split()[0] for line in output.splitlines()] == ["name", "my_unet"]

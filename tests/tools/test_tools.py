@@ -21,6 +21,7 @@ import torch
 import yaml
 
 import acsnet
+from acsnet._utils.devices import choose_device
 from acsnet.checkpoints import read_metadata
 from acsnet.config import EvaluationConfig
 from acsnet.data import dataset_entry
@@ -128,10 +129,14 @@ def test_test_saves_predictions_and_provenance(invoke: Invoke, trained_run: Path
         for path in (mask_path, probability_path):
             saved = cv2.imread(str(path(tmp_path / "out", row["dataset"], row["image"])), cv2.IMREAD_UNCHANGED)
             assert saved.shape == image.shape
-    status, _, _ = invoke("test", "--checkpoint", checkpoint, "--out", tmp_path / "bare")
+    assert (metrics["device"], metrics["precision"]) == (choose_device().type, "float32")
+    options = ["--device", "cpu", "--precision", "bfloat16", "--batch-size", "3"]
+    status, _, _ = invoke("test", "--checkpoint", checkpoint, "--out", tmp_path / "bare", *options)
     assert status == 0
     assert {path.name for path in (tmp_path / "bare").iterdir()} == {"metrics.json", "cases.csv"}
-    assert not json.loads((tmp_path / "bare" / "metrics.json").read_text())["predictions_kept"]
+    bare = json.loads((tmp_path / "bare" / "metrics.json").read_text())
+    assert not bare["predictions_kept"]
+    assert (bare["device"], bare["precision"], bare["evaluation"]["batch_size"]) == ("cpu", "bfloat16", 3)
 
 
 def trained_root(run: Path) -> Path:
