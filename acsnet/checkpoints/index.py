@@ -140,6 +140,31 @@ class ReleasedTest(Section):
         return tuple(override for override in self.overrides if override.startswith("evaluation."))
 
 
+class ReleasedCrossValidation(Section):
+    """The cross-validation of a recipe: every image is predicted by the training that has not seen it.
+
+    Attributes:
+        folds: number of folds.
+        n: number of images.
+        groups: number of groups of images, which are never on two sides of a fold.
+        classes: number of images per class.
+        split_hashes: hash of the split of each fold, sorted.
+        overrides: values of ``--set`` with which ``tools/crossval.py`` repeats it from the recipe, except the location
+            of the data.
+        level: confidence level of the intervals.
+        metrics: metrics of all images, by the names that ``acsnet.statistics`` uses.
+    """
+
+    folds: Annotated[int, Field(ge=2)]
+    n: Annotated[int, Field(ge=1)]
+    groups: Annotated[int, Field(ge=1)]
+    classes: dict[str, int]
+    split_hashes: tuple[str, ...]
+    overrides: tuple[str, ...]
+    level: float
+    metrics: dict[str, Estimate]
+
+
 class Recipe(Section):
     """Training command of a network: ``tools/train.py CONFIG --set ...`` with a configuration of this repository.
 
@@ -187,6 +212,7 @@ class ReleasedCheckpoint(Section):
         data: training data.
         split_hash: hash of the split of that data, or None for an ensemble of several splits.
         tests: results of tests.
+        crossval: cross-validation of the recipe, or None if there is none.
         intended_use: what the checkpoint is for.
         limits: known limitations, one sentence each.
         code_version: version of this package that trained it.
@@ -206,6 +232,7 @@ class ReleasedCheckpoint(Section):
     data: ReleasedData
     split_hash: str | None
     tests: tuple[ReleasedTest, ...] = ()
+    crossval: ReleasedCrossValidation | None = None
     intended_use: str
     limits: tuple[str, ...]
     code_version: str
