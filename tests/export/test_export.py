@@ -25,7 +25,7 @@ from acsnet.export import default_export, export_checkpoint, formats, pipeline
 from acsnet.export.network import use_plain_operators
 from acsnet.export.samples import Samples
 from acsnet.models import _registry
-from acsnet.ops import ModulatedDeformConv2d
+from acsnet.ops import ModulatedDeformConv2dPack
 from acsnet.phantom import make_phantom
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -284,7 +284,7 @@ def test_the_framing_is_described_and_used_for_the_samples(
 
 
 def test_plain_operators_whatever_the_checkpoint_names() -> None:
-    network = torch.nn.Sequential(ModulatedDeformConv2d(1, 1, 3, backend="torchvision"), torch.nn.Identity())
+    network = torch.nn.Sequential(ModulatedDeformConv2dPack(1, 1, 3, backend="torchvision"), torch.nn.Identity())
     assert use_plain_operators(network)[0].backend == "torch"  # type: ignore[arg-type, index]
 
 
