@@ -26,8 +26,9 @@ from acsnet.models import load_model
 from scripts.release.anonymization import check_public, remove_data_paths
 from scripts.release.readme import readmes, write_index
 
-MAX_FILE_BYTES = 70_000_000
-MAX_TOTAL_BYTES = 130_000_000
+# A wheel has all files.
+MAX_FILE_BYTES = 30_000_000
+MAX_TOTAL_BYTES = 40_000_000
 # The largest difference of a pixel or class probability from that of the original.
 PROBABILITY_TOLERANCE = 0.01
 INTENDED_USE = (
