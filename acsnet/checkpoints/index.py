@@ -1,4 +1,7 @@
-"""The index of released checkpoints: ``checkpoints/index.json`` in a clone, package data in a wheel."""
+"""The index of released checkpoints.
+
+``checkpoints/`` of a clone has it with the released files, as ``acsnet.released`` of a wheel does.
+"""
 
 import fnmatch
 from pathlib import Path
@@ -15,7 +18,7 @@ from acsnet.errors import CheckpointError
 INDEX_NAME = "index.json"
 INDEX_FORMAT: Final = 1
 _PACKAGE = Path(__file__).resolve().parents[1]
-# A wheel has only the index, inside the package; a clone has it next to the package, with the files.
+# A wheel has the folder inside the package; a clone has it next to the package.
 _PLACES = (_PACKAGE / "released", _PACKAGE.parent / "checkpoints")
 _HOW_TO_LIST = 'acsnet.list_checkpoints("*") lists all; the path of a file ends in .safetensors'
 
@@ -254,7 +257,7 @@ class ReleaseIndex(Section):
 
 
 def index_folder() -> Path:
-    """Return the folder of the index, which in a clone also has the released files.
+    """Return the folder of the index, the released files and the lists of released splits.
 
     Raises:
         CheckpointError: if there is no index.

@@ -152,6 +152,7 @@ class DeformConv2dPack(DeformConv2d):
         True
     """
 
+    offset: nn.Conv2d
     #: The maps per tap that each predicting convolution has, in the order of mmcv's single one.
     _PREDICTORS: ClassVar[Mapping[str, int]] = {"offset": 2}
 
@@ -229,6 +230,7 @@ class ModulatedDeformConv2dPack(DeformConv2dPack):
         True
     """
 
+    modulation: nn.Conv2d
     _PREDICTORS: ClassVar[Mapping[str, int]] = {"offset": 2, "modulation": 1}
 
     def __init__(
