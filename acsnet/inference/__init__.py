@@ -2,6 +2,7 @@
 
 from acsnet.inference.decision import Decision, Prediction, Probabilities
 from acsnet.inference.grad_cam import class_activation, explain_images
+from acsnet.inference.lesion_shape import LesionShape, lesion_shapes
 from acsnet.inference.predict_files import draw_prediction, find_images, predict_files
 from acsnet.inference.predictor import Predictor
 from acsnet.inference.preprocessing import frame_images, matching_autocast, prepare_for_inference, prepare_images
@@ -9,6 +10,7 @@ from acsnet.inference.saved_predictions import mask_path, probability_path
 
 __all__ = [
     "Decision",
+    "LesionShape",
     "Prediction",
     "Predictor",
     "Probabilities",
@@ -17,6 +19,7 @@ __all__ = [
     "explain_images",
     "find_images",
     "frame_images",
+    "lesion_shapes",
     "mask_path",
     "matching_autocast",
     "predict_files",
