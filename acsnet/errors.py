@@ -38,4 +38,4 @@ class RunError(AcsnetError):
 
 
 class PluginError(AcsnetError):
-    """A module that registers networks, losses or datasets cannot be imported."""
+    """A plugin, which registers networks, losses and more, cannot be imported."""

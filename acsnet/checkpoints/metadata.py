@@ -23,6 +23,8 @@ MAX_MEMBERS = 1000
 MAX_CLASSES = 1000
 _MAX_SHOWN = 200
 _Kind = TypeVar("_Kind", bound=BaseModel)
+# Names of modules only: messages show them as a part of a command.
+_ModuleName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$", max_length=200)]
 
 
 class _SharedArguments(BaseModel):
@@ -77,6 +79,8 @@ class CheckpointMetadata(BaseModel):
             (``acsnet.layers.PretrainedWeights``): encoder, file name or repository, SHA-256, format, numbers of loaded
             and skipped tensors, and their normalization; empty for random weights, or if unknown.
         config: resolved configuration of the training, without paths; its threshold is a number.
+        plugins: modules outside of this package that registered the network, for messages: they are never imported
+            because a checkpoint names them.
         operating_points: temperature and thresholds, or None if none were chosen (``tools/calibrate.py``).
         code_version: version of this package that wrote the file.
 
@@ -112,6 +116,7 @@ class CheckpointMetadata(BaseModel):
     selected_on: Literal["validation", "test"] = "validation"
     encoder_weights: tuple[dict[str, Any], ...] = ()
     config: dict[str, Any] = {}
+    plugins: Annotated[tuple[_ModuleName, ...], Field(max_length=100)] = ()
     operating_points: OperatingPoints | None = None
     code_version: PrintableName = __version__
 
