@@ -5,7 +5,7 @@ A registry is a dictionary of values by their names; :func:`register` adds to it
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from acsnet.errors import InputError
 
@@ -52,10 +52,20 @@ def register(
         raise InputError(f"{article} {kind} named {name!r} is already registered{by}: choose another name")
     registry[name] = value
     module = _importing[-1] if _importing else getattr(value if builder is None else builder, "__module__", None)
-    if module is not None and module.partition(".")[0] not in ("acsnet", "__main__", "builtins"):
+    if is_module_name(module) and module.partition(".")[0] not in ("acsnet", "__main__", "__mp_main__", "builtins"):
         _modules[kind, name] = module
     if _importing:
         _journal.append((registry, kind, name))
+
+
+def is_module_name(name: object) -> TypeGuard[str]:
+    """Return whether a value is the dotted name of a module, which may be shown as a part of a command.
+
+    Example:
+        >>> is_module_name("my_package.networks"), is_module_name("x; ls")
+        (True, False)
+    """
+    return isinstance(name, str) and len(name) <= 200 and all(part.isidentifier() for part in name.split("."))
 
 
 def module_of(kind: str, name: str) -> str | None:
