@@ -172,8 +172,8 @@ class TrainingConfig(Section):
     )
     trackers: tuple[PrintableName, ...] = Field(
         default=("tensorboard",),
-        description="Where the metrics of each epoch are shown: tensorboard, wandb, mlflow, another tracker of "
-        "accelerate, or one that a plugin registers. All of them stay on this machine unless an account is set.",
+        description="Where the metrics of each epoch are shown, on this machine unless an account is set: tensorboard, "
+        "wandb, mlflow, another tracker of accelerate, or one that a plugin registers.",
     )
     seed: Seed = Field(default=0, description="Seed of weights, order and augmentation.")
 
