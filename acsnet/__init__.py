@@ -4,7 +4,8 @@
 checkpoint, and ``list_checkpoints`` lists the released checkpoints. ``from_pretrained``, ``save_pretrained`` and
 ``push_to_hub`` exchange networks with folders and the Hugging Face Hub. ``Predictor`` applies a network to images.
 ``register_model``, ``register_loss``, ``register_optimizer``, ``register_dataset``, ``register_backend`` and
-``register_tracker`` add your own. The packages ``ops``, ``layers``, ``losses`` and ``metrics`` can be used on their own.
+``register_tracker`` add your own. The packages ``ops``, ``layers``, ``losses`` and ``metrics`` can be used on their
+own.
 
 Example:
     >>> import torch
@@ -24,7 +25,9 @@ from acsnet.version import __version__
 if TYPE_CHECKING:
     from acsnet import layers, losses, metrics, models, ops
     from acsnet.checkpoints import list_checkpoints
+    from acsnet.data import register_dataset
     from acsnet.inference import Predictor
+    from acsnet.losses import register_loss
     from acsnet.models import (
         MultiTaskModel,
         MultiTaskOutput,
@@ -36,8 +39,6 @@ if TYPE_CHECKING:
         register_model,
         save_pretrained,
     )
-    from acsnet.data import register_dataset
-    from acsnet.losses import register_loss
     from acsnet.ops import register_backend
     from acsnet.training import register_optimizer, register_tracker
 

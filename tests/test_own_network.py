@@ -54,7 +54,7 @@ def test_the_loss_by_hand() -> None:
     loss = acsnet.losses.build_loss("segmentation", [("tversky", 1.0, {})])
     mask = torch.tensor([1.0, 0.0]).reshape(1, 1, 1, 2)
     assert loss(torch.zeros(1, 1, 1, 2), mask).item() == pytest.approx(1 - 1.5 / 2.0)
-    with pytest.raises(InputError, match="segmentation loss 'tversky': .*gamma.*; its arguments are: alpha, beta"):
+    with pytest.raises(InputError, match=r"segmentation loss 'tversky': .*gamma.*; its arguments are: alpha, beta"):
         acsnet.losses.build_loss("segmentation", [("tversky", 1.0, {"gamma": 1})])
     with pytest.raises(UnknownNameError, match="unknown segmentation loss 'tverski': did you mean 'tversky'"):
         acsnet.losses.build_loss("segmentation", [("tverski", 1.0, {})])
@@ -80,7 +80,9 @@ class Nothing(torch.nn.Module):
 )
 def test_a_loss_that_does_not_return_a_scalar(loss: torch.nn.Module, found: str) -> None:
     logits = torch.zeros(4, 1, 2, 2)
-    with pytest.raises(InputError, match=f"^the loss {type(loss).__name__} returned {found}: expected a scalar tensor, as"):
+    with pytest.raises(
+        InputError, match=f"^the loss {type(loss).__name__} returned {found}: expected a scalar tensor, as"
+    ):
         acsnet.losses.WeightedSum([loss], [1.0])(logits, logits)
 
 

@@ -1,8 +1,8 @@
 """Plugins: modules of users and of other packages, which register networks, losses and more when they are imported.
 
 Importing a module runs its code. Only those who start the program choose what is imported: by ``--import``, by
-``plugins:`` in the configuration file that they name, or by installing a package. Names of plugins in checkpoints, and in
-files that are found next to them, are data: they are shown and never imported.
+``plugins:`` in the configuration file that they name, or by installing a package. Names of plugins in checkpoints, and
+in files that are found next to them, are data: they are shown and never imported.
 """
 
 import difflib
@@ -84,7 +84,10 @@ def load_installed_plugins() -> None:
                     entry.load()
             except (Exception, SystemExit) as error:
                 logger.warning(
-                    "the installed plugin %s = %s is left out: %s", entry.name, entry.value, _explain(error, entry.module)
+                    "the installed plugin %s = %s is left out: %s",
+                    entry.name,
+                    entry.value,
+                    _explain(error, entry.module),
                 )
 
 
@@ -170,14 +173,16 @@ def _modules_in(folders: Sequence[Path]) -> set[str]:
     names: set[str] = set()
     for folder in folders:
         try:
-            names |= {path.stem for path in folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
+            names |= {
+                path.stem for path in folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()
+            }
         except OSError:
             continue
     return names
 
 
 def _find_place(error: BaseException) -> str | None:
-    """Return file and line of an error: in the file with the wrong syntax, or the deepest one in the user's own code."""
+    """Return file and line of an error: of the wrong syntax, or the deepest ones in the user's own code."""
     if isinstance(error, SyntaxError) and error.filename is not None:
         return f"{_shown(error.filename)}, line {error.lineno}"
     frames = [

@@ -25,6 +25,7 @@ MAX_CLASSES = 1000
 _MAX_SHOWN = 200
 _Kind = TypeVar("_Kind", bound=BaseModel)
 
+
 def _check_module(name: str) -> str:
     if not is_module_name(name):
         raise ValueError(f"{name[:_MAX_SHOWN]!r} is not the name of a module")

@@ -35,7 +35,7 @@ _Builder = TypeVar("_Builder", bound=Callable[..., nn.Module])
 
 
 def register_loss(name: str, task: Task) -> Callable[[_Builder], _Builder]:
-    """Return a decorator that registers a class or function as a loss of a task, for ``loss.segmentation`` and the like.
+    """Return a decorator that registers a class or function as a loss of a task.
 
     The loss is called with the logits and the target of a batch, and returns a scalar. A segmentation loss gets mask
     logits (B, 1, H, W) and a mask of 0 and 1, float (B, 1, H, W). A classification loss gets class logits (B, K) and

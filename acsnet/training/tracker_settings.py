@@ -1,4 +1,4 @@
-"""What each tracker of accelerate is started with: offline and in the run folder, unless the user has set an account."""
+"""Settings of the trackers of accelerate: offline and in the run folder, unless the user has set an account."""
 
 import netrc
 import os
@@ -25,7 +25,7 @@ PROJECT = "acsnet"
 
 @dataclass(frozen=True)
 class TrackedRun:
-    """What a tracker needs to know of a run.
+    """A run, as a tracker needs to know it.
 
     Attributes:
         folder: the run folder.

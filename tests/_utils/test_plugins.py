@@ -107,7 +107,9 @@ def test_a_module_that_is_missing_in_a_package(write: Write, tmp_path: Path) -> 
 def test_a_file_does_not_replace_another_module(name: str, write: Write) -> None:
     module = importlib.import_module(name)
     write(f"{name}.py", "raise SystemError")
-    assert re.search(rf"{name} is already the name of another module \(.*{name}.*\): rename {name}\.py$", error_of(name))
+    assert re.search(
+        rf"{name} is already the name of another module \(.*{name}.*\): rename {name}\.py$", error_of(name)
+    )
     assert sys.modules[name] is module
 
 
@@ -131,7 +133,10 @@ def test_a_file_does_not_replace_another_module(name: str, write: Write) -> None
             "import acsnet\nacsnet.register_loss('dice', 'segmentation')(acsnet.losses.DiceLoss)",
             "plug_bad.py, line 2: InputError: a segmentation loss named 'dice' is already registered: choose another",
         ),
-        ("import acsnet\nacsnet.register_loss('x', 'sgmentation')", "unknown task of a loss 'sgmentation': did you mean"),
+        (
+            "import acsnet\nacsnet.register_loss('x', 'sgmentation')",
+            "unknown task of a loss 'sgmentation': did you mean",
+        ),
         ("from plug_helper import x", "plug_helper.py, line 4: NameError: name 'y' is not defined"),
     ],
 )
@@ -176,7 +181,9 @@ def test_the_same_file_by_two_names(write: Write) -> None:
     write("plug_pack/one.py", text)
     write("plug_one.py", text)
     import_plugins(["plug_pack.one"])
-    assert "a segmentation loss named 'plug_loss' is already registered by plug_pack.one: choose" in error_of("plug_one")
+    assert "a segmentation loss named 'plug_loss' is already registered by plug_pack.one: choose" in error_of(
+        "plug_one"
+    )
     assert module_of("segmentation loss", "plug_loss") == "plug_pack.one", "the first one stays"
 
 
@@ -274,7 +281,9 @@ def registrations() -> dict[str, tuple[Callable[[str], Any], str]]:
 def test_all_registries_have_the_same_rules(kind: str) -> None:
     add, taken = registrations()[kind]
     article = "an" if kind == "optimizer" else "a"
-    with pytest.raises(InputError, match=f"^{article} {kind} named '{taken}' is already registered: choose another name$"):
+    with pytest.raises(
+        InputError, match=f"^{article} {kind} named '{taken}' is already registered: choose another name$"
+    ):
         add(taken)
     for name in ("", " x", "a\nb"):
         with pytest.raises(InputError, match=f"cannot be the name of {article} {kind}: use printable characters"):

@@ -83,7 +83,10 @@ def test_what_comes_with_a_checkpoint_is_data(is_imported: Callable[[], bool]) -
 @pytest.mark.parametrize(
     ("names", "remedy"),
     [
-        (["plug_marker"], "; it was registered by the plugin plug_marker: pass --import plug_marker if you trust its code"),
+        (
+            ["plug_marker"],
+            "; it was registered by the plugin plug_marker: pass --import plug_marker if you trust its code",
+        ),
         (["a", "b.c"], "; it was registered by the plugins a, b.c: pass --import a --import b.c if you trust its code"),
         ([], 'acsnet.list_models("*") lists all'),
     ],
@@ -118,13 +121,19 @@ def test_a_plugin_in_a_checkpoint_that_is_not_a_name(name: str) -> None:
         ("plugins: plug_marker", ConfigError, r"plugins is 'plug_marker': expected a list, as in"),
         ("plugins: [3]", ConfigError, r"plugins\.0 is 3: expected text"),
         ("plugin: [plug_marker]", ConfigError, r"unknown key 'plugin': did you mean 'plugins'\?"),
-        ("plugins: [plug_mraker]", PluginError, r"^bad\.yaml: plugins: plug_mraker: there is no .* mean plug_marker\?$"),
-        ("plugins: [plug_marker.py]", PluginError, r"^bad\.yaml: plugins: plug_marker\.py: expected .* write plug_marker"),
+        (
+            "plugins: [plug_mraker]",
+            PluginError,
+            r"^bad\.yaml: plugins: plug_mraker: there is no .* mean plug_marker\?$",
+        ),
+        (
+            "plugins: [plug_marker.py]",
+            PluginError,
+            r"^bad\.yaml: plugins: plug_marker\.py: expected .* write plug_marker",
+        ),
     ],
 )
-def test_invalid_plugins(
-    text: str, error: type[Exception], message: str, is_imported: Callable[[], bool]
-) -> None:
+def test_invalid_plugins(text: str, error: type[Exception], message: str, is_imported: Callable[[], bool]) -> None:
     Path("bad.yaml").write_text(f"model: {{name: unet}}\n{text}\n", encoding="utf-8")
     with pytest.raises(error, match=message):
         load_config(Path("bad.yaml"))

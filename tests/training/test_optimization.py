@@ -285,8 +285,16 @@ def test_arguments_of_an_optimizer() -> None:
         ({"name": "Adma"}, UnknownNameError, r"^unknown optimizer 'Adma': did you mean '.*'\? timm\.optim\.list_opti"),
         ({"name": "lionn"}, UnknownNameError, r"did you mean 'lion'"),
         ({"name": "ADAM"}, UnknownNameError, r"did you mean 'adam'"),
-        ({"name": "adahessian"}, ConfigError, r"^optimizer\.name is adahessian, which needs second derivatives; .*choose"),
-        ({"name": "lion", "arguments": {"beta": 1}}, ConfigError, r"^the optimizer lion cannot be built: .*'beta'; opt"),
+        (
+            {"name": "adahessian"},
+            ConfigError,
+            r"^optimizer\.name is adahessian, which needs second derivatives; .*choose",
+        ),
+        (
+            {"name": "lion", "arguments": {"beta": 1}},
+            ConfigError,
+            r"^the optimizer lion cannot be built: .*'beta'; opt",
+        ),
         ({"name": "lion", "arguments": {"beta": 1}}, ConfigError, r"optimizer\.arguments may have: lr, betas, "),
         ({"name": "adam", "arguments": {"betas": [2, 3]}}, ConfigError, r"built: Invalid beta parameter at index 0: 2"),
         ({"name": "sgd", "arguments": {"lr": 0.1}}, ConfigError, r"multiple values for keyword argument 'lr'"),
@@ -316,5 +324,7 @@ def test_an_optimizer_of_a_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (first["lr"], first["weight_decay"], second["weight_decay"]) == (pytest.approx(0.01), 0.3, 0.0)
     with pytest.raises(UnknownNameError, match="unknown optimizer 'slow_decent': did you mean 'slow_descent'"):
         check_optimizer("slow_decent")
-    with pytest.raises(ConfigError, match=r"slow_descent cannot be built: .*; optimizer\.arguments may have: lr, factor$"):
+    with pytest.raises(
+        ConfigError, match=r"slow_descent cannot be built: .*; optimizer\.arguments may have: lr, factor$"
+    ):
         build_optimizer(make_network(), nn.Module(), config.model_copy(update={"arguments": {"speed": 1}}))

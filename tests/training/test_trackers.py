@@ -4,7 +4,7 @@ import json
 import logging
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -63,7 +63,7 @@ class LabBook(GeneralTracker):
 
     name = "lab_book"
     requires_logging_directory = True
-    calls: list[tuple[Any, ...]] = []
+    calls: ClassVar[list[tuple[Any, ...]]] = []
     fails_in = ""
 
     def __init__(self, run_name: str, logging_dir: Path) -> None:
@@ -105,7 +105,10 @@ def lab_book(monkeypatch: pytest.MonkeyPatch) -> type[LabBook]:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("wandbb", r"^unknown tracker in training\.trackers 'wandbb': did you mean 'wandb' or 'swanlab'\? known: aim, clearml, "),
+        (
+            "wandbb",
+            r"^unknown tracker in training\.trackers 'wandbb': did you mean 'wandb' or 'swanlab'\? known: aim, ",
+        ),
         ("TensorBoard", r"'TensorBoard': did you mean 'tensorboard'\?"),
         ("lab_bok", r"'lab_bok': did you mean 'lab_book'\?"),
         ("all", r"unknown tracker in training\.trackers 'all': "),
@@ -235,7 +238,11 @@ def test_tensorboard_is_a_part_of_the_run(folder: RunFolder, lab_book: type[LabB
         ({"WANDB_API_KEY": "secret"}, None, True),
         ({"WANDB_API_KEY": ""}, None, False),
         ({"WANDB_BASE_URL": "https://wandb.clinic.example:8080"}, "machine api.wandb.ai login a password b", False),
-        ({"WANDB_BASE_URL": "https://wandb.clinic.example:8080"}, "machine wandb.clinic.example login a password b", True),
+        (
+            {"WANDB_BASE_URL": "https://wandb.clinic.example:8080"},
+            "machine wandb.clinic.example login a password b",
+            True,
+        ),
     ],
 )
 def test_wandb_is_offline_without_an_account(
