@@ -5,11 +5,9 @@ A registry is a dictionary of values by their names; :func:`register` adds to it
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, TypeGuard
 
 from acsnet.errors import InputError
-
-T = TypeVar("T")
 
 # The plugins that are being imported now, one inside the other.
 _importing: list[str] = []
@@ -20,7 +18,7 @@ _journal: list[tuple[dict[str, Any], str, str]] = []
 
 
 def register(
-    kind: str, name: str, value: T, registry: dict[str, T], taken: Collection[str] = (), builder: object = None
+    kind: str, name: str, value: Any, registry: dict[str, Any], taken: Collection[str] = (), builder: object = None
 ) -> None:
     """Add a value to a registry.
 
