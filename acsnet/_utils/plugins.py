@@ -61,7 +61,7 @@ def import_plugins(names: Sequence[str], source: str = "--import") -> None:
                 importlib.import_module(name)
         except (Exception, SystemExit) as error:
             raise PluginError(f"{source} {name}: {_explain(error, name)}") from error
-        _check_origin(name, source)
+        _check_imported(name, source)
 
 
 def load_installed_plugins() -> None:
@@ -128,8 +128,13 @@ def _check_form(name: str, source: str) -> None:
     )
 
 
-def _check_origin(name: str, source: str) -> None:
-    """Check that a module is the user's own if the current folder has one of that name."""
+def _check_imported(name: str, source: str) -> None:
+    """Check that a module is not an empty folder, and is the user's own if the current folder has one of that name."""
+    module = sys.modules[name]
+    if getattr(module, "__file__", None) is None and hasattr(module, "__path__"):
+        inside = sorted(_modules_in([Path(folder) for folder in module.__path__]))
+        example = f", such as {name}.{inside[0]}" if inside else ""
+        raise PluginError(f"{source} {name}: it is a folder without __init__.py: name a module in it{example}")
     top = name.partition(".")[0]
     own = {Path.cwd() / f"{top}.py": f"{top}.py", Path.cwd() / top / "__init__.py": f"the folder {top}"}
     here = [path for path in own if path.is_file()]

@@ -103,6 +103,17 @@ def test_a_module_that_is_missing_in_a_package(write: Write, tmp_path: Path) -> 
     assert error_of("plug_pakc.networks").endswith("did you mean plug_pack.networks?")
 
 
+def test_a_folder_is_not_a_module(write: Write, tmp_path: Path) -> None:
+    write("plug_folder/one.py")
+    expected = "--import plug_folder: it is a folder without __init__.py: name a module in it"
+    assert error_of("plug_folder") == f"{expected}, such as plug_folder.one"
+    (tmp_path / "plug_empty" / "sub").mkdir(parents=True)
+    assert error_of("plug_empty.sub").endswith(
+        "plug_empty.sub: it is a folder without __init__.py: name a module in it"
+    )
+    import_plugins(["plug_folder.one"])
+
+
 @pytest.mark.parametrize("name", ["json", "yaml"])
 def test_a_file_does_not_replace_another_module(name: str, write: Write) -> None:
     module = importlib.import_module(name)
