@@ -45,6 +45,8 @@ def test_importing_the_file_registers_both() -> None:
     with pytest.raises(UnknownNameError, match="unknown argument of small_unet 'widht': did you mean 'width'"):
         acsnet.create_model("small_unet", widht=4)
     assert _registry.plugins_of("small_unet", {}) == ("my_network",)
+    assert _registry.plugins_of("two_networks", {"network": "small_unet"}) == ("my_network",), "which contains it"
+    assert _registry.plugins_of("two_networks", {}) == ()
 
 
 @pytest.mark.usefixtures("forget")
