@@ -2,8 +2,10 @@
 
 ``create_model`` builds a network by its name; ``list_models`` lists the names. ``load_model`` rebuilds a network from a
 checkpoint, and ``list_checkpoints`` lists the released checkpoints. ``from_pretrained``, ``save_pretrained`` and
-``push_to_hub`` exchange networks with folders and the Hugging Face Hub. ``Predictor`` applies a network to images. The
-packages ``ops``, ``layers``, ``losses`` and ``metrics`` can be used on their own.
+``push_to_hub`` exchange networks with folders and the Hugging Face Hub. ``Predictor`` applies a network to images.
+``register_model``, ``register_loss``, ``register_optimizer``, ``register_dataset``, ``register_backend`` and
+``register_tracker`` add your own. The packages ``ops``, ``layers``, ``losses`` and ``metrics`` can be used on their
+own.
 
 Example:
     >>> import torch
@@ -23,7 +25,9 @@ from acsnet.version import __version__
 if TYPE_CHECKING:
     from acsnet import layers, losses, metrics, models, ops
     from acsnet.checkpoints import list_checkpoints
+    from acsnet.data import register_dataset
     from acsnet.inference import Predictor
+    from acsnet.losses import register_loss
     from acsnet.models import (
         MultiTaskModel,
         MultiTaskOutput,
@@ -35,6 +39,8 @@ if TYPE_CHECKING:
         register_model,
         save_pretrained,
     )
+    from acsnet.ops import register_backend
+    from acsnet.training import register_optimizer, register_tracker
 
 __all__ = [
     "AcsnetError",
@@ -53,11 +59,24 @@ __all__ = [
     "models",
     "ops",
     "push_to_hub",
+    "register_backend",
+    "register_dataset",
+    "register_loss",
     "register_model",
+    "register_optimizer",
+    "register_tracker",
     "save_pretrained",
 ]
 
-_HOMES = {"Predictor": "acsnet.inference", "list_checkpoints": "acsnet.checkpoints"}
+_HOMES = {
+    "Predictor": "acsnet.inference",
+    "list_checkpoints": "acsnet.checkpoints",
+    "register_backend": "acsnet.ops",
+    "register_dataset": "acsnet.data",
+    "register_loss": "acsnet.losses",
+    "register_optimizer": "acsnet.training",
+    "register_tracker": "acsnet.training",
+}
 _PACKAGES = frozenset({"layers", "losses", "metrics", "models", "ops"})
 
 

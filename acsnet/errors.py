@@ -46,4 +46,4 @@ class MissingPackageError(AcsnetError, ImportError):
 
 
 class PluginError(AcsnetError):
-    """A module that registers networks, losses or datasets cannot be imported."""
+    """A plugin, which registers networks, losses and more, cannot be imported."""

@@ -25,13 +25,14 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # Packages whose import has another name.
 IMPORT_NAMES = {
+    "mlflow-skinny": "mlflow",
     "opencv-python-headless": "cv2",
     "pillow": "PIL",
     "pyyaml": "yaml",
     "scikit-learn": "sklearn",
 }
-# Packages that other packages load: torch the first, sqlalchemy the second, torch's exporter the others.
-PLUGINS = {"tensorboard", "psycopg", "onnx", "onnxscript"}
+# Packages that other packages load: torch, accelerate, sqlalchemy, and torch's exporter the others.
+PLUGINS = {"tensorboard", "wandb", "psycopg", "onnx", "onnxscript"}
 # Backends of the deformable convolution, which are used if they are there, and a part of pydantic.
 OPTIONAL = {"triton", "mmcv", "pydantic_core"}
 # Rooms that ask for their extra when they are imported, and files that are reached only after such a question.
@@ -156,7 +157,9 @@ def test_dev_has_every_extra_but_the_compiled_one() -> None:
 
 
 def test_no_package_is_named_twice() -> None:
-    names = [requirement.name.lower() for requirement in [*requirements(), *requirements("all"), *requirements("mmcv")]]
+    lists = [PROJECT["dependencies"], *(PROJECT["optional-dependencies"][extra] for extra in (*EXTRAS, "mmcv"))]
+    names = [Requirement(line).name.lower() for lines in lists for line in lines]
+    names = [name for name in names if name != PROJECT["name"]]
     assert len(names) == len(set(names))
 
 

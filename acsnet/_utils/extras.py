@@ -21,6 +21,7 @@ EXTRAS: Mapping[str, Sequence[str]] = {
     "postgresql": (*_EXPERIMENTS, "psycopg"),
     "data": ("openpyxl", "pydicom"),
     "export": ("onnx", "onnxscript", "onnxruntime"),
+    "trackers": (*_EXPERIMENTS, "wandb", "mlflow"),
 }
 
 

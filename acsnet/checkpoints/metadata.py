@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from acsnet._utils.json_text import parse_json
+from acsnet._utils.registration import is_module_name
 from acsnet.checkpoints.operating_points import OperatingPoints
 from acsnet.config import EvaluationConfig
 from acsnet.config.bounds import Flag, Mean, PrintableName, Side, StandardDeviation, Whole, check_scaled_sides
@@ -23,6 +24,12 @@ MAX_MEMBERS = 1000
 MAX_CLASSES = 1000
 _MAX_SHOWN = 200
 _Kind = TypeVar("_Kind", bound=BaseModel)
+
+
+def _check_module(name: str) -> str:
+    if not is_module_name(name):
+        raise ValueError(f"{name[:_MAX_SHOWN]!r} is not the name of a module")
+    return name
 
 
 class _SharedArguments(BaseModel):
@@ -77,6 +84,8 @@ class CheckpointMetadata(BaseModel):
             (``acsnet.layers.PretrainedWeights``): encoder, file name or repository, SHA-256, format, numbers of loaded
             and skipped tensors, and their normalization; empty for random weights, or if unknown.
         config: resolved configuration of the training, without paths; its threshold is a number.
+        plugins: modules outside of this package that registered the network, for messages: they are never imported
+            because a checkpoint names them.
         operating_points: temperature and thresholds, or None if none were chosen (``tools/calibrate.py``).
         code_version: version of this package that wrote the file.
 
@@ -112,6 +121,7 @@ class CheckpointMetadata(BaseModel):
     selected_on: Literal["validation", "test"] = "validation"
     encoder_weights: tuple[dict[str, Any], ...] = ()
     config: dict[str, Any] = {}
+    plugins: Annotated[tuple[Annotated[str, AfterValidator(_check_module)], ...], Field(max_length=100)] = ()
     operating_points: OperatingPoints | None = None
     code_version: PrintableName = __version__
 

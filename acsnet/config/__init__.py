@@ -9,7 +9,7 @@ from acsnet.config.evaluation_section import (
     PostprocessingConfig,
     TestTimeAugmentationConfig,
 )
-from acsnet.config.loading import build_config, changed_keys, load_config, load_configs
+from acsnet.config.loading import build_config, changed_keys, load_config, load_configs, read_config
 from acsnet.config.paths import without_paths
 from acsnet.config.schema import Config, ModelConfig, ProtocolConfig
 from acsnet.config.section import PositiveInt, Section
@@ -44,5 +44,6 @@ __all__ = [
     "list_configs",
     "load_config",
     "load_configs",
+    "read_config",
     "without_paths",
 ]

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from acsnet._utils.plugins import import_plugins
 from acsnet._utils.printable import has_other_bytes, shorten
 from acsnet._utils.yaml_files import MAX_DEPTH, YamlError, explain, parse_yaml, read_yaml
 from acsnet.config.data_section import WAYS_TO_NAME_DATA
@@ -23,8 +24,19 @@ from acsnet.errors import ConfigError
 
 # Mappings that a file or an override replaces as a whole: their keys are one choice, not settings of their own.
 REPLACED_KEYS = frozenset({"training.selection"})
-# Keys that describe the machine or the speed and do not change the result.
-MACHINE_KEYS = frozenset({"data.root", "data.dataset", "data.records", "data.cache", "data.workers", "data.split"})
+# Keys that describe the machine, the speed or what is shown, and do not change the result.
+MACHINE_KEYS = frozenset(
+    {
+        "data.root",
+        "data.dataset",
+        "data.records",
+        "data.cache",
+        "data.workers",
+        "data.split",
+        "plugins",
+        "training.trackers",
+    }
+)
 
 # Keys whose null stands for a value that the training finds from the rest of the configuration.
 FOUND_KEYS = frozenset({"data.mean", "data.std"})
@@ -36,11 +48,25 @@ _COMMENT = re.compile(r"(?:^|\s)#.*", re.DOTALL)
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
-    """Read a configuration file, its parents and overrides.
+    """Read a configuration file that the user names, its parents and overrides, and import its plugins.
+
+    Importing runs code: use :func:`read_config` for a file that was only found, such as the one next to a checkpoint.
 
     Args:
         path: the YAML file.
         overrides: ``a.b=value`` each, with the value in YAML.
+
+    Raises:
+        ConfigError: see the module.
+        PluginError: if a plugin cannot be found or fails.
+    """
+    config = read_config(path, overrides)
+    import_plugins(config.plugins, f"{path}: plugins:")
+    return config
+
+
+def read_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a configuration file, its parents and overrides, without importing plugins; see :func:`load_config`.
 
     Raises:
         ConfigError: see the module.
@@ -74,7 +100,7 @@ def list_files(path: Path) -> list[Path]:
 
 
 def build_config(content: Mapping[str, Any], overrides: Sequence[str], source: str) -> Config:
-    """Validate the content of a configuration; ``source`` names it in messages.
+    """Validate the content of a configuration; ``source`` names it in messages. Its plugins are not imported.
 
     An override of ``data.root`` or ``data.records`` replaces both. An override of ``data.folds.test`` replaces
     ``data.folds.count`` and ``index``, and vice versa.

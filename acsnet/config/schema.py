@@ -7,7 +7,7 @@ import yaml
 from pydantic import Field, field_validator, model_validator
 
 from acsnet._utils.naming import look_up
-from acsnet.config.bounds import check_scaled_sides
+from acsnet.config.bounds import PrintableName, check_scaled_sides
 from acsnet.config.data_section import DataConfig
 from acsnet.config.evaluation_section import (
     CHOSEN_ON_VALIDATION,
@@ -59,6 +59,11 @@ class Config(Section):
 
     protocol: ProtocolConfig | None = Field(
         default=None, description="Publication whose protocol this is, or null for a protocol of this project."
+    )
+    plugins: tuple[PrintableName, ...] = Field(
+        default=(),
+        description="Modules that are imported when the file is read because its user named it, as by --import: they "
+        "register networks, losses, optimizers, datasets, backends and trackers.",
     )
     model: ModelConfig = Field(description="The model.")
     data: DataConfig = Field(default=DataConfig(), description="The images, their classes and their split.")

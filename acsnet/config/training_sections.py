@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from acsnet.config.bounds import Flag, Real, Seed, Whole
+from acsnet.config.bounds import Flag, PrintableName, Real, Seed, Whole
 from acsnet.config.section import Fraction, PositiveInt, PositiveReal, Section, UserPaths
 
 
@@ -77,14 +77,24 @@ class LossConfig(Section):
 class OptimizerConfig(Section):
     """The optimizer."""
 
-    name: Literal["adam", "adamw", "sgd"] = Field(default="adam", description="Name of the optimizer.")
+    name: PrintableName = Field(
+        default="adam",
+        description="Name of the optimizer: adam, adamw, sgd, any other name of timm.optim.list_optimizers(), or one "
+        "that a plugin registers.",
+    )
     learning_rate: Annotated[Real, Field(gt=0)] = Field(default=1e-4, description="Learning rate after warm-up.")
     weight_decay: Annotated[Real, Field(ge=0)] = Field(default=1e-4, description="Weight decay of the model.")
     epsilon: PositiveReal = Field(
-        default=1e-8, description="Term that Adam and AdamW add to the denominator of a step."
+        default=1e-8,
+        description="Term that adam and adamw add to the denominator of a step; others take it as an argument, eps.",
     )
     momentum: Annotated[Real, Field(ge=0, lt=1)] = Field(
-        default=0.9, description="Momentum of SGD, with Nesterov's method if it is above 0."
+        default=0.9,
+        description="Momentum of sgd, with Nesterov's method if it is above 0, and of other optimizers of timm that "
+        "have one.",
+    )
+    arguments: dict[str, Any] = Field(
+        default={}, description="Further arguments of the optimizer, such as betas, by their names in its class."
     )
 
 
@@ -158,7 +168,12 @@ class TrainingConfig(Section):
         default=None, description="Epochs without a better score that end the training, or null to train all epochs."
     )
     panel_every: PositiveInt = Field(
-        default=5, description="Epochs between two panels of validation images in TensorBoard."
+        default=5, description="Epochs between two panels of validation images in TensorBoard and Weights & Biases."
+    )
+    trackers: tuple[PrintableName, ...] = Field(
+        default=("tensorboard",),
+        description="Where the metrics of each epoch are shown, on this machine unless an account is set: tensorboard, "
+        "wandb, mlflow, another tracker of accelerate, or one that a plugin registers.",
     )
     seed: Seed = Field(default=0, description="Seed of weights, order and augmentation.")
 

@@ -2,7 +2,7 @@
 
 from acsnet.data.cache import ImageCache
 from acsnet.data.dataset import CachedDataset, Sample, SeededSampler, build_loader, oversample
-from acsnet.data.datasets import dataset_entry, list_datasets, read_dataset
+from acsnet.data.datasets import DatasetEntry, dataset_entry, list_datasets, read_dataset, register_dataset
 from acsnet.data.datasets.busi import read_busi
 from acsnet.data.folds import Split, describe_split, split_records
 from acsnet.data.framing import Frame, Framing
@@ -19,6 +19,7 @@ __all__ = [
     "Box",
     "CachedDataset",
     "CachedRecords",
+    "DatasetEntry",
     "Frame",
     "Framing",
     "ImageCache",
@@ -42,6 +43,7 @@ __all__ = [
     "read_image_list",
     "read_record_table",
     "read_split_list",
+    "register_dataset",
     "split_data",
     "split_records",
     "verify_records",

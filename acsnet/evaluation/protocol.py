@@ -15,6 +15,7 @@ from acsnet.config import (
     Subset,
     build_config,
     load_config,
+    read_config,
     without_paths,
 )
 from acsnet.data import Record, Split, dataset_entry, dataset_hash, load_records, split_data
@@ -35,7 +36,8 @@ def resolve_test_config(checkpoint: Checkpoint, config: Path | None, overrides: 
 
     It is, in this order: the given one, ``config.yaml`` in the folder of the checkpoint, or the configuration in the
     metadata of the checkpoint. The latter names no data folder; by default it is the one to which
-    ``tools/download.py`` downloads the dataset.
+    ``tools/download.py`` downloads the dataset. Only the plugins of a given file are imported: the other two come with
+    the checkpoint, which may be somebody else's.
 
     Args:
         checkpoint: the checkpoint to test.
@@ -64,8 +66,10 @@ def resolve_test_config(checkpoint: Checkpoint, config: Path | None, overrides: 
     """
     path, metadata = checkpoint.path, checkpoint.metadata
     run_config = path.parent / "config.yaml"
-    if config is not None or run_config.is_file():
-        resolved = load_config(config or run_config, overrides)
+    if config is not None:
+        resolved = load_config(config, overrides)
+    elif run_config.is_file():
+        resolved = read_config(run_config, overrides)
     else:
         trained = without_paths(metadata.config)
         resolved = _use_downloaded_data(build_config(trained, overrides, f"the configuration in {path}"))

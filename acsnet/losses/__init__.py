@@ -7,6 +7,7 @@ from acsnet.losses.build import (
     WeightedSum,
     build_loss,
     build_weighting,
+    register_loss,
 )
 from acsnet.losses.classification import (
     ClassFocalLoss,
@@ -41,4 +42,5 @@ __all__ = [
     "class_weights_from_counts",
     "deep_supervision_weights",
     "focal_alpha_from_counts",
+    "register_loss",
 ]

@@ -2,12 +2,14 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from acsnet._utils.naming import look_up
+from acsnet._utils.plugins import look_up_registered
+from acsnet._utils.registration import register
 from acsnet.errors import InputError
 from acsnet.labels import Task
 from acsnet.losses._checks import check_range
@@ -29,6 +31,43 @@ WEIGHTINGS: dict[str, Callable[..., nn.Module]] = {"fixed": FixedWeighting, "unc
 
 LOSSES = {"segmentation": SEGMENTATION_LOSSES, "classification": CLASSIFICATION_LOSSES}
 
+_Builder = TypeVar("_Builder", bound=Callable[..., nn.Module])
+
+
+def register_loss(name: str, task: Task) -> Callable[[_Builder], _Builder]:
+    """Return a decorator that registers a class or function as a loss of a task.
+
+    The loss is called with the logits and the target of a batch, and returns a scalar. A segmentation loss gets mask
+    logits (B, 1, H, W) and a mask of 0 and 1, float (B, 1, H, W). A classification loss gets class logits (B, K) and
+    class indices, int64 (B,).
+
+    Args:
+        name: its name in the configuration.
+        task: ``"segmentation"`` or ``"classification"``.
+
+    Raises:
+        UnknownNameError: for an unknown task, with near matches.
+        InputError: if the task already has a loss of that name.
+
+    Example:
+        >>> import torch
+        >>> import acsnet
+        >>> @acsnet.register_loss("squared_error", "segmentation")
+        ... class SquaredError(torch.nn.Module):
+        ...     def forward(self, logits, mask):
+        ...         return (logits.sigmoid() - mask).square().mean()
+        >>> loss = acsnet.losses.build_loss("segmentation", [("squared_error", 1.0, {})])
+        >>> loss(torch.zeros(1, 1, 8, 8), torch.ones(1, 1, 8, 8))
+        tensor(0.2500)
+    """
+    losses = look_up("task of a loss", task, LOSSES, "")
+
+    def add(builder: _Builder) -> _Builder:
+        register(f"{task} loss", name, builder, losses)
+        return builder
+
+    return add
+
 
 class WeightedSum(nn.Module):
     """Weighted sum of losses of the same logits and target.
@@ -38,7 +77,8 @@ class WeightedSum(nn.Module):
         weights: one factor of at least 0 per loss.
 
     Raises:
-        InputError: if there is no loss, if a weight is negative, or if the numbers of losses and weights differ.
+        InputError: if there is no loss, if a weight is negative, or if the numbers of losses and weights differ; when
+            called, if a loss returns another thing than a scalar.
 
     Example:
         >>> import torch
@@ -61,8 +101,15 @@ class WeightedSum(nn.Module):
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Compute the weighted sum, a scalar."""
-        values = [weight * loss(logits, target) for loss, weight in zip(self.losses, self.weights, strict=True)]
-        return torch.stack(values).sum()
+        values = [_checked_scalar(loss, loss(logits, target)) for loss in self.losses]
+        return torch.stack([weight * value for weight, value in zip(self.weights, values, strict=True)]).sum()
+
+
+def _checked_scalar(loss: nn.Module, value: Any) -> Tensor:
+    if isinstance(value, Tensor) and value.dim() == 0:
+        return value
+    found = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+    raise InputError(f"the loss {type(loss).__name__} returned {found}: expected a scalar tensor, as by .mean()")
 
 
 def build_loss(kind: Task, terms: Sequence[tuple[str, float, Mapping[str, Any]]]) -> nn.Module:
@@ -116,7 +163,7 @@ def build_weighting(name: str, arguments: Mapping[str, Any]) -> nn.Module:
 def _build(
     kind: str, known: Mapping[str, Callable[..., nn.Module]], name: str, arguments: Mapping[str, Any]
 ) -> nn.Module:
-    builder = look_up(kind, name, known, "")
+    builder = look_up_registered(kind, name, known, "")
     signature = inspect.signature(builder)
     try:
         signature.bind(**arguments)

@@ -1,5 +1,6 @@
 """Rebuilding of a network from its checkpoint alone."""
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from acsnet.checkpoints import (
     open_checkpoint,
     read_tensor_list,
 )
-from acsnet.errors import CheckpointError, InputError
+from acsnet.errors import CheckpointError, InputError, UnknownNameError
 from acsnet.models._registry import create_model, saved_arguments
 from acsnet.models.ensemble import Ensemble
 
@@ -94,7 +95,7 @@ def _describe_network(checkpoint: Checkpoint) -> Callable[[], nn.Module]:
             network = build()
     # Libraries raise these for values that the registry cannot know to be wrong, such as a size beyond all memory.
     except (ValueError, TypeError, RuntimeError, ArithmeticError, AssertionError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = (str(error) or type(error).__name__).splitlines()[0] + _name_plugins(metadata, error)
         raise CheckpointError(
             f"{checkpoint.path}: the network described by its metadata cannot be built: {reason}"
         ) from error
@@ -110,3 +111,13 @@ def _describe_network(checkpoint: Checkpoint) -> Callable[[], nn.Module]:
     everything = {f"members.{i}.{key}": value for i in range(metadata.members) for key, value in tensors.items()}
     check_tensors(everything, checkpoint.path, Ensemble.__name__)
     return build
+
+
+def _name_plugins(metadata: CheckpointMetadata, error: Exception) -> str:
+    """Return how to import the plugins of an unknown network; a checkpoint itself never causes an import."""
+    missing = [name for name in metadata.plugins if name not in sys.modules]
+    if not missing or not isinstance(error, UnknownNameError):
+        return ""
+    plugins = "the plugin" if len(missing) == 1 else "the plugins"
+    options = " ".join(f"--import {name}" for name in missing)
+    return f"; it was registered by {plugins} {', '.join(missing)}: pass {options} if you trust its code"

@@ -13,6 +13,8 @@ from typing import Any
 from torch import nn
 
 from acsnet._utils.naming import look_up
+from acsnet._utils.plugins import load_installed_plugins, look_up_registered
+from acsnet._utils.registration import module_of, register
 from acsnet.checkpoints import Checkpoint, load_weights, open_checkpoint
 from acsnet.errors import InputError
 from acsnet.labels import TASKS
@@ -63,6 +65,7 @@ class ModelEntry:
 
 
 _ENTRIES: dict[str, ModelEntry] = {}
+_KIND = "network"
 _HINT = 'acsnet.list_models("*") lists all'
 
 
@@ -82,7 +85,7 @@ def register_model(
     """Return a decorator that registers a class or function as a network; see :class:`ModelEntry` for the arguments.
 
     Raises:
-        ValueError: if the name is already registered.
+        InputError: if the name is already registered.
 
     Example:
         >>> import torch
@@ -103,10 +106,8 @@ def register_model(
         torch.Size([1, 1, 4, 5])
     """
 
-    def register(builder: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
-        if name in _ENTRIES:
-            raise ValueError(f"a network named {name!r} is already registered: choose another name")
-        _ENTRIES[name] = ModelEntry(
+    def add(builder: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+        entry = ModelEntry(
             name=name,
             builder=builder,
             publication=publication,
@@ -119,19 +120,21 @@ def register_model(
             needs_normal_class=needs_normal_class,
             contains=contains,
         )
+        register(_KIND, name, entry, _ENTRIES, builder=builder)
         return builder
 
-    return register
+    return add
 
 
 def list_models(pattern: str = "*") -> list[str]:
-    """Return the sorted names of the networks that match a wildcard pattern.
+    """Return the sorted names of the networks that match a wildcard pattern, with those of installed plugins.
 
     Example:
         >>> import acsnet
         >>> acsnet.list_models("*unet")
         ['gated_unet', 'mt_nnunet', 'unet']
     """
+    load_installed_plugins()
     return sorted(fnmatch.filter(_ENTRIES, pattern))
 
 
@@ -147,7 +150,25 @@ def model_entry(name: str) -> ModelEntry:
         >>> entry.input_size, entry.pretrained
         ((128, 128), False)
     """
-    return look_up("network", name, _ENTRIES, _HINT)
+    return look_up_registered(_KIND, name, _ENTRIES, _HINT)
+
+
+def plugins_of(name: str, arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the modules outside of this package that registered a network and the network that it contains.
+
+    Args:
+        name: name of the network.
+        arguments: its arguments.
+
+    Example:
+        >>> from acsnet.models._registry import plugins_of
+        >>> plugins_of("unet", {"width": 8})
+        ()
+    """
+    contains = model_entry(name).contains
+    names = [name, *([] if contains is None else [arguments.get(contains)])]
+    modules = [module_of(_KIND, known) for known in names if known is not None]
+    return tuple(dict.fromkeys(module for module in modules if module is not None))
 
 
 def create_model(

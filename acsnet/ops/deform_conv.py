@@ -11,6 +11,8 @@ from torch.autograd import forward_ad
 from torch.overrides import handle_torch_function, has_torch_function
 
 from acsnet._utils.naming import look_up
+from acsnet._utils.plugins import load_installed_plugins
+from acsnet._utils.registration import register
 from acsnet.errors import AcsnetError, InputError
 from acsnet.ops.backends import BACKENDS, Backend, DeformConvCall, pytorch
 
@@ -116,11 +118,34 @@ def _is_transformed() -> bool:
 def list_backends() -> tuple[str, ...]:
     """Return the names of the installed backends, for ``deform_conv2d(..., backend=NAME)``.
 
+    Those of plugins are among them.
+
     Example:
         >>> "torch" in list_backends()
         True
     """
-    return tuple(backend.name for backend in BACKENDS if backend.is_available())
+    load_installed_plugins()
+    return tuple(backend.name for backend in _BACKENDS.values() if backend.is_available())
+
+
+def register_backend(backend: Backend) -> None:
+    """Add a backend; ``"auto"`` uses it where its priority is the highest.
+
+    Raises:
+        InputError: The name is already registered, or is ``"auto"``; or the argument is not a
+            :class:`~acsnet.ops.backends.Backend`.
+
+    Example:
+        >>> import dataclasses
+        >>> from acsnet.ops import list_backends, register_backend
+        >>> from acsnet.ops.backends import pytorch
+        >>> register_backend(dataclasses.replace(pytorch.BACKEND, name="mine", priority={"cpu": -1}))
+        >>> "mine" in list_backends()
+        True
+    """
+    if not isinstance(backend, Backend):
+        raise InputError(f"register_backend takes an acsnet.ops.backends.Backend, got {type(backend).__name__}")
+    register("backend", backend.name, backend, _BACKENDS, taken=("auto",), builder=backend.run)
 
 
 def to_pair(what: str, value: int | Sequence[int], smallest: int) -> tuple[int, int]:
@@ -141,6 +166,8 @@ def find_backend(name: str) -> Backend:
     Raises:
         UnknownNameError: There is no such backend; the message lists the nearest spellings and the known names.
     """
+    if name not in _BACKENDS:
+        load_installed_plugins()
     known_names = f"deform_conv2d takes 'auto', {', '.join(repr(known) for known in _BACKENDS)}."
     return look_up("deformable convolution backend", name, _BACKENDS, known_names)
 
@@ -172,7 +199,7 @@ def _fastest(device_type: str, dtype: torch.dtype, is_deterministic: bool) -> st
     """Return the name of the supported backend with the highest priority that has not failed on a device type."""
     ranks = [
         (rank, backend)
-        for backend in BACKENDS
+        for backend in _BACKENDS.values()
         if (rank := backend.priority_on(device_type)) is not None
         and (backend.name, device_type) not in _FAILED
         and backend.computes(dtype)

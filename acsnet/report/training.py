@@ -8,7 +8,7 @@ from typing import Any
 from acsnet._utils.csv_io import read_csv
 from acsnet._utils.json_text import parse_json
 from acsnet._utils.reading import read_text
-from acsnet.config import Config, build_config, load_config
+from acsnet.config import Config, build_config, read_config
 from acsnet.errors import AcsnetError, DataError
 
 # The required columns of a training history.
@@ -59,7 +59,7 @@ def read_training(folder: Path | None, config: Mapping[str, Any] | None = None) 
     if config is not None:
         resolved = attempt(build_config, config, (), "the configuration in crossval.json", default=None)
     else:
-        resolved = None if folder is None else attempt(load_config, folder / "config.yaml", default=None)
+        resolved = None if folder is None else attempt(read_config, folder / "config.yaml", default=None)
     if folder is None:
         return Training(None, resolved), problems
     history = attempt(_read_history, folder / "history.csv", default=())

@@ -5,6 +5,7 @@ from typing import Any
 
 from acsnet.checkpoints import CheckpointMetadata
 from acsnet.config import Config
+from acsnet.models._registry import plugins_of
 from acsnet.training.builders import model_arguments
 from acsnet.training.data import TrainingData
 
@@ -33,9 +34,10 @@ def describe_checkpoint(
     if teacher_protocol is not None:
         protocol += f"; {teacher_protocol}"
     mean, std = normalization
+    arguments = model_arguments(config.model, config.data.classes)
     return CheckpointMetadata(
         model=config.model.name,
-        arguments=model_arguments(config.model, config.data.classes),
+        arguments=arguments,
         class_names=config.data.classes,
         input_size=config.data.image_size,
         crop_margins=config.data.crop_margins,
@@ -48,4 +50,5 @@ def describe_checkpoint(
         encoder_weights=tuple(encoder_weights),
         selected_on="test" if data.split.is_validated_on_test else "validation",
         config=config.for_metadata(),
+        plugins=plugins_of(config.model.name, arguments),
     )

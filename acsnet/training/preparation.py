@@ -16,9 +16,11 @@ from acsnet.training.builders import build_augmentation, build_loss, build_model
 from acsnet.training.data import TrainingData, build_data
 from acsnet.training.initial_weights import InitialWeights, load_initial_weights
 from acsnet.training.normalization import resolve_normalization
+from acsnet.training.optimization import build_optimizer
 from acsnet.training.protocol import check_protocol_data
 from acsnet.training.selection import SelectionScore
 from acsnet.training.teacher import Teacher, load_teacher, open_teachers
+from acsnet.training.trackers import check_trackers
 from acsnet.training.validation import metric_names
 
 logger = logging.getLogger(__name__)
@@ -81,10 +83,13 @@ def prepare_training(
             f"evaluation.operating_point is {config.evaluation.operating_point}, but a new network has no operating "
             "points: set it to null, and choose them after training by tools/calibrate.py"
         )
+    check_trackers(config.training.trackers)
     selection = SelectionScore(config.training.selection, metric_names(tasks))
     set_seed(config.training.seed)
     model = config.model.model_copy(update={"encoder_weights": None}) if resuming else config.model
     network = build_model(model, classes)
+    # Built again for the device of the training: here, its mistakes are found before any image is decoded.
+    build_optimizer(network, nn.Module(), config.optimizer)
     pretrained = pretrained_weights(network)
     path = None if resuming else config.model.initial_weights
     initial = None if path is None else load_initial_weights(network, path)

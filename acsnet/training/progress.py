@@ -1,4 +1,4 @@
-"""Progress of a training: one bar and one log line per epoch, and TensorBoard."""
+"""Progress of a training: one bar and one log line per epoch, and the trackers."""
 
 import logging
 import time
@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from torch.utils.tensorboard import SummaryWriter
 from tqdm.auto import tqdm
 
-from acsnet._utils.files import explained_writes
 from acsnet._utils.overlay import PREDICTION_COLOR, TRUTH_COLOR, add_caption, draw_contours
+from acsnet.config import Config
 from acsnet.training.run_folder import RunFolder
+from acsnet.training.trackers import Trackers
 
 logger = logging.getLogger(__name__)
 
@@ -23,22 +23,21 @@ class Reporter:
     Args:
         folder: the run folder.
         first_epoch: first epoch of this process, counted from 0.
-        epochs: epochs of the whole training.
+        config: the configuration of the training.
         enabled: whether this is the main process.
         bar: show progress bars.
+
+    Raises:
+        WriteError: if the files of TensorBoard cannot be written.
     """
 
-    def __init__(self, folder: RunFolder, first_epoch: int, epochs: int, enabled: bool, bar: bool = True) -> None:
-        self._epochs = epochs
+    def __init__(self, folder: RunFolder, first_epoch: int, config: Config, enabled: bool, bar: bool = True) -> None:
+        self._epochs = config.training.epochs
         self._first_epoch = first_epoch
         self._enabled = enabled
         self._bar = bar
         self._started = time.monotonic()
-        # Events after the last finished epoch belong to epochs that are now run again.
-        self._folder = folder.tensorboard
-        with explained_writes(self._folder):
-            path = str(self._folder)
-            self._writer = SummaryWriter(path, purge_step=first_epoch + 1) if enabled else None
+        self._trackers = Trackers(config, folder, first_epoch) if enabled else None
 
     def bar(self, batches: Any, epoch: int, length: int) -> "tqdm[Any]":
         """Return a progress bar over the batches of an epoch."""
@@ -54,14 +53,11 @@ class Reporter:
 
     def epoch(self, row: Mapping[str, Any], improved: bool) -> None:
         """Log the metrics of a finished epoch."""
-        if self._writer is None:
+        if self._trackers is None:
             return
         epoch = int(row["epoch"])
-        with explained_writes(self._folder):
-            for name, value in row.items():
-                if name != "epoch" and value is not None:
-                    self._writer.add_scalar(_SCALARS.get(name) or _scalar(name), value, epoch)
-            self._writer.flush()
+        known = {name: value for name, value in row.items() if name != "epoch" and value is not None}
+        self._trackers.log({_SCALARS.get(name) or _scalar(name): value for name, value in known.items()}, epoch)
         values = ", ".join(
             f"{name.removeprefix('val_')} {value:.3f}"
             for name, value in row.items()
@@ -87,15 +83,13 @@ class Reporter:
 
     def panel(self, pictures: Sequence[npt.NDArray[np.uint8]], epoch: int) -> None:
         """Write pictures of the same size side by side as one panel."""
-        if self._writer is not None:
-            with explained_writes(self._folder):
-                self._writer.add_image("validation", np.concatenate(pictures, axis=1), epoch, dataformats="HWC")
+        if self._trackers is not None:
+            self._trackers.log_picture("validation", np.concatenate(pictures, axis=1), epoch)
 
     def close(self) -> None:
-        """Write the remaining events."""
-        if self._writer is not None:
-            with explained_writes(self._folder):
-                self._writer.close()
+        """End the runs of the trackers."""
+        if self._trackers is not None:
+            self._trackers.close()
 
 
 # Values that belong neither to the training nor to the validation subset.

@@ -48,6 +48,7 @@ class RunFolder:
         split_list: ``split.csv``, the subset of each image.
         history: ``history.csv``, one row per epoch.
         tensorboard: ``tensorboard/``, the events.
+        trackers: ``trackers.json``, the ids of the run in other trackers, if there are any.
         last: ``last.pt``, the state that resuming needs.
         best: ``best.safetensors``, the checkpoint of the best epoch.
     """
@@ -59,6 +60,7 @@ class RunFolder:
         self.split_list = path / "split.csv"
         self.history = path / "history.csv"
         self.tensorboard = path / "tensorboard"
+        self.trackers = path / "trackers.json"
         self.last = path / "last.pt"
         self.best = path / "best.safetensors"
 

@@ -218,7 +218,7 @@ class Trainer:
 
     def _run_epochs(self, on_epoch: Callable[[Mapping[str, Any]], None] | None) -> None:
         epochs = self.config.training.epochs
-        reporter = Reporter(self.folder, self.epoch, epochs, self.accelerator.is_main_process, self._progress)
+        reporter = Reporter(self.folder, self.epoch, self.config, self.accelerator.is_main_process, self._progress)
         try:
             while self.epoch < epochs and not self._has_stalled():
                 self._run_epoch(reporter, on_epoch)

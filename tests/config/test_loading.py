@@ -252,8 +252,8 @@ def test_a_parent_that_is_no_path(write: Write, base: str) -> None:
         (MODEL + "loss: {segmentation: []}", "loss.segmentation is []: expected at least 1 item, not 0"),
         ("model: {name: a, in_channels: 2}", "model.in_channels is 2: expected 1 or 3"),
         (
-            MODEL + "optimizer: {name: Adma}",
-            "optimizer.name is 'Adma': expected 'adam', 'adamw' or 'sgd'; did you mean 'adam'?",
+            MODEL + "schedule: {name: Cosin}",
+            "schedule.name is 'Cosin': expected 'cosine', 'poly', 'plateau' or 'constant'; did you mean 'cosine'?",
         ),
         (
             "model: {name: a, tasks: [clasification]}",

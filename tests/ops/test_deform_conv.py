@@ -623,10 +623,11 @@ def runs_of(monkeypatch, device_type="cpu", missing=(), dtype=torch.float32, is_
     """Return the name of the backend that ``auto`` uses if those in ``missing`` are not installed."""
     from acsnet.ops import deform_conv
 
-    known = [
-        dataclasses.replace(backend, is_available=lambda name=backend.name: name not in missing) for backend in BACKENDS
-    ]
-    monkeypatch.setattr(deform_conv, "BACKENDS", known)
+    known = {
+        backend.name: dataclasses.replace(backend, is_available=lambda name=backend.name: name not in missing)
+        for backend in BACKENDS
+    }
+    monkeypatch.setattr(deform_conv, "_BACKENDS", known)
     return deform_conv._fastest(device_type, dtype, is_deterministic)
 
 

@@ -397,7 +397,6 @@ def install(monkeypatch) -> Callable[..., None]:
     """Register only the given backends."""
 
     def only(*backends: Backend) -> None:
-        monkeypatch.setattr(deform_conv, "BACKENDS", backends)
         monkeypatch.setattr(deform_conv, "_BACKENDS", {backend.name: backend for backend in backends})
         monkeypatch.setattr(deform_conv, "_FAILED", set())
 

@@ -1,13 +1,18 @@
+import io
 import math
 from itertools import pairwise
 from typing import Any
 
 import pytest
 import torch
+from timm.optim import list_optimizers as list_optimizers_of_timm
 from torch import nn
 
-from acsnet.config import OptimizerConfig, ScheduleConfig
+from acsnet.config import OptimizerConfig, ScheduleConfig, build_config
+from acsnet.errors import ConfigError, UnknownNameError
+from acsnet.training import optimizers, prepare_training
 from acsnet.training.optimization import Schedule, build_optimizer
+from acsnet.training.optimizers import check_optimizer, list_optimizers, register_optimizer
 
 RATE = 0.1
 
@@ -201,3 +206,125 @@ def test_adamw_by_hand() -> None:
     network.weight.grad = torch.full((1, 1), -3.0)
     optimizer.step()
     assert network.weight.item() == pytest.approx(2.0 * (1 - 0.1 * 0.5) + 0.1, rel=1e-6)
+
+
+# --- optimizers of timm and of plugins -------------------------------------------------------------------------------
+
+# They need a GPU, or compile for a minute.
+_NOT_HERE = ("bnb", "fused", "kron")
+_FAMILIES = ["adabelief", "adafactor", "adopt", "lamb", "lars", "lion", "madgrad", "rmsproptf", "sgdp"]
+
+
+def step_thrice(optimizer: torch.optim.Optimizer, network: nn.Module, loss: LearnedScales) -> None:
+    for seed in range(3):
+        images = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
+        (network(images).square().mean() * loss.scales.square().sum()).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def make_network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "direct"),
+    [
+        ("adam", lambda groups: torch.optim.Adam(groups, lr=0.01, eps=1e-6, fused=True)),
+        ("adamw", lambda groups: torch.optim.AdamW(groups, lr=0.01, eps=1e-6, fused=True)),
+        ("sgd", lambda groups: torch.optim.SGD(groups, lr=0.01, momentum=0.8, nesterov=True, fused=True)),
+    ],
+)
+def test_the_factory_builds_the_optimizers_of_torch(name: str, direct: Any) -> None:
+    """Bit for bit, as the published configurations use them."""
+    weights = []
+    for by_name in (True, False):
+        network, loss = make_network(), LearnedScales()
+        config = OptimizerConfig(name=name, learning_rate=0.01, weight_decay=0.05, epsilon=1e-6, momentum=0.8)
+        groups = [
+            {"params": list(network.parameters()), "weight_decay": 0.05},
+            {"params": [loss.scales], "weight_decay": 0.0},
+        ]
+        optimizer = build_optimizer(network, loss, config) if by_name else direct(groups)
+        step_thrice(optimizer, network, loss)
+        weights.append([*network.state_dict().values(), loss.scales.detach()])
+    assert all(torch.equal(first, second) for first, second in zip(*weights, strict=True))
+
+
+@pytest.mark.parametrize("names", [_FAMILIES, pytest.param(None, marks=pytest.mark.slow)], ids=["families", "all"])
+def test_optimizers_of_timm_train_and_can_be_resumed(names: list[str] | None) -> None:
+    """Also with the scales of a loss, and with the state in last.pt, which is read without unpickling objects."""
+    for name in names or [name for name in list_optimizers() if not name.startswith(_NOT_HERE)]:
+        network, loss = make_network(), LearnedScales()
+        before = network[0].weight.detach().clone()
+        optimizer = build_optimizer(network, loss, OptimizerConfig(name=name, learning_rate=0.01))
+        step_thrice(optimizer, network, loss)
+        assert not torch.equal(network[0].weight, before), name
+        buffer = io.BytesIO()
+        torch.save(optimizer.state_dict(), buffer)
+        buffer.seek(0)
+        optimizer.load_state_dict(torch.load(buffer, weights_only=True))
+
+
+def test_arguments_of_an_optimizer() -> None:
+    config = OptimizerConfig(name="lion", arguments={"betas": [0.8, 0.9]})
+    (group,) = build_optimizer(make_network(), nn.Module(), config).param_groups
+    assert tuple(group["betas"]) == (0.8, 0.9)
+    # Today's names keep their keys, and take arguments as well.
+    config = OptimizerConfig(name="adam", epsilon=1e-5, arguments={"amsgrad": True})
+    (group,) = build_optimizer(make_network(), nn.Module(), config).param_groups
+    assert (group["eps"], group["amsgrad"], group["fused"]) == (1e-5, True, True)
+    config = OptimizerConfig(name="rmsprop", momentum=0.7)
+    assert build_optimizer(make_network(), nn.Module(), config).param_groups[0]["momentum"] == 0.7
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"name": "Adma"}, UnknownNameError, r"^unknown optimizer 'Adma': did you mean '.*'\? timm\.optim\.list_opti"),
+        ({"name": "lionn"}, UnknownNameError, r"did you mean 'lion'"),
+        ({"name": "ADAM"}, UnknownNameError, r"did you mean 'adam'"),
+        (
+            {"name": "adahessian"},
+            ConfigError,
+            r"^optimizer\.name is adahessian, which needs second derivatives; .*choose",
+        ),
+        (
+            {"name": "lion", "arguments": {"beta": 1}},
+            ConfigError,
+            r"^the optimizer lion cannot be built: .*'beta'; opt",
+        ),
+        ({"name": "lion", "arguments": {"beta": 1}}, ConfigError, r"optimizer\.arguments may have: lr, betas, "),
+        ({"name": "adam", "arguments": {"betas": [2, 3]}}, ConfigError, r"built: Invalid beta parameter at index 0: 2"),
+        ({"name": "sgd", "arguments": {"lr": 0.1}}, ConfigError, r"multiple values for keyword argument 'lr'"),
+    ],
+)
+def test_an_optimizer_that_cannot_be_built(
+    settings: dict[str, Any], error: type[Exception], message: str, tiny_settings: dict[str, Any]
+) -> None:
+    """Found before any image is decoded."""
+    content = {**tiny_settings, "data": {"root": "/nowhere"}, "optimizer": settings}
+    with pytest.raises(error, match=message) as caught:
+        prepare_training(build_config(content, [], "example"), progress=False)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_optimizer_of_a_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optimizers, "_OPTIMIZERS", {})
+
+    @register_optimizer("slow_descent")
+    def slow_descent(groups: Any, lr: float, factor: float = 0.5) -> torch.optim.Optimizer:
+        return torch.optim.SGD(groups, lr=factor * lr)
+
+    check_optimizer("slow_descent")
+    assert set(list_optimizers()) - set(list_optimizers_of_timm()) == {"slow_descent"}
+    config = OptimizerConfig(name="slow_descent", learning_rate=0.1, weight_decay=0.3, arguments={"factor": 0.1})
+    first, second = build_optimizer(make_network(), LearnedScales(), config).param_groups
+    assert (first["lr"], first["weight_decay"], second["weight_decay"]) == (pytest.approx(0.01), 0.3, 0.0)
+    with pytest.raises(UnknownNameError, match="unknown optimizer 'slow_decent': did you mean 'slow_descent'"):
+        check_optimizer("slow_decent")
+    with pytest.raises(
+        ConfigError, match=r"slow_descent cannot be built: .*; optimizer\.arguments may have: lr, factor$"
+    ):
+        build_optimizer(make_network(), nn.Module(), config.model_copy(update={"arguments": {"speed": 1}}))

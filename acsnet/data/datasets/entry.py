@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from acsnet._utils.naming import look_up
+from acsnet._utils.plugins import load_installed_plugins, look_up_registered
+from acsnet._utils.registration import register
 from acsnet.data.image_files import problem_list
 from acsnet.data.records import Record
 from acsnet.errors import DataError
@@ -68,21 +69,20 @@ def register_dataset(entry: DatasetEntry) -> None:
     """Add a dataset to the registry.
 
     Raises:
-        ValueError: If the name is already registered.
+        InputError: If the name is already registered.
     """
-    if entry.name in _ENTRIES:
-        raise ValueError(f"a dataset named {entry.name!r} is already registered: choose another name")
-    _ENTRIES[entry.name] = entry
+    register("dataset", entry.name, entry, _ENTRIES, builder=entry.scan)
 
 
 def list_datasets() -> list[str]:
-    """Return the sorted names of the registered datasets.
+    """Return the sorted names of the registered datasets, with those of installed plugins.
 
     Example:
         >>> from acsnet.data import list_datasets
         >>> list_datasets()
         ['breast', 'busbra', 'busi', 'busuclm', 'folders', 'udiat']
     """
+    load_installed_plugins()
     return sorted(_ENTRIES)
 
 
@@ -98,7 +98,7 @@ def dataset_entry(name: str) -> DatasetEntry:
         >>> entry.title, entry.classes
         ('BUS-BRA', ('benign', 'malignant'))
     """
-    return look_up("dataset", name, _ENTRIES, "")
+    return look_up_registered("dataset", name, _ENTRIES, "")
 
 
 def read_dataset(name: str, root: Path, classes: Sequence[str] | None = None) -> list[Record]:
