@@ -137,7 +137,10 @@ def _drop(stream: TextIO) -> None:
 def add_checkpoint_argument(parser: argparse.ArgumentParser) -> None:
     """Add ``--checkpoint FILE|NAME``, which is required."""
     parser.add_argument(
-        "--checkpoint", required=True, metavar="FILE|NAME", help="a .safetensors file, or a released name"
+        "--checkpoint",
+        required=True,
+        metavar="FILE|NAME",
+        help="a .safetensors file, a released name, or OWNER/NAME on the Hugging Face Hub",
     )
 
 

@@ -124,7 +124,7 @@ def unsupported_format(file: Path) -> str | None:
     return next((name for name, is_there in placed if is_there), None)
 
 
-def check_pixels(path: Path, width: int, height: int, frames: int = 1) -> None:
+def check_pixels(path: Path | str, width: int, height: int, frames: int = 1) -> None:
     """Check the size that a header declares, before anything is decoded.
 
     Args:

@@ -1,0 +1,69 @@
+"""The images that a caller gives to a predictor: one, or several."""
+
+import os
+from collections.abc import Iterable, Mapping, Set
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+
+from acsnet.data.conversion import AnyImage
+from acsnet.errors import DataError, InputError
+from acsnet.inference.input_files import find_images
+
+#: Several images: a folder, an iterable of images, an array (N, H, W, C) or a tensor (N, C, H, W).
+Images: TypeAlias = str | os.PathLike[str] | Iterable[AnyImage] | npt.NDArray[Any] | torch.Tensor
+
+
+def iterate_images(images: Images) -> Iterable[AnyImage]:
+    """Return several images as an iterable of single ones.
+
+    Raises:
+        DataError: if there is no such folder, or it has no images.
+        InputError: if a single image or an object of another kind was given.
+    """
+    single = None
+    if isinstance(images, str | os.PathLike):
+        folder = Path(os.fsdecode(images))
+        if folder.is_dir():
+            return [file for file, _ in find_images([folder])]
+        if not os.path.lexists(folder):
+            raise DataError(f"there is no folder {folder}")
+        single = f"the file {folder}"
+    elif isinstance(images, Image.Image):
+        single = "one Pillow image"
+    elif isinstance(images, np.ndarray | torch.Tensor):
+        if images.ndim == 4:
+            return images
+        kind = "array" if isinstance(images, np.ndarray) else "tensor"
+        single = f"one {kind} of shape {tuple(images.shape)}"
+    elif isinstance(images, bytes | bytearray | Mapping | Set) or not isinstance(images, Iterable):
+        raise InputError(f"the images are of type {type(images).__name__}: expected a folder or a list of images")
+    if single is not None:
+        raise InputError(f"the images are {single}: put a single image into a list, or call the predictor with it")
+    return images
+
+
+def check_single(image: object) -> None:
+    """Check that an image is not a folder or several images.
+
+    Raises:
+        InputError: if it is.
+    """
+    several = None
+    if isinstance(image, str | os.PathLike) and Path(os.fsdecode(image)).is_dir():
+        several = f"the folder {os.fsdecode(image)}"
+    elif isinstance(image, list | tuple):
+        several = f"a {type(image).__name__}"
+    elif isinstance(image, np.ndarray | torch.Tensor) and image.ndim == 4:
+        several = f"a batch of shape {tuple(image.shape)}"
+    if several is not None:
+        raise InputError(f"the image is {several}: Predictor.predict takes several images, and returns a list")
+
+
+def path_of(image: AnyImage) -> Path | None:
+    """Return the path of an image that is given by path, or None."""
+    return Path(os.fsdecode(image)) if isinstance(image, str | os.PathLike) else None
