@@ -28,7 +28,8 @@ def iterate_images(images: Images) -> Iterable[AnyImage]:
     single = None
     if isinstance(images, str | os.PathLike):
         folder = Path(os.fsdecode(images))
-        if folder.is_dir():
+        # pathlib fails on names that no file can have.
+        if os.path.isdir(folder):
             return [file for file, _ in find_images([folder])]
         if not os.path.lexists(folder):
             raise DataError(f"there is no folder {folder}")
@@ -54,7 +55,7 @@ def check_single(image: object) -> None:
         InputError: if it is.
     """
     several = None
-    if isinstance(image, str | os.PathLike) and Path(os.fsdecode(image)).is_dir():
+    if isinstance(image, str | os.PathLike) and os.path.isdir(os.fsdecode(image)):
         several = f"the folder {os.fsdecode(image)}"
     elif isinstance(image, list | tuple):
         several = f"a {type(image).__name__}"

@@ -56,7 +56,10 @@ def save_pretrained(model: nn.Module, folder: str | Path, *, license: str = UNKN
         >>> again.metadata == model.metadata
         True
     """
-    return _save(model, Path(folder), Path(folder).as_posix(), license)
+    folder = Path(folder)
+    # A relative path could otherwise be a released name or the id of a repository.
+    location = folder.as_posix() if folder.is_absolute() else f"./{folder.as_posix()}"
+    return _save(model, folder, location, license)
 
 
 def _save(model: nn.Module, folder: Path, location: str, license: str) -> Path:
