@@ -73,7 +73,7 @@ def file_fault(file: Path) -> str | None:
     except OSError as error:
         if error.errno == errno.ELOOP:
             return "it is a link that leads to itself"
-        if file.is_symlink() and error.errno in (errno.ENOENT, errno.ENOTDIR):
+        if os.path.islink(file) and error.errno in (errno.ENOENT, errno.ENOTDIR):
             return f"it is a link to {os.readlink(file)}, which does not exist"
         return "it does not exist" if error.errno == errno.ENOENT else str(error.strerror)
     except ValueError:

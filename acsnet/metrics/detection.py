@@ -16,7 +16,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from acsnet.errors import InputError
-from acsnet.metrics._masks import Mask, check_masks, crop_to_foreground
+from acsnet.metrics._masks import AnyMask, Mask, as_masks, crop_to_foreground
 
 IOU_THRESHOLD = 0.5
 
@@ -35,19 +35,19 @@ class LesionCounts(NamedTuple):
     false_negatives: int
 
 
-def count_lesions(prediction: Mask, truth: Mask, iou_threshold: float = IOU_THRESHOLD) -> LesionCounts:
+def count_lesions(prediction: AnyMask, truth: AnyMask, iou_threshold: float = IOU_THRESHOLD) -> LesionCounts:
     """Count the detected, missed and falsely detected lesions of an image.
 
     Components and lesions are matched so that the number of pairs is as large as possible. An empty mask has no
     lesion, so that all counts are 0 if both masks are empty.
 
     Args:
-        prediction: predicted mask, boolean (H, W).
-        truth: true mask, boolean (H, W).
+        prediction: predicted mask (H, W): an array or a tensor of booleans, or of 0 and 1.
+        truth: true mask (H, W), likewise.
         iou_threshold: minimum IoU of a detected lesion, above 0 and at most 1.
 
     Raises:
-        InputError: if a mask is not boolean with two dimensions, if the shapes differ, or if the threshold is out of
+        InputError: if a mask has not two dimensions or values other than 0 and 1, if the shapes differ, or if the threshold is out of
             range.
 
     Example:
@@ -60,7 +60,7 @@ def count_lesions(prediction: Mask, truth: Mask, iou_threshold: float = IOU_THRE
         >>> count_lesions(prediction, truth)
         LesionCounts(true_positives=1, false_positives=1, false_negatives=0)
     """
-    check_masks(prediction, truth)
+    prediction, truth = as_masks(prediction, truth)
     if not 0 < iou_threshold <= 1:
         raise InputError(f"the IoU threshold is {iou_threshold}: expected a number above 0 and at most 1")
     if not (prediction.any() or truth.any()):
