@@ -1,9 +1,10 @@
 """The model zoo for breast-ultrasound segmentation and classification.
 
-``create_model`` builds a network by its name; ``list_models`` lists the names. ``load_model`` loads a trained network: a
-released one (``list_checkpoints``), a file, a folder or a repository of the Hugging Face Hub, which ``save_pretrained``
-and ``push_to_hub`` write. ``Predictor`` applies a network to images. ``MaskOnly`` and ``LabelOnly`` make a network return
-one tensor, for tools that expect it. The packages ``ops``, ``layers``, ``losses`` and ``metrics`` can be used on their own.
+``create_model`` builds a network by its name; ``list_models`` lists the names. ``load_model`` loads a trained network:
+a released one (``list_checkpoints``), a file, a folder or a repository of the Hugging Face Hub, which
+``save_pretrained`` and ``push_to_hub`` write. ``Predictor`` applies a network to images. ``MaskOnly`` and ``LabelOnly``
+make a network return one tensor, for tools that expect it. The packages ``ops``, ``layers``, ``losses`` and ``metrics``
+can be used on their own.
 
 Example:
     >>> import torch

@@ -12,7 +12,10 @@ def main() -> None:
         "checkpoint that averages their probabilities."
     )
     parser.add_argument(
-        "checkpoints", nargs="+", metavar="CHECKPOINT", help="a .safetensors file, or a released name; at least two"
+        "checkpoints",
+        nargs="+",
+        metavar="CHECKPOINT",
+        help="a .safetensors file, a released name, or OWNER/NAME on the Hugging Face Hub; at least two",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="OUT", help="the .safetensors file to write")
     parser.add_argument("--overwrite", action="store_true", help="overwrite OUT")

@@ -37,6 +37,7 @@ from acsnet.checkpoints.safetensors_file import (
 )
 
 __all__ = [
+    "WEIGHTS_NAME",
     "Checkpoint",
     "CheckpointMetadata",
     "Estimate",
@@ -52,7 +53,6 @@ __all__ = [
     "StoredTensor",
     "TestedOperatingPoint",
     "TestedOperatingPoints",
-    "WEIGHTS_NAME",
     "WorstCase",
     "at_revision",
     "check_released_file",

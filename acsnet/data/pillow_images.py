@@ -1,4 +1,4 @@
-"""Images of Pillow as RGB pixels: the same for a file that is read by path and for an image that a caller has opened."""
+"""Images of Pillow as RGB pixels, the same for files that are read by path and for images that a caller has opened."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -28,6 +28,7 @@ from acsnet.inference.uncertainty import mean_mask_uncertainty
 
 logger = logging.getLogger(__name__)
 
+
 def _check_output(folder: Path) -> None:
     """Check that no files of the user are overwritten.
 

@@ -58,8 +58,9 @@ class Predictor:
             :class:`~acsnet.inference.Probabilities`.
 
     Raises:
-        InputError: if the model is not a network, it has no metadata and none is given, the precision is unknown, the threshold is not a
-            number, refining is on and there is no class "normal", or the metadata has no operating points.
+        InputError: if the model is not a network, it has no metadata and none is given, the precision is unknown, the
+            threshold is not a number, refining is on and there is no class "normal", or the metadata has no operating
+            points.
         UnknownNameError: if a class of ``evaluation.classes`` or the operating point is unknown.
 
     Example:

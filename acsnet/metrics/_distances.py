@@ -23,8 +23,8 @@ def distances_of_masks(prediction: AnyMask, truth: AnyMask, spacing: Sequence[fl
         spacing: millimeters per pixel, (vertical, horizontal), or None for distances in pixels.
 
     Raises:
-        InputError: if a mask has not two dimensions or values other than 0 and 1, if the shapes differ, or if the spacing is not two
-            numbers above 0.
+        InputError: if a mask has not two dimensions or values other than 0 and 1, if the shapes differ, or if the
+            spacing is not two numbers above 0.
     """
     prediction, truth = as_masks(prediction, truth)
     if spacing is not None:

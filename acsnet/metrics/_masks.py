@@ -36,8 +36,7 @@ def _as_mask(values: AnyMask, name: str) -> Mask:
     mask = to_array(values)
     if mask.ndim != 2 or mask.dtype.kind not in "biuf":
         raise InputError(
-            f"the {name} is {mask.dtype} of shape {mask.shape}: "
-            "expected a boolean mask (H, W), for example `mask > 0`"
+            f"the {name} is {mask.dtype} of shape {mask.shape}: expected a boolean mask (H, W), for example `mask > 0`"
         )
     if mask.dtype == np.bool_:
         return mask

@@ -47,8 +47,8 @@ def count_lesions(prediction: AnyMask, truth: AnyMask, iou_threshold: float = IO
         iou_threshold: minimum IoU of a detected lesion, above 0 and at most 1.
 
     Raises:
-        InputError: if a mask has not two dimensions or values other than 0 and 1, if the shapes differ, or if the threshold is out of
-            range.
+        InputError: if a mask has not two dimensions or values other than 0 and 1, if the shapes differ, or if the
+            threshold is out of range.
 
     Example:
         >>> import numpy as np

@@ -152,8 +152,8 @@ def hausdorff_distance_95(prediction: AnyMask, truth: AnyMask, spacing: Sequence
             pixels.
 
     Raises:
-        InputError: if a mask has not two dimensions or values other than 0 and 1, if the shapes differ, or if the spacing is not two
-            numbers above 0.
+        InputError: if a mask has not two dimensions or values other than 0 and 1, if the shapes differ, or if the
+            spacing is not two numbers above 0.
 
     Example:
         >>> import numpy as np
@@ -181,8 +181,8 @@ def average_surface_distance(prediction: AnyMask, truth: AnyMask, spacing: Seque
             pixels.
 
     Raises:
-        InputError: if a mask has not two dimensions or values other than 0 and 1, if the shapes differ, or if the spacing is not two
-            numbers above 0.
+        InputError: if a mask has not two dimensions or values other than 0 and 1, if the shapes differ, or if the
+            spacing is not two numbers above 0.
 
     Example:
         >>> import numpy as np
@@ -209,8 +209,8 @@ def boundary_f1(prediction: AnyMask, truth: AnyMask, tolerance: float = BOUNDARY
         tolerance: maximum distance as a fraction of the image's diagonal, 0 or more; the publication uses 0.75 %.
 
     Raises:
-        InputError: if a mask has not two dimensions or values other than 0 and 1, if the shapes differ, or if the tolerance is not a
-            number of at least 0.
+        InputError: if a mask has not two dimensions or values other than 0 and 1, if the shapes differ, or if the
+            tolerance is not a number of at least 0.
 
     Example:
         >>> import numpy as np
@@ -275,7 +275,9 @@ def area_difference(prediction: AnyMask, truth: AnyMask) -> float:
     return _area_difference(_count_pixels(prediction, truth))
 
 
-def segmentation_metrics(prediction: AnyMask, truth: AnyMask, spacing: Sequence[float] | None = None) -> dict[str, float]:
+def segmentation_metrics(
+    prediction: AnyMask, truth: AnyMask, spacing: Sequence[float] | None = None
+) -> dict[str, float]:
     """Compute all segmentation metrics of one image; the edges are computed once.
 
     Args:
@@ -290,8 +292,8 @@ def segmentation_metrics(prediction: AnyMask, truth: AnyMask, spacing: Sequence[
         empty, those in millimeters also without a spacing; errors of the area are NaN if the true mask is empty.
 
     Raises:
-        InputError: if a mask has not two dimensions or values other than 0 and 1, if the shapes differ, or if the spacing is not two
-            numbers above 0.
+        InputError: if a mask has not two dimensions or values other than 0 and 1, if the shapes differ, or if the
+            spacing is not two numbers above 0.
 
     Example:
         >>> import numpy as np

@@ -26,6 +26,7 @@ _HOW_TO_DESCRIBE = (
     "mean=..., std=...)"
 )
 
+
 def load_model(checkpoint: str | Path | Checkpoint, *, revision: str | None = None) -> nn.Module:
     """Rebuild a network from a checkpoint alone, in evaluation mode.
 

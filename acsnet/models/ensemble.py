@@ -66,6 +66,6 @@ def _average_logits(logits: torch.Tensor) -> torch.Tensor:
 
 
 def tasks_of(network: nn.Module) -> tuple[Task, ...]:
-    """Return the tasks of a network, or of the members of an ensemble; both for a network that does not declare them."""
+    """Return the tasks of a network, or of the members of an ensemble; both if the network does not declare them."""
     first = next(iter(getattr(network, "members", [network])))
     return tuple(getattr(first, "tasks", TASKS))

@@ -9,13 +9,7 @@ from acsnet.models.ensemble import tasks_of
 
 
 class _OneTask(nn.Module):
-    """A network of which one output is returned.
-
-    Attributes:
-        network: the network.
-        probabilities: whether the output is probabilities instead of logits.
-        divisor: heights and widths have to be multiples of it.
-    """
+    """A network of which one output is returned; see :class:`MaskOnly`."""
 
     task: Task
 
@@ -63,7 +57,7 @@ class MaskOnly(_OneTask):
 
 
 class LabelOnly(_OneTask):
-    """A network that returns its class scores alone, as captum, pytorch-grad-cam and other tools of classification expect.
+    """A network that returns its class scores alone, as captum, pytorch-grad-cam and other tools of classes expect.
 
     Args:
         network: a network that returns a ``MultiTaskOutput``, or an ensemble; it is shared, not copied.

@@ -58,7 +58,9 @@ def main(folder: Path, epochs: int = 5, images_per_class: int = 20) -> dict[str,
         report_to=[],
         disable_tqdm=True,
     )
-    trainer = Trainer(model, arguments, train_dataset=training, eval_dataset=validation, compute_metrics=compute_metrics)
+    trainer = Trainer(
+        model, arguments, train_dataset=training, eval_dataset=validation, compute_metrics=compute_metrics
+    )
     trainer.train()
     metrics = trainer.evaluate()
     return {name: metrics[f"eval_{name}"] for name in ("dice", "accuracy")}

@@ -104,7 +104,9 @@ def test_an_own_folder_is_given_by_path(released: Path, tmp_path: Path, monkeypa
     acsnet.save_pretrained(acsnet.load_model(released), "mine")
     with pytest.raises(UnknownNameError, match=r"for the folder of this name in the current folder write \./mine$"):
         acsnet.load_model("mine")
-    assert acsnet.load_model("./mine").metadata.model == acsnet.load_model(Path("./mine/model.safetensors")).metadata.model
+    assert (
+        acsnet.load_model("./mine").metadata.model == acsnet.load_model(Path("./mine/model.safetensors")).metadata.model
+    )
 
 
 @pytest.mark.parametrize("opener", OPENERS)

@@ -98,9 +98,7 @@ def test_other_pillow_images_that_files_may_not_be(tmp_path: Path) -> None:
     pages = [Image.fromarray(GRAY), Image.fromarray(GRAY[::-1])]
     pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
     with Image.open(tmp_path / "pages.tif") as opened:
-        fails(
-            opened, DataError, "the image has 2 frames: choose one by image.seek(number), and give image.copy()"
-        )
+        fails(opened, DataError, "the image has 2 frames: choose one by image.seek(number), and give image.copy()")
         opened.seek(1)
         np.testing.assert_array_equal(as_rgb(opened.copy())[..., 0], GRAY[::-1])
     fails(Image.new("RGB", (0, 7)), InputError, "the image has no pixels: its size is 0x7 (width x height)")
@@ -291,4 +289,6 @@ def test_other_objects(image: Any) -> None:
 
 
 def test_masked_arrays() -> None:
-    fails(np.ma.masked_equal(GRAY, 0), InputError, "the image is a masked array: fill what is masked by image.filled(0)")
+    fails(
+        np.ma.masked_equal(GRAY, 0), InputError, "the image is a masked array: fill what is masked by image.filled(0)"
+    )

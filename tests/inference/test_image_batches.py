@@ -124,8 +124,8 @@ def test_a_broken_image_is_found_before_the_first_is_predicted(predictor: Predic
         with pytest.raises(DataError, match=r"z\.png cannot be read as an image"):
             predictor.predict(images, 1)
     refuses(lambda images: predictor.predict(images, 2), [RGB, RGB, RGB, RGB * 2.0], InputError,
-            "image 3 has values from 0 to 510: floating-point numbers have to be from 0 to 1, without the normalization "
-            "of a network; divide values up to 255 by 255, clip what resizing overshot")  # fmt: skip
+            "image 3 has values from 0 to 510: floating-point numbers have to be from 0 to 1, without the "
+            "normalization of a network; divide values up to 255 by 255, clip what resizing overshot")  # fmt: skip
     assert batches == []
 
 

@@ -81,7 +81,10 @@ def test_arrays_that_are_no_rgb_image_are_refused(image: object, found: str) -> 
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (np.zeros((30, 40, 3), np.uint8), "the images are one array of shape (30, 40, 3): put a single image into a list"),
+        (
+            np.zeros((30, 40, 3), np.uint8),
+            "the images are one array of shape (30, 40, 3): put a single image into a list",
+        ),
         (7, "the images are of type int: expected a list of RGB arrays (H, W, 3)"),
         ([], "there are no images: expected at least one RGB array (H, W, 3) of uint8"),
         ([np.ma.masked_equal(GRAY, 0)], "image 0 is a masked array: fill what is masked by image.filled(0)"),

@@ -73,7 +73,9 @@ def test_masks_in_batches(dtype: torch.dtype, channel: bool, sizes: tuple[int, .
 def test_masks_of_several_sizes_and_spacings() -> None:
     masks = [blob(1, (30, 20)), blob(2, (50, 60))]
     metric = SegmentationMetrics()
-    metric.update([torch.from_numpy(mask) for mask in masks], [torch.from_numpy(mask) for mask in masks], [(0.1, 0.2), None])
+    metric.update(
+        [torch.from_numpy(mask) for mask in masks], [torch.from_numpy(mask) for mask in masks], [(0.1, 0.2), None]
+    )
     assert metric.compute()["hd95_mm_undefined"] == 1
     assert metric.compute()["dice"] == 1
 
@@ -120,9 +122,7 @@ def test_states_are_gathered_across_processes() -> None:
     first, second = SegmentationMetrics(), SegmentationMetrics()
     first.update(tensors(PREDICTIONS[:3]), tensors(TRUTHS[:3]))
     other = torch.cat(first.rows)
-    second = SegmentationMetrics(
-        distributed_available_fn=lambda: True, dist_sync_fn=lambda rows, group: [other, rows]
-    )
+    second = SegmentationMetrics(distributed_available_fn=lambda: True, dist_sync_fn=lambda rows, group: [other, rows])
     second.update(tensors(PREDICTIONS[3:5]), tensors(TRUTHS[3:5]))
     second.update(tensors(PREDICTIONS[5:]), tensors(TRUTHS[5:]))
     assert_equal(second.compute(), expected_segmentation())

@@ -280,7 +280,14 @@ def test_masks_on_a_gpu():
 
 
 @pytest.mark.parametrize(
-    ("value", "found"), [(255, "from 0 to 255"), (2, "from 0 to 2"), (-1, "from -1 to 0"), (0.5, "from 0 to 0.5"), (math.nan, "from nan to nan")]
+    ("value", "found"),
+    [
+        (255, "from 0 to 255"),
+        (2, "from 0 to 2"),
+        (-1, "from -1 to 0"),
+        (0.5, "from 0 to 0.5"),
+        (math.nan, "from nan to nan"),
+    ],
 )
 def test_masks_of_other_values(value, found):
     mask = np.zeros((4, 5), np.float32)

@@ -296,7 +296,7 @@ def run_example(text: str) -> str:
     return output.getvalue()
 
 
-@pytest.mark.parametrize("name", ["saved", "my networks/Ünet \"1\""])
+@pytest.mark.parametrize("name", ["saved", 'my networks/Ünet "1"'])
 @pytest.mark.parametrize("absolute", [False, True])
 def test_the_example_of_a_model_card_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, absolute: bool
