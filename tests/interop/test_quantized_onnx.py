@@ -88,7 +88,8 @@ def test_quantized_networks_agree(
     threshold = np.median(probabilities)
     pairs = zip(masks[:, 0] >= threshold, probabilities[:, 0] >= threshold, strict=True)
     dice = np.mean([dice_score(one, other) for one, other in pairs])
-    print(quantize.__name__, small.stat().st_size / exported.stat().st_size, errors, dice, probabilities.std())
-    assert errors[0] < 0.1
-    assert errors[1] < 0.05
-    assert dice > 0.8
+    # Measured: 1e-4 and 3e-3 for classes, 0.15 and 0.3 standard deviations for masks, Dice 0.985 and 0.96.
+    assert small.stat().st_size < 0.5 * exported.stat().st_size
+    assert errors[0] < 0.01
+    assert errors[1] < 0.6 * probabilities.std()
+    assert dice > 0.93
