@@ -25,27 +25,31 @@ def iterate_images(images: Images) -> Iterable[AnyImage]:
         DataError: if there is no such folder, or it has no images.
         InputError: if a single image or an object of another kind was given.
     """
-    single = None
     if isinstance(images, str | os.PathLike):
-        folder = Path(os.fsdecode(images))
-        # pathlib fails on names that no file can have.
-        if os.path.isdir(folder):
-            return [file for file, _ in find_images([folder])]
-        if not os.path.lexists(folder):
-            raise DataError(f"there is no folder {folder}")
-        single = f"the file {folder}"
-    elif isinstance(images, Image.Image):
-        single = "one Pillow image"
-    elif isinstance(images, np.ndarray | torch.Tensor):
-        if images.ndim == 4:
-            return images
-        kind = "array" if isinstance(images, np.ndarray) else "tensor"
-        single = f"one {kind} of shape {tuple(images.shape)}"
-    elif isinstance(images, bytes | bytearray | Mapping | Set) or not isinstance(images, Iterable):
+        return _in_folder(Path(os.fsdecode(images)))
+    if isinstance(images, Image.Image):
+        raise _single("one Pillow image")
+    if isinstance(images, np.ndarray | torch.Tensor):
+        if images.ndim != 4:
+            kind = "array" if isinstance(images, np.ndarray) else "tensor"
+            raise _single(f"one {kind} of shape {tuple(images.shape)}")
+        return images
+    if isinstance(images, bytes | bytearray | Mapping | Set) or not isinstance(images, Iterable):
         raise InputError(f"the images are of type {type(images).__name__}: expected a folder or a list of images")
-    if single is not None:
-        raise InputError(f"the images are {single}: put a single image into a list, or call the predictor with it")
     return images
+
+
+def _in_folder(folder: Path) -> list[AnyImage]:
+    # pathlib fails on names that no file can have.
+    if os.path.isdir(folder):
+        return [file for file, _ in find_images([folder])]
+    if not os.path.lexists(folder):
+        raise DataError(f"there is no folder {folder}")
+    raise _single(f"the file {folder}")
+
+
+def _single(image: str) -> InputError:
+    return InputError(f"the images are {image}: put a single image into a list, or call the predictor with it")
 
 
 def check_single(image: object) -> None:
