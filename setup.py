@@ -1,11 +1,12 @@
-"""The list of packages, with the folder checkpoints/ as ``acsnet.released``, which pyproject.toml cannot declare.
+"""The list of packages, with folders that are next to the package in a clone, which pyproject.toml cannot declare.
 
-In a clone, ``acsnet.checkpoints`` reads checkpoints/ next to the package.
+A wheel has checkpoints/ as ``acsnet.released`` and configs/ as ``acsnet.configs``. ``acsnet.checkpoints`` and
+``acsnet.config`` find them in both places.
 """
 
 from setuptools import find_namespace_packages, setup
 
 setup(
-    packages=[*find_namespace_packages(include=["acsnet", "acsnet.*"]), "acsnet.released"],
-    package_dir={"acsnet.released": "checkpoints"},
+    packages=[*find_namespace_packages(include=["acsnet", "acsnet.*"]), "acsnet.configs", "acsnet.released"],
+    package_dir={"acsnet.configs": "configs", "acsnet.released": "checkpoints"},
 )

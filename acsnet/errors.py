@@ -37,5 +37,9 @@ class RunError(AcsnetError):
     """A run folder cannot be used, or a training had to stop."""
 
 
+class MissingPackageError(AcsnetError, ImportError):
+    """A package of an extra is not installed."""
+
+
 class PluginError(AcsnetError):
     """A module that registers networks, losses or datasets cannot be imported."""

@@ -1,21 +1,27 @@
-"""Benchmarks of speed and memory against other libraries: the operator, training, inference and the input pipeline."""
+"""Benchmarks against other libraries: the operator, training, inference, the input pipeline, time to quality."""
 
 from benchmarks.measure import Measurement
 from benchmarks.networks import benchmark_growth, benchmark_inference, benchmark_tasks, benchmark_training
 from benchmarks.operator import benchmark_operator
 from benchmarks.pipeline import benchmark_pipeline
+from benchmarks.quality import EpochTest, benchmark_quality, quality_table, read_epochs, write_epochs
 from benchmarks.report import Report, check_readme, render_text, update_readme
 
 __all__ = [
+    "EpochTest",
     "Measurement",
     "Report",
     "benchmark_growth",
     "benchmark_inference",
     "benchmark_operator",
     "benchmark_pipeline",
+    "benchmark_quality",
     "benchmark_tasks",
     "benchmark_training",
     "check_readme",
+    "quality_table",
+    "read_epochs",
     "render_text",
     "update_readme",
+    "write_epochs",
 ]

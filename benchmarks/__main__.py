@@ -8,7 +8,8 @@ import benchmarks
 from acsnet.cli import run
 
 ROOT = Path(__file__).resolve().parents[1]
-BENCHMARKS = ("deform_conv", "train", "infer", "tasks", "data", "growth", "readme")
+RECIPE = ROOT / "configs/released/acsnet.yaml"
+BENCHMARKS = ("deform_conv", "train", "infer", "tasks", "data", "growth", "quality", "readme")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -35,12 +36,22 @@ def parse_arguments() -> argparse.Namespace:
         default=7,
         help="number of timings of each contender, interleaved",
     )
-    parser.add_argument("--root", type=Path, help="data: images in BUSI's layout; default: generated phantoms")
+    parser.add_argument(
+        "--root",
+        type=Path,
+        help="data: images in BUSI's layout; default: generated phantoms. quality: the folder of BUSI; required",
+    )
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="quality: the tested epochs are written to this file")
+    parser.add_argument(
+        "--recipe", type=Path, default=RECIPE, metavar="CONFIG", help="quality: the configuration of the training"
+    )
     arguments = parser.parse_args()
     if arguments.benchmark == "readme" and arguments.json is None:
         parser.error("readme needs --json FILE, the results to write")
     if arguments.benchmark != "readme" and len(arguments.json or []) > 1:
         parser.error(f"{arguments.benchmark} adds its results to one file, but --json has {len(arguments.json)}")
+    if arguments.benchmark == "quality" and arguments.root is None:
+        parser.error("quality needs --root DIR, the folder of BUSI")
     return arguments
 
 
@@ -76,6 +87,26 @@ def measure(arguments: argparse.Namespace) -> None:
         benchmarks.Report(machine, tuple(rows)).write(arguments.json[0])
 
 
+def run_quality(arguments: argparse.Namespace) -> None:
+    """Train and test the contenders, print each epoch, and write all to --csv after each."""
+    from acsnet.config import load_config
+
+    rows: list[benchmarks.EpochTest] = []
+
+    def add(row: benchmarks.EpochTest) -> None:
+        rows.append(row)
+        print(
+            f"{row.contender}, epoch {row.epoch}, {row.minutes:.1f} min: lesion Dice {row.lesion_dice:.3f}, "
+            f"accuracy {row.accuracy:.3f}",
+            flush=True,
+        )
+        if arguments.csv is not None:
+            benchmarks.write_epochs(arguments.csv, rows)
+
+    benchmarks.benchmark_quality(load_config(arguments.recipe, [f"data.root={arguments.root}"]), add)
+    print(benchmarks.quality_table(rows).to_text())
+
+
 def main() -> None:
     """Run a benchmark, or write earlier results to the README."""
     arguments = parse_arguments()
@@ -83,6 +114,8 @@ def main() -> None:
         from benchmarks import Report, update_readme
 
         update_readme(ROOT / "README.md", *map(Report.read, arguments.json))
+    elif arguments.benchmark == "quality":
+        run_quality(arguments)
     else:
         measure(arguments)
 

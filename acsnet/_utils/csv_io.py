@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from acsnet._utils.csv_text import unguard
+from acsnet._utils.extras import explain_missing
 from acsnet._utils.file_kinds import file_fault
 from acsnet._utils.printable import has_other_bytes
 from acsnet._utils.reading import MAX_TEXT_BYTES, read_bytes
@@ -176,10 +177,8 @@ def _sheets(path: Path) -> Iterator[list[tuple[Any, ...]]]:
     fault = file_fault(path)
     if fault is not None and os.path.exists(path):
         raise DataError(f"{path} is not an Excel workbook ({fault}): check that it is a file that you may read")
-    try:
+    with explain_missing(f"{path} is an Excel workbook, which", DataError):
         import openpyxl
-    except ImportError:
-        raise DataError(f"{path} is an Excel workbook, which needs openpyxl: pip install 'acsnet[data]'") from None
     try:
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
         try:

@@ -1,6 +1,6 @@
-"""Location of released files: next to the index in a clone, otherwise downloaded once into the cache.
+"""Location of released files: next to the index in a clone and in a wheel, otherwise downloaded once into the cache.
 
-Lists of released splits are small and always next to the index, also in a wheel.
+Lists of released splits are always next to the index.
 """
 
 import os
@@ -126,8 +126,8 @@ def _download(name: str, entry: ReleasedCheckpoint, path: Path) -> None:
     address = read_index().address
     if not address:
         raise CheckpointError(
-            f"the file of {name} is missing ({_path_next_to_index(entry)}), and the index has no address to download "
-            "it from: clone the repository, which contains it"
+            f"the file of {name} is missing, looked for as {_path_next_to_index(entry)} and {path}: install acsnet "
+            f"again, whose wheel has it, or copy checkpoints/{entry.file} of the repository to one of these places"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     # Processes that start together download it once.

@@ -1,4 +1,7 @@
-"""The index of released checkpoints: ``checkpoints/index.json`` in a clone, package data in a wheel."""
+"""The index of released checkpoints.
+
+``checkpoints/`` of a clone has it with the released files, as ``acsnet.released`` of a wheel does.
+"""
 
 import fnmatch
 from pathlib import Path
@@ -15,7 +18,7 @@ from acsnet.errors import CheckpointError
 INDEX_NAME = "index.json"
 INDEX_FORMAT: Final = 1
 _PACKAGE = Path(__file__).resolve().parents[1]
-# A wheel has only the index, inside the package; a clone has it next to the package, with the files.
+# A wheel has the folder inside the package; a clone has it next to the package.
 _PLACES = (_PACKAGE / "released", _PACKAGE.parent / "checkpoints")
 _HOW_TO_LIST = 'acsnet.list_checkpoints("*") lists all; the path of a file ends in .safetensors'
 
@@ -140,6 +143,31 @@ class ReleasedTest(Section):
         return tuple(override for override in self.overrides if override.startswith("evaluation."))
 
 
+class ReleasedCrossValidation(Section):
+    """The cross-validation of a recipe: every image is predicted by the training that has not seen it.
+
+    Attributes:
+        folds: number of folds.
+        n: number of images.
+        groups: number of groups of images, which are never on two sides of a fold.
+        classes: number of images per class.
+        split_hashes: hash of the split of each fold, sorted.
+        overrides: values of ``--set`` with which ``tools/crossval.py`` repeats it from the recipe, except the location
+            of the data.
+        level: confidence level of the intervals.
+        metrics: metrics of all images, by the names that ``acsnet.statistics`` uses.
+    """
+
+    folds: Annotated[int, Field(ge=2)]
+    n: Annotated[int, Field(ge=1)]
+    groups: Annotated[int, Field(ge=1)]
+    classes: dict[str, int]
+    split_hashes: tuple[str, ...]
+    overrides: tuple[str, ...]
+    level: float
+    metrics: dict[str, Estimate]
+
+
 class Recipe(Section):
     """Training command of a network: ``tools/train.py CONFIG --set ...`` with a configuration of this repository.
 
@@ -187,6 +215,7 @@ class ReleasedCheckpoint(Section):
         data: training data.
         split_hash: hash of the split of that data, or None for an ensemble of several splits.
         tests: results of tests.
+        crossval: cross-validation of the recipe, or None if there is none.
         intended_use: what the checkpoint is for.
         limits: known limitations, one sentence each.
         code_version: version of this package that trained it.
@@ -206,6 +235,7 @@ class ReleasedCheckpoint(Section):
     data: ReleasedData
     split_hash: str | None
     tests: tuple[ReleasedTest, ...] = ()
+    crossval: ReleasedCrossValidation | None = None
     intended_use: str
     limits: tuple[str, ...]
     code_version: str
@@ -227,7 +257,7 @@ class ReleaseIndex(Section):
 
 
 def index_folder() -> Path:
-    """Return the folder of the index, which in a clone also has the released files.
+    """Return the folder of the index, the released files and the lists of released splits.
 
     Raises:
         CheckpointError: if there is no index.

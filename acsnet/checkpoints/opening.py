@@ -108,7 +108,7 @@ def _locate_file(path_or_id: str | Path) -> Path:
     """Return the file of a path, of a folder in the format of the Hub, or of a repository."""
     path = Path(path_or_id)
     # pathlib fails on names that no file can have.
-    if os.path.isdir(path):
+    if os.path.isdir(path) and path.suffix != ".safetensors":
         return weights_in_folder(path)
     if isinstance(path_or_id, str) and is_hub_id(path_or_id) and not os.path.lexists(path):
         return download_weights(path_or_id)

@@ -52,4 +52,4 @@ def _root() -> Path:
     for place in _PLACES:
         if place.is_dir():
             return place
-    raise ConfigError(f"the configurations are not installed: expected them in {_PLACES[0]}")
+    raise ConfigError(f"the configurations are not installed: expected them in {_PLACES[0]}; install acsnet again")

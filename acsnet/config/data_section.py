@@ -135,8 +135,8 @@ class DataConfig(Section):
     )
     image_list: UserPath | None = Field(
         default=None,
-        description="A CSV list of the images to use, with the columns class and id; other images are left out, and "
-        "folds at random follow its order.",
+        description="The images to use, others are left out: a CSV list with the columns class and id, whose order "
+        "folds at random follow, or the name of a released split, all of whose subsets are used.",
     )
     allow_missing: Flag = Field(
         default=False,

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-_PATHS = {"model": ("initial_weights",), "data": ("root", "records", "cache", "image_list")}
+_PATHS = {"model": ("initial_weights",), "data": ("root", "records", "cache")}
+# A path, or the name of a released split, which is public.
+_NAMES_OR_PATHS = ("split_file", "image_list")
 
 
 def without_paths(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -20,7 +22,9 @@ def without_paths(content: Mapping[str, Any]) -> dict[str, Any]:
     for section, keys in _PATHS.items():
         if public.get(section):
             public[section] = {key: None if key in keys else value for key, value in public[section].items()}
-    split_file = (public.get("data") or {}).get("split_file")
-    if split_file is not None and (Path(str(split_file)).suffix or len(Path(str(split_file)).parts) > 1):
-        public["data"]["split_file"] = None
+    data = public.get("data") or {}
+    for key in _NAMES_OR_PATHS:
+        value = data.get(key)
+        if value is not None and (Path(str(value)).suffix or len(Path(str(value)).parts) > 1):
+            public["data"][key] = None
     return public

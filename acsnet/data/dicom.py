@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from acsnet._utils.dicom_checks import check_compression, check_declared_size, check_deflated
+from acsnet._utils.extras import explain_missing
 from acsnet._utils.file_kinds import check_file, is_dicom_file
 from acsnet.data.frame_paths import choose_frame, file_of
 from acsnet.errors import DataError
@@ -123,10 +124,8 @@ def _remedy(error: Exception) -> str:
 def _read(path: Path, pixels: bool) -> Any:
     file = file_of(path)
     check_file(file, "a DICOM image")
-    try:
+    with explain_missing(f"{file} is a DICOM file, which", DataError):
         import pydicom
-    except ImportError:
-        raise DataError(f"{file} is a DICOM file, which needs pydicom: pip install 'acsnet[data]'") from None
     check_deflated(file)
     dataset = pydicom.dcmread(file, stop_before_pixels=not pixels)
     if not all(key in dataset for key in ("Rows", "Columns", "PhotometricInterpretation")):

@@ -4,9 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
+from acsnet._utils.extras import explain_missing
 from acsnet.data.image_files import natural_order
 from acsnet.data.records import Record
 
@@ -16,6 +15,10 @@ def connected_sets(count: int, links: Iterable[tuple[int, int]]) -> list[int]:
 
     Components are numbered in the order of their first members.
     """
+    with explain_missing("grouping images"):
+        from scipy.sparse import coo_matrix
+        from scipy.sparse.csgraph import connected_components
+
     rows, columns = np.array([*links], np.int64).reshape(-1, 2).T
     graph = coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(count, count))
     _, labels = connected_components(graph, directed=False)

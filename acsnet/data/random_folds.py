@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
 
+from acsnet._utils.extras import explain_missing
 from acsnet.config import VALIDATED_ON_TEST, FoldsConfig
 from acsnet.errors import DataError
+
+_SUBJECT = "splitting at random"
 
 
 class Positions(NamedTuple):
@@ -43,6 +45,9 @@ def draw_positions(labels: Sequence[str], folds: FoldsConfig) -> Positions:
         >>> len(positions.train), len(positions.val), len(positions.test)
         (12, 3, 5)
     """
+    with explain_missing(_SUBJECT):
+        from sklearn.model_selection import KFold, StratifiedKFold
+
     everything = np.arange(len(labels))
     names = np.asarray(labels)
     try:
@@ -69,6 +74,9 @@ def _draw(
     folds: FoldsConfig,
     share: float,
 ) -> "tuple[np.ndarray[tuple[int], np.dtype[np.intp]], np.ndarray[tuple[int], np.dtype[np.intp]]]":
+    with explain_missing(_SUBJECT):
+        from sklearn.model_selection import train_test_split
+
     stratify = names[positions] if folds.stratified else None
     rest, drawn = train_test_split(positions, test_size=share, random_state=folds.seed, stratify=stratify)
     return np.sort(rest), np.sort(drawn)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from acsnet._utils.file_kinds import file_fault
 from acsnet._utils.files import cache_folder
 from acsnet.checkpoints import resolve_split
+from acsnet.checkpoints.files import is_path
 from acsnet.config import VALIDATED_ON_TEST, DataConfig
 from acsnet.data.cache import ImageCache, Store
 from acsnet.data.class_map import check_labels, map_classes, source_labels
@@ -133,16 +134,21 @@ def split_data(records: Sequence[Record], data: DataConfig) -> Split:
     listed = _split_list(data)
     if listed is not None:
         return listed.split(records, data.folds.validation == VALIDATED_ON_TEST)
-    if data.image_list is None:
+    images = (
+        None if data.image_list is None else _image_list(data.image_list, source_labels(data.classes, data.class_map))
+    )
+    if not isinstance(images, ImageList):
         return split_records(records, data.folds)
-    labels = _image_list(data.image_list, source_labels(data.classes, data.class_map)).labels
     return split_records(
-        records, data.folds, {name: data.class_map.get(label, label) for name, label in labels.items()}
+        records, data.folds, {name: data.class_map.get(label, label) for name, label in images.labels.items()}
     )
 
 
-def _image_list(path: Path, labels: Collection[str]) -> ImageList:
-    return read_image_list(path).of_classes(labels)
+def _image_list(name_or_path: Path, labels: Collection[str]) -> ImageList | SplitList:
+    """Return the images to use: those of a list, or those of all subsets of a released split."""
+    if is_path(name_or_path):
+        return read_image_list(name_or_path).of_classes(labels)
+    return read_split_list(resolve_split(name_or_path)).of_classes(labels)
 
 
 def _split_list(data: DataConfig) -> SplitList | None:

@@ -4,7 +4,7 @@ A list can be applied to any dataset that contains its images, in any form; imag
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -51,18 +51,27 @@ class SplitList:
         """Hash of the split that the list makes; see :attr:`acsnet.data.Split.hash`."""
         return stable_hash(sorted((*key, image.label, image.subset) for key, image in self.images.items()))
 
-    def keep(self, records: Sequence[Record]) -> list[Record]:
+    def of_classes(self, labels: Collection[str]) -> "SplitList":
+        """Return the list without the images of other classes."""
+        return SplitList(self.path, {key: image for key, image in self.images.items() if image.label in labels})
+
+    def keep(self, records: Sequence[Record], allow_missing: bool = False) -> list[Record]:
         """Return the listed records, with the groups of the list.
 
+        Args:
+            records: Records of a dataset.
+            allow_missing: Leave out images that are listed, but not among the records.
+
         Raises:
-            DataError: If the records lack a listed image.
+            DataError: If a listed image is missing and that is not allowed, or if all are.
         """
         present = {(record.dataset, record.name) for record in records}
         missing = [f"{dataset}/{name}" for dataset, name in self.images if (dataset, name) not in present]
-        if missing:
+        if missing and (not allow_missing or len(missing) == len(self.images)):
             raise DataError(
                 f"{len(missing)} of the {len(self.images)} images of the split {self.path} are not in the data "
-                f"({missing[0]}, ...): provide all of its images, or test other images with data.split=all"
+                f"({missing[0]}, ...): provide all of its images, test other images with data.split=all, or use it as "
+                "data.image_list with data.allow_missing=true"
             )
         return [
             replace(record, group=self.images[key].group)

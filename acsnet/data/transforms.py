@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from acsnet._utils.extras import explain_missing
 from acsnet._utils.naming import look_up
 from acsnet.config import TransformConfig
 from acsnet.data.images import BoolArray, UInt8Array
@@ -119,7 +120,8 @@ def _check_shape(before: Sequence[int], after: Sequence[int]) -> None:
 def _import_albumentations() -> Any:
     # Without this variable, albumentations asks the network for updates when it is imported.
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-    import albumentations
+    with explain_missing("augmentation"):
+        import albumentations
 
     return albumentations
 

@@ -1,5 +1,9 @@
 """Testing of trained networks on datasets under one protocol."""
 
+from acsnet._utils.extras import require_extra
+
+require_extra("train", "testing")
+
 from acsnet.evaluation.calibrate import calibrate_checkpoint, check_target, write_calibrated
 from acsnet.evaluation.evaluate import Evaluation, evaluate
 from acsnet.evaluation.metric_table import metric_table, operating_point_table

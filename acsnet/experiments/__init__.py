@@ -1,5 +1,9 @@
 """Experiments of several runs, shared by any number of workers: cross-validation and hyperparameter search."""
 
+from acsnet._utils.extras import require_extra
+
+require_extra("experiments", "an experiment of several runs")
+
 from acsnet.experiments.crossval import CrossValidation
 from acsnet.experiments.crossval_plan import Plan, PlannedConfiguration, read_plan
 from acsnet.experiments.ensembling import save_ensemble

@@ -134,7 +134,10 @@ def _check_unchanged(work_dir: Path, name: str, old: Mapping[str, Any], config: 
 def _add(plan: Plan, name: str, config: Config) -> Plan:
     folds = config.data.folds
     if config.data.split_file is not None:
-        raise ConfigError(f"{name}: data.split_file is a single split: set it to null for a cross-validation")
+        raise ConfigError(
+            f"{name}: data.split_file is a single split: set it to null for a cross-validation, and "
+            "data.image_list to its name for the same images"
+        )
     if folds.test is not None:
         raise ConfigError(f"{name}: data.folds.test is a single split: set data.folds.count for a cross-validation")
     if plan.configurations and folds.count != plan.folds:

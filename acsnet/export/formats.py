@@ -1,6 +1,5 @@
 """Export formats: writing a network, and running the written file."""
 
-import importlib.util
 import io
 import json
 import warnings
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 import torch
 from torch.export import Dim
 
+from acsnet._utils.extras import require_extra
 from acsnet._utils.naming import look_up
 from acsnet.errors import InputError
 from acsnet.export.network import ProbabilityNetwork
@@ -23,7 +23,6 @@ METADATA_KEY = "acsnet"
 DIMENSIONS = {0: "batch", 2: "height", 3: "width"}
 #: The lowest version that PyTorch's exporter writes without conversion; older runtimes can read it.
 ONNX_OPSET = 18
-_ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 T = TypeVar("T")
 Outputs = dict[str, torch.Tensor]
@@ -83,9 +82,7 @@ def _check_torch() -> None:
 
 def _check_onnx() -> None:
     _check_torch()
-    missing = [name for name in _ONNX_PACKAGES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise InputError(f"exporting to ONNX needs {', '.join(missing)}: pip install 'acsnet[export]'")
+    require_extra("export", "exporting to ONNX")
 
 
 def attempt(action: Callable[[], T]) -> T:

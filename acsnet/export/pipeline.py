@@ -106,7 +106,8 @@ def export_checkpoint(
 
     Raises:
         UnknownNameError: if the format or the released name is unknown.
-        InputError: if the file exists or has another suffix, or a required package is missing.
+        InputError: if the file exists or has another suffix, or PyTorch is too old.
+        MissingPackageError: if a package of the extra ``export`` is not installed.
         DataError: if images cannot be read.
         CheckpointError: if the checkpoint cannot be read, or the network cannot be exported exactly.
         WriteError: if the file cannot be written; DiskFullError if the disk is full.

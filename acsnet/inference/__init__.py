@@ -4,6 +4,7 @@ from acsnet.inference.decision import Decision, Prediction, Probabilities
 from acsnet.inference.grad_cam import class_activation, explain_images
 from acsnet.inference.image_batches import Images
 from acsnet.inference.input_files import find_images
+from acsnet.inference.lesion_shape import LesionShape, lesion_shapes
 from acsnet.inference.predict_files import draw_prediction, predict_files
 from acsnet.inference.predictor import Predictor
 from acsnet.inference.preprocessing import frame_images, matching_autocast, prepare_for_inference, prepare_images
@@ -12,6 +13,7 @@ from acsnet.inference.saved_predictions import mask_path, probability_path
 __all__ = [
     "Decision",
     "Images",
+    "LesionShape",
     "Prediction",
     "Predictor",
     "Probabilities",
@@ -20,6 +22,7 @@ __all__ = [
     "explain_images",
     "find_images",
     "frame_images",
+    "lesion_shapes",
     "mask_path",
     "matching_autocast",
     "predict_files",

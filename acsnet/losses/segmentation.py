@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from acsnet._utils.extras import explain_missing
 from acsnet.losses._checks import check_mask_logits, check_range
 
 
@@ -100,7 +101,8 @@ class DiceForegroundBackgroundLoss(nn.Module):
 
 def _soft_dice(smooth: float, squared: bool, joint: bool) -> nn.Module:
     # The import of MONAI takes seconds.
-    from monai.losses import DiceLoss as MonaiDiceLoss
+    with explain_missing("the Dice loss"):
+        from monai.losses import DiceLoss as MonaiDiceLoss
 
     smooth = check_range("smooth", smooth, 1e-6)
     return MonaiDiceLoss(sigmoid=True, smooth_nr=smooth, smooth_dr=smooth, squared_pred=squared, batch=joint)
@@ -164,7 +166,8 @@ class FocalLoss(nn.Module):
 
     def __init__(self, gamma: float = 2.0, alpha: float | None = None) -> None:
         super().__init__()
-        from monai.losses import FocalLoss as MonaiFocalLoss
+        with explain_missing("the focal loss"):
+            from monai.losses import FocalLoss as MonaiFocalLoss
 
         alpha = None if alpha is None else check_range("alpha", alpha, 0, 1)
         self.focal = MonaiFocalLoss(gamma=check_range("gamma", gamma, 0), alpha=alpha)

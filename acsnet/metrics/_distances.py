@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from acsnet._utils.extras import explain_missing
 from acsnet.errors import InputError
 from acsnet.metrics._masks import AnyMask, Mask, as_masks, crop_to_foreground
 
@@ -36,8 +37,10 @@ def find_edges(prediction: Mask, truth: Mask) -> tuple[Mask, Mask] | None:
     """Return the edges of both masks within their common bounding box; None if one of the masks is empty."""
     if not prediction.any() or not truth.any():
         return None
-    # The import of MONAI takes seconds.
-    from monai.metrics import get_mask_edges
+    # The import of MONAI takes seconds. MONAI computes edges and distances with scipy.
+    with explain_missing("the distance of masks"):
+        import scipy  # noqa: F401
+        from monai.metrics import get_mask_edges
 
     # The crop does not change the result: outside it both masks are empty, and a mask pixel at its border is an edge
     # pixel in any case. It is many times faster for small lesions in large images; MONAI's own crop is slower.
@@ -49,7 +52,8 @@ def directed_distances(edges: tuple[Mask, Mask] | None, spacing: Sequence[float]
     """Return the distance of each edge pixel to the edge of the other mask; None if one of the masks is empty."""
     if edges is None:
         return None
-    from monai.metrics import get_surface_distance
+    with explain_missing("the distance of masks"):
+        from monai.metrics import get_surface_distance
 
     prediction, truth = edges
     forward = get_surface_distance(prediction, truth, spacing=spacing)

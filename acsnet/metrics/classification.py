@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from acsnet._utils.extras import explain_missing
 from acsnet.errors import InputError
 from acsnet.labels import POSITIVE_CLASS
 from acsnet.metrics._arrays import to_array
@@ -115,7 +116,8 @@ def sensitivity_at_specificity(
         >>> sensitivity_at_specificity([False, False, True, True], [0.2, 0.4, 0.3, 0.9])
         0.5
     """
-    from sklearn.metrics import roc_curve
+    with explain_missing("counting classes"):
+        from sklearn.metrics import roc_curve
 
     truth, values = to_array(positive), np.asarray(to_array(scores), dtype=np.float64)
     if truth.ndim != 1 or truth.dtype != np.bool_:
@@ -136,7 +138,8 @@ def _per_class(
     truth: npt.NDArray[Any], predicted: npt.NDArray[Any], scores: npt.NDArray[np.float64], class_names: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
     # The import of scikit-learn takes half a second.
-    from sklearn.metrics import average_precision_score, precision_recall_fscore_support, roc_auc_score
+    with explain_missing("counting classes"):
+        from sklearn.metrics import average_precision_score, precision_recall_fscore_support, roc_auc_score
 
     indices = np.arange(len(class_names))
     columns = precision_recall_fscore_support(truth, predicted, labels=indices, average=None, zero_division=0)
@@ -215,7 +218,8 @@ def _positive_class_metrics(
 
 
 def _confusion_matrix(truth: npt.NDArray[Any], predicted: npt.NDArray[Any], classes: int) -> list[list[int]]:
-    from sklearn.metrics import confusion_matrix
+    with explain_missing("counting classes"):
+        from sklearn.metrics import confusion_matrix
 
     matrix: list[list[int]] = confusion_matrix(truth, predicted, labels=np.arange(classes)).tolist()
     return matrix

@@ -9,14 +9,12 @@ component.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
-import numpy.typing as npt
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import maximum_bipartite_matching
 
+from acsnet._utils.components import label_components
+from acsnet._utils.extras import explain_missing
 from acsnet.errors import InputError
-from acsnet.metrics._masks import AnyMask, Mask, as_masks, crop_to_foreground
+from acsnet.metrics._masks import AnyMask, as_masks, crop_to_foreground
 
 IOU_THRESHOLD = 0.5
 
@@ -60,14 +58,18 @@ def count_lesions(prediction: AnyMask, truth: AnyMask, iou_threshold: float = IO
         >>> count_lesions(prediction, truth)
         LesionCounts(true_positives=1, false_positives=1, false_negatives=0)
     """
+    with explain_missing("counting lesions"):
+        from scipy.sparse import coo_matrix
+        from scipy.sparse.csgraph import maximum_bipartite_matching
+
     prediction, truth = as_masks(prediction, truth)
     if not 0 < iou_threshold <= 1:
         raise InputError(f"the IoU threshold is {iou_threshold}: expected a number above 0 and at most 1")
     if not (prediction.any() or truth.any()):
         return LesionCounts(0, 0, 0)
     prediction, truth = crop_to_foreground(prediction, truth)
-    predicted_areas, predicted = _label_components(prediction)
-    lesion_areas, lesions = _label_components(truth)
+    predicted, predicted_areas = label_components(prediction)
+    lesions, lesion_areas = label_components(truth)
     both = prediction & truth
     # Sparse, since a noisy prediction has tens of thousands of components, few of which overlap a lesion.
     overlaps = coo_matrix(
@@ -117,12 +119,6 @@ def detection_metrics(counts: Sequence[LesionCounts]) -> dict[str, Any]:
         "f1": _ratio(2 * tp, 2 * tp + fp + fn),
         "false_positives_per_image": _ratio(fp, len(counts)),
     }
-
-
-def _label_components(mask: Mask) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
-    """Return the areas of the components of a mask, the background first, and the component of each pixel (H, W)."""
-    _, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
-    return np.bincount(labels.ravel()), labels
 
 
 def _ratio(numerator: int, denominator: int) -> float | None:

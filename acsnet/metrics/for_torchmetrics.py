@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from acsnet.errors import InputError
+from acsnet.errors import InputError, MissingPackageError
 from acsnet.metrics.classification import classification_metrics
 from acsnet.metrics.segmentation import PER_IMAGE, segmentation_metrics
 from acsnet.metrics.summary import summarize_segmentation
@@ -20,7 +20,9 @@ try:
     from torchmetrics import Metric
     from torchmetrics.utilities import dim_zero_cat
 except ImportError as error:
-    raise InputError("acsnet.metrics.for_torchmetrics needs torchmetrics: pip install torchmetrics") from error
+    raise MissingPackageError(
+        "acsnet.metrics.for_torchmetrics needs torchmetrics: pip install 'acsnet[interop]'"
+    ) from error
 
 
 class SegmentationMetrics(Metric):

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from scipy import ndimage
 
+from acsnet._utils.extras import explain_missing
 from acsnet._utils.naming import look_up
 from acsnet._utils.typing import BoolArray
 from acsnet.errors import InputError
@@ -33,6 +33,9 @@ from acsnet.metrics._published_cases import (
 )
 
 __all__ = ["PUBLISHED_METRICS", "Counts", "PublishedCase", "PublishedMetrics", "check_tasks", "published_metrics"]
+
+# What needs scipy and scikit-learn.
+_SUBJECT = "counting as a publication does"
 
 
 def published_metrics(publication: str, cases: Iterable[PublishedCase], class_names: Sequence[str]) -> Values:
@@ -117,6 +120,9 @@ def _area_distances(mask: BoolArray, truth: BoolArray) -> tuple[float, float]:
     """Return HD95 of both directions together, and the mean distance of the mask from the truth, in pixels."""
     if not mask.any() or not truth.any():
         return 0.0, 0.0
+    with explain_missing(_SUBJECT):
+        from scipy import ndimage
+
     to_truth = ndimage.distance_transform_edt(~truth)[mask]
     to_mask = ndimage.distance_transform_edt(~mask)[truth]
     return float(np.percentile(np.concatenate([to_truth, to_mask]), 95)), float(to_truth.mean())
@@ -127,7 +133,8 @@ def _pixels_he2024(counts: Sequence[Counts], class_names: Sequence[str]) -> Valu
 
 
 def _classes_he2024(counts: Sequence[Counts], class_names: Sequence[str]) -> Values:
-    from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
+    with explain_missing(_SUBJECT):
+        from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 
     labels, predicted = label_pairs(counts)
     return {
@@ -191,7 +198,8 @@ def _channel_scores(batch: Sequence[Counts], channel: str) -> tuple[float, float
 
 
 def _classes_chung2024(counts: Sequence[Counts], class_names: Sequence[str]) -> Values:
-    from sklearn.metrics import accuracy_score, f1_score
+    with explain_missing(_SUBJECT):
+        from sklearn.metrics import accuracy_score, f1_score
 
     batches = _batches_chung2024(counts)
     scores = [f1_score(*label_pairs(batch), average="macro", zero_division=0.0) for batch in batches]
@@ -213,6 +221,9 @@ def _combine_chung2024(values: Values) -> Values:
 def _count_aumente2025(case: PublishedCase) -> Mapping[str, float]:
     mask = mask_of(case)
     if case.predicted is None:
+        with explain_missing(_SUBJECT):
+            from scipy import ndimage
+
         mask = ndimage.binary_fill_holes(mask)
     truth = resize_nearest(case.truths[:2], mask.shape)
     hits = area(mask & truth)
@@ -228,7 +239,8 @@ def _pixels_aumente2025(counts: Sequence[Counts], class_names: Sequence[str]) ->
 
 
 def _classes_aumente2025(counts: Sequence[Counts], class_names: Sequence[str]) -> Values:
-    from sklearn.metrics import accuracy_score, f1_score
+    with explain_missing(_SUBJECT):
+        from sklearn.metrics import accuracy_score, f1_score
 
     labels, predicted = label_pairs(counts)
     names = [*class_names]
@@ -266,7 +278,8 @@ def _pixels_eee402(counts: Sequence[Counts], class_names: Sequence[str]) -> Valu
 
 
 def _classes_eee402(counts: Sequence[Counts], class_names: Sequence[str]) -> Values:
-    from sklearn.metrics import accuracy_score
+    with explain_missing(_SUBJECT):
+        from sklearn.metrics import accuracy_score
 
     return {"accuracy": float(accuracy_score(*label_pairs(counts)))}
 

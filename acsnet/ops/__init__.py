@@ -2,6 +2,6 @@
 
 import acsnet.ops.operator  # noqa: F401 (registers the operator that deform_conv2d calls)
 from acsnet.ops.deform_conv import deform_conv2d, list_backends
-from acsnet.ops.modules import DeformConv2d, ModulatedDeformConv2d
+from acsnet.ops.modules import DeformConv2d, DeformConv2dPack, ModulatedDeformConv2dPack
 
-__all__ = ["DeformConv2d", "ModulatedDeformConv2d", "deform_conv2d", "list_backends"]
+__all__ = ["DeformConv2d", "DeformConv2dPack", "ModulatedDeformConv2dPack", "deform_conv2d", "list_backends"]

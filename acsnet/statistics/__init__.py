@@ -1,5 +1,9 @@
 """Statistical comparison of networks: confidence intervals, paired tests and corrections for multiple tests."""
 
+from acsnet._utils.extras import require_extra
+
+require_extra("train", "statistics", ("scipy",))
+
 from acsnet.statistics.bootstrap import bootstrap_mean
 from acsnet.statistics.compare import compare
 from acsnet.statistics.comparison_table import comparison_table, published_fold_tables

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from acsnet._utils.extras import explain_missing
 from acsnet._utils.typing import Float64Array, IndexArray
 from acsnet.errors import InputError
 from acsnet.statistics.results import PairedTest
@@ -117,7 +118,8 @@ def mcnemar_test(first: npt.ArrayLike, second: npt.ArrayLike, groups: Sequence[s
         >>> f"{test.difference:.2f} (p = {test.p_value:.3f})"
         '0.75 (p = 0.031)'
     """
-    from statsmodels.stats.contingency_tables import mcnemar
+    with explain_missing("McNemar's test"):
+        from statsmodels.stats.contingency_tables import mcnemar
 
     one, other = np.asarray(first, np.bool_), np.asarray(second, np.bool_)
     check_pairs(one, other)
@@ -148,7 +150,8 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
         >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03])]
         [0.03, 0.06, 0.06]
     """
-    from statsmodels.stats.multitest import multipletests
+    with explain_missing("Holm's correction"):
+        from statsmodels.stats.multitest import multipletests
 
     values = np.array(p_values, np.float64)
     done = ~np.isnan(values)

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from acsnet.cli import add_override_argument, run
 
-_STEPS = """A release takes three steps; check must pass after them:
+_STEPS = """A release takes these steps; check must pass after them:
   python -m scripts.release promote CHECKPOINT --name NAME --recipe CONFIG --license TEXT [--set ...]
   python tools/test.py --checkpoint NAME [--set ...] --out DIR
   python -m scripts.release add-results NAME DIR [--set data.root=... or data.records=...]
+  python -m scripts.release add-crossval NAME DIR        # optional: DIR of tools/crossval.py with the same recipe
   python -m scripts.release check [NAME] [--reproduce [--set data.root=...]]"""
 
 
@@ -51,6 +52,13 @@ def _build_parser() -> argparse.ArgumentParser:
     add_override_argument(add_results, "the data of the test, such as data.root=FOLDER")
     add_results.set_defaults(function=_add_results)
 
+    add_crossval = commands.add_parser("add-crossval", help="add the cross-validation of the recipe")
+    add_crossval.add_argument("name", metavar="NAME", help="a released checkpoint")
+    add_crossval.add_argument(
+        "results", type=Path, metavar="DIR", help="the folder of the configuration in that of tools/crossval.py"
+    )
+    add_crossval.set_defaults(function=_add_crossval)
+
     readme = commands.add_parser("readme", help="rewrite checkpoints/README.md and the table of the main README")
     readme.set_defaults(function=_write_readme)
 
@@ -90,6 +98,15 @@ def _add_results(arguments: argparse.Namespace) -> None:
     folder = index_folder()
     test = add_test(arguments.name, arguments.results, arguments.overrides, folder)
     print(f"added the results of {arguments.name} on {test.n} images; see {folder / README_NAME}")
+
+
+def _add_crossval(arguments: argparse.Namespace) -> None:
+    from acsnet.checkpoints import index_folder
+    from scripts.release import README_NAME, add_crossval
+
+    folder = index_folder()
+    crossval = add_crossval(arguments.name, arguments.results, folder)
+    print(f"added {crossval.folds} folds with {crossval.n} images; see {folder / README_NAME}")
 
 
 def _write_readme(arguments: argparse.Namespace) -> None:

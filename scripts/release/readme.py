@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from acsnet.checkpoints import (
     Estimate,
     Rate,
     ReleasedCheckpoint,
+    ReleasedCrossValidation,
     ReleasedTest,
     ReleaseIndex,
     TestedOperatingPoints,
@@ -69,15 +70,18 @@ def release_readme(index: ReleaseIndex) -> str:
 
 
 def _table(index: ReleaseIndex, page: str = "") -> str:
-    """Return all tests of all checkpoints, one row each, linked to their sections on a page."""
+    """Return all tests and cross-validations of all checkpoints, one row each, linked to their sections on a page."""
     titles = ["network", "trained on", "MB", "tested on", *(METRICS[key].title for key in _OVERVIEW)]
     rows = []
     for name, entry in index.checkpoints.items():
-        for test in entry.tests or (None,):
-            values = [Cell(UNDEFINED)] * (1 + len(_OVERVIEW))
-            if test is not None:
-                # A network of one task has no metrics of the other.
-                values = [Cell(_tested_on(test)), *(_cell(test.metrics.get(key)) for key in _OVERVIEW)]
+        results = [(_tested_on(test), test.metrics) for test in entry.tests]
+        if entry.crossval is not None:
+            results.append(
+                (f"{entry.crossval.folds}-fold cross-validation, n = {entry.crossval.n}", entry.crossval.metrics)
+            )
+        for tested_on, metrics in results or [(UNDEFINED, {})]:
+            # A network of one task has no metrics of the other.
+            values = [Cell(tested_on), *(_cell(metrics.get(key)) for key in _OVERVIEW)]
             about = (_network(entry), ", ".join(entry.data.names), f"{entry.size / 1e6:.1f}")
             rows.append(Row(name, [*map(Cell, about), *values], link=f"{page}#{name}", is_code=True))
     return _write_table("name", titles, rows)
@@ -107,6 +111,8 @@ def _describe(name: str, entry: ReleasedCheckpoint) -> str:
     ]
     for test in entry.tests:
         lines += _describe_test(name, test)
+    if entry.crossval is not None:
+        lines += _describe_crossval(name, entry.recipe.config, entry.crossval)
     if not entry.tests:
         lines += ["", "It has not been tested yet."]
     return "\n".join([*lines, ""])
@@ -119,11 +125,7 @@ def _describe_test(name: str, test: ReleasedTest) -> Iterator[str]:
         f"{test.n} images ({classes}) in {test.groups} groups; {test.protocol}; mask threshold {test.threshold}; "
         f"images `{test.dataset_hash}`, split `{test.split_hash or 'none'}`."
     )
-    yield ""
-    metrics = [
-        Row(METRICS[key].title, [_cell(estimate), Cell(estimate.reason)]) for key, estimate in test.metrics.items()
-    ]
-    yield _write_table("metric", [f"estimate [{test.level:.0%} interval]", "note"], metrics)
+    yield from ("", _metric_table(test.metrics, test.level))
     if test.renormalized:
         values = [f"{key.replace('_', ' ')} {format_value(value)}" for key, value in test.renormalized.items()]
         yield from ("", f"Probabilities renormalized over the classes of these images: {', '.join(values)}.")
@@ -137,6 +139,23 @@ def _describe_test(name: str, test: ReleasedTest) -> Iterator[str]:
     yield _write_table("image", ["class", "predicted", "probability of its class", "Dice"], cases)
     command = _command("test", f"--checkpoint {name}", test.overrides)
     yield from ("", "Reproduce the metrics:", "", _commands(command))
+
+
+def _describe_crossval(name: str, config: str, crossval: ReleasedCrossValidation) -> Iterator[str]:
+    classes = ", ".join(f"{count} {label}" for label, count in crossval.classes.items())
+    yield from ("", f"### {name}: {crossval.folds}-fold cross-validation of its recipe", "")
+    yield (
+        f"{crossval.n} images ({classes}) in {crossval.groups} groups, each predicted by the training that has not "
+        "seen its group. The metrics are those of the recipe, not of the released file; their intervals are narrower."
+    )
+    yield from ("", _metric_table(crossval.metrics, crossval.level))
+    command = _command("crossval", f"{config} --work-dir runs/{name}_crossval", crossval.overrides)
+    yield from ("", "Reproduce the cross-validation:", "", _commands(command))
+
+
+def _metric_table(metrics: Mapping[str, Estimate], level: float) -> str:
+    rows = [Row(METRICS[key].title, [_cell(estimate), Cell(estimate.reason)]) for key, estimate in metrics.items()]
+    return _write_table("metric", [f"estimate [{level:.0%} interval]", "note"], rows)
 
 
 def _describe_operating_points(points: TestedOperatingPoints) -> Iterator[str]:

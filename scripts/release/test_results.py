@@ -109,7 +109,7 @@ def read_test(
         threshold=facts["threshold"],
         overrides=(*overrides, *_differences(metadata, facts)),
         level=LEVEL,
-        metrics={key: _figure(interval) for key, interval in estimates.items()},
+        metrics={key: as_estimate(interval) for key, interval in estimates.items()},
         worst_cases=tuple(_worst_cases(run)),
         operating_points=_operating_points(facts.get("operating_points")),
         renormalized=_renormalized(facts.get("classification_renormalized")),
@@ -161,7 +161,8 @@ def _differences(metadata: CheckpointMetadata, facts: Mapping[str, Any]) -> list
     return [f"{key}={json.dumps(now)}" for key, then, now in pairs if then != now]
 
 
-def _figure(interval: Interval) -> Estimate:
+def as_estimate(interval: Interval) -> Estimate:
+    """Return an interval in the form of the index."""
     return Estimate(
         estimate=_number(interval.estimate),
         low=_number(interval.low),

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 import benchmarks
-from benchmarks import Measurement, Report, check_readme
+from acsnet.config import Config
+from benchmarks import EpochTest, Measurement, Report, check_readme, read_epochs
 
 Invoke = Callable[..., tuple[int, str, str]]
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -61,3 +62,28 @@ def test_bad_arguments_are_one_line(monkeypatch: pytest.MonkeyPatch, invoke: Inv
     path.write_text("{}")
     status, _, errors = invoke("benchmarks", "infer", "--device", "cpu", "--json", path)
     assert (status, "has no measurements of python -m benchmarks" in errors) == (2, True)
+
+
+def test_quality_is_shown_and_saved_after_each_epoch(
+    monkeypatch: pytest.MonkeyPatch, invoke: Invoke, tmp_path: Path, tiny_config: Path, phantom_root: Path
+) -> None:
+    path = tmp_path / "quality.csv"
+    tested = [EpochTest("a", 1, 0.5, 0.7, 0.8), EpochTest("a", 2, 1.0, 0.8, 0.9)]
+
+    def train(config: Config, show: Callable[[EpochTest], None]) -> None:
+        assert config.data.root == phantom_root
+        for number, row in enumerate(tested, 1):
+            show(row)
+            assert read_epochs(path) == tested[:number]
+
+    monkeypatch.setattr(benchmarks, "benchmark_quality", train)
+    status, output, _ = invoke("benchmarks", "quality", "--root", phantom_root, "--recipe", tiny_config, "--csv", path)
+    assert status == 0
+    assert "a, epoch 2, 1.0 min: lesion Dice 0.800, accuracy 0.900\n" in output
+    assert "1.0 (epoch 2)" in output
+
+
+def test_quality_needs_the_images(invoke: Invoke) -> None:
+    status, _, errors = invoke("benchmarks", "quality")
+    assert status == 2
+    assert "quality needs --root DIR, the folder of BUSI" in errors

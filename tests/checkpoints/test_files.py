@@ -1,5 +1,6 @@
 import hashlib
 import json
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 
 import acsnet
 from acsnet._utils.files import write_json
-from acsnet.checkpoints import open_checkpoint, read_metadata, read_weights, save_checkpoint
+from acsnet.checkpoints import open_checkpoint, read_metadata, read_weights, released_checkpoint, save_checkpoint
 from acsnet.errors import AcsnetError, CheckpointError, DownloadError, UnknownNameError
 
 OPENERS: list[Callable[[Any], Any]] = [
@@ -206,13 +207,18 @@ def test_a_cached_file_is_checked_at_every_load(served: str) -> None:
     assert acsnet.load_model("unet_tiny").metadata.model == "unet"
 
 
-def test_without_file_and_address(released: Path) -> None:
+@pytest.mark.parametrize("use", OPENERS)
+def test_without_file_and_address(released: Path, tmp_path: Path, use: Callable[[Any], Any]) -> None:
+    entry = released_checkpoint("unet_tiny")
     released.unlink()
+    cached = tmp_path / "cache" / "checkpoints" / entry.sha256[:16] / released.name
     message = (
-        r"^the file of unet_tiny is missing \(.*unet_tiny\.safetensors\), and the index has no address to download"
+        f"the file of unet_tiny is missing, looked for as {released} and {cached}: install acsnet again, whose wheel "
+        "has it, or copy checkpoints/unet_tiny.safetensors of the repository to one of these places"
     )
-    with pytest.raises(CheckpointError, match=message):
-        acsnet.load_model("unet_tiny")
+    with pytest.raises(CheckpointError, match=f"^{re.escape(message)}$"):
+        use("unet_tiny")
+    assert not cached.parent.exists()
 
 
 def test_a_released_file_of_another_network(released: Path) -> None:

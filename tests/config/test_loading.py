@@ -86,8 +86,11 @@ def test_metadata_have_no_path_and_a_number_as_threshold(write: Write) -> None:
     assert (content["model"]["initial_weights"], content["evaluation"]["threshold"]) == (None, 0.5)
     assert build_config(content, [], "metadata").loss.distillation.weight == 0.3
     assert config.to_dict()["evaluation"]["threshold"] == "validation"
-    named = load_config(write(MODEL + "data: {split_file: busi_curated}"))
-    assert named.for_metadata()["data"]["split_file"] == "busi_curated", "a released split"
+    for key in ("split_file", "image_list"):
+        named = load_config(write(MODEL + f"data: {{{key}: busi_curated}}"))
+        assert named.for_metadata()["data"][key] == "busi_curated", "a released split"
+        listed = load_config(write(MODEL + f"data: {{{key}: /secret/list.csv}}"))
+        assert listed.for_metadata()["data"][key] is None
     plain = load_config(write(MODEL))
     assert plain.for_metadata() == plain.to_dict()
 

