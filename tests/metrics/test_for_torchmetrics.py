@@ -20,6 +20,8 @@ torchmetrics = pytest.importorskip("torchmetrics", reason="needs torchmetrics")
 
 from acsnet.metrics.for_torchmetrics import ClassificationMetrics, SegmentationMetrics  # noqa: E402
 
+# Of torchmetrics, for the calls that this package refuses.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``compute`` method of metric:UserWarning")
 NAMES = ("benign", "malignant", "normal")
 GENERATOR = np.random.default_rng(0)
 
