@@ -68,6 +68,15 @@ def test_a_pillow_image_has_the_pixels_of_its_file(tmp_path: Path, mode: str, su
     np.testing.assert_array_equal(as_rgb(str(path)), expected)
 
 
+def test_real_images_of_any_kind(busi_root: Path) -> None:
+    for path in sorted(busi_root.glob("*/*(1).png")):
+        expected = read_image(path)
+        with Image.open(path) as opened:
+            array = np.asarray(opened)
+            for image in (opened, array, array / 255, torch.from_numpy(expected.copy()).permute(2, 0, 1)):
+                np.testing.assert_array_equal(as_rgb(image), expected)
+
+
 @pytest.mark.parametrize("orientation", [3, 6, 8])
 def test_the_orientation_of_exif_is_applied(tmp_path: Path, orientation: int) -> None:
     exif = Image.Exif()
