@@ -31,7 +31,7 @@ prediction = predictor("image.png")
 print(prediction.label, prediction.probabilities)
 ```
 
-`prediction.mask` is the lesion at the size of the image. `pip install acsnet` installs the package.
+`prediction.mask` is the lesion at the size of the image. The example needs the Python package acsnet.
 
 | | |
 | --- | --- |
