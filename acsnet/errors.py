@@ -13,6 +13,10 @@ class ConfigError(AcsnetError, ValueError):
     """A configuration file or an override is invalid."""
 
 
+class CommandError(AcsnetError):
+    """A command line is invalid."""
+
+
 class UnknownNameError(AcsnetError, ValueError):
     """The name of a network, loss, schedule or other choice is unknown."""
 

@@ -27,7 +27,7 @@ def parse_arguments() -> argparse.Namespace:
         metavar="FILE",
         help="add the results to this file; for readme one file per machine, in the order of the README",
     )
-    parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda if available")
+    parser.add_argument("--device", metavar="DEVICE", help="cuda, cuda:N, mps or cpu; default: a GPU if there is one")
     parser.add_argument(
         "--rounds",
         type=int,
@@ -59,13 +59,11 @@ def measure(arguments: argparse.Namespace) -> None:
     """Run one benchmark, print its results and write them to --json."""
     import torch
 
+    from acsnet._utils.devices import choose_device
     from acsnet.config import load_config
-    from acsnet.errors import InputError
     from acsnet.training import describe_environment
 
-    device = torch.device(arguments.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise InputError("there is no CUDA device: omit --device, or pass --device cpu")
+    device = choose_device(arguments.device)
     environment = describe_environment(device, "", 1)
     machine = {key: environment[key] for key in ("device", "threads")} | {"torch": torch.__version__.split("+")[0]}
     if arguments.json:

@@ -8,10 +8,11 @@ from typing import Any
 from acsnet._utils.files import write_text
 from acsnet._utils.tables import Cell, Column, Row, Table
 from acsnet.checkpoints import open_checkpoint
-from acsnet.cli import add_checkpoint_argument, add_override_argument, run
+from acsnet.cli import run
 from acsnet.evaluation import resolve_test_config, run_test
 from acsnet.metrics.published import PUBLISHED_METRICS
 from acsnet.statistics.formatting import format_value
+from scripts.arguments import add_override_argument
 
 DEFAULT_OUT = Path("docs/definitions.md")
 _COLUMNS = ("Dice", "IoU", "accuracy", "F1")
@@ -30,7 +31,9 @@ def main() -> None:
         prog="python -m scripts.definitions",
         description="Count one set of predictions in all definitions, and write the table as Markdown.",
     )
-    add_checkpoint_argument(parser)
+    parser.add_argument(
+        "--checkpoint", required=True, metavar="FILE|NAME", help="a .safetensors file, or a released name"
+    )
     add_override_argument(parser, "data.root=FOLDER")
     parser.add_argument(
         "--out", type=Path, default=DEFAULT_OUT, metavar="FILE", help=f"the Markdown file (default: {DEFAULT_OUT})"

@@ -103,23 +103,21 @@ Invoke = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def invoke(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Invoke:
-    """Run a tool in this process: ``invoke("train", "configs/x.yaml")`` returns exit status, output and errors.
+    """Run a subcommand in this process: ``invoke("train", "acsnet_busi")`` returns exit status, output and errors.
 
-    ``"benchmarks"`` and ``"scripts.release"`` run as by ``python -m``.
+    ``"benchmarks"``, ``"scripts.release"`` and ``"scripts.zoo"`` run as by ``python -m``.
     """
 
-    def call(tool: str, *arguments: object) -> tuple[int, str, str]:
-        from acsnet.cli import run
+    def call(command: str, *arguments: object) -> tuple[int, str, str]:
+        from acsnet.cli import main, run
 
-        path = REPOSITORY / "tools" / f"{tool}.py"
-        # benchmarks/ and scripts/ are packages, run by python -m.
-        package = REPOSITORY.joinpath(*tool.split(".")) / "__main__.py"
-        path = package if package.is_file() else path
-        module = load_file(path)
-        monkeypatch.setattr(sys, "argv", [str(path), *map(str, arguments)])
+        place = REPOSITORY.joinpath(*command.split("."))
+        script = next((path for path in (place / "__main__.py", place.with_suffix(".py")) if path.is_file()), None)
+        program = ["acsnet", command.replace("_", "-")] if script is None else [str(script)]
+        monkeypatch.setattr(sys, "argv", [*program, *map(str, arguments)])
         capsys.readouterr()
         try:
-            status = run(module.main)
+            status = main() if script is None else run(load_file(script).main)
         except SystemExit as exit_:
             status = int(exit_.code or 0)
         output = capsys.readouterr()

@@ -26,8 +26,8 @@ from acsnet.data import dataset_entry, list_datasets
 from acsnet.data.datasets import RemoteFile, entry
 from acsnet.export import pipeline
 from acsnet.models import _registry
-from acsnet.models._summary import check_readme
 from scripts.release import release_checkpoint
+from scripts.zoo import check_readme
 
 BEGIN, END = "<!-- zoo:begin -->", "<!-- zoo:end -->"
 
@@ -127,10 +127,11 @@ def test_make_targets() -> None:
 
 @pytest.mark.usefixtures("_datasets")
 def test_commands(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = re.findall(r"^python (?:tools/(\w+)\.py|-m ([\w.]+)) (.*)$", "".join(blocks("bash")), flags=re.MULTILINE)
-    commands = [(tool or package, line) for tool, package, line in lines]
+    pattern = r"^(?:python tools/(\w+)\.py|python -m ([\w.]+)|acsnet ([\w-]+)) (.*)$"
+    lines = re.findall(pattern, "".join(blocks("bash")), flags=re.MULTILINE)
+    commands = [(tool or package or command, line) for tool, package, command, line in lines]
     tools = {"train", "test", "predict", "curate", "phantom", "models", "download", "crossval", "sweep", "report"}
-    assert {tool for tool, _ in commands} == {*tools, "ensemble", "export", "benchmarks", "scripts.release"}
+    assert {tool for tool, _ in commands} == {*tools, "configs", "ensemble", "export", "benchmarks", "scripts.release"}
     data = ("--set", "data.root=runs/demo/phantoms")
     assert invoke("test", "--checkpoint", "acsnet_busi", *data, "--out", "results")[0] == 0
     assert invoke("scripts.release", "add-results", "acsnet_busi", "results")[0] == 0

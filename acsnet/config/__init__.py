@@ -1,7 +1,7 @@
 """Typed configuration: YAML files in, validated frozen objects out."""
 
 from acsnet.config.bounds import Real, Whole
-from acsnet.config.catalog import find_config, list_configs
+from acsnet.config.catalog import config_table, copy_configs, find_config, list_configs
 from acsnet.config.data_section import VALIDATED_ON_TEST, DataConfig, FoldsConfig, Subset
 from acsnet.config.evaluation_section import (
     CHOSEN_ON_VALIDATION,
@@ -38,6 +38,8 @@ __all__ = [
     "Whole",
     "build_config",
     "changed_keys",
+    "config_table",
+    "copy_configs",
     "find_config",
     "list_configs",
     "load_config",

@@ -6,8 +6,8 @@ _RENAMED = {
     "loss.segmentation_share": "loss.segmentation_weight",
 }
 _DEVICE = (
-    "the device is chosen outside the configuration, as by CUDA_VISIBLE_DEVICES=1 for the second GPU, or "
-    "ACCELERATE_USE_CPU=true for the CPU"
+    "the device is chosen outside the configuration, as by --device cuda:1 for the second GPU, or --device cpu for the "
+    "CPU"
 )
 
 _DEVICE_KEYS = ("device", "model.device", "training.device", "evaluation.device")

@@ -62,6 +62,17 @@ def load_configs(paths: Sequence[Path], overrides: Sequence[str] = ()) -> dict[s
     return configs
 
 
+def list_files(path: Path) -> list[Path]:
+    """List a configuration file and its parents, absolute and each once, the file itself first.
+
+    Raises:
+        ConfigError: see the module.
+    """
+    known: dict[Path, dict[str, Any]] = {}
+    _read_with_bases(path, (), known)
+    return [*reversed(known)]
+
+
 def build_config(content: Mapping[str, Any], overrides: Sequence[str], source: str) -> Config:
     """Validate the content of a configuration; ``source`` names it in messages.
 

@@ -6,14 +6,16 @@ checkpoint are never used.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from acsnet._utils.devices import choose_device
 from acsnet._utils.folders import check_writable
 from acsnet._utils.typing import Float64Array
 from acsnet.checkpoints import (
@@ -69,6 +71,8 @@ def calibrate_checkpoint(
     predictions: Sequence[Path] = (),
     points: Sequence[str] = DEFAULT_POINTS,
     progress: bool = True,
+    device: str | None = None,
+    precision: str = "float32",
 ) -> OperatingPoints:
     """Choose the temperature, the operating points and the mask threshold of a checkpoint.
 
@@ -82,6 +86,8 @@ def calibrate_checkpoint(
             By default the validation subset of the checkpoint is predicted.
         points: names of the operating points, such as ``specificity_90``.
         progress: show a progress bar.
+        device: see :class:`~acsnet.inference.Predictor`.
+        precision: see :class:`~acsnet.inference.Predictor`.
 
     Returns:
         The operating points. The mask threshold is the one of 0.05, 0.1, ..., 0.95 that is nearest to 0.5 among those
@@ -105,7 +111,9 @@ def calibrate_checkpoint(
     if predictions:
         found = _out_of_fold(checkpoint, config, settings, _find_tests(predictions), progress)
     else:
-        found = _validation(checkpoint, config, settings, progress)
+        choose_device(device)
+        load_predictor = partial(Predictor.from_checkpoint, checkpoint, device, settings, precision)
+        found = _validation(checkpoint, config, load_predictor, progress)
     chosen = [index for index, label in enumerate(found.labels) if label in classes]
     if not chosen:
         raise InputError(f"no image is of the classes {', '.join(classes)}: operating points cannot be chosen")
@@ -171,7 +179,9 @@ def _own_split(checkpoint: Checkpoint, config: Config, records: Sequence[Record]
     return split
 
 
-def _validation(checkpoint: Checkpoint, config: Config, settings: EvaluationConfig, progress: bool) -> _Predictions:
+def _validation(
+    checkpoint: Checkpoint, config: Config, load_predictor: Callable[[], Predictor], progress: bool
+) -> _Predictions:
     """Predict the validation subset of the training of a checkpoint."""
     metadata = checkpoint.metadata
     if metadata.split_hash is None:
@@ -185,11 +195,11 @@ def _validation(checkpoint: Checkpoint, config: Config, settings: EvaluationConf
             "the tests of a cross-validation by --predictions"
         )
     split = _own_split(checkpoint, config, load_records(config.data, progress))
-    predictor = Predictor.from_checkpoint(checkpoint, evaluation=settings)
+    predictor = load_predictor()
     rows: list[list[float]] = []
     dice: list[Float64Array] = []
     with ThreadPoolExecutor() as pool:
-        for batch in read_batches(split.val, settings.batch_size, "calibrating", progress):
+        for batch in read_batches(split.val, config.evaluation.batch_size, "calibrating", progress):
             probabilities = predictor.probabilities(batch.images)
             for one in probabilities:
                 prediction = predictor.decide(one)

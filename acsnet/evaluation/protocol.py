@@ -102,7 +102,12 @@ def default_out(checkpoint: Checkpoint) -> Path:
 
 
 def run_test(
-    checkpoint: Checkpoint, config: Config, progress: bool = True, save_predictions_to: Path | None = None
+    checkpoint: Checkpoint,
+    config: Config,
+    progress: bool = True,
+    save_predictions_to: Path | None = None,
+    device: str | None = None,
+    precision: str = "float32",
 ) -> tuple[Evaluation, dict[str, Any]]:
     """Test a checkpoint on the configured subset of the configured data.
 
@@ -111,9 +116,11 @@ def run_test(
         config: a configuration from :func:`resolve_test_config`.
         progress: show progress bars.
         save_predictions_to: folder for predictions, or None; see :mod:`acsnet.inference.saved_predictions`.
+        device: see :class:`~acsnet.inference.Predictor`.
+        precision: see :class:`~acsnet.inference.Predictor`.
 
     Returns:
-        The result, and its provenance: checkpoint, protocol, data and split, with their hashes.
+        The result, and its provenance: checkpoint, protocol, precision, data and split, with their hashes.
 
     Raises:
         AcsnetError: if the checkpoint or the data cannot be used, if a class or the operating point is unknown, if the
@@ -131,7 +138,7 @@ def run_test(
             "evaluation.threshold is validation, but an operating point has its own mask threshold: set "
             "evaluation.threshold to a number, or evaluation.operating_point to null"
         )
-    predictor = Predictor.from_checkpoint(checkpoint, evaluation=initial)
+    predictor = Predictor.from_checkpoint(checkpoint, device, initial, precision)
     if config.data.split == "all":
         # All images of the data, whether or not a split or an image list has them.
         everything = config.data.model_copy(update={"split_file": None, "image_list": None})
@@ -161,6 +168,8 @@ def run_test(
         "threshold_source": _threshold_source(predictor, is_chosen),
         "checkpoint_split_hash": checkpoint.metadata.split_hash,
         "seconds_per_image": result.seconds_per_image,
+        "device": predictor.device.type,
+        "precision": precision,
         "predictions_kept": save_predictions_to is not None,
     }
     return result, {**provenance, **_describe(predictor, config, tested, split, is_selected_on_test)}

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from acsnet._utils.devices import choose_device
 from acsnet.checkpoints import Checkpoint, CheckpointMetadata, OperatingPoint
 from acsnet.config import EvaluationConfig
 from acsnet.data.conversion import AnyImage, as_rgb
@@ -42,7 +43,7 @@ class Predictor:
             probabilities of these networks are averaged. :meth:`from_checkpoint` takes the name or the path of one.
         metadata: input size, framing, channels, normalization and classes; by default the attribute ``metadata`` that
             ``load_model`` sets on the network.
-        device: device to run on; by default a GPU if there is one.
+        device: device to run on, such as "cpu" or "cuda:1"; by default a GPU if there is one.
         evaluation: test-time augmentation, threshold, post-processing, refining, classes and operating point; by
             default those of the metadata.
         precision: ``"float32"``, in which metrics are computed, or ``"bfloat16"`` or ``"float16"`` for speed on devices
@@ -58,9 +59,9 @@ class Predictor:
             :class:`~acsnet.inference.Probabilities`.
 
     Raises:
-        InputError: if the model is not a network, it has no metadata and none is given, the precision is unknown, the
-            threshold is not a number, refining is on and there is no class "normal", or the metadata has no operating
-            points.
+        InputError: if the model is not a network, it has no metadata and none is given, the device is not there, the
+            precision is unknown, the threshold is not a number, refining is on and there is no class "normal", or the
+            metadata has no operating points.
         UnknownNameError: if a class of ``evaluation.classes`` or the operating point is unknown.
 
     Example:
@@ -95,7 +96,7 @@ class Predictor:
         check_network(model)
         self.metadata = metadata_of(model) if metadata is None else check_metadata(metadata)
         self.evaluation = _at_operating_point(self.metadata, evaluation or self.metadata.evaluation, operating_point)
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = choose_device(device)
         if precision not in _DTYPES:
             raise InputError(f"precision is {precision!r}: choose {', '.join(_DTYPES)}")
         self.decide = self._build_decision()

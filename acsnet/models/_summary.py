@@ -9,15 +9,12 @@ device, without memory for their weights.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from acsnet._utils.files import replace_section, write_text
 from acsnet._utils.naming import look_up
 from acsnet._utils.tables import Align, Cell, Column, Row, Table
-from acsnet.errors import InputError
 from acsnet.models._registry import create_model, list_models, model_entry
 
 # The columns after the name, with their alignment.
@@ -27,7 +24,6 @@ COLUMNS: dict[str, Align] = {
     "GFLOPs at 256x256": "right",
     "what it adds": "left",
 }
-SECTION = "zoo"
 _SIZE = (256, 256)
 
 
@@ -64,7 +60,7 @@ def select_models(patterns: Sequence[str]) -> list[str]:
     for pattern in patterns or ["*"]:
         names = list_models(pattern)
         if not names:
-            look_up("network", pattern, dict.fromkeys(list_models()), "tools/models.py without arguments lists all")
+            look_up("network", pattern, dict.fromkeys(list_models()), "acsnet models lists all")
         chosen.update(names)
     return sorted(chosen)
 
@@ -102,26 +98,3 @@ def _table(summaries: Sequence[ModelSummary]) -> Table:
         rows.append(Row(name, [*map(Cell, cells)], is_code=True))
     columns = [Column(title, align=align) for title, align in COLUMNS.items()]
     return Table("name", columns, rows)
-
-
-def update_readme(path: Path) -> None:
-    """Rewrite the table between the markers of a Markdown file.
-
-    Raises:
-        InputError: if the file is missing or has no markers.
-    """
-    write_text(path, _replace_table(path))
-
-
-def check_readme(path: Path) -> None:
-    """Check that the table between the markers of a Markdown file is up to date.
-
-    Raises:
-        InputError: if it is not, with the command to regenerate it, or if the file is missing or has no markers.
-    """
-    if _replace_table(path) != path.read_text(encoding="utf-8"):
-        raise InputError(f"the zoo table of {path} is stale: regenerate it with python tools/models.py --readme {path}")
-
-
-def _replace_table(path: Path) -> str:
-    return replace_section(path, SECTION, lambda: markdown_table([summarize(name) for name in list_models()]))

@@ -102,7 +102,14 @@ class Trainer:
             self._restore()
 
     @classmethod
-    def from_config(cls, config: Config, work_dir: Path, resume: bool = False, progress: bool = True) -> "Trainer":
+    def from_config(
+        cls,
+        config: Config,
+        work_dir: Path,
+        resume: bool = False,
+        progress: bool = True,
+        device: str | None = None,
+    ) -> "Trainer":
         """Check the run folder and the machine, prepare the training, and build its trainer.
 
         Args:
@@ -110,6 +117,7 @@ class Trainer:
             work_dir: the run folder.
             resume: resume the run in the folder.
             progress: show progress bars.
+            device: "cpu", "mps", "cuda" or "cuda:1"; by default a GPU if there is one.
 
         Raises:
             AcsnetError: for every problem that keeps the training from starting.
@@ -122,7 +130,7 @@ class Trainer:
             config = with_normalization(config, started.mean, started.std)
             # Checked here too, because decoding the images may take minutes.
             load_checked_state(folder, config)
-        accelerator = build_accelerator(config.training)
+        accelerator = build_accelerator(config.training, device)
         if accelerator.is_main_process:
             # A folder that cannot be written to, or in which another process trains, is found before the images are
             # decoded.

@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from acsnet.cli import add_override_argument, run
+from acsnet.cli import run
+from scripts.arguments import add_override_argument
 
 _STEPS = """A release takes these steps; check must pass after them:
   python -m scripts.release promote CHECKPOINT --name NAME --recipe CONFIG --license TEXT [--set ...]

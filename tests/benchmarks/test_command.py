@@ -55,7 +55,7 @@ def test_the_readme_shows_the_saved_results() -> None:
 def test_bad_arguments_are_one_line(monkeypatch: pytest.MonkeyPatch, invoke: Invoke, tmp_path: Path) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     status, _, errors = invoke("benchmarks", "infer", "--device", "cuda")
-    assert (status, errors) == (2, "error: there is no CUDA device: omit --device, or pass --device cpu\n")
+    assert (status, errors) == (2, "error: there is no device 'cuda' here: this machine has cpu\n")
     status, _, errors = invoke("benchmarks", "infer", "--rounds", "0")
     assert (status, "argument --rounds: invalid choice: 0" in errors) == (2, True)
     path = tmp_path / "other.json"

@@ -68,7 +68,7 @@ def test_a_parent_that_is_no_file(base: str, message: str, tmp_path: Path) -> No
             "'loss.segmentation_share': it is 'loss.segmentation_weight' now",
         ),
         (["training.device=cuda:7"], "unknown key 'training.device': the device is chosen outside the configuration"),
-        (["device=mps"], "unknown key 'device': the device is chosen outside the configuration, as by CUDA_VISIBLE"),
+        (["device=mps"], "unknown key 'device': the device is chosen outside the configuration, as by --device cuda:1"),
         (["epochs=3"], "unknown key 'epochs': did you mean 'training.epochs'?"),
         (["image_size=[64, 64]"], "unknown key 'image_size': did you mean 'data.image_size'?"),
         (["training.learning_rate=3"], "unknown key 'training.learning_rate': did you mean 'optimizer.learning_rate'?"),

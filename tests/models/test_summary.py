@@ -1,5 +1,3 @@
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,20 +6,10 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import acsnet
-from acsnet.errors import InputError, UnknownNameError
+from acsnet.errors import UnknownNameError
 from acsnet.layers import DeformableSpatialAttention
 from acsnet.models import _registry
-from acsnet.models._summary import (
-    ModelSummary,
-    check_readme,
-    markdown_table,
-    plain_table,
-    select_models,
-    summarize,
-    update_readme,
-)
-
-BEGIN, END = "<!-- zoo:begin -->", "<!-- zoo:end -->"
+from acsnet.models._summary import ModelSummary, markdown_table, plain_table, select_models, summarize
 
 
 class Small(acsnet.MultiTaskModel):
@@ -56,7 +44,7 @@ def test_a_pattern_that_fits_nothing_has_near_matches(pattern: str) -> None:
     with pytest.raises(UnknownNameError, match=r"': did you mean '(deeplabv3plus_|acsnet')") as caught:
         select_models(["unet_*", pattern])
     assert str(caught.value).startswith(f"unknown network '{pattern}'")
-    assert "tools/models.py without arguments lists all" in str(caught.value)
+    assert "acsnet models lists all" in str(caught.value)
 
 
 @pytest.mark.usefixtures("small_zoo")
@@ -108,30 +96,3 @@ def test_markdown_table() -> None:
         "| `small` | Somebody 2024 | 1.23 | 12.3 | nothing |",
         "| `a_longer_name` | A. 2024 | 98.77 | 0.6 | much |",
     ]
-
-
-@pytest.mark.usefixtures("small_zoo")
-def test_readme_is_rewritten_only_between_its_markers(tmp_path: Path) -> None:
-    path = tmp_path / "README.md"
-    path.write_text(f"before\n\n{BEGIN}\nan old table\n{END}\n\nafter\n")
-    with pytest.raises(InputError, match=rf"README\.md is stale: regenerate .* tools/models\.py --readme {path}"):
-        check_readme(path)
-    assert "an old table" in path.read_text(), "checking changes nothing"
-    update_readme(path)
-    check_readme(path)
-    table = markdown_table([summarize("also_small"), summarize("small")])
-    assert path.read_text() == f"before\n\n{BEGIN}\n{table}\n{END}\n\nafter\n"
-    update_readme(path)
-    assert path.read_text().count(BEGIN) == 1
-
-
-@pytest.mark.parametrize("text", ["nothing", f"{BEGIN}\nno end", f"{END}\n{BEGIN}\n"])
-@pytest.mark.parametrize("function", [check_readme, update_readme])
-def test_files_without_markers_stay(tmp_path: Path, text: str, function: Callable[[Path], None]) -> None:
-    path = tmp_path / "README.md"
-    path.write_text(text)
-    with pytest.raises(InputError, match=r"README\.md has no zoo section: add the lines <!-- zoo:beg"):
-        function(path)
-    assert path.read_text() == text
-    with pytest.raises(InputError, match=r"there is no file .*other\.md"):
-        function(tmp_path / "other.md")

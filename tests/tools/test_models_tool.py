@@ -1,12 +1,9 @@
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 import acsnet
 from acsnet.models import _registry
-
-BEGIN, END = "<!-- zoo:begin -->", "<!-- zoo:end -->"
 
 Invoke = Callable[..., tuple[int, str, str]]
 
@@ -41,30 +38,6 @@ def test_an_unknown_pattern_is_one_line(pattern: str, near: str, invoke: Invoke)
     assert (status, output) == (2, "")
     assert errors.startswith(f"error: unknown network '{pattern}': did you mean '{near}'")
     assert errors.count("\n") == 1
-
-
-@pytest.mark.usefixtures("short_zoo")
-def test_readme_and_check(invoke: Invoke, tmp_path: Path) -> None:
-    path = tmp_path / "README.md"
-    path.write_text(f"# Title\n{BEGIN}\n{END}\n")
-    status, _, errors = invoke("models", "--check", path)
-    assert status == 2
-    assert (
-        errors
-        == f"error: the zoo table of {path} is stale: regenerate it with python tools/models.py --readme {path}\n"
-    )
-    assert invoke("models", "--readme", path) == (0, "", "")
-    assert "| `acsnet` |" in path.read_text()
-    assert invoke("models", "--check", path) == (0, "", "")
-    path.write_text("# Title\n")
-    assert "has no zoo section" in invoke("models", "--check", path)[2]
-
-
-def test_patterns_and_readme_exclude_each_other(invoke: Invoke, tmp_path: Path) -> None:
-    for arguments in (["acsnet", "--check"], ["--readme", tmp_path / "a.md", "--check", tmp_path / "a.md"]):
-        status, _, errors = invoke("models", *arguments)
-        assert status == 2
-        assert "exclude each other" in errors
 
 
 def test_help(invoke: Invoke) -> None:

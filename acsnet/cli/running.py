@@ -1,25 +1,24 @@
-"""Shared code of the command-line tools: output, signals, common options, and errors as one line.
+"""Running of commands: output, signals, and errors as one line.
 
 This module imports nothing that takes long: until :func:`run` is called, Ctrl-C shows a traceback.
 """
 
-import argparse
 import io
 import logging
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import TextIO
 
 from acsnet._utils.files import explain_system_error
-from acsnet._utils.printable import printable, printable_lines
+from acsnet._utils.printable import printable_lines
 from acsnet._utils.stop_signals import Stop, stop_signals
 from acsnet.errors import AcsnetError
 
 
 def run(main: Callable[[], None]) -> int:
-    """Run a tool's ``main``, and return its exit status.
+    """Run the ``main`` of a command, and return its exit status.
 
     The status is 0 for success and 2 for an error that the user can fix, which is printed as one line. An interruption
     by the keyboard (130), SIGTERM (143) or SIGHUP (129) is printed as one line, too. Other exceptions are raised.
@@ -76,27 +75,6 @@ def show(text: str, flush: bool = False) -> None:
     print(printable_lines(text), flush=flush)
 
 
-class ToolParser(argparse.ArgumentParser):
-    """A parser of command lines whose errors show no character that would act on the terminal.
-
-    Paths may not be empty: a variable of the shell that is not set would otherwise mean the current folder.
-    """
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.register("type", Path, _parse_path)
-
-    def error(self, message: str) -> NoReturn:
-        """Print the usage and the error, and exit with status 2."""
-        super().error(printable(message))
-
-
-def _parse_path(text: str) -> Path:
-    if not text:
-        raise argparse.ArgumentTypeError("the path is empty: is a variable of the shell not set?")
-    return Path(text)
-
-
 # Errors and log messages are one line, except for lists with indented items. A line break in a name is escaped.
 _ITEM = "\n  "
 
@@ -132,63 +110,6 @@ def _drop_unwritable_output() -> None:
 def _drop(stream: TextIO) -> None:
     """Drop output that nobody reads or that does not fit on the disk: Python would show a traceback when it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def add_checkpoint_argument(parser: argparse.ArgumentParser) -> None:
-    """Add ``--checkpoint FILE|NAME``, which is required."""
-    parser.add_argument(
-        "--checkpoint",
-        required=True,
-        metavar="FILE|NAME",
-        help="a .safetensors file, a released name, or OWNER/NAME on the Hugging Face Hub",
-    )
-
-
-def add_override_argument(parser: argparse.ArgumentParser, example: str) -> None:
-    """Add ``--set KEY=VALUE``, which may be repeated: the list ``overrides``."""
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="overrides",
-        help=f"override a key of the configuration, as in {example}; may be repeated",
-    )
-
-
-def add_operating_point_argument(parser: argparse.ArgumentParser) -> None:
-    """Add ``--operating-point NAME``."""
-    parser.add_argument(
-        "--operating-point",
-        metavar="NAME",
-        help="decide at an operating point of the checkpoint, such as specificity_90, with its temperature and mask "
-        "threshold (default: the most probable class)",
-    )
-
-
-def operating_point_overrides(arguments: argparse.Namespace) -> list[str]:
-    """Return the override of the configuration that ``--operating-point`` stands for."""
-    return [] if arguments.operating_point is None else [f"evaluation.operating_point={arguments.operating_point}"]
-
-
-def add_job_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of tools whose jobs are shared by several workers."""
-    add_override_argument(parser, "training.epochs=40")
-    parser.add_argument("--work-dir", type=Path, required=True, metavar="DIR", help="the folder of all runs")
-    parser.add_argument(
-        "--storage",
-        metavar="URL",
-        help="the database of jobs, as postgresql+psycopg://USER@HOST/DATABASE for several machines (default: SQLite "
-        "in DIR, for one machine)",
-    )
-    parser.add_argument(
-        "--heartbeat",
-        type=int,
-        default=15,
-        metavar="SECONDS",
-        help="time between two heartbeats of a worker; a worker without a heartbeat for six times as long counts as "
-        "lost (default: 15)",
-    )
 
 
 def _fail(message: str) -> int:

@@ -1,0 +1,82 @@
+"""``acsnet crossval`` and ``acsnet sweep``, whose jobs are shared by several workers."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import typer
+
+from acsnet.cli.completion import complete_config
+from acsnet.cli.options import Config, Configs, Heartbeat, Imports, Overrides, Storage, WorkDir
+from acsnet.cli.parsing import parse_text
+from acsnet.cli.running import show
+
+
+def crossval(
+    configs: Configs,
+    work_dir: WorkDir,
+    overrides: Overrides = None,
+    storage: Storage = None,
+    heartbeat: Heartbeat = 15,
+    imports: Imports = None,
+) -> None:
+    """Train and test all folds of configurations.
+
+    Running the same command again, here or on another machine that sees the folder, adds a worker and resumes an
+    interrupted cross-validation.
+    """
+    from acsnet._utils.plugins import import_plugins
+    from acsnet.config import find_config, load_configs
+    from acsnet.experiments import CrossValidation
+
+    import_plugins(imports or [])
+    loaded = load_configs([find_config(name) for name in configs], overrides or [])
+    validation = CrossValidation(work_dir, loaded, storage, heartbeat)
+    failures = validation.run()
+    show(validation.table())
+    show(f"\nreport: python tools/report.py {work_dir} --out {work_dir}/report")
+    _raise_failures(failures)
+
+
+def sweep(
+    config: Config,
+    search: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE",
+            parser=parse_text,
+            autocompletion=complete_config,
+            help="the values to try: a YAML file, or a name, as searches/lambda",
+        ),
+    ],
+    work_dir: WorkDir,
+    overrides: Overrides = None,
+    storage: Storage = None,
+    heartbeat: Heartbeat = 15,
+    imports: Imports = None,
+) -> None:
+    """Search for the best values of a configuration.
+
+    The best values have the highest score on the validation subset. Running the same command again, here or on another
+    machine that sees the folder, adds a worker and resumes an interrupted search.
+    """
+    from acsnet._utils.plugins import import_plugins
+    from acsnet.config import find_config, load_config
+    from acsnet.experiments import Sweep, load_search, result_table, write_sweep
+
+    import_plugins(imports or [])
+    loaded, values = load_config(find_config(config), overrides or []), load_search(find_config(search))
+    study = Sweep(work_dir, loaded, values, storage, heartbeat)
+    failures = study.run()
+    # Printed first, so that it is kept if the files cannot be written.
+    show(result_table(study.results()))
+    page = write_sweep(study, failures)
+    if page is not None:
+        show(f"\n{page}; the best configuration: {work_dir}/best.yaml")
+    _raise_failures(failures)
+
+
+def _raise_failures(failures: Mapping[str, str]) -> None:
+    from acsnet.errors import RunError
+
+    if failures:
+        raise RunError("; ".join(f"{job} failed: {reason}" for job, reason in failures.items()))
