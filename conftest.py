@@ -11,6 +11,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 # Modules that import an optional dependency at the top.
 _OPTIONAL = {
     "triton": ["acsnet/ops/backends/_triton_kernels.py"],
+    "torchmetrics": ["acsnet/metrics/for_torchmetrics.py"],
 }
 collect_ignore_glob = [
     path for package, paths in _OPTIONAL.items() if importlib.util.find_spec(package) is None for path in paths

@@ -1,11 +1,11 @@
 """The model zoo for breast-ultrasound segmentation and classification.
 
-``create_model`` builds a network by its name; ``list_models`` lists the names. ``load_model`` rebuilds a network from a
-checkpoint, and ``list_checkpoints`` lists the released checkpoints. ``from_pretrained``, ``save_pretrained`` and
-``push_to_hub`` exchange networks with folders and the Hugging Face Hub. ``Predictor`` applies a network to images.
-``register_model``, ``register_loss``, ``register_optimizer``, ``register_dataset``, ``register_backend`` and
-``register_tracker`` add your own. The packages ``ops``, ``layers``, ``losses`` and ``metrics`` can be used on their
-own.
+``create_model`` builds a network by its name; ``list_models`` lists the names. ``load_model`` loads a trained network:
+a released one (``list_checkpoints``), a file, a folder or a repository of the Hugging Face Hub, which
+``save_pretrained`` and ``push_to_hub`` write. ``Predictor`` applies a network to images. ``MaskOnly`` and ``LabelOnly``
+make a network return one tensor, for tools that expect it. ``register_model``, ``register_loss``,
+``register_optimizer``, ``register_dataset``, ``register_backend`` and ``register_tracker`` add your own. The packages
+``ops``, ``layers``, ``losses`` and ``metrics`` can be used on their own.
 
 Example:
     >>> import torch
@@ -29,10 +29,11 @@ if TYPE_CHECKING:
     from acsnet.inference import Predictor
     from acsnet.losses import register_loss
     from acsnet.models import (
+        LabelOnly,
+        MaskOnly,
         MultiTaskModel,
         MultiTaskOutput,
         create_model,
-        from_pretrained,
         list_models,
         load_model,
         push_to_hub,
@@ -44,12 +45,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AcsnetError",
+    "LabelOnly",
+    "MaskOnly",
     "MultiTaskModel",
     "MultiTaskOutput",
     "Predictor",
     "__version__",
     "create_model",
-    "from_pretrained",
     "layers",
     "list_checkpoints",
     "list_models",

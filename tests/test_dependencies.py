@@ -33,8 +33,9 @@ IMPORT_NAMES = {
 }
 # Packages that other packages load: torch, accelerate, sqlalchemy, and torch's exporter the others.
 PLUGINS = {"tensorboard", "wandb", "psycopg", "onnx", "onnxscript"}
-# Backends of the deformable convolution, which are used if they are there, and a part of pydantic.
-OPTIONAL = {"triton", "mmcv", "pydantic_core"}
+# Backends of the deformable convolution, which are used if they are there, a part of pydantic, and the library of
+# acsnet.metrics.for_torchmetrics.
+OPTIONAL = {"triton", "mmcv", "pydantic_core", "torchmetrics"}
 # Rooms that ask for their extra when they are imported, and files that are reached only after such a question.
 GUARDED_ROOMS = {"training", "evaluation", "report", "curation", "experiments", "statistics"}
 GUARDED_FILES = {
@@ -150,7 +151,7 @@ def test_the_table_of_extras_is_that_of_the_project(extra: str) -> None:
 
 
 def test_dev_has_every_extra_but_the_compiled_one() -> None:
-    assert set(PROJECT["optional-dependencies"]) == {*EXTRAS, "all", "mmcv", "dev"}
+    assert set(PROJECT["optional-dependencies"]) == {*EXTRAS, "all", "mmcv", "interop", "dev"}
     everything = {requirement.name for extra in EXTRAS for requirement in requirements(extra)}
     assert {requirement.name for requirement in requirements("all")} == everything
     assert everything < {requirement.name for requirement in requirements("dev")}

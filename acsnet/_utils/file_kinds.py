@@ -73,7 +73,7 @@ def file_fault(file: Path) -> str | None:
     except OSError as error:
         if error.errno == errno.ELOOP:
             return "it is a link that leads to itself"
-        if file.is_symlink() and error.errno in (errno.ENOENT, errno.ENOTDIR):
+        if os.path.islink(file) and error.errno in (errno.ENOENT, errno.ENOTDIR):
             return f"it is a link to {os.readlink(file)}, which does not exist"
         return "it does not exist" if error.errno == errno.ENOENT else str(error.strerror)
     except ValueError:
@@ -124,7 +124,7 @@ def unsupported_format(file: Path) -> str | None:
     return next((name for name, is_there in placed if is_there), None)
 
 
-def check_pixels(path: Path, width: int, height: int, frames: int = 1) -> None:
+def check_pixels(path: Path | str, width: int, height: int, frames: int = 1) -> None:
     """Check the size that a header declares, before anything is decoded.
 
     Args:

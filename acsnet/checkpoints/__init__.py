@@ -1,6 +1,7 @@
 """Checkpoints: files of weights with metadata, and the index of the released ones."""
 
 from acsnet.checkpoints.files import check_released_file, is_path, resolve_split
+from acsnet.checkpoints.hub import WEIGHTS_NAME, at_revision, is_hub_id
 from acsnet.checkpoints.index import (
     Estimate,
     Recipe,
@@ -37,6 +38,7 @@ from acsnet.checkpoints.safetensors_file import (
 )
 
 __all__ = [
+    "WEIGHTS_NAME",
     "Checkpoint",
     "CheckpointMetadata",
     "Estimate",
@@ -54,11 +56,13 @@ __all__ = [
     "TestedOperatingPoint",
     "TestedOperatingPoints",
     "WorstCase",
+    "at_revision",
     "check_released_file",
     "check_tensors",
     "check_weights",
     "describe_invalid",
     "index_folder",
+    "is_hub_id",
     "is_path",
     "is_pickled",
     "list_checkpoints",

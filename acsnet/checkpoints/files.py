@@ -48,8 +48,11 @@ def resolve_split(name_or_path: str | Path) -> Path:
 
 
 def how_to_give_path(name: str | Path) -> str:
-    """Return how to write the path of an existing file that looks like a released name, or "" if there is none."""
-    return f"for the file of this name in the current folder write ./{name}" if os.path.isfile(name) else ""
+    """Return how to write an existing path that looks like a released name, or "" if there is none."""
+    if not os.path.exists(name):
+        return ""
+    kind = "folder" if os.path.isdir(name) else "file"
+    return f"for the {kind} of this name in the current folder write ./{name}"
 
 
 def locate_released_file(name: str, entry: ReleasedCheckpoint) -> Path:

@@ -1,5 +1,6 @@
 """Opening of checkpoints: a name or path from the user becomes one object, which the rest of the package uses."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,6 +14,7 @@ from acsnet.checkpoints.files import (
     is_path,
     locate_released_file,
 )
+from acsnet.checkpoints.hub import download_weights, is_hub_id, weights_in_folder
 from acsnet.checkpoints.index import released_checkpoint
 from acsnet.checkpoints.metadata import CheckpointMetadata, parse_metadata
 from acsnet.checkpoints.safetensors_file import read_header
@@ -50,15 +52,17 @@ class Checkpoint:
 
 
 def open_checkpoint(name_or_path: str | Path | Checkpoint) -> Checkpoint:
-    """Open a checkpoint by released name or by path.
+    """Open a checkpoint by released name, by path, or by its id on the Hugging Face Hub.
 
     A text with a path separator or a suffix is a path; any other text is a released name, also if the current folder
-    has a file of that name. The file of a released checkpoint is downloaded if necessary, and its size and SHA-256 are
-    checked whether it is opened by name or by path.
+    has a file of that name. A path that does not exist and reads ``owner/name`` or ``owner/name@revision`` is a
+    repository of the Hub (:mod:`acsnet.checkpoints.hub`). The file of a released checkpoint is downloaded if necessary,
+    and its size and SHA-256 are checked whether it is opened by name or by path.
 
     Args:
-        name_or_path: one of ``acsnet.list_checkpoints()``, or a ``.safetensors`` file. An opened checkpoint is
-            returned unchanged.
+        name_or_path: one of ``acsnet.list_checkpoints()``; a ``.safetensors`` file, or a folder that
+            ``acsnet.save_pretrained`` wrote; or the id of a repository. A ``Path`` is always a path. An opened
+            checkpoint is returned unchanged.
 
     Returns:
         The opened checkpoint. The weights are not read yet.
@@ -67,7 +71,7 @@ def open_checkpoint(name_or_path: str | Path | Checkpoint) -> Checkpoint:
         UnknownNameError: if the name is not released; the message lists near matches.
         CheckpointError: if the file is missing, truncated or not safetensors; if a released file is modified or
             unavailable; if the release index is invalid.
-        DownloadError: if the file of a released checkpoint cannot be downloaded.
+        DownloadError: if the file of a released checkpoint or of a repository cannot be downloaded.
         DiskFullError: if there is no space for the download.
 
     Example:
@@ -90,7 +94,7 @@ def open_checkpoint(name_or_path: str | Path | Checkpoint) -> Checkpoint:
     if isinstance(name_or_path, Checkpoint):
         return name_or_path
     if is_path(name_or_path):
-        name, path = None, Path(name_or_path)
+        name, path = None, _locate_file(name_or_path)
         entry = entry_of_file(path)
     else:
         name = str(name_or_path)
@@ -98,3 +102,14 @@ def open_checkpoint(name_or_path: str | Path | Checkpoint) -> Checkpoint:
         path = locate_released_file(name, entry)
     sha256 = None if entry is None else check_released_file(path, entry)
     return Checkpoint(path, read_header(path), name, sha256)
+
+
+def _locate_file(path_or_id: str | Path) -> Path:
+    """Return the file of a path, of a folder in the format of the Hub, or of a repository."""
+    path = Path(path_or_id)
+    # pathlib fails on names that no file can have.
+    if os.path.isdir(path) and path.suffix != ".safetensors":
+        return weights_in_folder(path)
+    if isinstance(path_or_id, str) and is_hub_id(path_or_id) and not os.path.lexists(path):
+        return download_weights(path_or_id)
+    return path

@@ -25,7 +25,7 @@ def ensemble(
             metavar="CHECKPOINT...",
             parser=parse_text,
             autocompletion=complete_checkpoint,
-            help="a .safetensors file, or a released name; at least two",
+            help="a .safetensors file, a released name, or OWNER/NAME on the Hub; at least two",
         ),
     ],
     out: CheckpointOut,

@@ -52,7 +52,7 @@ Checkpoint = Annotated[
         metavar="FILE|NAME",
         parser=parse_text,
         autocompletion=complete_checkpoint,
-        help="a .safetensors file, or a released name",
+        help="a .safetensors file, a released name, or OWNER/NAME on the Hub",
     ),
 ]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help=_SET)]

@@ -1,6 +1,7 @@
 """Data: datasets, records, splits, augmentation and cached images."""
 
 from acsnet.data.cache import ImageCache
+from acsnet.data.conversion import AnyImage, as_rgb
 from acsnet.data.dataset import CachedDataset, Sample, SeededSampler, build_loader, oversample
 from acsnet.data.datasets import DatasetEntry, dataset_entry, list_datasets, read_dataset, register_dataset
 from acsnet.data.datasets.busi import read_busi
@@ -15,6 +16,7 @@ from acsnet.data.transforms import Augmentation
 from acsnet.data.verify import verify_records
 
 __all__ = [
+    "AnyImage",
     "Augmentation",
     "Box",
     "CachedDataset",
@@ -27,6 +29,7 @@ __all__ = [
     "Sample",
     "SeededSampler",
     "Split",
+    "as_rgb",
     "build_loader",
     "dataset_entry",
     "dataset_hash",

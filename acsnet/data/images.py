@@ -12,7 +12,7 @@ they are more likely images of 8 or 12 bits than black ones. For DICOM see :mod:
 
 import hashlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
@@ -34,33 +34,22 @@ from acsnet._utils.file_kinds import (
     file_format,
     unsupported_format,
 )
-from acsnet._utils.mask_values import find_foreground, is_shape_in_alpha
+from acsnet._utils.mask_values import find_foreground
 from acsnet.data.dicom import is_dicom, read_dicom
 from acsnet.data.frame_paths import choose_frame, file_of, split_frame
+from acsnet.data.pillow_images import (
+    MODES_OF_32_BITS,
+    PILLOW_ERRORS,
+    has_16_bit_colors,
+    is_sideways,
+    load_upright,
+    to_rgb,
+)
 from acsnet.errors import DataError, InputError
 
 UInt8Array = npt.NDArray[np.uint8]
 BoolArray = npt.NDArray[np.bool_]
 
-# TIFF tags.
-_TAG_BITS_PER_SAMPLE = 258
-_TAG_PHOTOMETRIC = 262
-_TAG_MAX_SAMPLE_VALUE = 281
-_TAG_ORIENTATION = 274
-# A mark in the information of an image whose colors Pillow has cut to their high bytes.
-_HAS_16_BIT_COLORS = "acsnet 16-bit colors"
-_EXIF_KEYS = frozenset({"exif", "Raw profile type exif"})
-# Values of the orientation tag: upright, and those in which height and width are exchanged.
-_UPRIGHT = 1
-_SIDEWAYS = frozenset({5, 6, 7, 8})
-# The value of the photometric tag for images in which 0 is white.
-_WHITE_IS_ZERO = 0
-# An image of 16 bits that is darker than this, on the scale of 8 bits, has 12 bits or fewer.
-_LOWEST_OF_16_BITS = 16
-# Pillow's modes for 32-bit integers and floats.
-_MODES_OF_32_BITS = frozenset({"I", "F"})
-# Pillow raises these for truncated and damaged files; the last two for TIFF files with damaged tags.
-_PILLOW_ERRORS = (OSError, SyntaxError, ValueError, TypeError, KeyError)
 # Pillow's own limit is higher, and its warning would come before the error of this module.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
@@ -90,48 +79,7 @@ def read_image(path: Path) -> UInt8Array:
     """
     if is_dicom(path):
         return read_dicom(path)
-    image = _open(path)
-    if image.mode.startswith("I;16"):
-        image = Image.fromarray(_scale_16_bits(path, image))
-    elif image.mode in _MODES_OF_32_BITS:
-        # Pillow would silently clip them at 255.
-        kind = "signed 16" if _count_tag(_tags(image), _TAG_BITS_PER_SAMPLE) == 16 else "32"
-        raise DataError(f"{path} has {kind}-bit pixels of unknown range: save it with 8 or 16 bits per channel")
-    elif is_shape_in_alpha(image):
-        raise DataError(f"{path} has one color and a shape in its transparency, which is not read: save it without")
-    pixels = np.asarray(image.convert("RGB"))
-    if image.info.get(_HAS_16_BIT_COLORS) and pixels.max() < _LOWEST_OF_16_BITS:
-        raise DataError(_too_dark(path))
-    return pixels
-
-
-def _too_dark(path: Path) -> str:
-    return (
-        f"{path} has 16 bits per channel and no value above {256 * _LOWEST_OF_16_BITS - 1}, so that it may have fewer "
-        "bits: save it with 8 bits, or scale its values to 0 to 65535"
-    )
-
-
-def _tags(image: Image.Image) -> Mapping[int, Any]:
-    return image.tag_v2 if isinstance(image, TiffImageFile) else {}
-
-
-def _scale_16_bits(path: Path, image: Image.Image) -> UInt8Array:
-    tags = _tags(image)
-    values = np.asarray(image)
-    has_range = _count_tag(tags, _TAG_MAX_SAMPLE_VALUE) or (_count_tag(tags, _TAG_BITS_PER_SAMPLE) or 16) < 16
-    if not has_range and 0 < values.max() < 256 * _LOWEST_OF_16_BITS:
-        raise DataError(_too_dark(path))
-    highest = _count_tag(tags, _TAG_MAX_SAMPLE_VALUE) or 2 ** (_count_tag(tags, _TAG_BITS_PER_SAMPLE) or 16) - 1
-    gray = (values.astype(np.int64) * 256 // (highest + 1)).clip(0, 255).astype(np.uint8)
-    return 255 - gray if tags.get(_TAG_PHOTOMETRIC) == _WHITE_IS_ZERO else gray
-
-
-def _count_tag(tags: Mapping[int, Any], tag: int) -> int:
-    """Return a TIFF tag that is a positive integer, or the first of several; 0 if it is missing or invalid."""
-    value = tags.get(tag)
-    value = value[0] if isinstance(value, tuple) and value else value
-    return value if isinstance(value, int) and 0 < value <= 65535 else 0
+    return to_rgb(_open(path), path)
 
 
 def pixel_digest(image: UInt8Array) -> str:
@@ -147,7 +95,7 @@ def image_size(path: Path) -> tuple[int, int]:
     """
     with _open(path, load=False) as image:
         width, height = image.size
-        return (height, width) if _orientation(image) in _SIDEWAYS else (width, height)
+        return (height, width) if is_sideways(image) else (width, height)
 
 
 def read_mask(path: Path) -> BoolArray:
@@ -182,13 +130,13 @@ def read_mask(path: Path) -> BoolArray:
         raise DataError(f"{path} is a DICOM file, and masks are not read from DICOM: save it as PNG, BMP or TIFF")
     image = _open(path)
     values = _brightest(image)
-    if image.info.get(_HAS_16_BIT_COLORS) and not values.any():
+    if has_16_bit_colors(image) and not values.any():
         raise DataError(f"{path} has colors of 16 bits and no value above 255, which are not read: save it with 8 bits")
     return find_foreground(path, image, values)
 
 
 def _brightest(image: Image.Image) -> npt.NDArray[Any]:
-    if image.mode.startswith("I;16") or image.mode in _MODES_OF_32_BITS:
+    if image.mode.startswith("I;16") or image.mode in MODES_OF_32_BITS:
         return np.asarray(image)
     if image.mode in ("1", "L"):
         # Most masks are of these modes, and this is several times faster than three channels.
@@ -289,14 +237,6 @@ def _scale_and_shift(
         return scale.to(device), shift.to(device)
 
 
-def _orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation of an image; Pillow has applied that of TIFF files already."""
-    # Without this check, Pillow would load the pixels of a PNG file in search of it.
-    if isinstance(image, TiffImageFile) or not _EXIF_KEYS & image.info.keys():
-        return _UPRIGHT
-    return image.getexif().get(_TAG_ORIENTATION, _UPRIGHT)
-
-
 def _open(path: Path, load: bool = True) -> Image.Image:
     file = file_of(path)
     check_file(file)
@@ -304,7 +244,7 @@ def _open(path: Path, load: bool = True) -> Image.Image:
         # Other formats that Pillow knows have other rules, and some start other programs.
         image: Image.Image = Image.open(file, formats=PILLOW_FORMATS)
         try:
-            return _load_frame(path, image) if load else _choose_frame(path, image)
+            return load_upright(_choose_frame(path, image)) if load else _choose_frame(path, image)
         except BaseException:
             image.close()
             raise
@@ -312,7 +252,7 @@ def _open(path: Path, load: bool = True) -> Image.Image:
         raise DataError(
             f"{path} is far larger than the limit of {MAX_PIXELS} pixels ({error}): downscale it"
         ) from error
-    except _PILLOW_ERRORS as error:
+    except PILLOW_ERRORS as error:
         raise DataError(f"{path} cannot be read as an image ({_reason(file, error)}") from error
 
 
@@ -329,15 +269,6 @@ def _choose_frame(path: Path, image: Image.Image) -> Image.Image:
     elif frame is not None:
         raise DataError(f"{path}: {file.name} is a {image.format} file, which has no frames: name the file without #")
     return image
-
-
-def _load_frame(path: Path, image: Image.Image) -> Image.Image:
-    # The decoder's name of the stored pixels is lost by loading.
-    tiles = getattr(_choose_frame(path, image), "tile", ())
-    has_16_bits = any(";16" in str(tile[3]) for tile in tiles)
-    image.load()
-    image.info[_HAS_16_BIT_COLORS] = has_16_bits and not image.mode.startswith("I")
-    return image if _orientation(image) == _UPRIGHT else ImageOps.exif_transpose(image)
 
 
 def _reason(file: Path, error: Exception) -> str:

@@ -175,7 +175,7 @@ def _predict(
 ) -> tuple[list[Prediction], list[Probabilities]]:
     """Return predictions at the sizes of the images and, if publications need them, probabilities at the input size."""
     if not predictor.evaluation.published_metrics:
-        return predictor.predict(images), []
+        return predictor.predict(images, batch_size=len(images)), []
     at_input_size = predictor.probabilities_at_input_size(images)
     predictions = [predictor.decide(predictor.to_image(probabilities)) for probabilities in at_input_size]
     return predictions, [*map(_stretch, at_input_size)]

@@ -7,6 +7,7 @@ from torch import nn
 
 from acsnet.checkpoints import Checkpoint
 from acsnet.models import TASKS, load_model
+from acsnet.models.ensemble import tasks_of
 from acsnet.ops import DeformConv2d
 from acsnet.version import __version__
 
@@ -37,8 +38,7 @@ class ProbabilityNetwork(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
-        first = next(iter(getattr(network, "members", [network])))
-        self.outputs = tuple(OUTPUTS[task] for task in TASKS if task in getattr(first, "tasks", TASKS))
+        self.outputs = tuple(OUTPUTS[task] for task in TASKS if task in tasks_of(network))
         self.divisor = int(getattr(network, "divisor", 1))
 
     def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:

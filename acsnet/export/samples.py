@@ -10,7 +10,7 @@ import torch
 
 from acsnet.checkpoints import CheckpointMetadata
 from acsnet.data.images import read_image
-from acsnet.inference.predict_files import find_images
+from acsnet.inference.input_files import find_images
 from acsnet.inference.preprocessing import prepare_images
 from acsnet.labels import CLASS_NAMES
 from acsnet.phantom import make_phantom

@@ -2,14 +2,17 @@
 
 from acsnet.inference.decision import Decision, Prediction, Probabilities
 from acsnet.inference.grad_cam import class_activation, explain_images
+from acsnet.inference.image_batches import Images
+from acsnet.inference.input_files import find_images
 from acsnet.inference.lesion_shape import LesionShape, lesion_shapes
-from acsnet.inference.predict_files import draw_prediction, find_images, predict_files
+from acsnet.inference.predict_files import draw_prediction, predict_files
 from acsnet.inference.predictor import Predictor
 from acsnet.inference.preprocessing import frame_images, matching_autocast, prepare_for_inference, prepare_images
 from acsnet.inference.saved_predictions import mask_path, probability_path
 
 __all__ = [
     "Decision",
+    "Images",
     "LesionShape",
     "Prediction",
     "Predictor",

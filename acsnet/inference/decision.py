@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -59,6 +60,7 @@ class Prediction:
         label_uncertainty: entropy of the class probabilities divided by its maximum, 0 to 1.
         frame: the mapping between the image and the input of the network: the region that was cropped, and whether all
             of the image is margin. Outside of the region the mask is empty.
+        path: the file of the image, or None if the predictor was given its pixels.
     """
 
     mask: npt.NDArray[np.bool_] | None
@@ -68,6 +70,7 @@ class Prediction:
     mask_uncertainty: npt.NDArray[np.float32] | None = None
     label_uncertainty: float | None = None
     frame: Frame | None = None
+    path: Path | None = None
 
 
 class Decision:

@@ -3,9 +3,10 @@
 import copy
 import logging
 import math
-import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +17,18 @@ from torch import nn
 from acsnet._utils.devices import choose_device
 from acsnet.checkpoints import Checkpoint, CheckpointMetadata, OperatingPoint
 from acsnet.config import EvaluationConfig
-from acsnet.data.images import read_image
+from acsnet.data.conversion import AnyImage, as_rgb
 from acsnet.errors import CheckpointError, InputError
 from acsnet.inference.decision import Decision, Prediction, Probabilities
+from acsnet.inference.image_batches import Images, check_single, iterate_images, path_of
 from acsnet.inference.preprocessing import frame_images, prepare_for_inference, prepare_images
 from acsnet.inference.tta import list_tta_transforms, mean_probabilities
 from acsnet.inference.uncertainty import label_entropy, mask_entropy
-from acsnet.labels import TASKS, Task
+from acsnet.labels import Task
 from acsnet.models import MultiTaskOutput, load_model
-from acsnet.models._loading import metadata_of
+from acsnet.models._contract import check_count
+from acsnet.models._loading import check_metadata, check_network, metadata_of
+from acsnet.models.ensemble import tasks_of
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +40,7 @@ class Predictor:
 
     Args:
         model: a network, from ``acsnet.load_model`` or built otherwise. If it has the attribute ``members``, the
-            probabilities of these networks are averaged.
+            probabilities of these networks are averaged. :meth:`from_checkpoint` takes the name or the path of one.
         metadata: input size, framing, channels, normalization and classes; by default the attribute ``metadata`` that
             ``load_model`` sets on the network.
         device: device to run on, such as "cpu" or "cuda:1"; by default a GPU if there is one.
@@ -55,14 +59,15 @@ class Predictor:
             :class:`~acsnet.inference.Probabilities`.
 
     Raises:
-        InputError: if the network has no metadata and none is given, the device is not there, the precision is unknown,
-            the threshold is not a number, refining is on and there is no class "normal", or the metadata has no
-            operating points.
+        InputError: if the model is not a network, it has no metadata and none is given, the device is not there, the
+            precision is unknown, the threshold is not a number, refining is on and there is no class "normal", or the
+            metadata has no operating points.
         UnknownNameError: if a class of ``evaluation.classes`` or the operating point is unknown.
 
     Example:
         >>> import acsnet
         >>> import numpy as np
+        >>> import torch
         >>> from acsnet.checkpoints import CheckpointMetadata
         >>> from acsnet.phantom import make_phantom
         >>> predictor = acsnet.Predictor.from_checkpoint("acsnet_busi")  # doctest: +SKIP
@@ -75,6 +80,8 @@ class Predictor:
         >>> prediction = predictor(image)
         >>> prediction.mask.shape, sorted(prediction.probabilities)
         ((96, 128), ['benign', 'malignant', 'normal'])
+        >>> len(predictor.predict([image, image[..., 0], torch.zeros(3, 64, 48)]))
+        3
     """
 
     def __init__(
@@ -86,7 +93,8 @@ class Predictor:
         precision: str = "float32",
         operating_point: str | None = None,
     ) -> None:
-        self.metadata = metadata or metadata_of(model)
+        check_network(model)
+        self.metadata = metadata_of(model) if metadata is None else check_metadata(metadata)
         self.evaluation = _at_operating_point(self.metadata, evaluation or self.metadata.evaluation, operating_point)
         self.device = choose_device(device)
         if precision not in _DTYPES:
@@ -96,7 +104,7 @@ class Predictor:
         self.model = prepare_for_inference(model.to(self.device), self._dtype)
         networks = list(getattr(self.model, "members", [self.model]))
         self._networks = [partial(self._run, network) for network in networks]
-        self._tasks = tuple(getattr(networks[0], "tasks", TASKS))
+        self._tasks = tasks_of(self.model)
         divisor = math.lcm(*(getattr(network, "divisor", 1) for network in networks))
         self.tta_transforms = list_tta_transforms(
             self.evaluation.test_time_augmentation, self.metadata.input_size, divisor
@@ -115,7 +123,8 @@ class Predictor:
         """Load a checkpoint and return a predictor for it.
 
         Args:
-            checkpoint: a released name, a ``.safetensors`` file or an opened checkpoint.
+            checkpoint: a released name, a path or the id of a repository on the Hugging Face Hub, as in
+                ``acsnet.load_model``.
             device: see the class.
             evaluation: see the class.
             precision: see the class.
@@ -183,34 +192,77 @@ class Predictor:
         """Whether predictions have a class."""
         return "classification" in self._tasks
 
-    def __call__(self, image: str | Path | npt.NDArray[np.uint8]) -> Prediction:
+    def __call__(self, image: AnyImage) -> Prediction:
         """Predict one image.
 
         Args:
-            image: a file, or an RGB array (H, W, 3) uint8.
+            image: the path of a file, a Pillow image, a NumPy array (H, W) or (H, W, C), or a PyTorch tensor (H, W) or
+                (C, H, W), without normalization; see :func:`acsnet.data.as_rgb`.
 
         Raises:
-            DataError: if the file cannot be read.
-            InputError: if it is neither a file nor an RGB array of uint8.
+            DataError, InputError: if the file cannot be read, or the image is of another kind; see
+                :func:`acsnet.data.as_rgb`.
         """
-        if isinstance(image, np.ndarray):
-            return self.predict([image])[0]
-        if not isinstance(image, (str, os.PathLike)):
-            raise InputError(
-                f"the image is of type {type(image).__name__}: expected the path of a file or an RGB array (H, W, 3) "
-                'of uint8, as np.asarray(image.convert("RGB")) makes of a Pillow image of 8 bits'
-            )
-        return self.predict([read_image(Path(image))])[0]
+        check_single(image)
+        return self._predict_batch([image], ["the image"])[0]
 
-    def predict(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Prediction]:
-        """Predict a batch of RGB images, (H, W, 3) uint8 each, of any sizes."""
-        return [self.decide(probabilities) for probabilities in self.probabilities(images)]
+    def predict(self, images: Images, batch_size: int = 8) -> list[Prediction]:
+        """Predict any number of images.
+
+        If they are more than one batch, all of them are read once before the first is predicted, so that a broken one
+        is reported at once.
+
+        Args:
+            images: a folder, whose images are those of :func:`find_images`; a list or another iterable of images of any
+                kinds and sizes, as in :meth:`__call__`; or one array (N, H, W, C) or tensor (N, C, H, W).
+            batch_size: number of images per forward pass.
+
+        Returns:
+            One prediction per image, in order. ``path`` of a prediction is the file of the image.
+
+        Raises:
+            DataError, InputError: if there are no images, one of them cannot be read or is of another kind, or the
+                batch size is below 1.
+        """
+        check_count("batch_size", batch_size)
+        listed = [*iterate_images(images)]
+        if not listed:
+            raise InputError("there are no images: expected at least one")
+        if len(listed) > batch_size:
+            for index, image in enumerate(listed):
+                as_rgb(image, f"image {index}")
+        return [*self.predict_each(listed, batch_size)]
+
+    def predict_each(self, images: Images, batch_size: int = 8) -> Iterator[Prediction]:
+        """Predict images one batch after the other, for more of them than memory can hold; see :meth:`predict`.
+
+        Args:
+            images: as in :meth:`predict`; an iterator is read batch by batch.
+            batch_size: number of images per forward pass.
+
+        Returns:
+            An iterator over the predictions, in order. A broken image is an error when its batch is reached.
+        """
+        check_count("batch_size", batch_size)
+        return self._predict_batches(iter(iterate_images(images)), batch_size)
+
+    def _predict_batches(self, images: Iterator[AnyImage], batch_size: int) -> Iterator[Prediction]:
+        first = 0
+        while batch := [*islice(images, batch_size)]:
+            yield from self._predict_batch(batch, [f"image {first + index}" for index in range(len(batch))])
+            first += len(batch)
+
+    def _predict_batch(self, images: Sequence[AnyImage], names: Sequence[str]) -> list[Prediction]:
+        pixels = [as_rgb(image, name) for image, name in zip(images, names, strict=True)]
+        predictions = [self.decide(probabilities) for probabilities in self.probabilities(pixels)]
+        pairs = zip(predictions, images, strict=True)
+        return [replace(prediction, path=path_of(image)) for prediction, image in pairs]
 
     def probabilities(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Probabilities]:
         """Compute probabilities of a batch of RGB images, averaged over networks and test-time augmentation.
 
         Args:
-            images: (H, W, 3) uint8 each, of any sizes.
+            images: (H, W, 3) uint8 each, of any sizes, as :func:`acsnet.data.as_rgb` returns them.
 
         Returns:
             Probabilities per image, at the size of the image.

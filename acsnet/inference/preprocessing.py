@@ -78,8 +78,8 @@ def _check_arrays(images: Any) -> None:
         if not is_image or image.shape[2] != 3:
             kind, shape = getattr(image, "dtype", type(image).__name__), getattr(image, "shape", None)
             raise InputError(
-                f"image {index} is {kind} of shape {shape}: expected a non-empty RGB array (H, W, 3) of uint8; convert "
-                "gray images by np.repeat(gray[..., None], 3, axis=2), and scale other types to 0 to 255"
+                f"image {index} is {kind} of shape {shape}: expected a non-empty RGB array (H, W, 3) of uint8; "
+                "acsnet.data.as_rgb converts images of other kinds"
             )
 
 

@@ -1,4 +1,7 @@
-"""Metrics: of masks (per image), of lesions, and of classes (per set of images)."""
+"""Metrics: of masks (per image), of lesions, and of classes (per set of images).
+
+They take NumPy arrays and PyTorch tensors. :mod:`acsnet.metrics.for_torchmetrics` has them as classes of torchmetrics.
+"""
 
 from acsnet.metrics.calibration import brier_score, expected_calibration_error, reliability_bins
 from acsnet.metrics.classification import classification_metrics, sensitivity_at_specificity

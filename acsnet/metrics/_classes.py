@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from acsnet.errors import InputError
+from acsnet.metrics._arrays import to_array
 
 # The sum is not exactly 1 for probabilities with four decimals or in half precision.
 SUM_TOLERANCE = 1e-2
@@ -17,16 +18,16 @@ def check_probabilities(
     """Return true class indices (N,) and class probabilities (N, K) as arrays.
 
     Args:
-        labels: true class indices (N,).
-        probabilities: class probabilities (N, K).
+        labels: true class indices (N,), an array or a PyTorch tensor.
+        probabilities: class probabilities (N, K), likewise.
         classes: K; by default, it is the last dimension of the probabilities.
 
     Raises:
         InputError: if the shapes do not match, a label is out of range, or the probabilities of an image are not in
             0 to 1 with a sum of 1.
     """
-    truth = np.asarray(labels)
-    scores = np.asarray(probabilities, dtype=np.float64)
+    truth = to_array(labels)
+    scores = np.asarray(to_array(probabilities), dtype=np.float64)
     if truth.ndim != 1 or truth.size == 0 or not np.issubdtype(truth.dtype, np.integer):
         raise InputError(
             f"the labels are {truth.dtype} of shape {truth.shape}: expected integers of shape (N,), N at least 1"

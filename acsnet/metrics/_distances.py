@@ -9,13 +9,13 @@ import numpy.typing as npt
 
 from acsnet._utils.extras import explain_missing
 from acsnet.errors import InputError
-from acsnet.metrics._masks import Mask, check_masks, crop_to_foreground
+from acsnet.metrics._masks import AnyMask, Mask, as_masks, crop_to_foreground
 
 # From each edge pixel of the prediction to the edge of the truth, and vice versa.
 Distances = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
 
-def distances_of_masks(prediction: Mask, truth: Mask, spacing: Sequence[float] | None) -> Distances | None:
+def distances_of_masks(prediction: AnyMask, truth: AnyMask, spacing: Sequence[float] | None) -> Distances | None:
     """Return the distances between the edges of two masks (H, W); None if one of the masks is empty.
 
     Args:
@@ -24,10 +24,10 @@ def distances_of_masks(prediction: Mask, truth: Mask, spacing: Sequence[float] |
         spacing: millimeters per pixel, (vertical, horizontal), or None for distances in pixels.
 
     Raises:
-        InputError: if a mask is not boolean with two dimensions, if the shapes differ, or if the spacing is not two
-            numbers above 0.
+        InputError: if a mask has not two dimensions or values other than 0 and 1, if the shapes differ, or if the
+            spacing is not two numbers above 0.
     """
-    check_masks(prediction, truth)
+    prediction, truth = as_masks(prediction, truth)
     if spacing is not None:
         _check_spacing(spacing)
     return directed_distances(find_edges(prediction, truth), spacing)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from acsnet._utils.extras import explain_missing
 from acsnet.errors import InputError
 from acsnet.labels import POSITIVE_CLASS
+from acsnet.metrics._arrays import to_array
 from acsnet.metrics._classes import check_probabilities
 from acsnet.metrics.calibration import brier_score, expected_calibration_error
 
@@ -30,8 +31,8 @@ def classification_metrics(
     those of scikit-learn unless another source is named below.
 
     Args:
-        labels: true class indices (N,).
-        probabilities: class probabilities (N, K).
+        labels: true class indices (N,), an array or a PyTorch tensor.
+        probabilities: class probabilities (N, K), likewise.
         class_names: names of the K classes, in the order of the columns.
         predicted: predicted class indices (N,) of another rule, such as an operating point.
 
@@ -70,7 +71,7 @@ def classification_metrics(
     if len(set(class_names)) != len(class_names):
         raise InputError(f"the class names {list(class_names)} are not unique: expected one name per class")
     truth, scores = check_probabilities(labels, probabilities, len(class_names))
-    decided = scores.argmax(axis=1) if predicted is None else np.asarray(predicted)
+    decided = scores.argmax(axis=1) if predicted is None else to_array(predicted)
     if decided.shape != truth.shape or not np.isin(decided, np.arange(len(class_names))).all():
         raise InputError(
             f"the predicted classes have shape {decided.shape}: expected {truth.size} indices from 0 to "
@@ -118,7 +119,7 @@ def sensitivity_at_specificity(
     with explain_missing("counting classes"):
         from sklearn.metrics import roc_curve
 
-    truth, values = np.asarray(positive), np.asarray(scores, dtype=np.float64)
+    truth, values = to_array(positive), np.asarray(to_array(scores), dtype=np.float64)
     if truth.ndim != 1 or truth.dtype != np.bool_:
         raise InputError(f"`positive` is {truth.dtype} of shape {truth.shape}: expected booleans of shape (N,)")
     if values.shape != truth.shape or not np.isfinite(values).all():

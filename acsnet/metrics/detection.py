@@ -14,7 +14,7 @@ import numpy as np
 from acsnet._utils.components import label_components
 from acsnet._utils.extras import explain_missing
 from acsnet.errors import InputError
-from acsnet.metrics._masks import Mask, check_masks, crop_to_foreground
+from acsnet.metrics._masks import AnyMask, as_masks, crop_to_foreground
 
 IOU_THRESHOLD = 0.5
 
@@ -33,20 +33,20 @@ class LesionCounts(NamedTuple):
     false_negatives: int
 
 
-def count_lesions(prediction: Mask, truth: Mask, iou_threshold: float = IOU_THRESHOLD) -> LesionCounts:
+def count_lesions(prediction: AnyMask, truth: AnyMask, iou_threshold: float = IOU_THRESHOLD) -> LesionCounts:
     """Count the detected, missed and falsely detected lesions of an image.
 
     Components and lesions are matched so that the number of pairs is as large as possible. An empty mask has no
     lesion, so that all counts are 0 if both masks are empty.
 
     Args:
-        prediction: predicted mask, boolean (H, W).
-        truth: true mask, boolean (H, W).
+        prediction: predicted mask (H, W): an array or a tensor of booleans, or of 0 and 1.
+        truth: true mask (H, W), likewise.
         iou_threshold: minimum IoU of a detected lesion, above 0 and at most 1.
 
     Raises:
-        InputError: if a mask is not boolean with two dimensions, if the shapes differ, or if the threshold is out of
-            range.
+        InputError: if a mask has not two dimensions or values other than 0 and 1, if the shapes differ, or if the
+            threshold is out of range.
 
     Example:
         >>> import numpy as np
@@ -62,7 +62,7 @@ def count_lesions(prediction: Mask, truth: Mask, iou_threshold: float = IOU_THRE
         from scipy.sparse import coo_matrix
         from scipy.sparse.csgraph import maximum_bipartite_matching
 
-    check_masks(prediction, truth)
+    prediction, truth = as_masks(prediction, truth)
     if not 0 < iou_threshold <= 1:
         raise InputError(f"the IoU threshold is {iou_threshold}: expected a number above 0 and at most 1")
     if not (prediction.any() or truth.any()):

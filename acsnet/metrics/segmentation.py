@@ -1,7 +1,8 @@
 """Segmentation metrics of one image.
 
-Masks are boolean numpy arrays (H, W) at the original size of the image; lesion pixels are True. Distances are in pixels
-of that image, and in millimeters if its spacing is known.
+Masks are (H, W) at the original size of the image: NumPy arrays or PyTorch tensors on any device, of booleans or of
+numbers that are 0 or 1; lesion pixels are True or 1. Distances are in pixels of that image, and in millimeters if its
+spacing is known.
 
 Overlaps and areas are ratios of pixel counts and are computed here. The edge of a mask and the distances between two
 edges come from MONAI with its conventions: an edge pixel is a mask pixel with a 4-neighbor outside the mask (or outside
@@ -27,7 +28,7 @@ from acsnet.metrics._distances import (
     largest_percentile,
     mean_distance,
 )
-from acsnet.metrics._masks import Mask, check_masks
+from acsnet.metrics._masks import AnyMask, as_masks
 from acsnet.metrics.detection import LesionCounts, count_lesions
 
 OVERLAPS = ("dice", "iou", "precision", "recall", "boundary_f1")
@@ -48,17 +49,17 @@ class _PixelCounts(NamedTuple):
     truth: int
 
 
-def dice_score(prediction: Mask, truth: Mask) -> float:
+def dice_score(prediction: AnyMask, truth: AnyMask) -> float:
     """Compute the Dice coefficient (Dice 1945), 0 to 1; 1 if both masks are empty.
 
     It is 2 |P and T| / (|P| + |T|), which is the F1 score of the pixels.
 
     Args:
-        prediction: predicted mask, boolean (H, W).
-        truth: true mask, boolean (H, W).
+        prediction: predicted mask (H, W): an array or a tensor of booleans, or of 0 and 1.
+        truth: true mask (H, W), likewise.
 
     Raises:
-        InputError: if a mask is not boolean with two dimensions, or if the shapes differ.
+        InputError: if a mask has not two dimensions or values other than 0 and 1, or if the shapes differ.
 
     Example:
         >>> import numpy as np
@@ -71,15 +72,15 @@ def dice_score(prediction: Mask, truth: Mask) -> float:
     return _dice(_count_pixels(prediction, truth))
 
 
-def iou_score(prediction: Mask, truth: Mask) -> float:
+def iou_score(prediction: AnyMask, truth: AnyMask) -> float:
     """Compute the Jaccard index (Jaccard 1912), |P and T| / |P or T|, 0 to 1; 1 if both masks are empty.
 
     Args:
-        prediction: predicted mask, boolean (H, W).
-        truth: true mask, boolean (H, W).
+        prediction: predicted mask (H, W): an array or a tensor of booleans, or of 0 and 1.
+        truth: true mask (H, W), likewise.
 
     Raises:
-        InputError: if a mask is not boolean with two dimensions, or if the shapes differ.
+        InputError: if a mask has not two dimensions or values other than 0 and 1, or if the shapes differ.
 
     Example:
         >>> import numpy as np
@@ -92,17 +93,17 @@ def iou_score(prediction: Mask, truth: Mask) -> float:
     return _iou(_count_pixels(prediction, truth))
 
 
-def pixel_precision(prediction: Mask, truth: Mask) -> float:
+def pixel_precision(prediction: AnyMask, truth: AnyMask) -> float:
     """Compute the fraction of the predicted pixels that are lesion pixels, 0 to 1; 1 if both masks are empty.
 
     It is 0 if only the prediction is empty.
 
     Args:
-        prediction: predicted mask, boolean (H, W).
-        truth: true mask, boolean (H, W).
+        prediction: predicted mask (H, W): an array or a tensor of booleans, or of 0 and 1.
+        truth: true mask (H, W), likewise.
 
     Raises:
-        InputError: if a mask is not boolean with two dimensions, or if the shapes differ.
+        InputError: if a mask has not two dimensions or values other than 0 and 1, or if the shapes differ.
 
     Example:
         >>> import numpy as np
@@ -115,17 +116,17 @@ def pixel_precision(prediction: Mask, truth: Mask) -> float:
     return _precision(_count_pixels(prediction, truth))
 
 
-def pixel_recall(prediction: Mask, truth: Mask) -> float:
+def pixel_recall(prediction: AnyMask, truth: AnyMask) -> float:
     """Compute the fraction of the lesion pixels that are predicted, 0 to 1; 1 if both masks are empty.
 
     It is 0 if only the true mask is empty.
 
     Args:
-        prediction: predicted mask, boolean (H, W).
-        truth: true mask, boolean (H, W).
+        prediction: predicted mask (H, W): an array or a tensor of booleans, or of 0 and 1.
+        truth: true mask (H, W), likewise.
 
     Raises:
-        InputError: if a mask is not boolean with two dimensions, or if the shapes differ.
+        InputError: if a mask has not two dimensions or values other than 0 and 1, or if the shapes differ.
 
     Example:
         >>> import numpy as np
@@ -138,21 +139,21 @@ def pixel_recall(prediction: Mask, truth: Mask) -> float:
     return _recall(_count_pixels(prediction, truth))
 
 
-def hausdorff_distance_95(prediction: Mask, truth: Mask, spacing: Sequence[float] | None = None) -> float:
+def hausdorff_distance_95(prediction: AnyMask, truth: AnyMask, spacing: Sequence[float] | None = None) -> float:
     """Compute the 95 % Hausdorff distance, 0 or more; NaN if one of the masks is empty.
 
     It is the larger of the 95th percentiles (linear interpolation) of the distances from each edge to the other, as
     defined by MONAI. Toolkits that pool both directions before the percentile report smaller values.
 
     Args:
-        prediction: predicted mask, boolean (H, W).
-        truth: true mask, boolean (H, W).
+        prediction: predicted mask (H, W): an array or a tensor of booleans, or of 0 and 1.
+        truth: true mask (H, W), likewise.
         spacing: millimeters per pixel, (vertical, horizontal). With it the distance is in millimeters, otherwise in
             pixels.
 
     Raises:
-        InputError: if a mask is not boolean with two dimensions, if the shapes differ, or if the spacing is not two
-            numbers above 0.
+        InputError: if a mask has not two dimensions or values other than 0 and 1, if the shapes differ, or if the
+            spacing is not two numbers above 0.
 
     Example:
         >>> import numpy as np
@@ -167,21 +168,21 @@ def hausdorff_distance_95(prediction: Mask, truth: Mask, spacing: Sequence[float
     return largest_percentile(distances_of_masks(prediction, truth, spacing))
 
 
-def average_surface_distance(prediction: Mask, truth: Mask, spacing: Sequence[float] | None = None) -> float:
+def average_surface_distance(prediction: AnyMask, truth: AnyMask, spacing: Sequence[float] | None = None) -> float:
     """Compute the average symmetric surface distance, 0 or more; NaN if one of the masks is empty.
 
     It is the mean, over the edge pixels of both masks together, of their distances to the edge of the other mask, as in
     MONAI.
 
     Args:
-        prediction: predicted mask, boolean (H, W).
-        truth: true mask, boolean (H, W).
+        prediction: predicted mask (H, W): an array or a tensor of booleans, or of 0 and 1.
+        truth: true mask (H, W), likewise.
         spacing: millimeters per pixel, (vertical, horizontal). With it the distance is in millimeters, otherwise in
             pixels.
 
     Raises:
-        InputError: if a mask is not boolean with two dimensions, if the shapes differ, or if the spacing is not two
-            numbers above 0.
+        InputError: if a mask has not two dimensions or values other than 0 and 1, if the shapes differ, or if the
+            spacing is not two numbers above 0.
 
     Example:
         >>> import numpy as np
@@ -196,20 +197,20 @@ def average_surface_distance(prediction: Mask, truth: Mask, spacing: Sequence[fl
     return mean_distance(distances_of_masks(prediction, truth, spacing))
 
 
-def boundary_f1(prediction: Mask, truth: Mask, tolerance: float = BOUNDARY_TOLERANCE) -> float:
+def boundary_f1(prediction: AnyMask, truth: AnyMask, tolerance: float = BOUNDARY_TOLERANCE) -> float:
     """Compute the boundary F1 score (Csurka et al. 2013), 0 to 1; 1 if both masks are empty and 0 if one of them is.
 
     It is the harmonic mean of two fractions: of the prediction's edge pixels that are at most the tolerance away from
     the edge of the truth, and vice versa.
 
     Args:
-        prediction: predicted mask, boolean (H, W).
-        truth: true mask, boolean (H, W).
+        prediction: predicted mask (H, W): an array or a tensor of booleans, or of 0 and 1.
+        truth: true mask (H, W), likewise.
         tolerance: maximum distance as a fraction of the image's diagonal, 0 or more; the publication uses 0.75 %.
 
     Raises:
-        InputError: if a mask is not boolean with two dimensions, if the shapes differ, or if the tolerance is not a
-            number of at least 0.
+        InputError: if a mask has not two dimensions or values other than 0 and 1, if the shapes differ, or if the
+            tolerance is not a number of at least 0.
 
     Example:
         >>> import numpy as np
@@ -221,22 +222,23 @@ def boundary_f1(prediction: Mask, truth: Mask, tolerance: float = BOUNDARY_TOLER
     """
     if not 0 <= tolerance < math.inf:
         raise InputError(f"the tolerance is {tolerance}: expected a fraction of the image's diagonal, 0 or more")
+    prediction, truth = as_masks(prediction, truth)
     counts = _count_pixels(prediction, truth)
     return _boundary_f1(directed_distances(find_edges(prediction, truth)), counts, tolerance * math.hypot(*truth.shape))
 
 
-def area_error(prediction: Mask, truth: Mask) -> float:
+def area_error(prediction: AnyMask, truth: AnyMask) -> float:
     """Compute the area error ratio of the breast-ultrasound benchmark BUSIS (Zhang et al. 2022), 0 or more.
 
     It is the area where the masks differ, divided by the area of the lesion: (|P or T| - |P and T|) / |T|. It can be
     above 1, and is NaN if the true mask is empty.
 
     Args:
-        prediction: predicted mask, boolean (H, W).
-        truth: true mask, boolean (H, W).
+        prediction: predicted mask (H, W): an array or a tensor of booleans, or of 0 and 1.
+        truth: true mask (H, W), likewise.
 
     Raises:
-        InputError: if a mask is not boolean with two dimensions, or if the shapes differ.
+        InputError: if a mask has not two dimensions or values other than 0 and 1, or if the shapes differ.
 
     Example:
         >>> import numpy as np
@@ -249,18 +251,18 @@ def area_error(prediction: Mask, truth: Mask) -> float:
     return _area_error(_count_pixels(prediction, truth))
 
 
-def area_difference(prediction: Mask, truth: Mask) -> float:
+def area_difference(prediction: AnyMask, truth: AnyMask) -> float:
     """Compute the signed relative difference of the areas, -1 or more; negative if the prediction is too small.
 
     It is (|P| - |T|) / |T|, the relative volume difference of Heimann et al. (2009) in two dimensions: -1 if the
     prediction is empty, NaN if the true mask is empty. It does not depend on the positions of the areas.
 
     Args:
-        prediction: predicted mask, boolean (H, W).
-        truth: true mask, boolean (H, W).
+        prediction: predicted mask (H, W): an array or a tensor of booleans, or of 0 and 1.
+        truth: true mask (H, W), likewise.
 
     Raises:
-        InputError: if a mask is not boolean with two dimensions, or if the shapes differ.
+        InputError: if a mask has not two dimensions or values other than 0 and 1, or if the shapes differ.
 
     Example:
         >>> import numpy as np
@@ -273,12 +275,14 @@ def area_difference(prediction: Mask, truth: Mask) -> float:
     return _area_difference(_count_pixels(prediction, truth))
 
 
-def segmentation_metrics(prediction: Mask, truth: Mask, spacing: Sequence[float] | None = None) -> dict[str, float]:
+def segmentation_metrics(
+    prediction: AnyMask, truth: AnyMask, spacing: Sequence[float] | None = None
+) -> dict[str, float]:
     """Compute all segmentation metrics of one image; the edges are computed once.
 
     Args:
-        prediction: predicted mask, boolean (H, W).
-        truth: true mask, boolean (H, W).
+        prediction: predicted mask (H, W): an array or a tensor of booleans, or of 0 and 1.
+        truth: true mask (H, W), likewise.
         spacing: millimeters per pixel, (vertical, horizontal), or None if it is unknown.
 
     Returns:
@@ -288,8 +292,8 @@ def segmentation_metrics(prediction: Mask, truth: Mask, spacing: Sequence[float]
         empty, those in millimeters also without a spacing; errors of the area are NaN if the true mask is empty.
 
     Raises:
-        InputError: if a mask is not boolean with two dimensions, if the shapes differ, or if the spacing is not two
-            numbers above 0.
+        InputError: if a mask has not two dimensions or values other than 0 and 1, if the shapes differ, or if the
+            spacing is not two numbers above 0.
 
     Example:
         >>> import numpy as np
@@ -300,6 +304,7 @@ def segmentation_metrics(prediction: Mask, truth: Mask, spacing: Sequence[float]
         >>> metrics["dice"], metrics["hd95"], metrics["hd95_mm"]
         (0.5, 2.0, 1.0)
     """
+    prediction, truth = as_masks(prediction, truth)
     counts = _count_pixels(prediction, truth)
     edges = find_edges(prediction, truth)
     distances = directed_distances(edges)
@@ -320,8 +325,8 @@ def segmentation_metrics(prediction: Mask, truth: Mask, spacing: Sequence[float]
     }
 
 
-def _count_pixels(prediction: Mask, truth: Mask) -> _PixelCounts:
-    check_masks(prediction, truth)
+def _count_pixels(prediction: AnyMask, truth: AnyMask) -> _PixelCounts:
+    prediction, truth = as_masks(prediction, truth)
     return _PixelCounts(
         both=int(np.count_nonzero(prediction & truth)),
         prediction=int(np.count_nonzero(prediction)),

@@ -3,7 +3,7 @@
 from acsnet.labels import TASKS
 from acsnet.models._base import MultiTaskModel, MultiTaskOutput
 from acsnet.models._contract import Contract
-from acsnet.models._hub import from_pretrained, push_to_hub, save_pretrained
+from acsnet.models._hub import push_to_hub, save_pretrained
 from acsnet.models._loading import load_model
 from acsnet.models._registry import ModelEntry, create_model, list_models, model_entry, register_model
 from acsnet.models.acsnet import ACSNet
@@ -15,6 +15,7 @@ from acsnet.models.mt_unetpp import MTUNetPlusPlus
 from acsnet.models.two_networks import TwoNetworks
 from acsnet.models.unet import GatedUNet, UNet
 from acsnet.models.unetpp import LesionWeightedUNetPlusPlus, RefinedUNetPlusPlus, UNetPlusPlus
+from acsnet.models.wrappers import LabelOnly, MaskOnly
 
 __all__ = [
     "TASKS",
@@ -24,9 +25,11 @@ __all__ = [
     "EncoderDecoder",
     "Ensemble",
     "GatedUNet",
+    "LabelOnly",
     "LesionWeightedUNetPlusPlus",
     "MTNNUNet",
     "MTUNetPlusPlus",
+    "MaskOnly",
     "ModelEntry",
     "MultiTaskModel",
     "MultiTaskOutput",
@@ -35,7 +38,6 @@ __all__ = [
     "UNet",
     "UNetPlusPlus",
     "create_model",
-    "from_pretrained",
     "list_models",
     "load_model",
     "model_entry",

@@ -2,7 +2,7 @@
 
 A folder or repository has three files: ``model.safetensors``, a checkpoint of this package with its metadata;
 ``config.json``, the same metadata for people and the Hub; and the model card, ``README.md``. Nothing is pickled or
-unpickled.
+unpickled. ``acsnet.load_model`` loads networks from both.
 """
 
 import tempfile
@@ -11,60 +11,32 @@ from pathlib import Path
 from torch import nn
 
 from acsnet._utils.files import write_text
-from acsnet.checkpoints import CheckpointMetadata, OperatingPoints, save_checkpoint
-from acsnet.errors import DownloadError
-from acsnet.models._loading import load_model, metadata_of
+from acsnet.checkpoints import WEIGHTS_NAME, save_checkpoint
+from acsnet.models._loading import metadata_of
+from acsnet.models._model_card import UNKNOWN_LICENSE, check_license, write_model_card
 
-_WEIGHTS_NAME = "model.safetensors"
 _CONFIG_NAME = "config.json"
 _MODEL_CARD_NAME = "README.md"
-_MODEL_CARD = """---
-library_name: acsnet
-tags:
-- acsnet
-- breast-ultrasound
-- image-segmentation
-- image-classification
----
-
-# {title} for breast-ultrasound images
-
-For research, not for diagnosis.
-
-```python
-import acsnet
-
-predictor = acsnet.Predictor(acsnet.from_pretrained("this repository"))
-prediction = predictor("image.png")
-```
-
-| | |
-| --- | --- |
-| network | {title} |
-| classes | {classes} |
-| input | {height} x {width} (height x width), (pixel / 255 - {mean}) / {std}{framing} |
-| trained on | {data} |
-| epoch selected on | {selection} |
-| operating points | {operating_points} |
-| written by | acsnet {version} |
-"""
 
 
-def save_pretrained(model: nn.Module, folder: str | Path) -> Path:
+def save_pretrained(model: nn.Module, folder: str | Path, *, license: str = UNKNOWN_LICENSE) -> Path:
     """Save a network to a folder in the format of the Hugging Face Hub.
 
-    Weights and metadata are overwritten; an existing ``README.md`` is left unchanged.
+    Weights and metadata are overwritten; an existing ``README.md`` is left unchanged. A new one is the model card:
+    license, classes, input, training data, metrics with their protocol, intended use, and an example that runs.
+    ``acsnet.load_model(folder)`` loads the network.
 
     Args:
         model: a network whose attribute ``metadata`` is a :class:`~acsnet.checkpoints.CheckpointMetadata`, as returned
             by ``acsnet.load_model``.
         folder: the folder, created if necessary.
+        license: identifier of the license of the weights for the model card, such as ``"cc-by-4.0"``.
 
     Returns:
         The folder.
 
     Raises:
-        InputError: if the network has no metadata.
+        InputError: if the network has no metadata, or the license is not an identifier.
         DiskFullError: if the disk is full.
 
     Example:
@@ -78,18 +50,26 @@ def save_pretrained(model: nn.Module, folder: str | Path) -> Path:
         ... )
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     names = sorted(path.name for path in acsnet.save_pretrained(model, folder).iterdir())
-        ...     again = acsnet.from_pretrained(folder)
+        ...     again = acsnet.load_model(folder)
         >>> names
         ['README.md', 'config.json', 'model.safetensors']
         >>> again.metadata == model.metadata
         True
     """
-    metadata = metadata_of(model)
     folder = Path(folder)
-    save_checkpoint(folder / _WEIGHTS_NAME, model.state_dict(), metadata)
+    # A relative path could otherwise be a released name or the id of a repository.
+    location = folder.as_posix() if folder.is_absolute() else f"./{folder.as_posix()}"
+    return _save(model, folder, location, license)
+
+
+def _save(model: nn.Module, folder: Path, location: str, license: str) -> Path:
+    """Save a network to a folder; the example of its model card loads it from ``location``."""
+    metadata = metadata_of(model)
+    model_card = write_model_card(metadata, location, license)
+    save_checkpoint(folder / WEIGHTS_NAME, model.state_dict(), metadata)
     write_text(folder / _CONFIG_NAME, metadata.model_dump_json(indent=2) + "\n")
     if not (folder / _MODEL_CARD_NAME).exists():
-        write_text(folder / _MODEL_CARD_NAME, _write_model_card(metadata))
+        write_text(folder / _MODEL_CARD_NAME, model_card)
     return folder
 
 
@@ -97,6 +77,7 @@ def push_to_hub(
     model: nn.Module,
     repository: str,
     *,
+    license: str = UNKNOWN_LICENSE,
     private: bool | None = None,
     token: str | bool | None = None,
     revision: str | None = None,
@@ -108,6 +89,7 @@ def push_to_hub(
     Args:
         model: a network with metadata; see :func:`save_pretrained`.
         repository: ``owner/name``, or ``name`` for a repository of your own.
+        license: identifier of the license of the weights for the model card, such as ``"cc-by-4.0"``.
         private: whether a new repository is private; by default as the owner's settings say.
         token: an access token, by default the stored one.
         revision: branch to upload to, by default the main one.
@@ -118,16 +100,17 @@ def push_to_hub(
         URL of the commit.
 
     Raises:
-        InputError: if the network has no metadata.
+        InputError: if the network has no metadata, or the license is not an identifier.
         OSError: if the Hub refuses the upload or cannot be reached (``huggingface_hub.errors.HfHubHTTPError``).
     """
     metadata_of(model)  # before a repository is created
+    check_license(license)
     from huggingface_hub import HfApi
 
     api = HfApi(token=token)
     repository = api.create_repo(repo_id=repository, private=private, exist_ok=True).repo_id
     with tempfile.TemporaryDirectory() as folder:
-        save_pretrained(model, folder)
+        _save(model, Path(folder), repository if revision is None else f"{repository}@{revision}", license)
         return api.upload_folder(
             repo_id=repository,
             folder_path=folder,
@@ -135,88 +118,3 @@ def push_to_hub(
             revision=revision,
             create_pr=create_pr,
         )
-
-
-def from_pretrained(
-    folder_or_repository: str | Path,
-    *,
-    revision: str | None = None,
-    token: str | bool | None = None,
-    cache_dir: str | Path | None = None,
-    force_download: bool = False,
-    local_files_only: bool = False,
-) -> nn.Module:
-    """Load a network from a folder, or from a repository of the Hugging Face Hub.
-
-    Args:
-        folder_or_repository: a folder written by :func:`save_pretrained`, or ``owner/name`` on the Hub.
-        revision: branch, tag or commit of the repository, by default the main branch.
-        token: an access token, by default the stored one.
-        cache_dir: folder for downloads, by default the Hub's cache.
-        force_download: download again even if the file is in the cache.
-        local_files_only: use the cache only.
-
-    Returns:
-        The network in evaluation mode. Its attribute ``metadata`` is the checkpoint's metadata, so that
-        ``acsnet.Predictor(model)`` needs no other argument.
-
-    Raises:
-        CheckpointError: if the weights are damaged, have no metadata or do not match the network that it describes.
-        DownloadError: if there is neither such a folder nor a readable repository.
-
-    Example:
-        >>> import acsnet
-        >>> model = acsnet.from_pretrained("somebody/unet")  # doctest: +SKIP
-    """
-    folder = Path(folder_or_repository)
-    if folder.is_dir():
-        return load_model(folder / _WEIGHTS_NAME)
-    from huggingface_hub import hf_hub_download
-
-    try:
-        path = hf_hub_download(
-            str(folder_or_repository),
-            _WEIGHTS_NAME,
-            revision=revision,
-            token=token,
-            cache_dir=cache_dir,
-            force_download=force_download,
-            local_files_only=local_files_only,
-        )
-    except (OSError, ValueError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise DownloadError(
-            f"{folder_or_repository} is not a local folder and could not be downloaded from the Hugging Face Hub "
-            f"({reason})"
-        ) from error
-    return load_model(path)
-
-
-def _write_model_card(metadata: CheckpointMetadata) -> str:
-    dataset = metadata.dataset
-    return _MODEL_CARD.format(
-        title=metadata.model if metadata.members == 1 else f"ensemble of {metadata.members} {metadata.model}",
-        classes=", ".join(metadata.class_names),
-        height=metadata.input_size[0],
-        width=metadata.input_size[1],
-        mean=", ".join(map(str, metadata.mean)),
-        std=", ".join(map(str, metadata.std)),
-        framing=(", cropped to the scanned region" if metadata.crop_margins else "")
-        + (", padded instead of stretched" if metadata.keep_aspect else ""),
-        data=f"{', '.join(dataset['names'])} ({dataset.get('n', '?')} images)" if "names" in dataset else "-",
-        selection="the test images, so that test metrics are too good"
-        if metadata.selected_on == "test"
-        else "validation images",
-        operating_points=_describe_operating_points(metadata.operating_points),
-        version=metadata.code_version,
-    )
-
-
-def _describe_operating_points(points: OperatingPoints | None) -> str:
-    if points is None:
-        return "-"
-    rates = [
-        f"`{name}` (sensitivity {point.sensitivity.value:.3f}, specificity {point.specificity.value:.3f})"
-        for name, point in points.points.items()
-    ]
-    return f"{', '.join(rates)}, chosen on {points.images} images ({points.source})"

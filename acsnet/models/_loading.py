@@ -11,6 +11,7 @@ from torch import nn
 from acsnet.checkpoints import (
     Checkpoint,
     CheckpointMetadata,
+    at_revision,
     check_tensors,
     load_weights,
     open_checkpoint,
@@ -20,13 +21,28 @@ from acsnet.errors import CheckpointError, InputError, UnknownNameError
 from acsnet.models._registry import create_model, saved_arguments
 from acsnet.models.ensemble import Ensemble
 
+_MISSING = "name and arguments of the network, class names, input size, mean and std of the normalization"
+_HOW_TO_DESCRIBE = (
+    "acsnet.checkpoints.CheckpointMetadata(model=..., arguments=..., class_names=..., input_size=(height, width), "
+    "mean=..., std=...)"
+)
 
-def load_model(checkpoint: str | Path | Checkpoint) -> nn.Module:
+
+def load_model(checkpoint: str | Path | Checkpoint, *, revision: str | None = None) -> nn.Module:
     """Rebuild a network from a checkpoint alone, in evaluation mode.
 
+    This is the one way to load a trained network. Access tokens, caches and offline use of the Hub are those of
+    ``huggingface_hub``: ``hf auth login`` or ``HF_TOKEN``, ``HF_HUB_CACHE``, ``HF_HUB_OFFLINE``.
+
     Args:
-        checkpoint: a released name (``acsnet.list_checkpoints()``), a ``.safetensors`` file written by training or
-            cross-validation, or an opened checkpoint.
+        checkpoint: one of
+
+            - a released name (``acsnet.list_checkpoints()``);
+            - the path of a ``.safetensors`` file that training, cross-validation or a tool wrote;
+            - the path of a folder that :func:`acsnet.save_pretrained` wrote;
+            - the id of a repository on the Hugging Face Hub, ``"owner/name"`` or ``"owner/name@revision"``;
+            - an opened checkpoint.
+        revision: branch, tag or commit of the repository, by default the main branch.
 
     Returns:
         The network, an :class:`Ensemble` if the checkpoint has several members. Its attribute ``metadata`` is the
@@ -36,7 +52,8 @@ def load_model(checkpoint: str | Path | Checkpoint) -> nn.Module:
         CheckpointError: if the file is missing, truncated, modified or not safetensors; if its metadata is missing or
             describes a network that this version of the package cannot build; if its weights do not match.
         UnknownNameError: if the name is not released; the message lists near matches.
-        DownloadError: if a released file cannot be downloaded.
+        DownloadError: if a file cannot be downloaded.
+        InputError: if there is a revision and the checkpoint is not the id of a repository.
 
     Example:
         >>> import tempfile
@@ -56,7 +73,7 @@ def load_model(checkpoint: str | Path | Checkpoint) -> nn.Module:
         >>> model.metadata.class_names, model.training
         (('benign', 'malignant', 'normal'), False)
     """
-    checkpoint = open_checkpoint(checkpoint)
+    checkpoint = open_checkpoint(checkpoint if revision is None else at_revision(checkpoint, revision))
     metadata = checkpoint.metadata
     build = _describe_network(checkpoint)
     members = [build() for _ in range(metadata.members)]
@@ -73,12 +90,37 @@ def metadata_of(model: nn.Module) -> CheckpointMetadata:
         InputError: if the network has none.
     """
     metadata = getattr(model, "metadata", None)
-    if not isinstance(metadata, CheckpointMetadata):
+    if metadata is None:
         raise InputError(
-            f"this {type(model).__name__} has no metadata, which names its classes and normalization: load it by "
-            "acsnet.load_model, or set its attribute metadata to an acsnet.checkpoints.CheckpointMetadata"
+            f"this {type(model).__name__} has no metadata: {_MISSING} are missing; load a trained network by "
+            f"acsnet.load_model, or describe this one by model.metadata = {_HOW_TO_DESCRIBE}"
         )
+    return check_metadata(metadata)
+
+
+def check_metadata(metadata: object) -> CheckpointMetadata:
+    """Return metadata that is of the right type.
+
+    Raises:
+        InputError: if it is not.
+    """
+    if not isinstance(metadata, CheckpointMetadata):
+        raise InputError(f"the metadata is of type {type(metadata).__name__}: expected {_HOW_TO_DESCRIBE}")
     return metadata
+
+
+def check_network(model: object) -> None:
+    """Check that a model is a network.
+
+    Raises:
+        InputError: if it is another object, such as the name of a checkpoint.
+    """
+    if isinstance(model, nn.Module):
+        return
+    advice = "expected a network, a torch.nn.Module"
+    if isinstance(model, str | Path | Checkpoint):
+        advice = "load it by acsnet.load_model, or use Predictor.from_checkpoint"
+    raise InputError(f"the model is of type {type(model).__name__}: {advice}")
 
 
 def _describe_network(checkpoint: Checkpoint) -> Callable[[], nn.Module]:

@@ -189,8 +189,9 @@ def create_model(
         encoder_weights: ``"imagenet"`` for the pretrained weights of timm, the path of a file of weights, or None for
             random weights. ``acsnet.layers.pretrained_weights(model)`` returns their origin and normalization.
         tasks: ``"segmentation"``, ``"classification"`` or both; the parts of a task that is not listed are not built.
-        checkpoint: path of a ``.safetensors`` file, or name of a released checkpoint, whose weights are loaded. All
-            keys and shapes must match. The pretrained weights of the encoder are then not loaded.
+        checkpoint: released name, path or id on the Hugging Face Hub, as in ``acsnet.load_model``, which also rebuilds
+            the network; here only the weights are loaded, and all keys and shapes must match. The pretrained weights of
+            the encoder are then not loaded.
         kwargs: the network's own arguments.
 
     Returns:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from acsnet.errors import InputError
+from acsnet.labels import TASKS, Task
 from acsnet.models._base import MultiTaskOutput
 
 
@@ -62,3 +63,9 @@ def _average_logits(logits: torch.Tensor) -> torch.Tensor:
     foreground = nn.functional.logsigmoid(logits).logsumexp(dim=0)
     background = nn.functional.logsigmoid(-logits).logsumexp(dim=0)
     return foreground - background
+
+
+def tasks_of(network: nn.Module) -> tuple[Task, ...]:
+    """Return the tasks of a network, or of the members of an ensemble; both if the network does not declare them."""
+    first = next(iter(getattr(network, "members", [network])))
+    return tuple(getattr(first, "tasks", TASKS))

@@ -45,7 +45,7 @@ def test_a_name_works_wherever_a_path_does(released: Path) -> None:
 
 
 def test_paths_and_names_are_distinguished(released: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for path in ("nothing.safetensors", "runs/unet_tiny", "./unet_tiny", Path("runs") / "unet_tiny"):
+    for path in ("nothing.safetensors", "./runs/unet_tiny", "./unet_tiny", Path("runs") / "unet_tiny"):
         for opener in (open_checkpoint, acsnet.load_model):
             with pytest.raises(CheckpointError, match=r"^there is no checkpoint .*: give the path of a \.safetensors"):
                 opener(path)
@@ -98,6 +98,16 @@ def test_an_own_file_without_suffix_is_given_by_path(
     with pytest.raises(UnknownNameError, match=message):
         open_checkpoint(name)
     assert acsnet.load_model(f"./{name}").metadata.model == "unet"
+
+
+def test_an_own_folder_is_given_by_path(released: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    acsnet.save_pretrained(acsnet.load_model(released), "mine")
+    with pytest.raises(UnknownNameError, match=r"for the folder of this name in the current folder write \./mine$"):
+        acsnet.load_model("mine")
+    assert (
+        acsnet.load_model("./mine").metadata.model == acsnet.load_model(Path("./mine/model.safetensors")).metadata.model
+    )
 
 
 @pytest.mark.parametrize("opener", OPENERS)
@@ -220,6 +230,7 @@ def test_a_released_file_of_another_network(released: Path) -> None:
 def test_a_name_that_no_file_can_have(released: Path, path: str) -> None:
     for opener in (open_checkpoint, acsnet.load_model):
         with pytest.raises(
-            (CheckpointError, UnknownNameError), match=r"^there is no checkpoint|^unknown released checkp"
+            (CheckpointError, UnknownNameError),
+            match=r"^there is no checkpoint|^unknown released checkp|^the folder / has no model\.safetensors, which",
         ):
             opener(path)

@@ -5,7 +5,12 @@ from torch import nn
 
 import acsnet
 from acsnet.checkpoints import CheckpointMetadata
-from acsnet.inference import Predictor, matching_autocast, prepare_for_inference, prepare_images
+from acsnet.errors import InputError
+from acsnet.inference import Predictor, frame_images, matching_autocast, prepare_for_inference, prepare_images
+
+METADATA = CheckpointMetadata(
+    model="unet", arguments={}, class_names=("benign", "malignant"), input_size=(32, 48), mean=(0.5,), std=(0.25,)
+)
 
 
 class Recorder(nn.Module):
@@ -48,3 +53,44 @@ def test_a_prepared_network_runs_in_the_context_that_matches_it(dtype: torch.dty
         assert torch.is_autocast_enabled("cpu") == (dtype != torch.float32)
         assert network[0](torch.zeros(1, 3, 8, 8)).dtype == dtype
     assert not torch.is_autocast_enabled("cpu")
+
+
+GRAY = np.full((30, 40), 90, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("image", "found"),
+    [
+        (np.zeros((30, 40, 3), np.float32), "float32 of shape (30, 40, 3)"),
+        (GRAY, "uint8 of shape (30, 40)"),
+        (np.zeros((3, 30, 40), np.uint8), "uint8 of shape (3, 30, 40)"),
+        (np.zeros((0, 40, 3), np.uint8), "uint8 of shape (0, 40, 3)"),
+        (torch.zeros(30, 40, 3, dtype=torch.uint8), "torch.uint8 of shape torch.Size([30, 40, 3])"),
+        ([[1]], "list of shape None"),
+    ],
+)
+def test_arrays_that_are_no_rgb_image_are_refused(image: object, found: str) -> None:
+    with pytest.raises(InputError) as caught:
+        frame_images([image], METADATA)  # type: ignore[list-item]
+    assert str(caught.value) == (
+        f"image 0 is {found}: expected a non-empty RGB array (H, W, 3) of uint8; acsnet.data.as_rgb converts images of "
+        "other kinds"
+    )
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (
+            np.zeros((30, 40, 3), np.uint8),
+            "the images are one array of shape (30, 40, 3): put a single image into a list",
+        ),
+        (7, "the images are of type int: expected a list of RGB arrays (H, W, 3)"),
+        ([], "there are no images: expected at least one RGB array (H, W, 3) of uint8"),
+        ([np.ma.masked_equal(GRAY, 0)], "image 0 is a masked array: fill what is masked by image.filled(0)"),
+    ],
+)
+def test_what_is_not_a_list_of_images(images: object, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        frame_images(images, METADATA)  # type: ignore[arg-type]
+    assert str(caught.value) == message

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from sklearn import metrics as sk
 
 from acsnet.errors import InputError
@@ -249,3 +250,21 @@ def test_wrong_input_of_a_ranking_is_refused(positive, scores, specificity, matc
 def test_wrong_input_is_refused(labels, probabilities, names, match):
     with pytest.raises(InputError, match=match):
         classification_metrics(labels, probabilities, names)
+
+
+@pytest.mark.parametrize("grad", [False, True])
+def test_tensors_have_the_metrics_of_arrays(grad):
+    labels, probabilities = random_case()
+    tensors = torch.from_numpy(labels), torch.from_numpy(probabilities).requires_grad_(grad)
+    predicted = np.roll(labels, 1)
+    assert classification_metrics(*tensors, NAMES, torch.from_numpy(predicted)) == classification_metrics(
+        labels, probabilities, NAMES, predicted
+    )
+    assert classification_metrics(*tensors, NAMES) == classification_metrics(labels, probabilities, NAMES)
+    for function in (brier_score, expected_calibration_error):
+        assert function(*tensors) == function(labels, probabilities)
+    positive, scores = labels == 1, probabilities[:, 1]
+    found = sensitivity_at_specificity(torch.from_numpy(positive), tensors[1][:, 1])
+    assert found == sensitivity_at_specificity(positive, scores)
+    halves = torch.tensor([[0.5, 0.5, 0.0]] * 120, dtype=torch.bfloat16)
+    assert brier_score(tensors[0], halves) == brier_score(labels, np.asarray(halves.float()))

@@ -102,8 +102,8 @@ def test_wrong_thresholds_are_refused(threshold):
 
 
 def test_wrong_masks_are_refused():
-    with pytest.raises(InputError, match=r"prediction is float64 of shape \(40, 50\): expected a boolean mask"):
-        count_lesions(draw().astype(float), draw())
+    with pytest.raises(InputError, match=r"prediction is bool of shape \(40, 50, 1\): expected a boolean mask"):
+        count_lesions(draw()[..., None], draw())
     with pytest.raises(InputError, match=r"prediction's shape is \(40, 50\) and the truth's \(39, 50\)"):
         count_lesions(draw(), draw()[1:])
 

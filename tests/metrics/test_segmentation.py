@@ -247,12 +247,59 @@ def test_wrong_spacings_are_refused(spacing):
 @pytest.mark.parametrize("function", [*FUNCTIONS.values(), segmentation_metrics])
 def test_wrong_masks_are_refused(function):
     mask = rectangle(slice(3, 9), slice(3, 9))
-    with pytest.raises(InputError, match=r"prediction is uint8 of shape \(40, 50\): expected a boolean mask"):
-        function(mask.astype(np.uint8), mask)
+    for dtype in (np.complex64, object, "S1"):
+        with pytest.raises(InputError, match=r"prediction is .* of shape \(40, 50\): expected a boolean mask"):
+            function(mask.astype(dtype), mask)
     with pytest.raises(InputError, match=r"truth is bool of shape \(1, 40, 50\): expected a boolean mask \(H, W\)"):
         function(mask, mask[None])
     with pytest.raises(InputError, match=r"prediction's shape is \(40, 50\) and the truth's \(39, 50\)"):
         function(mask, mask[1:])
+
+
+@pytest.mark.parametrize("function", [*FUNCTIONS.values(), segmentation_metrics, count_lesions])
+def test_masks_of_0_and_1_of_any_type(function):
+    """Arrays and tensors, with and without gradient: identical values."""
+    prediction, truth = PAIRS["blobs"]
+    expected = function(prediction, truth)
+    others = [(prediction.astype(dtype), truth.astype(dtype)) for dtype in (np.uint8, np.int64, np.float16, np.float64)]
+    dtypes = (torch.bool, torch.uint8, torch.int32, torch.float32, torch.bfloat16)
+    others += [(torch.from_numpy(prediction).to(dtype), torch.from_numpy(truth).to(dtype)) for dtype in dtypes]
+    others += [(torch.from_numpy(prediction).float().requires_grad_(), truth), (prediction, torch.from_numpy(truth))]
+    others += [(prediction.tolist(), truth)]
+    for pair in others:
+        np.testing.assert_equal(function(*pair), expected)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_masks_on_a_gpu():
+    prediction, truth = PAIRS["blobs"]
+    expected = segmentation_metrics(prediction, truth)
+    on_gpu = segmentation_metrics(torch.from_numpy(prediction).cuda(), torch.from_numpy(truth).cuda().half())
+    np.testing.assert_equal(on_gpu, expected)
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        (255, "from 0 to 255"),
+        (2, "from 0 to 2"),
+        (-1, "from -1 to 0"),
+        (0.5, "from 0 to 0.5"),
+        (math.nan, "from nan to nan"),
+    ],
+)
+def test_masks_of_other_values(value, found):
+    mask = np.zeros((4, 5), np.float32)
+    mask[1, 2] = value
+    message = (
+        f"the prediction has values {found}: expected a mask of 0 and 1, for example `mask > 0`, or `probability > 0.5`"
+    )
+    for one in (mask, torch.from_numpy(mask)):
+        for function in (dice_score, segmentation_metrics, hausdorff_distance_95, count_lesions):
+            with pytest.raises(InputError) as caught:
+                function(one, mask > 0)
+            assert str(caught.value) == message
 
 
 def test_an_image_takes_less_than_25_milliseconds():
