@@ -5,6 +5,7 @@ A network registers itself with :func:`register_model`; :func:`create_model` bui
 
 import copy
 import fnmatch
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,11 +14,14 @@ from typing import Any
 from torch import nn
 
 from acsnet._utils.naming import look_up
-from acsnet.checkpoints import Checkpoint, load_weights, open_checkpoint
+from acsnet.checkpoints import Checkpoint
 from acsnet.errors import InputError
 from acsnet.labels import TASKS
 from acsnet.models._arguments import CONTRACT, Index, check_arguments
 from acsnet.models._contract import Contract
+from acsnet.models._transfer import load_fitting
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -163,13 +167,16 @@ def create_model(
 
     Args:
         name: name of the network; see :func:`list_models`.
-        num_classes: K, the number of classes of the class logits.
+        num_classes: K, the number of classes of the class logits. With 0, ``label`` is the features (B, D) that the
+            last layer of the classifier would take.
         in_channels: number of channels of the input images.
         encoder_weights: ``"imagenet"`` for the pretrained weights of timm, the path of a file of weights, or None for
             random weights. ``acsnet.layers.pretrained_weights(model)`` returns their origin and normalization.
         tasks: ``"segmentation"``, ``"classification"`` or both; the parts of a task that is not listed are not built.
-        checkpoint: path of a ``.safetensors`` file, or name of a released checkpoint, whose weights are loaded. All
-            keys and shapes must match. The pretrained weights of the encoder are then not loaded.
+        checkpoint: path of a ``.safetensors`` file, or name of a released checkpoint. Every tensor whose name and shape
+            match is loaded; the others, such as the last layer if the number of classes differs, start at random. One
+            line of the log names them, and the network's attribute ``loaded`` lists them
+            (:class:`~acsnet.models.LoadedWeights`). The pretrained weights of the encoder are then not loaded.
         kwargs: the network's own arguments.
 
     Returns:
@@ -177,9 +184,10 @@ def create_model(
 
     Raises:
         UnknownNameError: for an unknown network, argument, task or released checkpoint, with near matches.
-        InputError: if ``num_classes`` or ``in_channels`` is below 1, if ``tasks`` is not a sequence, is empty or
+        InputError: if ``num_classes`` is below 0 or ``in_channels`` below 1, if ``tasks`` is not a sequence, is empty or
             repeats a task, or if ``encoder_weights`` is set for a network without pretrained weights.
-        CheckpointError: if the checkpoint or the file of encoder weights cannot be read, or does not match the network.
+        CheckpointError: if the checkpoint or the file of encoder weights cannot be read, or is of another network:
+            less than half of the weights of the encoder fit.
         DownloadError: if the encoder weights cannot be downloaded.
 
     Example:
@@ -206,7 +214,10 @@ def create_model(
         )
     model = entry.builder(**arguments)
     if checkpoint is not None:
-        load_weights(model, open_checkpoint(checkpoint).path)
+        loaded = load_fitting(model, checkpoint)
+        model.loaded = loaded  # type: ignore[assignment]  # a plain attribute, no module
+        if not loaded.is_complete:
+            logger.warning("%s", loaded.summary)
     return model
 
 

@@ -11,7 +11,7 @@ from acsnet.data import CachedRecords, list_records, load_cached_records
 from acsnet.errors import ConfigError
 from acsnet.layers import PretrainedWeights, pretrained_weights
 from acsnet.losses import MultiTaskLoss
-from acsnet.models._base import check_size
+from acsnet.models._base import check_network_size
 from acsnet.training.builders import build_augmentation, build_loss, build_model
 from acsnet.training.data import TrainingData, build_data
 from acsnet.training.initial_weights import InitialWeights, load_initial_weights
@@ -89,7 +89,7 @@ def prepare_training(
     path = None if resuming else config.model.initial_weights
     initial = None if path is None else load_initial_weights(network, path)
     config = resolve_normalization(config, pretrained, initial)
-    check_size(config.data.image_size, getattr(network, "divisor", 1))
+    check_network_size(config.data.image_size, network)
     teachers = open_teachers(config)
     augmentation = build_augmentation(config.augmentation, config.data.image_size, config.model.in_channels)
     if config.protocol is not None:
