@@ -86,6 +86,16 @@ class OptimizerConfig(Section):
     momentum: Annotated[Real, Field(ge=0, lt=1)] = Field(
         default=0.9, description="Momentum of SGD, with Nesterov's method if it is above 0."
     )
+    layer_decay: Annotated[Real, Field(gt=0, lt=1)] | None = Field(
+        default=None,
+        description="Factor of the learning rate from each layer of the encoder to the one before it; the last layer "
+        "has it once. All that follows the encoder has the full rate. Null for no factor.",
+    )
+    rates: dict[str, PositiveReal] = Field(
+        default={},
+        description="Factor of the learning rate by the name of parameters or modules, with wildcards, as in "
+        "{encoder.*: 0.1}; the last pattern that matches counts.",
+    )
 
 
 class ScheduleConfig(Section):
@@ -128,6 +138,17 @@ def _factor(weight: float) -> str:
 Selection = Annotated[dict[str, Real], BeforeValidator(_metric_weights)]
 
 
+class FreezeConfig(Section):
+    """Parameters that are not trained; their batch normalizations keep their running statistics."""
+
+    names: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        description="Names of parameters or modules, with wildcards, such as encoder.*."
+    )
+    epochs: PositiveInt | None = Field(
+        default=None, description="Number of first epochs in which they are frozen, or null for all."
+    )
+
+
 class TrainingConfig(Section):
     """The training loop."""
 
@@ -149,6 +170,7 @@ class TrainingConfig(Section):
         description="Decay of the exponential moving average of the weights, which is then validated and saved, or "
         "null for none.",
     )
+    freeze: FreezeConfig | None = Field(default=None, description="Parameters that are not trained, or null for none.")
     selection: Selection = Field(
         default={"dice": 0.7, "accuracy": 0.3},
         description="Weight of each validation metric in the score that selects the best epoch; {epoch: 1} selects the "

@@ -208,7 +208,6 @@ def pretrained_weights(model: nn.Module) -> tuple[PretrainedWeights, ...]:
     return tuple(dict.fromkeys(encoder.pretrained for encoder in encoders if encoder.pretrained is not None))
 
 
-
 def _dilate_first(network: nn.Module, name: str) -> None:
     """Dilate each convolution that would halve the size in the same network of output stride 32."""
     with torch.device("meta"):

@@ -144,7 +144,9 @@ class MultiScaleAttentionHead(nn.Module):
         self.pool = pool or GlobalAverage()
         total = fine_channels + coarse_channels + decoder_channels
         self.classify = nn.Sequential(
-            nn.Linear(self.pool.averages * total, total // 2), nn.ReLU(inplace=True), class_layer(total // 2, num_classes)
+            nn.Linear(self.pool.averages * total, total // 2),
+            nn.ReLU(inplace=True),
+            class_layer(total // 2, num_classes),
         )
 
     def forward(
@@ -248,7 +250,9 @@ class PooledMapsHead(nn.Module):
         )
         self.pool = pool or GlobalAverage()
         pooled = self.pool.averages * (len(channels) if single_channel else sum(channels))
-        self.classify = nn.Sequential(nn.Linear(pooled, hidden), nn.ReLU(inplace=True), class_layer(hidden, num_classes))
+        self.classify = nn.Sequential(
+            nn.Linear(pooled, hidden), nn.ReLU(inplace=True), class_layer(hidden, num_classes)
+        )
 
     def forward(self, *maps: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
         """Classify maps of (B, channels[i], H_i, W_i) -> class logits (B, K); mask logits for ``pool``."""

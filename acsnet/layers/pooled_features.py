@@ -12,7 +12,15 @@ from torch import nn
 
 from acsnet.errors import InputError
 from acsnet.layers.heads import GlobalAverage
-from acsnet.layers.timm_networks import STRIDES, check_names, create, first_level, layer_numbers, size_options, timm_name
+from acsnet.layers.timm_networks import (
+    STRIDES,
+    check_names,
+    create,
+    first_level,
+    layer_numbers,
+    size_options,
+    timm_name,
+)
 
 # FastAdaptiveAvgPool averages these dimensions of maps (B, H, W, C).
 _CHANNELS_LAST_DIMS = (1, 2)

@@ -28,9 +28,7 @@ _UNSUPPORTED_ERRORS = (NotImplementedError, AssertionError, TypeError)
 # segmentation_models_pytorch marks encoders of timm by this prefix.
 _LIBRARY_PREFIX = "tu-"
 # The argument by which timm's Swin networks take any size.
-_WITHOUT_DILATION = (
-    ": use an encoder whose convolutions can be dilated, such as resnet18 or convnext_tiny, or a decoder without dilation"
-)
+_WITHOUT_DILATION = ": use an encoder whose convolutions can be dilated, such as resnet18 or convnext_tiny, or a decoder without dilation"
 _ANY_SIZE = {"strict_img_size": False}
 
 

@@ -14,8 +14,10 @@ from acsnet.losses import MultiTaskLoss
 from acsnet.models._base import check_network_size
 from acsnet.training.builders import build_augmentation, build_loss, build_model
 from acsnet.training.data import TrainingData, build_data
+from acsnet.training.freezing import Freezing
 from acsnet.training.initial_weights import InitialWeights, load_initial_weights
 from acsnet.training.normalization import resolve_normalization
+from acsnet.training.optimization import rate_factors
 from acsnet.training.protocol import check_protocol_data
 from acsnet.training.selection import SelectionScore
 from acsnet.training.teacher import Teacher, load_teacher, open_teachers
@@ -85,6 +87,9 @@ def prepare_training(
     set_seed(config.training.seed)
     model = config.model.model_copy(update={"encoder_weights": None}) if resuming else config.model
     network = build_model(model, classes)
+    # Checked here, because preparing the images may take minutes.
+    rate_factors(network, config.optimizer)
+    Freezing(network, config.training.freeze)
     pretrained = pretrained_weights(network)
     path = None if resuming else config.model.initial_weights
     initial = None if path is None else load_initial_weights(network, path)

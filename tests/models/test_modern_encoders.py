@@ -156,7 +156,7 @@ def test_the_fpn_decoder_computes_what_the_library_computes() -> None:
 # --- names -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("encoder", ["convnext_atto", "mobilenetv3_small_050", "efficientnet_b0", "resnet18"])
+@pytest.mark.parametrize("encoder", ["convnext_atto", "resnet18"])
 def test_the_prefix_of_the_library_changes_nothing(encoder: str) -> None:
     with torch.device("meta"):
         for name in ("unet_resnet50", "acsnet"):
@@ -183,11 +183,12 @@ def test_an_unknown_encoder_has_near_matches(encoder: str) -> None:
 
 
 def test_encoders_without_a_pyramid_are_refused() -> None:
-    for encoder, strides in (("nest_tiny", r"\(4, 8, 16\)"), ("efficientvit_m0", r"\(16, 32, 64\)")):
-        size = {"image_size": [224, 224]}
-        message = rf"encoder '{encoder}' has feature maps at strides {strides}, expected five at \(2, 4, 8, 16, 32\), or"
+    for size in ({}, {"image_size": [224, 224]}):
+        message = (
+            r"encoder 'nest_tiny' has feature maps at strides \(4, 8, 16\), expected five at \(2, 4, 8, 16, 32\), or"
+        )
         with torch.device("meta"), pytest.raises(InputError, match=message):
-            build("unet_resnet50", encoder, **size)
+            build("unet_resnet50", "nest_tiny", **size)
 
 
 # --- DeepLabV3+ ------------------------------------------------------------------------------------------------------
@@ -314,7 +315,8 @@ def test_features_of_tokens_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("encoder", "size"), [("tu-convnext_atto", None), pytest.param("maxvit_pico_rw_256", [32, 64], marks=pytest.mark.slow)]
+    ("encoder", "size"),
+    [("tu-convnext_atto", None), pytest.param("maxvit_pico_rw_256", [32, 64], marks=pytest.mark.slow)],
 )
 def test_a_checkpoint_rebuilds_the_network(encoder: str, size: list[int] | None, tmp_path: Path) -> None:
     arguments = {**NETWORKS["unet_resnet50"], "encoder": encoder} | ({} if size is None else {"image_size": size})
@@ -348,6 +350,7 @@ def test_weights_from_a_file(encoder: str, tmp_path: Path) -> None:
     assert all(torch.equal(value, values[key.replace(".", "_")]) for key, value in built.network.state_dict().items())
 
 
+@pytest.mark.slow
 def test_weights_of_another_size(tmp_path: Path) -> None:
     with torch.device("meta"):
         shapes = {key: value.shape for key, value in timm.create_model("maxvit_pico_rw_256").state_dict().items()}
