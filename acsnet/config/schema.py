@@ -21,7 +21,6 @@ from acsnet.config.section import PositiveInt, Section, UserPath
 from acsnet.config.training_sections import LossConfig, OptimizerConfig, ScheduleConfig, TrainingConfig, TransformConfig
 from acsnet.labels import NORMAL, TASKS, Task
 
-
 # Arguments of create_model that have a place of their own in a configuration.
 _OTHER_PLACES = {
     "name": "set model.name",

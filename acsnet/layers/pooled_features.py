@@ -46,8 +46,8 @@ class PooledFeatures(nn.Module):
     """A timm classification network without its last layer: one vector per image.
 
     It averages its deepest maps by :class:`~acsnet.layers.GlobalAverage`. EfficientNets include their last 1x1
-    convolution, which the maps of :class:`~acsnet.layers.Encoder` leave out by default. ResNets, EfficientNets and most other networks
-    have the same names of weights in both classes.
+    convolution, which the maps of :class:`~acsnet.layers.Encoder` leave out by default. ResNets, EfficientNets and most
+    other networks have the same names of weights in both classes.
 
     Args:
         name: name of a timm network that has the feature levels of :class:`~acsnet.layers.Encoder`.
@@ -63,8 +63,8 @@ class PooledFeatures(nn.Module):
         pretrained: origin of the weights and their normalization, or None for random weights.
 
     Raises:
-        UnknownNameError, InputError, CheckpointError, DownloadError: as in :class:`~acsnet.layers.Encoder`; InputError also if the
-            network does not average its maps.
+        UnknownNameError, InputError, CheckpointError, DownloadError: as in
+            :class:`~acsnet.layers.Encoder`; InputError also if the network does not average its maps.
 
     Example:
         >>> features = PooledFeatures("mobilenetv3_small_050", in_channels=1).eval()

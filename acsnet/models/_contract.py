@@ -34,8 +34,8 @@ def check_contract(num_classes: object, in_channels: object, tasks: Sequence[str
     """Check the values of a :class:`Contract`.
 
     Raises:
-        InputError: if a count is not an integer of at least 1, 0 for ``num_classes``, or if ``tasks`` is not a sequence, is empty or repeats a
-            task.
+        InputError: if a count is not an integer of at least 1 (0 for ``num_classes``), or if ``tasks`` is not a
+            sequence, is empty or repeats a task.
         UnknownNameError: for an unknown task, with near matches.
     """
     check_count("num_classes", num_classes, least=0)

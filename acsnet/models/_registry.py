@@ -184,8 +184,8 @@ def create_model(
 
     Raises:
         UnknownNameError: for an unknown network, argument, task or released checkpoint, with near matches.
-        InputError: if ``num_classes`` is below 0 or ``in_channels`` below 1, if ``tasks`` is not a sequence, is empty or
-            repeats a task, or if ``encoder_weights`` is set for a network without pretrained weights.
+        InputError: if ``num_classes`` is below 0 or ``in_channels`` below 1, if ``tasks`` is not a sequence, is empty
+            or repeats a task, or if ``encoder_weights`` is set for a network without pretrained weights.
         CheckpointError: if the checkpoint or the file of encoder weights cannot be read, or is of another network:
             less than half of the weights of the encoder fit.
         DownloadError: if the encoder weights cannot be downloaded.

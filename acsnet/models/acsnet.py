@@ -3,8 +3,8 @@
 He, Yang, Su, Wang: "Multi-task learning for segmentation and classification of breast tumors from ultrasound images",
 Computers in Biology and Medicine, 2024.
 
-Beyond the publication: any timm encoder with a pyramid of feature maps (1x1 convolutions map its channels to the published
-widths if they differ), any number of classes and input channels, and either task alone.
+Beyond the publication: any timm encoder with a pyramid of feature maps (1x1 convolutions map its channels to the
+published widths if they differ), any number of classes and input channels, and either task alone.
 """
 
 from collections.abc import Sequence

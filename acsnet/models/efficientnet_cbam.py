@@ -28,8 +28,8 @@ part of the network.
 
 Neither paper nor code fixes the tag of the ImageNet weights: these are the ones that Keras has (``aa_in1k``).
 
-Beyond the publication: any timm encoder with a pyramid of feature maps, any number of classes and input channels, any width,
-and either task alone.
+Beyond the publication: any timm encoder with a pyramid of feature maps, any number of classes and input channels, any
+width, and either task alone.
 """
 
 from collections.abc import Sequence

@@ -29,8 +29,8 @@ pad symmetrically, as in the training of these weights; that library pads at the
 use the encoder ``tf_efficientnet_b4``). The weights of all decoders and mask heads are initialized as in the U-Net of
 that library (He et al. in the decoder, Glorot in the head).
 
-Beyond the publication: any timm encoder with a pyramid of feature maps, any number of classes and input channels, and other
-decoder widths.
+Beyond the publication: any timm encoder with a pyramid of feature maps, any number of classes and input channels, and
+other decoder widths.
 """
 
 import re

@@ -167,8 +167,7 @@ class MTNNUNet(MultiTaskModel):
             )
 
     def encode(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """(B, in_channels, H, W) -> maps of the five levels, (B, width * 2^i up to 10 * width, H/2^i, W/2^i), and of the
-        bottleneck, (B, 10*width, H/32, W/32)."""
+        """(B, in_channels, H, W) -> six maps, of the levels and the bottleneck, (B, C_i, H/2^i, W/2^i)."""
         maps = self.encoder(images)
         return [*maps, self.bottleneck(maps[-1])]
 

@@ -14,7 +14,6 @@ from acsnet.errors import InputError
 from acsnet.models._layers import encoder_distances
 from acsnet.training.parameter_names import check_pattern, matches
 
-
 # timm's schedules multiply the rate of a group of parameters by this entry.
 _FACTOR = "lr_scale"
 

@@ -12,8 +12,9 @@ from torch import nn
 
 from acsnet import create_model, load_model
 from acsnet.checkpoints import CheckpointMetadata, save_checkpoint
-from acsnet.config import build_config
+from acsnet.config import EvaluationConfig, build_config
 from acsnet.errors import CheckpointError, InputError, UnknownNameError
+from acsnet.inference import Predictor
 from acsnet.layers import Encoder, GlobalAverage, PooledFeatures
 from acsnet.models import Ensemble
 from acsnet.models._base import check_network_size
@@ -185,7 +186,7 @@ def test_an_unknown_encoder_has_near_matches(encoder: str) -> None:
 def test_encoders_without_a_pyramid_are_refused() -> None:
     for size in ({}, {"image_size": [224, 224]}):
         message = (
-            r"encoder 'nest_tiny' has feature maps at strides \(4, 8, 16\), expected five at \(2, 4, 8, 16, 32\), or"
+            r"encoder 'nest_tiny' has feature maps at strides \(4, 8, 16\), expected five at \(2, 4, 8, 16, 32\)"
         )
         with torch.device("meta"), pytest.raises(InputError, match=message):
             build("unet_resnet50", "nest_tiny", **size)
@@ -311,7 +312,7 @@ def test_features_of_tokens_are_refused() -> None:
         PooledFeatures("twins_pcpvt_small", image_size=[64, 64])
 
 
-# --- checkpoints, weights and configurations ---------------------------------------------------------------------------
+# --- checkpoints, weights and configurations -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -366,3 +367,23 @@ def test_a_configuration_names_them() -> None:
     with torch.device("meta"):
         network = build_model(config.model, config.data.classes)
     assert network.encoder.channels[-1] == 320
+
+
+def test_scales_need_a_network_for_any_size() -> None:
+    metadata = CheckpointMetadata(
+        model="unet",
+        arguments={"width": 4, "depth": 2},
+        class_names=("benign", "malignant", "normal"),
+        input_size=SIZE,
+        mean=(0.33,),
+        std=(0.2,),
+    )
+    evaluation = EvaluationConfig(test_time_augmentation={"scales": [1, 1.5], "horizontal_flip": True})
+    network = create_model("unet", width=4, depth=2)
+    Predictor(network, metadata, evaluation=evaluation)
+    network.image_size = SIZE
+    message = r"test_time_augmentation\.scales is \[1\.0, 1\.5\], but the network takes images of 64x96 .*: set it to \[1"
+    with pytest.raises(InputError, match=message):
+        Predictor(network, metadata, evaluation=evaluation)
+    flips = EvaluationConfig(test_time_augmentation={"scales": [1], "horizontal_flip": True})
+    Predictor(network, metadata, evaluation=flips)
