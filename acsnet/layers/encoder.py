@@ -145,12 +145,14 @@ class Encoder(nn.Module):
             return self._stem_maps(images)
         if self.maps == EXPANDED:
             return self._expanded_maps(images)
-        maps = self.network(images)[max(self._first_level, 0) :]
+        maps = self.network(images)
+        if self._first_level > 0:
+            maps = maps[self._first_level :]
         if self._is_channels_last:
             maps = [x.permute(0, 3, 1, 2) for x in maps]
         if self._first_level < 0:
             maps = [upsample_twice(maps[0]), *maps]
-        if not torch.compiler.is_compiling():
+        if not (torch.compiler.is_compiling() or isinstance(images, torch.fx.Proxy)):
             self._check_sizes(images, maps)
         return maps
 

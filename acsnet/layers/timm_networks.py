@@ -27,7 +27,7 @@ _DOWNLOAD_ERRORS = (OSError, RuntimeError)
 _UNSUPPORTED_ERRORS = (NotImplementedError, AssertionError, TypeError)
 # segmentation_models_pytorch marks encoders of timm by this prefix.
 _LIBRARY_PREFIX = "tu-"
-_WITHOUT_DILATION = ": use an encoder whose convolutions can be dilated, such as resnet18 or convnext_tiny, or a decoder without dilation"
+_WITHOUT_DILATION = ": use one that can be dilated, such as resnet18 or convnext_tiny, or a decoder without dilation"
 # The argument by which timm's Swin networks take any size.
 _ANY_SIZE = {"strict_img_size": False}
 

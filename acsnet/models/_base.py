@@ -62,9 +62,9 @@ class MultiTaskModel(nn.Module, ABC):
         loaded: what :func:`~acsnet.create_model` loaded from its checkpoint, or None without one.
 
     Raises:
-        InputError: if ``num_classes`` is below 0 or ``in_channels`` below 1, or if ``tasks`` is not a sequence, is empty
-            or repeats a task; if ``mask_pooling`` is true without both tasks or in a network that does not support it, or
-            ``mask_pooling_gradient`` is true without it.
+        InputError: if ``num_classes`` is below 0 or ``in_channels`` below 1, or if ``tasks`` is not a sequence, is
+            empty or repeats a task; if ``mask_pooling`` is true without both tasks or in a network that does not
+            support it, or ``mask_pooling_gradient`` is true without it.
         UnknownNameError: for an unknown task, with near matches.
     """
 

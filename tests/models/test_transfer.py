@@ -123,13 +123,9 @@ class Unnamed(MultiTaskModel):
 
 def test_networks_of_others_are_told_what_is_missing() -> None:
     network = Unnamed(tasks=["classification"])
-    with pytest.raises(
-        InputError, match=r"Unnamed has no module named encoder, .*: define its method enc"
-    ):
+    with pytest.raises(InputError, match=r"Unnamed has no module named encoder, .*: define its method enc"):
         network.forward_features(images())
-    with pytest.raises(
-        InputError, match=r"Unnamed has no module cls_head that ends in a linear layer: def"
-    ):
+    with pytest.raises(InputError, match=r"Unnamed has no module cls_head that ends in a linear layer: def"):
         network.reset_classifier(2)
 
 

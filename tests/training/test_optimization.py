@@ -275,16 +275,12 @@ def test_rates_by_pattern() -> None:
         assert factor == (2.0 if name.startswith("cls_head.") else expected), name
     both = factors_of(network, layer_decay=0.5, rates={"encoder.levels.2": 0.5})
     assert (both["encoder.levels.2.0.0.weight"], both["encoder.levels.1.0.0.weight"]) == (0.25, 0.25)
-    with pytest.raises(
-        UnknownNameError, match=r"unknown parameters in optimizer\.rates 'cls_haed': did you mean 'c"
-    ):
+    with pytest.raises(UnknownNameError, match=r"unknown parameters in optimizer\.rates 'cls_haed': did you mean 'c"):
         factors_of(network, rates={"cls_haed": 0.1})
 
 
 def test_a_network_without_an_encoder_has_no_layer_decay() -> None:
-    with pytest.raises(
-        InputError, match=r"optimizer\.layer_decay: Linear has no module encoder .*use opti"
-    ):
+    with pytest.raises(InputError, match=r"optimizer\.layer_decay: Linear has no module encoder .*use opti"):
         factors_of(nn.Linear(2, 2), layer_decay=0.5)
 
 
