@@ -11,6 +11,7 @@ from timm.layers import Format
 from torch import nn
 
 from acsnet._utils.naming import look_up
+from acsnet._utils.tracing import is_traced
 from acsnet.errors import InputError
 from acsnet.layers.encoder_weights import PretrainedWeights
 from acsnet.layers.pooled_features import PooledFeatures
@@ -152,7 +153,7 @@ class Encoder(nn.Module):
             maps = [x.permute(0, 3, 1, 2) for x in maps]
         if self._first_level < 0:
             maps = [upsample_twice(maps[0]), *maps]
-        if not (torch.compiler.is_compiling() or isinstance(images, torch.fx.Proxy)):
+        if not is_traced(images):
             self._check_sizes(images, maps)
         return maps
 

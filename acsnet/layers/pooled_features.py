@@ -1,6 +1,6 @@
 """Pooled features of a classification network of timm."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,19 +81,19 @@ class PooledFeatures(nn.Module):
     ) -> None:
         super().__init__()
         check_names(name, weights)
-        options = {"num_classes": 0, **size_options(name, image_size)}
+        options: dict[str, Any] = {"num_classes": 0, **size_options(name, image_size)}
         self.image_size = None if image_size is None else (image_size[0], image_size[1])
         network: Any
         network, self.pretrained = create(name, in_channels, weights, "classification", options)
         self.name, self.network = name, network
         first_level(name, network, STRIDES)
         self._is_channels_last = False
-        self._average_maps(network)
+        self._average_maps(network, options)
         self.channels = int(network.head_hidden_size)
 
-    def _average_maps(self, network: Any) -> None:
+    def _average_maps(self, network: Any, options: Mapping[str, Any]) -> None:
         """Replace the average pooling of a network by that of this package."""
-        if self._averages_outside_of_layers(network):
+        if self._averages_outside_of_layers(network, options):
             self._pool: nn.Module | None = GlobalAverage()
             return
         self._pool = None
@@ -116,19 +116,22 @@ class PooledFeatures(nn.Module):
         parent, _, attribute = path.rpartition(".")
         setattr(network.get_submodule(parent), attribute, layers[0] if len(layers) == 1 else nn.Sequential(*layers))
 
-    def _averages_outside_of_layers(self, network: Any) -> bool:
+    def _averages_outside_of_layers(self, network: Any, options: Mapping[str, Any]) -> bool:
         """Return whether a network only averages maps (B, C, H, W) at its end, without a layer for it, as PVT-v2."""
-        if any(isinstance(module, SelectAdaptivePool2d) for module in network.modules()) or self.image_size is not None:
+        if any(isinstance(module, SelectAdaptivePool2d) for module in network.modules()):
             return False
         with torch.device("meta"):
-            twin = timm.create_model(timm_name(self.name), num_classes=0)
-            maps = twin.eval().forward_features(torch.empty(1, 3, 2 * STRIDES[-1], 2 * STRIDES[-1]))
+            twin = timm.create_model(timm_name(self.name), **options)
+            images = torch.empty(1, 3, *(self.image_size or (2 * STRIDES[-1], 2 * STRIDES[-1])))
+            maps = twin.eval().forward_features(images)
             used: list[nn.Module] = []
             for module in twin.modules():
                 if next(module.parameters(recurse=False), None) is not None:
                     module.register_forward_hook(lambda layer, *_: used.append(layer))
+            if not isinstance(maps, torch.Tensor) or maps.ndim != 4:
+                return False
             vector = twin.forward_head(maps)
-        return maps.ndim == 4 and vector.shape[1] == maps.shape[1] and not used
+        return not used and vector.shape == maps.shape[:2]
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Encode (B, in_channels, H, W) into vectors (B, D)."""

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from acsnet._utils.tracing import is_traced
 from acsnet.errors import InputError
 from acsnet.labels import TASKS
 from acsnet.layers import GlobalAverage, MaskWeightedAverage, NoClassLayer, class_layer
@@ -102,7 +103,7 @@ class MultiTaskModel(nn.Module, ABC):
             InputError: if rank, dtype, number of channels or size of the images is not valid. This is not checked
                 during compilation, export and tracing, where sizes are symbols.
         """
-        if not _is_traced(images):
+        if not is_traced(images):
             check_images(images, self.in_channels, self.divisor, self.image_size)
         return self.forward_tasks(images)
 
@@ -129,18 +130,19 @@ class MultiTaskModel(nn.Module, ABC):
             >>> model.forward_features(torch.zeros(2, 3, 64, 96)).shape
             torch.Size([2, 64, 8, 12])
         """
-        if not _is_traced(images):
+        if not is_traced(images):
             check_images(images, self.in_channels, self.divisor, self.image_size)
         return self.encode(images)[-1]
 
     def encode(self, images: torch.Tensor) -> Sequence[torch.Tensor]:
         """Compute the maps of the encoder, finest first: by default those that the module ``encoder`` returns."""
-        if not isinstance(getattr(self, "encoder", None), nn.Module):
+        encoder = getattr(self, "encoder", None)
+        if not isinstance(encoder, nn.Module):
             raise InputError(
                 f"{type(self).__name__} has no module named encoder, so that its features are unknown: define its "
                 "method encode(images), which returns maps, finest first"
             )
-        return self.encoder(images)
+        return encoder(images)
 
     def reset_classifier(self, num_classes: int) -> None:
         """Replace the last layer of the classifier by a new one with random weights, for other classes.
@@ -197,10 +199,6 @@ class MultiTaskModel(nn.Module, ABC):
     @abstractmethod
     def forward_tasks(self, images: torch.Tensor) -> MultiTaskOutput:
         """Compute the logits of images that have been checked."""
-
-
-def _is_traced(images: object) -> bool:
-    return torch.compiler.is_compiling() or isinstance(images, torch.fx.Proxy)
 
 
 def check_images(

@@ -29,7 +29,7 @@ def encoder_distances(network: nn.Module) -> dict[str, int]:
         >>> sorted(set(encoder_distances(network).values()))
         [1, 2, 3]
     """
-    distances = {}
+    distances: dict[str, int] = {}
     for path, part in network.named_modules():
         encoder = getattr(part, "encoder", None) if isinstance(part, MultiTaskModel) else None
         if isinstance(encoder, nn.Module):

@@ -37,6 +37,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import nn
@@ -218,7 +219,9 @@ class EncoderDecoder(MultiTaskModel):
 
     def encode(self, images: torch.Tensor) -> Sequence[torch.Tensor]:
         """Compute the maps of the encoder, finest first; for classification alone only the deepest one."""
-        return self.encoder(images) if self.has_mask else [self.encoder.deepest_maps(images)]
+        if self.has_mask:
+            return self.encoder(images)
+        return [cast(PooledFeatures, self.encoder).deepest_maps(images)]
 
     def forward_tasks(self, images: torch.Tensor) -> MultiTaskOutput:
         """Map images (B, in_channels, H, W) to mask logits (B, 1, H, W) and class logits (B, K).

@@ -23,7 +23,7 @@ random numbers and the choice of one best epoch for both.
 from collections.abc import Mapping, Sequence
 from math import lcm
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -103,12 +103,12 @@ class TwoNetworks(MultiTaskModel):
 
     def encode(self, images: torch.Tensor) -> Sequence[torch.Tensor]:
         """Return the maps of the encoder of the classification network, or of the only network."""
-        return (self.classification if self.has_label else self.segmentation).encode(images)
+        return cast(MultiTaskModel, self.classification if self.has_label else self.segmentation).encode(images)
 
     def reset_classifier(self, num_classes: int) -> None:
         """Replace the last layer of the classification network; see :class:`~acsnet.models.MultiTaskModel`."""
         self._check_reset(num_classes)
-        self.classification.reset_classifier(num_classes)
+        cast(MultiTaskModel, self.classification).reset_classifier(num_classes)
         self._forget_classes(num_classes)
 
     def forward_tasks(self, images: torch.Tensor) -> MultiTaskOutput:

@@ -61,6 +61,8 @@ HEAVY: dict[str, tuple[int, int] | None] = {
     "twins_pcpvt_small": (64, 96),
     "swiftformer_xs": (64, 96),
 }
+# They pool tokens, or maps with other layers, which classification alone does not take.
+TOKENS = ("hiera_tiny_224", "coat_tiny", "twins_pcpvt_small", "mambaout_femto")
 NETWORKS: dict[str, dict[str, Any]] = {
     "unet_resnet50": {"decoder_channels": [16] * 5},
     "unetpp_resnet50": {"decoder_channels": [16] * 5},
@@ -304,10 +306,29 @@ def test_pooled_features_of_swin(encoder: str) -> None:
         torch.testing.assert_close(features(images()), whole(images()))
 
 
-def test_features_of_tokens_are_refused() -> None:
-    message = "encoder 'twins_pcpvt_small' cannot be used for classification: it does not average its feature maps; use"
+@pytest.mark.parametrize(
+    "encoder",
+    ["hiera_tiny_224", *(pytest.param(name, marks=pytest.mark.slow) for name in ("coat_tiny", "twins_svt_small"))],
+)
+def test_features_of_tokens_are_refused(encoder: str) -> None:
+    message = f"encoder '{encoder}' cannot be used for classification: it does not average its feature maps; use"
     with torch.device("meta"), pytest.raises(InputError, match=message):
-        PooledFeatures("twins_pcpvt_small", image_size=[64, 64])
+        PooledFeatures(encoder, image_size=[64, 64])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoder", [name for name in FAMILIES | HEAVY if name not in TOKENS])
+def test_classification_alone(encoder: str) -> None:
+    only_size = (FAMILIES | HEAVY)[encoder]
+    network = build("unet_resnet50", encoder, tasks=["classification"], image_size=only_size).train()
+    output = network(images(only_size or SIZE))
+    assert output.label.shape == (2, 3)
+    output.label.square().mean().backward()
+    assert [key for key, parameter in network.named_parameters() if parameter.grad is None] == []
+    assert network.forward_features(images(only_size or SIZE)).shape[2:] == (
+        (only_size or SIZE)[0] // 32,
+        (only_size or SIZE)[1] // 32,
+    )
 
 
 # --- checkpoints, weights and configurations -------------------------------------------------------------------------
