@@ -57,7 +57,7 @@ class ModelConfig(Section):
     def _only_further_ones(cls, value: dict[str, Any]) -> dict[str, Any]:
         for name, instead in _OTHER_PLACES.items():
             if name in value:
-                raise ValueError(f"{name} is no further argument: {instead}")
+                raise ValueError(f"{name} does not belong here: {instead}")
         return value
 
 

@@ -60,7 +60,7 @@ class MultiTaskModel(nn.Module, ABC):
         supports_mask_pooling: whether the network accepts ``mask_pooling``.
         has_mask: whether segmentation is one of the tasks.
         has_label: whether classification is one of the tasks.
-        loaded: what :func:`~acsnet.create_model` loaded from its checkpoint, or None without one.
+        loaded: tensors that :func:`~acsnet.create_model` loaded from its checkpoint; None without one.
 
     Raises:
         InputError: if ``num_classes`` is below 0 or ``in_channels`` below 1, or if ``tasks`` is not a sequence, is

@@ -18,7 +18,7 @@ _SHARED_PART = "encoder."
 
 @dataclass(frozen=True)
 class LoadedWeights:
-    """What was loaded from a checkpoint into a network.
+    """Tensors that were loaded from a checkpoint into a network, and those that were not.
 
     Attributes:
         path: the file.

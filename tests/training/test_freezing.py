@@ -240,4 +240,4 @@ def test_arguments_that_have_a_place_of_their_own(name: str, hint: str) -> None:
     with pytest.raises(ConfigError) as caught:
         build_config({"model": {"name": "unet", "arguments": {name: json.loads("0")}}}, (), "test")
     assert "\n" not in str(caught.value)
-    assert f"{name} is no further argument: {hint}" in str(caught.value)
+    assert f"{name} does not belong here: {hint}" in str(caught.value)
