@@ -136,12 +136,12 @@ def test_a_level_at_stride_1_is_left_out() -> None:
     assert [tuple(x.shape[2:]) for x in maps] == [(64 // stride, 96 // stride) for stride in (2, 4, 8, 16, 32)]
 
 
-@pytest.mark.parametrize("size", [(32, 64), (96, 160)])
-def test_swin_takes_any_size(size: tuple[int, int]) -> None:
+def test_swin_takes_any_size() -> None:
     with torch.device("meta"):
         encoder = Encoder("swin_tiny_patch4_window7_224")
         assert encoder.image_size is None
-        assert encoder(torch.empty(1, 3, *size))[-1].shape == (1, 768, size[0] // 32, size[1] // 32)
+        for height, width in ((32, 64), (96, 160)):
+            assert encoder(torch.empty(1, 3, height, width))[-1].shape == (1, 768, height // 32, width // 32)
 
 
 def test_the_fpn_decoder_computes_what_the_library_computes() -> None:
@@ -159,7 +159,7 @@ def test_the_fpn_decoder_computes_what_the_library_computes() -> None:
 # --- names -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("encoder", ["convnext_atto", "resnet18"])
+@pytest.mark.parametrize("encoder", ["convnext_atto"])
 def test_the_prefix_of_the_library_changes_nothing(encoder: str) -> None:
     with torch.device("meta"):
         for name in ("unet_resnet50", "acsnet"):
@@ -215,9 +215,7 @@ def test_deeplab_refuses_encoders_that_cannot_be_dilated(encoder: str) -> None:
 # --- one size --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("encoder", "size"), [("maxvit_pico_rw_256", 256), ("tu-coatnet_pico_rw_224", 224), ("hiera_tiny_224", 224)]
-)
+@pytest.mark.parametrize(("encoder", "size"), [("maxvit_pico_rw_256", 256), ("tu-hiera_tiny_224", 224)])
 def test_an_encoder_for_one_size_says_which(encoder: str, size: int) -> None:
     with pytest.raises(InputError) as caught:
         build("unet_resnet50", encoder)
@@ -281,7 +279,7 @@ def test_maps_that_do_not_fit_together() -> None:
 # --- classification alone --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("encoder", ["convnext_atto", "pvt_v2_b0", "efficientvit_b0", "mobilevit_xxs"])
+@pytest.mark.parametrize("encoder", ["convnext_atto", "pvt_v2_b0"])
 def test_pooled_features_are_those_of_timm(encoder: str) -> None:
     torch.manual_seed(0)
     features = PooledFeatures(f"tu-{encoder}").eval()
@@ -358,7 +356,7 @@ def test_a_checkpoint_rebuilds_the_network(encoder: str, size: list[int] | None,
     assert torch.equal(ours.label, theirs.label)
 
 
-@pytest.mark.parametrize("encoder", ["convnext_atto", "pvt_v2_b0"])
+@pytest.mark.parametrize("encoder", ["convnext_atto", pytest.param("pvt_v2_b0", marks=pytest.mark.slow)])
 def test_weights_from_a_file(encoder: str, tmp_path: Path) -> None:
     torch.manual_seed(3)
     state = timm.create_model(encoder).state_dict()

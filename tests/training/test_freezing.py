@@ -1,10 +1,13 @@
 import json
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from torch import nn
 
 from acsnet import create_model
@@ -13,6 +16,7 @@ from acsnet.errors import ConfigError, UnknownNameError
 from acsnet.training import Trainer, prepare_training
 from acsnet.training.freezing import Freezing
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 SMALL: dict[str, Any] = {"name": "unet", "arguments": {"width": 4, "depth": 2}}
 ENCODER = {"names": ["encoder.*"]}
 
@@ -89,7 +93,6 @@ def test_something_has_to_be_left(patterns: tuple[str, ...]) -> None:
         ("acsnet", {"encoder": "mobilenetv3_small_050", "widths": [16] * 5}),
         ("fpn_resnet50", {"encoder": "mobilenetv3_small_050", "decoder_channels": [16, 32]}),
         ("mt_unetpp", {"widths": [4] * 6}),
-        ("unet", {"width": 4, "mask_pooling": True}),
     ],
 )
 @pytest.mark.parametrize("pattern", ["encoder.*", "*decod*", "cls_head"])
@@ -196,6 +199,23 @@ def test_a_resumed_run_unfreezes_at_the_same_epoch(
     whole, resumed = load_last(tmp_path / "whole"), load_last(tmp_path / "killed")
     for part in ("network", "ema", "loss", "optimizer", "schedule"):
         assert_same(whole[part], resumed[part])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("epochs", [None, 1])
+def test_two_processes(epochs: int | None, tiny_settings: dict[str, Any], tmp_path: Path) -> None:
+    settings = settings_of(tiny_settings, epochs=2, freeze={**ENCODER, "epochs": epochs})
+    config = tmp_path / "tiny.yaml"
+    config.write_text(yaml.safe_dump(settings))
+    start = prepare_training(build_config(settings, (), "test"), progress=False).network.state_dict()
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=29619"]
+    command += [str(REPOSITORY / "tools" / "train.py"), str(config), "--work-dir", str(tmp_path / "two")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
+    assert result.returncode == 0, result.stderr
+    end = load_last(tmp_path / "two")["network"]
+    same = [key for key, value in start.items() if key.startswith("encoder.") and torch.equal(end[key], value)]
+    assert len(same) == (0 if epochs else len([key for key in start if key.startswith("encoder.")]))
+    assert not torch.equal(end["seg_head.weight"], start["seg_head.weight"])
 
 
 def test_mistakes_are_found_before_the_images_are_decoded(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
