@@ -88,8 +88,8 @@ class OptimizerConfig(Section):
     )
     layer_decay: Annotated[Real, Field(gt=0, lt=1)] | None = Field(
         default=None,
-        description="Factor of the learning rate from each layer of the encoder to the one before it; the last layer "
-        "has it once. All that follows the encoder has the full rate. Null for no factor.",
+        description="Factor of the learning rate from each layer of the encoder to the one before it, also from the "
+        "rest of the network, which has the full rate, to the last one; null for none.",
     )
     rates: dict[str, PositiveReal] = Field(
         default={},
