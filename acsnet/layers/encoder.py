@@ -164,7 +164,8 @@ class Encoder(nn.Module):
     def _check_sizes(self, images: torch.Tensor, maps: Sequence[torch.Tensor]) -> None:
         height, width = images.shape[2:]
         for x, stride in zip(maps, self.strides, strict=True):
-            if tuple(x.shape[2:]) != (height // stride, width // stride):
+            is_divisible = height % stride == 0 and width % stride == 0
+            if is_divisible and tuple(x.shape[2:]) != (height // stride, width // stride):
                 raise InputError(
                     f"encoder {self.name!r} maps images of {height}x{width} to {x.shape[2]}x{x.shape[3]} at stride "
                     f"{stride}, where {height // stride}x{width // stride} is needed: use multiples of "
