@@ -13,7 +13,14 @@ from acsnet.config.loading import build_config, changed_keys, load_config, load_
 from acsnet.config.paths import without_paths
 from acsnet.config.schema import Config, ModelConfig, ProtocolConfig
 from acsnet.config.section import PositiveInt, Section
-from acsnet.config.training_sections import LossConfig, OptimizerConfig, ScheduleConfig, TrainingConfig, TransformConfig
+from acsnet.config.training_sections import (
+    FreezeConfig,
+    LossConfig,
+    OptimizerConfig,
+    ScheduleConfig,
+    TrainingConfig,
+    TransformConfig,
+)
 
 __all__ = [
     "CHOSEN_ON_VALIDATION",
@@ -22,6 +29,7 @@ __all__ = [
     "DataConfig",
     "EvaluationConfig",
     "FoldsConfig",
+    "FreezeConfig",
     "LossConfig",
     "ModelConfig",
     "OptimizerConfig",

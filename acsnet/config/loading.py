@@ -23,7 +23,7 @@ from acsnet.config.schema import Config
 from acsnet.errors import ConfigError
 
 # Mappings that a file or an override replaces as a whole: their keys are one choice, not settings of their own.
-REPLACED_KEYS = frozenset({"training.selection"})
+REPLACED_KEYS = frozenset({"training.selection", "optimizer.rates"})
 # Keys that describe the machine, the speed or what is shown, and do not change the result.
 MACHINE_KEYS = frozenset(
     {

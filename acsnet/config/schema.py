@@ -21,6 +21,16 @@ from acsnet.config.section import PositiveInt, Section, UserPath
 from acsnet.config.training_sections import LossConfig, OptimizerConfig, ScheduleConfig, TrainingConfig, TransformConfig
 from acsnet.labels import NORMAL, TASKS, Task
 
+# Arguments of create_model that have a place of their own in a configuration.
+_OTHER_PLACES = {
+    "name": "set model.name",
+    "num_classes": "it is the number of data.classes, and a training needs at least one",
+    "in_channels": "set model.in_channels",
+    "tasks": "set model.tasks",
+    "encoder_weights": "set model.encoder_weights",
+    "checkpoint": "set model.initial_weights",
+}
+
 
 class ModelConfig(Section):
     """The model, as in ``acsnet.create_model``; the number of classes comes from the data."""
@@ -41,6 +51,14 @@ class ModelConfig(Section):
     arguments: dict[str, Any] = Field(
         default={}, description="Further arguments of the model, such as encoder or width."
     )
+
+    @field_validator("arguments")
+    @classmethod
+    def _only_further_ones(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for name, instead in _OTHER_PLACES.items():
+            if name in value:
+                raise ValueError(f"{name} does not belong here: {instead}")
+        return value
 
 
 class ProtocolConfig(Section):

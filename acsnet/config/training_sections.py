@@ -96,6 +96,16 @@ class OptimizerConfig(Section):
     arguments: dict[str, Any] = Field(
         default={}, description="Further arguments of the optimizer, such as betas, by their names in its class."
     )
+    layer_decay: Annotated[Real, Field(gt=0, lt=1)] | None = Field(
+        default=None,
+        description="Factor of the learning rate from each layer of the encoder to the one before it, also from the "
+        "rest of the network, which has the full rate, to the last one; null for none.",
+    )
+    rates: dict[str, PositiveReal] = Field(
+        default={},
+        description="Factor of the learning rate by the name of parameters or modules, with wildcards, as in "
+        "{encoder.*: 0.1}; the last pattern that matches counts.",
+    )
 
 
 class ScheduleConfig(Section):
@@ -138,6 +148,17 @@ def _factor(weight: float) -> str:
 Selection = Annotated[dict[str, Real], BeforeValidator(_metric_weights)]
 
 
+class FreezeConfig(Section):
+    """Parameters that are not trained; their batch normalizations keep their running statistics."""
+
+    names: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        description="Names of parameters or modules, with wildcards, such as encoder.*."
+    )
+    epochs: PositiveInt | None = Field(
+        default=None, description="Number of first epochs in which they are frozen, or null for all."
+    )
+
+
 class TrainingConfig(Section):
     """The training loop."""
 
@@ -159,6 +180,7 @@ class TrainingConfig(Section):
         description="Decay of the exponential moving average of the weights, which is then validated and saved, or "
         "null for none.",
     )
+    freeze: FreezeConfig | None = Field(default=None, description="Parameters that are not trained, or null for none.")
     selection: Selection = Field(
         default={"dice": 0.7, "accuracy": 0.3},
         description="Weight of each validation metric in the score that selects the best epoch; {epoch: 1} selects the "

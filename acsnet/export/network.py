@@ -24,6 +24,7 @@ class ProbabilityNetwork(nn.Module):
     Attributes:
         outputs: names of the outputs, in order.
         divisor: heights and widths have to be multiples of it.
+        image_size: the only (height, width) that the network takes, or None.
 
     Example:
         >>> import torch
@@ -40,6 +41,7 @@ class ProbabilityNetwork(nn.Module):
         self.network = network
         self.outputs = tuple(OUTPUTS[task] for task in TASKS if task in tasks_of(network))
         self.divisor = int(getattr(network, "divisor", 1))
+        self.image_size = getattr(network, "image_size", None)
 
     def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         """Map normalized images (B, C, H, W) to ``mask`` (B, 1, H, W) in 0..1 and ``classes`` (B, K), summing to 1."""

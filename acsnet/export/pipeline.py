@@ -131,7 +131,7 @@ def export_checkpoint(
     exported = use_plain_operators(load_network(checkpoint))
     description = {**describe(checkpoint), "divisor": network.divisor}
     start, refusals = time.monotonic(), []
-    for dynamic in _DYNAMIC_CHOICES:
+    for dynamic in _DYNAMIC_CHOICES if network.image_size is None else _DYNAMIC_CHOICES[1:]:
         example = _example(metadata, dynamic, network.divisor)
         batches = samples.batches(dynamic, network.divisor)
         try:

@@ -109,6 +109,7 @@ class Predictor:
         self.tta_transforms = list_tta_transforms(
             self.evaluation.test_time_augmentation, self.metadata.input_size, divisor
         )
+        self._check_scales([getattr(network, "image_size", None) for network in networks])
         self._warn_of_other_classes()
 
     @classmethod
@@ -151,6 +152,16 @@ class Predictor:
 
     def _build_decision(self) -> Decision:
         return Decision(self.metadata.class_names, self.evaluation, self.metadata.operating_points)
+
+    def _check_scales(self, only_sizes: Sequence[tuple[int, int] | None]) -> None:
+        """Check that networks that are built for one size of images get no other."""
+        only = next(filter(None, only_sizes), None)
+        if only is not None and any(transform.size != only for transform in self.tta_transforms):
+            scales = list(self.evaluation.test_time_augmentation.scales)
+            raise InputError(
+                f"evaluation.test_time_augmentation.scales is {scales}, but the network takes images of "
+                f"{only[0]}x{only[1]} (height x width) only: set it to [1]"
+            )
 
     def _warn_of_other_classes(self) -> None:
         points = self.metadata.operating_points

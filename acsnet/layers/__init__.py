@@ -10,7 +10,7 @@ from acsnet.layers.blocks import (
     NearestUpsampleMerge,
     PooledEncoder,
 )
-from acsnet.layers.encoder import Encoder, PooledFeatures, is_efficientnet, pretrained_weights
+from acsnet.layers.encoder import Encoder, is_efficientnet, pretrained_weights
 from acsnet.layers.encoder_weights import PretrainedWeights
 from acsnet.layers.gate import GateUnit, SkipGate
 from acsnet.layers.heads import (
@@ -18,11 +18,14 @@ from acsnet.layers.heads import (
     LinearHead,
     MaskWeightedAverage,
     MultiScaleAttentionHead,
+    NoClassLayer,
     PooledLinearHead,
     PooledMapsHead,
+    class_layer,
 )
 from acsnet.layers.instance_norm import InstanceNorm2d
 from acsnet.layers.lean import Checkpointed, Deferred, DeferredSequential, PerImage, checkpointed
+from acsnet.layers.pooled_features import PooledFeatures
 from acsnet.layers.prediction_refinement import PredictionRefining, weigh_by_lesion_probability
 from acsnet.layers.pyramid import PyramidPooling
 from acsnet.layers.upsample import UpsampleConv2d, upsample_twice
@@ -47,6 +50,7 @@ __all__ = [
     "MaskWeightedAverage",
     "MultiScaleAttentionHead",
     "NearestUpsampleMerge",
+    "NoClassLayer",
     "PerImage",
     "PooledEncoder",
     "PooledFeatures",
@@ -58,6 +62,7 @@ __all__ = [
     "SkipGate",
     "UpsampleConv2d",
     "checkpointed",
+    "class_layer",
     "is_efficientnet",
     "pretrained_weights",
     "upsample_twice",

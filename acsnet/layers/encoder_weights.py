@@ -112,7 +112,9 @@ def check_weights_name(weights: str | Path) -> Path | None:
     return path
 
 
-def load_encoder_weights(network: nn.Module, name: str, in_channels: int, path: Path) -> PretrainedWeights:
+def load_encoder_weights(
+    network: nn.Module, name: str, in_channels: int, path: Path, options: Mapping[str, Any] | None = None
+) -> PretrainedWeights:
     """Load a file of weights into an encoder.
 
     All tensors of the encoder have to be in the file with the same shape. Tensors that only the whole timm network has,
@@ -125,6 +127,7 @@ def load_encoder_weights(network: nn.Module, name: str, in_channels: int, path: 
         name: its name in timm.
         in_channels: channels of its input.
         path: the file: safetensors, or a state dict of PyTorch that has tensors and plain values only.
+        options: arguments of ``timm.create_model`` that change shapes of the whole network, such as its image size.
 
     Raises:
         CheckpointError: if the file is missing, truncated, contains other objects than tensors, or does not match the
@@ -134,11 +137,11 @@ def load_encoder_weights(network: nn.Module, name: str, in_channels: int, path: 
     data = _read(path)
     tensors = _parse(data, path)
     with torch.device("meta"):
-        whole = timm.create_model(name).state_dict()
+        whole = timm.create_model(name, **(options or {})).state_dict()
     is_lite = _LITE_STEM in tensors
     named = _rename_in_order(tensors, whole, name, path) if is_lite else tensors
     state = network.state_dict()
-    own = _names_in_whole(state, whole, name)
+    own = names_in_whole(state, whole, name)
     loaded = {key: value for key, value in named.items() if key in own or key not in whole}
     expected = {key: whole[key] for key in own if key in loaded or not key.endswith(_COUNTER)}
     for key in _first_convolutions(network):
@@ -288,7 +291,7 @@ def _rename_in_order(
     return dict(zip(whole, tensors.values(), strict=True))
 
 
-def _names_in_whole(own: Mapping[str, torch.Tensor], whole: Mapping[str, torch.Tensor], name: str) -> dict[str, str]:
+def names_in_whole(own: Mapping[str, torch.Tensor], whole: Mapping[str, torch.Tensor], name: str) -> dict[str, str]:
     """Return the name in the encoder of each of its tensors by the name in the whole timm network.
 
     Some of timm's feature pyramids join the names of modules by underscores, others add a prefix.

@@ -92,6 +92,30 @@ def _weighted_average(x: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     return (x * shares).sum(dim=(2, 3)).to(x.dtype)
 
 
+class NoClassLayer(nn.Identity):
+    """Stands in place of the last linear layer of a classifier without classes: its features (B, D) are the output.
+
+    Args:
+        in_features: D.
+    """
+
+    def __init__(self, in_features: int) -> None:
+        super().__init__()
+        self.in_features = in_features
+
+
+def class_layer(features: int, num_classes: int) -> nn.Module:
+    """Return the last layer of a classifier: a linear layer, or for 0 classes one that returns the features unchanged.
+
+    Every classifier of the zoo ends with it, so that :meth:`acsnet.MultiTaskModel.reset_classifier` can replace it.
+
+    Example:
+        >>> class_layer(32, 3), class_layer(32, 0)
+        (Linear(in_features=32, out_features=3, bias=True), NoClassLayer())
+    """
+    return nn.Linear(features, num_classes) if num_classes else NoClassLayer(features)
+
+
 class MultiScaleAttentionHead(nn.Module):
     """The classifier of ACSNet: channel attention on three maps of two scales, global average, two linear layers.
 
@@ -120,7 +144,9 @@ class MultiScaleAttentionHead(nn.Module):
         self.pool = pool or GlobalAverage()
         total = fine_channels + coarse_channels + decoder_channels
         self.classify = nn.Sequential(
-            nn.Linear(self.pool.averages * total, total // 2), nn.ReLU(inplace=True), nn.Linear(total // 2, num_classes)
+            nn.Linear(self.pool.averages * total, total // 2),
+            nn.ReLU(inplace=True),
+            class_layer(total // 2, num_classes),
         )
 
     def forward(
@@ -145,7 +171,7 @@ class LinearHead(nn.Module):
 
     def __init__(self, features: int, num_classes: int, dropout: float = 0.0) -> None:
         super().__init__()
-        self.classify = nn.Sequential(_dropout(dropout), nn.Linear(features, num_classes))
+        self.classify = nn.Sequential(_dropout(dropout), class_layer(features, num_classes))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Classify (B, D) -> class logits (B, K)."""
@@ -181,7 +207,7 @@ class PooledLinearHead(nn.Module):
         layers: list[nn.Module] = [_dropout(dropout)]
         if hidden is not None:
             layers += [nn.Linear(features, hidden), nn.ReLU(inplace=True)]
-        self.classify = nn.Sequential(*layers, nn.Linear(features if hidden is None else hidden, num_classes))
+        self.classify = nn.Sequential(*layers, class_layer(features if hidden is None else hidden, num_classes))
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
         """Classify (B, C, H, W) -> class logits (B, K); mask logits for ``pool``."""
@@ -224,7 +250,9 @@ class PooledMapsHead(nn.Module):
         )
         self.pool = pool or GlobalAverage()
         pooled = self.pool.averages * (len(channels) if single_channel else sum(channels))
-        self.classify = nn.Sequential(nn.Linear(pooled, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, num_classes))
+        self.classify = nn.Sequential(
+            nn.Linear(pooled, hidden), nn.ReLU(inplace=True), class_layer(hidden, num_classes)
+        )
 
     def forward(self, *maps: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
         """Classify maps of (B, channels[i], H_i, W_i) -> class logits (B, K); mask logits for ``pool``."""

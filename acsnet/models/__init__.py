@@ -6,6 +6,7 @@ from acsnet.models._contract import Contract
 from acsnet.models._hub import push_to_hub, save_pretrained
 from acsnet.models._loading import load_model
 from acsnet.models._registry import ModelEntry, create_model, list_models, model_entry, register_model
+from acsnet.models._transfer import LoadedWeights
 from acsnet.models.acsnet import ACSNet
 from acsnet.models.efficientnet_cbam import EfficientNetCBAM
 from acsnet.models.encoder_decoder import EncoderDecoder
@@ -27,6 +28,7 @@ __all__ = [
     "GatedUNet",
     "LabelOnly",
     "LesionWeightedUNetPlusPlus",
+    "LoadedWeights",
     "MTNNUNet",
     "MTUNetPlusPlus",
     "MaskOnly",

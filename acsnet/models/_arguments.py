@@ -21,8 +21,10 @@ Index = Annotated[Whole, Field(ge=0, le=65536)]
 Counts = Annotated[Sequence[Count], Field(max_length=16)]
 RepeatsPerLevel = Annotated[Sequence[Repeats], Field(max_length=16)]
 Rate = Annotated[Real, Field(ge=0, lt=1)]
-# A name of timm, with or without the tag of its weights; no address of a hub or of a folder.
-EncoderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?$", max_length=100)]
+#: Height and width in pixels.
+ImageSize = Annotated[Sequence[Count], Field(min_length=2, max_length=2)]
+# A name of timm, with or without the prefix "tu-" and the tag of its weights; no address of a hub or of a folder.
+EncoderName = Annotated[str, Field(pattern=r"^(tu-)?[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?$", max_length=100)]
 Name = PrintableName
 OwnArguments = dict[PrintableName, Any]
 

@@ -15,7 +15,8 @@ class Contract(TypedDict, total=False):
     ``super().__init__(**contract)``.
 
     Attributes:
-        num_classes: K, the number of classes of the class logits; 3 by default.
+        num_classes: K, the number of classes of the class logits; 3 by default. With 0 the label is the features that
+            the last layer of the classifier would take.
         in_channels: number of channels of the input images; 3 by default.
         tasks: tasks to build, ``"segmentation"``, ``"classification"`` or both; both by default.
         mask_pooling: whether the classifier also averages its maps with the predicted mask as weights; off by default.
@@ -33,11 +34,11 @@ def check_contract(num_classes: object, in_channels: object, tasks: Sequence[str
     """Check the values of a :class:`Contract`.
 
     Raises:
-        InputError: if a count is not an integer of at least 1, or if ``tasks`` is not a sequence, is empty or repeats a
-            task.
+        InputError: if a count is not an integer of at least 1 (0 for ``num_classes``), or if ``tasks`` is not a
+            sequence, is empty or repeats a task.
         UnknownNameError: for an unknown task, with near matches.
     """
-    check_count("num_classes", num_classes)
+    check_count("num_classes", num_classes, least=0)
     check_count("in_channels", in_channels)
     if isinstance(tasks, str) or not tasks or len(set(tasks)) != len(tasks):
         raise InputError(f"tasks is {tasks!r}: expected a sequence of one or two of {', '.join(TASKS)}")
@@ -70,7 +71,7 @@ def check_mask_pooling(
         )
 
 
-def check_count(name: str, value: object, most: int | None = None, multiple_of: int = 1) -> None:
+def check_count(name: str, value: object, most: int | None = None, multiple_of: int = 1, least: int = 1) -> None:
     """Check an argument that counts something: channels, classes, levels.
 
     Args:
@@ -78,14 +79,15 @@ def check_count(name: str, value: object, most: int | None = None, multiple_of: 
         value: its value.
         most: the largest valid value; None for no limit.
         multiple_of: the value must be a multiple of this number.
+        least: the smallest valid value.
 
     Raises:
-        InputError: if the value is not an integer of at least 1 that meets both conditions.
+        InputError: if the value is not an integer that meets all conditions.
     """
     # bool is a subclass of int.
-    if type(value) is int and value >= 1 and value % multiple_of == 0 and (most is None or value <= most):
+    if type(value) is int and value >= least and value % multiple_of == 0 and (most is None or value <= most):
         return
-    expected = "a whole number of at least 1" if most is None else f"a whole number from 1 to {most}"
+    expected = f"a whole number of at least {least}" if most is None else f"a whole number from {least} to {most}"
     if multiple_of > 1:
         expected = f"a positive multiple of {multiple_of}"
     raise InputError(f"{name} is {value!r}: expected {expected}")

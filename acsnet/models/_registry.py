@@ -5,6 +5,7 @@ A network registers itself with :func:`register_model`; :func:`create_model` bui
 
 import copy
 import fnmatch
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +16,14 @@ from torch import nn
 from acsnet._utils.naming import look_up
 from acsnet._utils.plugins import load_installed_plugins, look_up_registered
 from acsnet._utils.registration import module_of, register
-from acsnet.checkpoints import Checkpoint, load_weights, open_checkpoint
+from acsnet.checkpoints import Checkpoint
 from acsnet.errors import InputError
 from acsnet.labels import TASKS
 from acsnet.models._arguments import CONTRACT, Index, check_arguments
 from acsnet.models._contract import Contract
+from acsnet.models._transfer import load_fitting
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -184,13 +188,16 @@ def create_model(
 
     Args:
         name: name of the network; see :func:`list_models`.
-        num_classes: K, the number of classes of the class logits.
+        num_classes: K, the number of classes of the class logits. With 0, ``label`` is the features (B, D) that the
+            last layer of the classifier would take.
         in_channels: number of channels of the input images.
         encoder_weights: ``"imagenet"`` for the pretrained weights of timm, the path of a file of weights, or None for
             random weights. ``acsnet.layers.pretrained_weights(model)`` returns their origin and normalization.
         tasks: ``"segmentation"``, ``"classification"`` or both; the parts of a task that is not listed are not built.
         checkpoint: released name, path or id on the Hugging Face Hub, as in ``acsnet.load_model``, which also rebuilds
-            the network; here only the weights are loaded, and all keys and shapes must match. The pretrained weights of
+            the network; here only the weights are loaded. Every tensor whose name and shape match is; the others, such
+            as the last layer if the number of classes differs, start at random. One line of the log names them, and the
+            network's attribute ``loaded`` lists them (:class:`~acsnet.models.LoadedWeights`). The pretrained weights of
             the encoder are then not loaded.
         kwargs: the network's own arguments.
 
@@ -199,9 +206,10 @@ def create_model(
 
     Raises:
         UnknownNameError: for an unknown network, argument, task or released checkpoint, with near matches.
-        InputError: if ``num_classes`` or ``in_channels`` is below 1, if ``tasks`` is not a sequence, is empty or
-            repeats a task, or if ``encoder_weights`` is set for a network without pretrained weights.
-        CheckpointError: if the checkpoint or the file of encoder weights cannot be read, or does not match the network.
+        InputError: if ``num_classes`` is below 0 or ``in_channels`` below 1, if ``tasks`` is not a sequence, is empty
+            or repeats a task, or if ``encoder_weights`` is set for a network without pretrained weights.
+        CheckpointError: if the checkpoint or the file of encoder weights cannot be read, or is of another network:
+            less than half of the weights of the encoder fit.
         DownloadError: if the encoder weights cannot be downloaded.
 
     Example:
@@ -228,7 +236,10 @@ def create_model(
         )
     model = entry.builder(**arguments)
     if checkpoint is not None:
-        load_weights(model, open_checkpoint(checkpoint).path)
+        loaded = load_fitting(model, checkpoint)
+        model.loaded = loaded  # type: ignore[assignment]  # a plain attribute, no module
+        if not loaded.is_complete:
+            logger.warning("%s", loaded.summary)
     return model
 
 

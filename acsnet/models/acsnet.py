@@ -3,8 +3,8 @@
 He, Yang, Su, Wang: "Multi-task learning for segmentation and classification of breast tumors from ultrasound images",
 Computers in Biology and Medicine, 2024.
 
-Beyond the publication: any timm encoder with five feature levels (1x1 convolutions map its channels to the published
-widths if they differ), any number of classes and input channels, and either task alone.
+Beyond the publication: any timm encoder with a pyramid of feature maps (1x1 convolutions map its channels to the
+published widths if they differ), any number of classes and input channels, and either task alone.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ from acsnet.layers import (
     UpsampleConv2d,
     upsample_twice,
 )
-from acsnet.models._arguments import Counts, EncoderName
+from acsnet.models._arguments import Counts, EncoderName, ImageSize
 from acsnet.models._base import MultiTaskModel, MultiTaskOutput
 from acsnet.models._contract import Contract
 from acsnet.models._registry import register_model
@@ -64,7 +64,7 @@ class DeferredUpsampleConcat(UpsampleConcat):
     "acsnet",
     publication="He et al. 2024, Computers in Biology and Medicine",
     adds="gate units, deformable spatial attention, multi-scale channel-attention classifier",
-    arguments={"encoder": EncoderName, "widths": Counts},
+    arguments={"encoder": EncoderName, "widths": Counts, "image_size": ImageSize | None},
     settings=("backend",),
     pretrained=True,
 )
@@ -72,11 +72,13 @@ class ACSNet(MultiTaskModel):
     """ACSNet; see the module.
 
     Args:
-        encoder: name of a timm network with feature maps at strides 2, 4, 8, 16 and 32.
+        encoder: name of a timm network with a pyramid of feature maps; see :class:`acsnet.layers.Encoder`.
         encoder_weights: ``"imagenet"`` or a file of pretrained weights; None for random ones.
         widths: channels of the five gated maps, finest first, each a multiple of 16; smaller widths make a smaller
             network.
         backend: backend of the deformable convolutions; see :func:`acsnet.ops.deform_conv2d`.
+        image_size: (height, width) of the images, only for an encoder that is built for one size; see
+            :class:`acsnet.layers.Encoder`.
         contract: ``num_classes``, ``in_channels`` and ``tasks``; see :class:`~acsnet.models.MultiTaskModel`.
 
     Raises:
@@ -100,13 +102,15 @@ class ACSNet(MultiTaskModel):
         encoder_weights: str | Path | None = None,
         widths: Sequence[int] = PUBLISHED_WIDTHS,
         backend: str = "auto",
+        image_size: Sequence[int] | None = None,
         **contract: Unpack[Contract],
     ) -> None:
         super().__init__(**contract)
         if not _are_widths(widths):
             raise InputError(f"widths is {widths!r}: expected five multiples of 16, finest first")
         w0, w1, w2, w3, w4 = widths
-        self.encoder = Encoder(encoder, self.in_channels, encoder_weights)
+        self.encoder = Encoder(encoder, self.in_channels, encoder_weights, image_size=image_size)
+        self.image_size = self.encoder.image_size
         # Classification alone ends at the first decoder level, which needs the two coarsest maps only.
         self.levels = range(5) if self.has_mask else range(3, 5)
         self.adapters = nn.ModuleDict({str(i): _adapter(self.encoder.channels[i], widths[i]) for i in self.levels})

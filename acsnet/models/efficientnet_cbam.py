@@ -28,10 +28,11 @@ part of the network.
 
 Neither paper nor code fixes the tag of the ImageNet weights: these are the ones that Keras has (``aa_in1k``).
 
-Beyond the publication: any timm encoder with five feature levels, any number of classes and input channels, any width,
-and either task alone.
+Beyond the publication: any timm encoder with a pyramid of feature maps, any number of classes and input channels, any
+width, and either task alone.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -39,8 +40,8 @@ from torch import nn
 from torch.nn import functional
 from typing_extensions import Unpack
 
-from acsnet.layers import CBAM, Encoder, GlobalAverage, PyramidPooling, is_efficientnet
-from acsnet.models._arguments import Count, EncoderName
+from acsnet.layers import CBAM, Encoder, GlobalAverage, PyramidPooling, class_layer, is_efficientnet
+from acsnet.models._arguments import Count, EncoderName, ImageSize
 from acsnet.models._base import MultiTaskModel, MultiTaskOutput
 from acsnet.models._contract import Contract, check_count
 from acsnet.models._registry import register_model
@@ -132,7 +133,7 @@ class DenseHead(nn.Module):
             nn.Dropout(0.2),
             nn.Linear(second, third),
             nn.SiLU(inplace=True),
-            nn.Linear(third, num_classes),
+            class_layer(third, num_classes),
         )
 
     def forward(self, *maps: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
@@ -144,18 +145,20 @@ class DenseHead(nn.Module):
     "efficientnet_cbam",
     publication="multi-task study on curated BUSI, 2025 (code: EEE402_Project)",
     adds="pyramid pooling, residual blocks with CBAM, a classifier on four maps of bottleneck and decoder",
-    arguments={"encoder": EncoderName, "width": Count, "reduction": Count},
+    arguments={"encoder": EncoderName, "width": Count, "reduction": Count, "image_size": ImageSize | None},
     pretrained=True,
 )
 class EfficientNetCBAM(MultiTaskModel):
     """EfficientNet-CBAM; see the module.
 
     Args:
-        encoder: name of a timm network with feature maps at strides 2, 4, 8, 16 and 32.
+        encoder: name of a timm network with a pyramid of feature maps; see :class:`acsnet.layers.Encoder`.
         encoder_weights: ``"imagenet"`` or a file of pretrained weights; None for random ones.
         width: channels of the last decoder stage; the stages before have 2, 4 and 8 times, the bottleneck 16 times as
             many.
         reduction: factor from the channels to the hidden features of each channel attention.
+        image_size: (height, width) of the images, only for an encoder that is built for one size; see
+            :class:`acsnet.layers.Encoder`.
         contract: ``num_classes``, ``in_channels`` and ``tasks``; see :class:`~acsnet.models.MultiTaskModel`.
 
     Raises:
@@ -179,13 +182,15 @@ class EfficientNetCBAM(MultiTaskModel):
         encoder_weights: str | Path | None = None,
         width: int = 32,
         reduction: int = 16,
+        image_size: Sequence[int] | None = None,
         **contract: Unpack[Contract],
     ) -> None:
         super().__init__(**contract)
         check_count("width", width)
         check_count("reduction", reduction)
         maps = "expanded" if is_efficientnet(encoder) else "stages"
-        self.encoder = Encoder(encoder, self.in_channels, encoder_weights, maps=maps)
+        self.encoder = Encoder(encoder, self.in_channels, encoder_weights, maps=maps, image_size=image_size)
+        self.image_size = self.encoder.image_size
         *skips, deepest = self.encoder.channels
         bottleneck = _BOTTLENECK * width
         widths = [bottleneck, *(factor * width for factor in _STAGES)]

@@ -29,14 +29,15 @@ pad symmetrically, as in the training of these weights; that library pads at the
 use the encoder ``tf_efficientnet_b4``). The weights of all decoders and mask heads are initialized as in the U-Net of
 that library (He et al. in the decoder, Glorot in the head).
 
-Beyond the publication: any timm encoder with five feature levels, any number of classes and input channels, and other
-decoder widths.
+Beyond the publication: any timm encoder with a pyramid of feature maps, any number of classes and input channels, and
+other decoder widths.
 """
 
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import nn
@@ -45,7 +46,8 @@ from typing_extensions import Unpack
 from acsnet._utils.naming import look_up
 from acsnet.errors import InputError
 from acsnet.layers import Encoder, LinearHead, PooledFeatures, PooledLinearHead, is_efficientnet
-from acsnet.models._arguments import Counts, EncoderName, Name, Rate
+from acsnet.layers.timm_networks import architecture
+from acsnet.models._arguments import Counts, EncoderName, ImageSize, Name, Rate
 from acsnet.models._base import MultiTaskModel, MultiTaskOutput
 from acsnet.models._contract import Contract
 from acsnet.models._registry import register_model
@@ -126,7 +128,13 @@ ENCODERS = {
     "efficientnet_b4": ("efficientnet_b4.ra2_in1k", "EfficientNet-B4"),
 }
 BOTH_TASKS_DROPOUT = 0.5
-_ARGUMENTS = {"encoder": EncoderName, "decoder": Name, "decoder_channels": Counts | None, "dropout": Rate | None}
+_ARGUMENTS = {
+    "encoder": EncoderName,
+    "decoder": Name,
+    "decoder_channels": Counts | None,
+    "dropout": Rate | None,
+    "image_size": ImageSize | None,
+}
 # Encoders that segmentation_models_pytorch has itself, in addition to EfficientNets.
 _LIBRARY_ENCODERS = re.compile(r"resnet(18|34|50|101|152)|resnext(50_32x4d|101_32x(4|8|16|32|48)d)")
 
@@ -135,8 +143,8 @@ class EncoderDecoder(MultiTaskModel):
     """An encoder with a decoder and a classifier; see the module.
 
     Args:
-        encoder: name of a timm network with feature maps at strides 2, 4, 8, 16 and 32; with DeepLabV3+ one whose
-            convolutions can be dilated.
+        encoder: name of a timm network with a pyramid of feature maps, see :class:`acsnet.layers.Encoder`; with
+            DeepLabV3+ one whose convolutions can be dilated.
         decoder: ``"unet"``, ``"unetpp"``, ``"fpn"`` or ``"deeplabv3plus"``.
         encoder_weights: ``"imagenet"`` or a file of pretrained weights; None for random ones.
         decoder_channels: widths of the decoder, by default those of segmentation_models_pytorch: five for U-Net and
@@ -144,6 +152,8 @@ class EncoderDecoder(MultiTaskModel):
             DeepLabV3+.
         dropout: dropout rate of the classifier, at least 0 and below 1; None for that of the publication's code: 0.5
             with both tasks, 0 with classification alone.
+        image_size: (height, width) of the images, only for an encoder that is built for one size; see
+            :class:`acsnet.layers.Encoder`.
         contract: ``num_classes``, ``in_channels`` and ``tasks``; see :class:`~acsnet.models.MultiTaskModel`.
 
     Attributes:
@@ -172,14 +182,16 @@ class EncoderDecoder(MultiTaskModel):
         encoder_weights: str | Path | None = None,
         decoder_channels: Sequence[int] | None = None,
         dropout: float | None = None,
+        image_size: Sequence[int] | None = None,
         **contract: Unpack[Contract],
     ) -> None:
         super().__init__(**contract)
         kind = look_up("decoder", decoder, DECODERS, "")
         widths = _check_widths(decoder, kind, kind.widths if decoder_channels is None else decoder_channels)
         if not self.has_mask:
-            features = PooledFeatures(encoder, self.in_channels, encoder_weights)
+            features = PooledFeatures(encoder, self.in_channels, encoder_weights, image_size)
             self.encoder: nn.Module = features
+            self.image_size = features.image_size
             self.cls_head: nn.Module = LinearHead(
                 features.channels, self.num_classes, 0.0 if dropout is None else dropout
             )
@@ -193,9 +205,10 @@ class EncoderDecoder(MultiTaskModel):
             encoder_weights,
             kind.output_stride,
             maps="stem" if is_stem_first else "stages",
-            dilate_first=is_stem_first or _LIBRARY_ENCODERS.fullmatch(encoder.partition(".")[0]) is not None,
+            dilate_first=is_stem_first or _LIBRARY_ENCODERS.fullmatch(architecture(encoder)) is not None,
+            image_size=image_size,
         )
-        self.encoder = pyramid
+        self.encoder, self.image_size = pyramid, pyramid.image_size
         self.decoder = kind.build((self.in_channels, *pyramid.channels), widths)
         self.seg_head = _mask_head(kind, widths[-1])
         _initialize(self.decoder, self.seg_head)
@@ -203,6 +216,12 @@ class EncoderDecoder(MultiTaskModel):
             rate = BOTH_TASKS_DROPOUT if dropout is None else dropout
             pool = self.class_pool(kind.output_stride)
             self.cls_head = PooledLinearHead(pyramid.channels[-1], self.num_classes, rate, pool=pool)
+
+    def encode(self, images: torch.Tensor) -> Sequence[torch.Tensor]:
+        """Compute the maps of the encoder, finest first; for classification alone only the deepest one."""
+        if self.has_mask:
+            return self.encoder(images)
+        return [cast(PooledFeatures, self.encoder).deepest_maps(images)]
 
     def forward_tasks(self, images: torch.Tensor) -> MultiTaskOutput:
         """Map images (B, in_channels, H, W) to mask logits (B, 1, H, W) and class logits (B, K).

@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import nn
 
 from acsnet.errors import InputError
 from acsnet.labels import TASKS, Task
-from acsnet.models._base import MultiTaskOutput
+from acsnet.models._base import MultiTaskModel, MultiTaskOutput
+from acsnet.models._contract import check_count
 
 
 class Ensemble(nn.Module):
@@ -22,10 +24,11 @@ class Ensemble(nn.Module):
 
     Attributes:
         members: the networks.
+        image_size: the only (height, width) that a member takes, or None.
         divisor: heights and widths have to be multiples of it: the least common multiple of the members' divisors.
 
     Raises:
-        InputError: if there are no members.
+        InputError: if there are no members, or one of them has no classes.
 
     Example:
         >>> import torch
@@ -41,8 +44,36 @@ class Ensemble(nn.Module):
         super().__init__()
         if not members:
             raise InputError("an ensemble needs at least one network: members is empty")
+        if any(getattr(member, "num_classes", None) == 0 for member in members):
+            raise InputError(
+                "an ensemble averages class probabilities, but a member has num_classes=0 and returns features: "
+                "reset_classifier(K) gives it classes"
+            )
         self.members = nn.ModuleList(members)
+        self.image_size = next(filter(None, (getattr(member, "image_size", None) for member in members)), None)
         self.divisor = math.lcm(*(int(getattr(member, "divisor", 1)) for member in members))
+
+    def forward_features(self, images: torch.Tensor) -> torch.Tensor:
+        """Refuse the call: each member has maps of its own.
+
+        Raises:
+            InputError: always; the message says what to call instead.
+        """
+        raise InputError(
+            f"an ensemble of {len(self.members)} networks has no features of its own: call "
+            "members[i].forward_features(images)"
+        )
+
+    def reset_classifier(self, num_classes: int) -> None:
+        """Replace the last layer of the classifier of each member; see :class:`~acsnet.models.MultiTaskModel`.
+
+        Raises:
+            InputError: if the number is below 1, since probabilities are averaged, or a member refuses it.
+        """
+        check_count("num_classes", num_classes)
+        for member in self.members:
+            cast(MultiTaskModel, member).reset_classifier(num_classes)
+        self.__dict__.pop("metadata", None)
 
     def forward(self, images: torch.Tensor) -> MultiTaskOutput:
         """Map images (B, C, H, W) to mask logits (B, 1, H, W) and class logits (B, K), None for a missing task."""

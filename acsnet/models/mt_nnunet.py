@@ -166,6 +166,11 @@ class MTNNUNet(MultiTaskModel):
                 encoder[4], decoder[3], bottleneck, 16 * width, 8 * width, self.num_classes, self.class_pool(16)
             )
 
+    def encode(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """(B, in_channels, H, W) -> six maps, of the levels and the bottleneck, (B, C_i, H/2^i, W/2^i)."""
+        maps = self.encoder(images)
+        return [*maps, self.bottleneck(maps[-1])]
+
     def forward_tasks(self, images: torch.Tensor) -> MultiTaskOutput:
         """(B, in_channels, H, W) -> mask logits (B, 1, H, W), class logits (B, K), three ``aux`` masks (B, 1, H, W).
 
@@ -176,8 +181,7 @@ class MTNNUNet(MultiTaskModel):
             raise InputError(
                 "images are 32x32 (height x width), where the deepest map of mt_nnunet is one pixel: use 64x64"
             )
-        maps = self.encoder(images)  # (B, width * 2^i up to 10 * width, H/2^i, W/2^i)
-        x = self.bottleneck(maps[4])  # (B, 10*width, H/32, W/32)
+        *maps, x = self.encode(images)
         d4 = self.decode4(x, maps[4])  # (B, 8*width, H/16, W/16)
         if not self.has_mask:
             return MultiTaskOutput(None, self.cls_head(maps[4], self.decode4.upsample(x), d4))

@@ -147,6 +147,13 @@ class MTUNetPlusPlus(MultiTaskModel):
         if self.has_label:
             self.cls_head = SharedDownHead(column[3], column[4], self.num_classes, self.class_pool(self.divisor))
 
+    def encode(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """(B, in_channels, H, W) -> X00 ... X40, each (B, widths[i], H/2^i, W/2^i)."""
+        maps = [images]
+        for level in self.encoder:
+            maps.append(level(maps[-1]))
+        return maps[1:]
+
     def forward_tasks(self, images: torch.Tensor) -> MultiTaskOutput:
         """(B, in_channels, H, W) -> mask logits (B, 1, H, W), class logits (B, K), three ``aux`` masks (B, 1, H, W).
 
@@ -157,11 +164,7 @@ class MTUNetPlusPlus(MultiTaskModel):
             raise InputError(
                 "images are 16x16 (height x width), where the deepest map of mt_unetpp is one pixel: use 32x32"
             )
-        x = images
-        rows: list[list[torch.Tensor]] = []
-        for level in self.encoder:
-            x = level(x)  # (B, widths[i], H/2^i, W/2^i)
-            rows.append([x])
+        rows = [[x] for x in self.encode(images)]
         for name, node in self.nodes.items():
             i, j = map(int, name.split("_"))
             rows[i].append(node(rows[i + 1][j - 1], *rows[i]))  # (B, widths[i], H/2^i, W/2^i)

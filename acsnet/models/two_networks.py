@@ -20,10 +20,10 @@ Both losses are independent of each other: training both networks in one run equ
 random numbers and the choice of one best epoch for both.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import lcm
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -98,7 +98,18 @@ class TwoNetworks(MultiTaskModel):
             self.segmentation = build("segmentation")
         if self.has_label:
             self.classification = build("classification")
+        self.image_size = next(getattr(child, "image_size", None) for child in self.children())
         self.divisor = lcm(*(int(getattr(child, "divisor", 1)) for child in self.children()))
+
+    def encode(self, images: torch.Tensor) -> Sequence[torch.Tensor]:
+        """Return the maps of the encoder of the classification network, or of the only network."""
+        return cast(MultiTaskModel, self.classification if self.has_label else self.segmentation).encode(images)
+
+    def reset_classifier(self, num_classes: int) -> None:
+        """Replace the last layer of the classification network; see :class:`~acsnet.models.MultiTaskModel`."""
+        self._check_reset(num_classes)
+        cast(MultiTaskModel, self.classification).reset_classifier(num_classes)
+        self._forget_classes(num_classes)
 
     def forward_tasks(self, images: torch.Tensor) -> MultiTaskOutput:
         """Map images (B, in_channels, H, W) to mask logits (B, 1, H, W), class logits (B, K) and auxiliary masks."""

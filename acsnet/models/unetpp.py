@@ -249,6 +249,16 @@ class RefinedUNetPlusPlus(UNetPlusPlus):
             self.refine = PredictionRefining(normal_index, normal_for_empty_mask=False)
             _check_normal(normal_index, self.num_classes)
 
+    def reset_classifier(self, num_classes: int) -> None:
+        """Replace the last layer of the classifier; see :class:`~acsnet.models.MultiTaskModel`.
+
+        Raises:
+            InputError: also if the class "normal" is not one of ``num_classes``.
+        """
+        if self.has_mask and self.has_label:
+            _check_normal(self.refine.normal_index, num_classes)
+        super().reset_classifier(num_classes)
+
     def forward_tasks(self, images: torch.Tensor) -> MultiTaskOutput:
         """Map images (B, in_channels, H, W) to mask logits (B, 1, H, W) and class logits (B, K)."""
         output = super().forward_tasks(images)

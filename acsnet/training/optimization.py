@@ -1,6 +1,7 @@
 """Optimizer and learning-rate schedule from the configuration."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -9,17 +10,57 @@ from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from acsnet.config import OptimizerConfig, ScheduleConfig
+from acsnet.errors import InputError
+from acsnet.models._layers import encoder_distances
 from acsnet.training.optimizers import create_optimizer
+from acsnet.training.parameter_names import check_pattern, matches
+
+# timm's schedules multiply the rate of a group of parameters by this entry.
+_FACTOR = "lr_scale"
+
+
+def rate_factors(network: nn.Module, config: OptimizerConfig) -> dict[str, float]:
+    """Return the factor of the learning rate of each parameter, from ``layer_decay`` times ``rates``.
+
+    Raises:
+        InputError: if the network has no encoder whose layers could be counted for ``layer_decay``.
+        UnknownNameError: if a pattern of ``rates`` matches no parameter, with the nearest names.
+    """
+    factors = dict.fromkeys((name for name, _ in network.named_parameters()), 1.0)
+    chosen = dict(factors)
+    for pattern, factor in config.rates.items():
+        check_pattern(network, pattern, "optimizer.rates")
+        chosen |= {name: factor for name in chosen if matches(name, pattern)}
+    if config.layer_decay is not None:
+        distances = encoder_distances(network)
+        if not distances:
+            raise InputError(
+                f"optimizer.layer_decay: {type(network).__name__} has no module encoder whose layers could be counted: "
+                "set it to null, and use optimizer.rates"
+            )
+        factors |= {name: config.layer_decay**distance for name, distance in distances.items()}
+    return {name: factor * chosen[name] for name, factor in factors.items()}
+
+
+def full_rate(optimizer: torch.optim.Optimizer) -> float:
+    """Return the learning rate of parameters whose factor is 1."""
+    group = optimizer.param_groups[0]
+    return float(group["lr"] / group.get(_FACTOR, 1.0))
 
 
 def build_optimizer(network: nn.Module, loss: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
     """Build the optimizer for the parameters of the network and of the loss, the latter without weight decay.
 
+    Parameters of the network with one factor of the learning rate are one group, the highest factor first.
+
     Raises:
-        UnknownNameError: for an unknown optimizer, with near matches.
+        UnknownNameError: for an unknown optimizer, with near matches; see also :func:`rate_factors`.
         ConfigError: if the optimizer cannot be built with the configured arguments, or this package cannot use it.
+        InputError: see :func:`rate_factors`.
     """
-    groups: list[dict[str, Any]] = [{"params": list(network.parameters()), "weight_decay": config.weight_decay}]
+    groups = _group_by_factor(network, rate_factors(network, config))
+    for group in groups:
+        group["weight_decay"] = config.weight_decay
     learned = list(loss.parameters())
     if learned:
         groups.append({"params": learned, "weight_decay": 0.0})
@@ -35,6 +76,16 @@ def build_optimizer(network: nn.Module, loss: nn.Module, config: OptimizerConfig
     )
 
 
+def _group_by_factor(network: nn.Module, factors: Mapping[str, float]) -> list[dict[str, Any]]:
+    if set(factors.values()) <= {1.0}:
+        return [{"params": list(network.parameters())}]
+    parameters = dict(network.named_parameters())
+    return [
+        {"params": [parameters[name] for name in parameters if factors[name] == factor], _FACTOR: factor}
+        for factor in sorted(set(factors.values()), reverse=True)
+    ]
+
+
 class Schedule:
     """Learning rate of each epoch.
 
@@ -43,7 +94,7 @@ class Schedule:
     ``ReduceLROnPlateau`` of torch on the selection score, never below that fraction; ``constant`` keeps the rate.
 
     Args:
-        optimizer: all groups have the full rate; the rate of the first epoch is set here.
+        optimizer: all groups have the full rate, without their factors; the rate of the first epoch is set here.
         config: the schedule section of the configuration.
         epochs: epochs of the whole training.
     """
@@ -62,7 +113,7 @@ class Schedule:
             # improve every time.
             threshold=0.0,
             threshold_mode="abs",
-            min_lr=rate * config.final_fraction,
+            min_lr=[rate * config.final_fraction * group.get(_FACTOR, 1.0) for group in optimizer.param_groups],
         )
         self._curve = _build_curve(optimizer, config, rate, epochs)
 

@@ -11,9 +11,10 @@ from acsnet.data import CachedRecords, list_records, load_cached_records
 from acsnet.errors import ConfigError
 from acsnet.layers import PretrainedWeights, pretrained_weights
 from acsnet.losses import MultiTaskLoss
-from acsnet.models._base import check_size
+from acsnet.models._base import check_network_size
 from acsnet.training.builders import build_augmentation, build_loss, build_model
 from acsnet.training.data import TrainingData, build_data
+from acsnet.training.freezing import Freezing
 from acsnet.training.initial_weights import InitialWeights, load_initial_weights
 from acsnet.training.normalization import resolve_normalization
 from acsnet.training.optimization import build_optimizer
@@ -88,13 +89,14 @@ def prepare_training(
     set_seed(config.training.seed)
     model = config.model.model_copy(update={"encoder_weights": None}) if resuming else config.model
     network = build_model(model, classes)
-    # Built again for the device of the training: here, its mistakes are found before any image is decoded.
+    # Built again for the device of the training: here, mistakes are found before any image is decoded.
     build_optimizer(network, nn.Module(), config.optimizer)
+    Freezing(network, config.training.freeze)
     pretrained = pretrained_weights(network)
     path = None if resuming else config.model.initial_weights
     initial = None if path is None else load_initial_weights(network, path)
     config = resolve_normalization(config, pretrained, initial)
-    check_size(config.data.image_size, getattr(network, "divisor", 1))
+    check_network_size(config.data.image_size, network)
     teachers = open_teachers(config)
     augmentation = build_augmentation(config.augmentation, config.data.image_size, config.model.in_channels)
     if config.protocol is not None:

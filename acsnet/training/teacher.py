@@ -11,7 +11,7 @@ from acsnet.checkpoints import Checkpoint, CheckpointMetadata, open_checkpoint
 from acsnet.config import Config
 from acsnet.errors import ConfigError
 from acsnet.models import TASKS, Ensemble, load_model
-from acsnet.models._base import MultiTaskOutput, check_size
+from acsnet.models._base import MultiTaskOutput, check_network_size
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,7 @@ class GrayscaleAdapter(nn.Module):
         super().__init__()
         self.network = network
         self.divisor = int(getattr(network, "divisor", 1))
+        self.image_size = getattr(network, "image_size", None)
 
     def forward(self, images: torch.Tensor) -> MultiTaskOutput:
         """Return the output of the network for the luminance of images (B, 3, H, W)."""
@@ -152,7 +153,7 @@ def load_teacher(config: Config, checkpoints: Sequence[Checkpoint], split_hash: 
         same_split = metadata.split_hash == split_hash and not metadata.taught_across_splits
         if not same_split and not settings.allow_other_split:
             raise ConfigError(_other_split_message(checkpoint, split_hash))
-        check_size(config.data.image_size, getattr(network, "divisor", 1))
+        check_network_size(config.data.image_size, network)
         teachers.append(TeacherCheckpoint(checkpoint, same_split))
         networks.append(GrayscaleAdapter(network) if metadata.in_channels < config.model.in_channels else network)
     network = networks[0] if len(networks) == 1 else Ensemble(networks)

@@ -28,10 +28,11 @@ from acsnet.training.accelerator import build_accelerator
 from acsnet.training.compilation import compile_for_training
 from acsnet.training.data import build_loaders, log_split
 from acsnet.training.environment import describe_environment
+from acsnet.training.freezing import Freezing
 from acsnet.training.loss_watch import LossWatch, NotFiniteError
 from acsnet.training.memory import peak_memory_mb
 from acsnet.training.normalization import with_normalization
-from acsnet.training.optimization import Schedule, build_optimizer
+from acsnet.training.optimization import Schedule, build_optimizer, full_rate
 from acsnet.training.panel import draw_cases
 from acsnet.training.precision import resolve_precision
 from acsnet.training.preparation import PreparedTraining, log_initial_weights, prepare_training
@@ -87,13 +88,11 @@ class Trainer:
         self.accelerator = accelerator or build_accelerator(self.config.training)
         self._progress = progress and self.accelerator.is_main_process
         self.selection, self.data = prepared.selection, prepared.data
-        self.initial, self.teacher = prepared.initial, prepared.teacher
-        self.pretrained = prepared.pretrained
+        self.initial, self.teacher, self.pretrained = prepared.initial, prepared.teacher, prepared.pretrained
         self.loss = prepared.loss.to(self.accelerator.device)
         self.loaders = build_loaders(self.data, self.config.data, self.config.training)
         self._prepare(prepared.network)
-        self.epoch = 0
-        self.steps = 0
+        self.epoch = self.steps = 0
         self.best_score: float | None = None
         self.epochs_without_better = 0
         self.history: list[dict[str, Any]] = []
@@ -149,6 +148,7 @@ class Trainer:
         network = network.to(self.accelerator.device)
         if self.teacher is not None:
             self.teacher.network.to(self.accelerator.device)
+        self.freezing = Freezing(network, settings.freeze, keeps_gradients=self.accelerator.num_processes > 1)
         self.ema = ModelEmaV3(network, decay=settings.ema_decay, use_warmup=True) if settings.ema_decay else None
         if settings.compile:
             compile_for_training(network, self.accelerator.device)
@@ -217,10 +217,10 @@ class Trainer:
         return self.folder.best
 
     def _run_epochs(self, on_epoch: Callable[[Mapping[str, Any]], None] | None) -> None:
-        epochs = self.config.training.epochs
+        last = self.config.training.epochs
         reporter = Reporter(self.folder, self.epoch, self.config, self.accelerator.is_main_process, self._progress)
         try:
-            while self.epoch < epochs and not self._has_stalled():
+            while self.epoch < last and not self._has_stalled():
                 self._run_epoch(reporter, on_epoch)
         finally:
             reporter.close()
@@ -229,6 +229,7 @@ class Trainer:
     def _try_step(self) -> None:
         """Compute a step without changing the network, before anything is written."""
         self.model.train()
+        self.freezing.start_epoch(0)
         batch = trial_batch(self.config, self.accelerator.num_processes, self.accelerator.device)
         with trial(self.network, self.config):
             self.accelerator.backward(self._losses(batch).total)
@@ -265,7 +266,7 @@ class Trainer:
 
     def _run_epoch(self, reporter: Reporter, on_epoch: Callable[[Mapping[str, Any]], None] | None) -> None:
         started = time.monotonic()
-        row: dict[str, Any] = {"epoch": self.epoch + 1, "learning_rate": self.optimizer.param_groups[0]["lr"]}
+        row: dict[str, Any] = {"epoch": self.epoch + 1, "learning_rate": full_rate(self.optimizer)}
         row |= self._train(reporter)
         validated = self._validate()
         row |= {f"val_{name}": value for name, value in validated.items()}
@@ -291,6 +292,7 @@ class Trainer:
         set_seed(derived_seed(self.config.training.seed, self.epoch, 100_003), device_specific=True)
         self.loaders.sampler.epoch = self.epoch
         self.model.train()
+        self.freezing.start_epoch(self.epoch)
         watch = LossWatch(self.accelerator.device, values=4)
         bar = reporter.bar(self.train_batches, self.epoch, len(self.train_batches))
         try:
@@ -336,6 +338,7 @@ class Trainer:
         losses = self._losses(batch)
         watch.add(*losses)
         self.accelerator.backward(losses.total)
+        self.freezing.drop_gradients()
         for parameter in self.loss.parameters():
             # The loss is not wrapped for several processes: its few weights are averaged here.
             parameter.grad = self.accelerator.reduce(parameter.grad, "mean")

@@ -323,15 +323,18 @@ def test_many_keys_are_counted_and_three_named(tmp_path: Path) -> None:
     assert "shape" not in str(caught.value)
 
 
-def test_a_checkpoint_with_another_head_does_not_match(checkpoint: Path) -> None:
-    arguments = {**METADATA["arguments"], "tasks": ["segmentation"]}
+def test_a_checkpoint_with_another_head_does_not_match_its_own_metadata(checkpoint: Path, tmp_path: Path) -> None:
+    weights, path = read_weights(checkpoint), tmp_path / "other.safetensors"
+    one_task = {**METADATA["arguments"], "tasks": ["segmentation"]}
+    save_checkpoint(path, weights, CheckpointMetadata(**{**METADATA, "arguments": one_task}))
     with pytest.raises(
         CheckpointError, match=r"does not match the architecture of ACSNet: \d+ unexpected \(cls_head\."
     ):
-        create_model("acsnet", num_classes=2, checkpoint=checkpoint, **arguments)
+        load_model(path)
+    save_checkpoint(path, weights, CheckpointMetadata(**{**METADATA, "class_names": ("a", "b", "c")}))
     message = r"2 with a different shape \(cls_head\.classify\.2\.weight is \(2, \d+\) and should be \(3, \d+\), "
     with pytest.raises(CheckpointError, match=message):
-        create_model("acsnet", num_classes=3, checkpoint=checkpoint, **METADATA["arguments"])
+        load_model(path)
 
 
 def test_the_subset_of_the_selection_is_kept(tmp_path: Path) -> None:

@@ -71,10 +71,10 @@ def test_unknown_weights() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "strides"), [("convnext_atto", r"\(4, 8, 16, 32\)"), ("vit_tiny_patch16_224", r"\(16, 16, 16\)")]
+    ("name", "strides"), [("efficientvit_m0", r"\(16, 32, 64\)"), ("vit_tiny_patch16_224", r"\(16, 16, 16\)")]
 )
 def test_an_encoder_with_other_strides(name: str, strides: str) -> None:
-    message = rf"encoder '{name}' has feature maps at strides {strides}, expected five at \(2, 4, 8, 16, 32\): use a"
+    message = rf"encoder '{name}' has feature maps at strides {strides}, expected five at \(2, 4, 8, 16, 32\), or four"
     with pytest.raises(InputError, match=message):
         Encoder(name)
 
@@ -312,11 +312,12 @@ def test_pooled_features_are_those_of_timm(name: str) -> None:
 
 
 def test_pooled_features_of_networks_that_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    message = (
-        r"encoder 'convnext_atto' has feature maps at strides \(4, 8, 16, 32\), expected five at \(2, 4, 8, 16, 32\)"
-    )
+    message = r"encoder 'shvit_s1' has feature maps at strides \(16, 32, 64\), expected five at \(2, 4, 8, 16, 32\), or"
     with pytest.raises(InputError, match=message):
-        PooledFeatures("convnext_atto")
+        PooledFeatures("shvit_s1")
+    message = "encoder 'mambaout_femto' cannot be used for classification: it does not average its feature maps; use an"
+    with pytest.raises(InputError, match=message):
+        PooledFeatures("mambaout_femto")
     with pytest.raises(UnknownNameError, match="unknown encoder 'resnet17': did you mean 'resnet18'"):
         PooledFeatures("resnet17")
     create = timm.create_model

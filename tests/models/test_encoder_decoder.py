@@ -273,8 +273,8 @@ def test_unknown_names() -> None:
 
 
 def test_encoders_with_other_levels() -> None:
-    with pytest.raises(InputError, match=r"'convnext_atto' has feature maps at strides \(4, 8, 16, 32\), expected"):
-        acsnet.create_model("fpn_resnet50", encoder="convnext_atto")
+    with pytest.raises(InputError, match=r"'shvit_s1' has feature maps at strides \(16, 32, 64\), expected"):
+        acsnet.create_model("fpn_resnet50", encoder="shvit_s1")
     with pytest.raises(InputError, match="'densenet121' cannot be used for feature maps with output stride 16"):
         acsnet.create_model("deeplabv3plus_resnet50", encoder="densenet121")
 

@@ -183,12 +183,17 @@ def test_a_network_without_pretrained_weights_refuses_them(name: str) -> None:
     assert str(caught.value) == message
 
 
-@pytest.mark.parametrize("what", ["num_classes", "in_channels"])
-@pytest.mark.parametrize("value", [0, -1, 2.0, "3", True, None])
-def test_numbers_have_to_be_whole_and_positive(what: str, value: Any) -> None:
+@pytest.mark.parametrize(("what", "least"), [("num_classes", 0), ("in_channels", 1)])
+@pytest.mark.parametrize("value", [None, -1, 2.0, "3", True])
+def test_numbers_have_to_be_whole_and_large_enough(what: str, least: int, value: Any) -> None:
     with pytest.raises(InputError) as caught:
         create_model("acsnet", **{what: value})
-    assert str(caught.value) == f"{what} is {value!r}: expected a whole number of at least 1"
+    assert str(caught.value) == f"{what} is {value!r}: expected a whole number of at least {least}"
+
+
+def test_images_have_a_channel() -> None:
+    with pytest.raises(InputError, match="in_channels is 0: expected a whole number of at least 1"):
+        create_model("acsnet", in_channels=0)
 
 
 @pytest.mark.parametrize("tasks", ["segmentation", (), [], None, ("segmentation", "segmentation")])

@@ -30,9 +30,11 @@ def test_matching_tensors_are_loaded_and_the_others_stay(tmp_path: Path) -> None
     assert after["0.weight"].dtype == torch.float32
     assert (after.pop("0.weight") == 1).all()
     assert all(torch.equal(value, before[key]) for key, value in after.items())
-    assert initial.not_loaded == tuple(after)
+    assert initial.weights.not_loaded == tuple(after)
+    assert initial.weights.unused == ("elsewhere",)
     assert initial.summary == (
-        f"initial weights: 1 of 9 tensors loaded from {path}; 8 start at random (0.bias, 1.weight, 1.bias, ...)"
+        f"initial weights: 1 of 9 tensors loaded from {path}; 8 start at random (0.bias, 1.weight, 1.bias, "
+        "1.running_mean, ...); 1 of the file are not used (elsewhere)"
     )
     assert initial.record == {
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -55,7 +57,8 @@ def test_counters_alone_are_not_weights(tmp_path: Path) -> None:
     path = tmp_path / "counters.safetensors"
     save_file({"1.num_batches_tracked": torch.tensor(3), "0.weight": torch.ones(1)}, path)
     with pytest.raises(
-        CheckpointError, match=r"model\.initial_weights: no tensor of .*counters.* of Sequential: give a"
+        CheckpointError,
+        match=r"model\.initial_weights: .*counters\.safetensors does not match the architecture of Sequential: .*; 0%",
     ):
         load_initial_weights(net(), path)
 

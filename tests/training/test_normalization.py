@@ -8,10 +8,11 @@ import torch
 import yaml
 
 from acsnet import load_model
-from acsnet.checkpoints import read_metadata
+from acsnet.checkpoints import CheckpointMetadata, read_metadata
 from acsnet.config import Config, build_config, load_config
 from acsnet.errors import CheckpointError
 from acsnet.layers import PretrainedWeights
+from acsnet.models import LoadedWeights
 from acsnet.training import RunFolder, Trainer, prepare_training
 from acsnet.training.initial_weights import InitialWeights
 from acsnet.training.normalization import resolve_normalization, with_normalization
@@ -60,7 +61,18 @@ def test_an_explicit_value_wins() -> None:
     ],
 )
 def test_initial_weights_come_before_those_of_the_encoder(trained_with: Any, expected: Any) -> None:
-    initial = InitialWeights(Path("a.safetensors"), "0" * 64, 1, (), None, None, trained_with)
+    metadata = None
+    if trained_with is not None:
+        mean, std = trained_with
+        metadata = CheckpointMetadata(
+            model="unet",
+            arguments={"in_channels": len(mean)},
+            class_names=("a", "b"),
+            input_size=(32, 32),
+            mean=mean,
+            std=std,
+        )
+    initial = InitialWeights(LoadedWeights(Path("a.safetensors"), 1, (), (), metadata), "0" * 64)
     assert normalization(resolve_normalization(make_config(), (ORIGIN,), initial)) == expected
     explicit = make_config("data.mean=[0.3]", "data.std=[0.2]")
     assert resolve_normalization(explicit, (ORIGIN,), initial) == explicit

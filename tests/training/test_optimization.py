@@ -1,5 +1,6 @@
 import io
 import math
+import re
 from itertools import pairwise
 from typing import Any
 
@@ -8,13 +9,15 @@ import torch
 from timm.optim import list_optimizers as list_optimizers_of_timm
 from torch import nn
 
+from acsnet import create_model
 from acsnet.config import OptimizerConfig, ScheduleConfig, build_config
-from acsnet.errors import ConfigError, UnknownNameError
+from acsnet.errors import ConfigError, InputError, UnknownNameError
 from acsnet.training import optimizers, prepare_training
-from acsnet.training.optimization import Schedule, build_optimizer
+from acsnet.training.optimization import Schedule, build_optimizer, full_rate, rate_factors
 from acsnet.training.optimizers import check_optimizer, list_optimizers, register_optimizer
 
 RATE = 0.1
+_IN_ENCODER = re.compile(r"((segmentation|classification)\.)?encoder\.")
 
 
 class LearnedScales(nn.Module):
@@ -328,3 +331,140 @@ def test_an_optimizer_of_a_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
         ConfigError, match=r"slow_descent cannot be built: .*; optimizer\.arguments may have: lr, factor$"
     ):
         build_optimizer(make_network(), nn.Module(), config.model_copy(update={"arguments": {"speed": 1}}))
+
+
+# --- rates of layers -------------------------------------------------------------------------------------------------
+
+
+def small_unet() -> nn.Module:
+    return create_model("unet", width=4, depth=2)
+
+
+def factors_of(network: nn.Module, **settings: Any) -> dict[str, float]:
+    return rate_factors(network, OptimizerConfig(**settings))
+
+
+def test_layer_decay_of_a_u_net_by_hand() -> None:
+    factors = factors_of(small_unet(), layer_decay=0.5)
+    for name, factor in factors.items():
+        level = name.removeprefix("encoder.levels.")[0] if name.startswith("encoder.") else "3"
+        assert factor == {"0": 0.125, "1": 0.25, "2": 0.5, "3": 1.0}[level], name
+    assert set(factors.values()) == {0.125, 0.25, 0.5, 1.0}
+
+
+def test_layer_decay_of_a_resnet_follows_the_blocks_of_timm() -> None:
+    with torch.device("meta"):
+        network = create_model("fpn_resnet50", encoder="resnet18")
+    factors = factors_of(network, layer_decay=0.5)
+    expected = {"encoder.network.conv1.weight": 9, "encoder.network.bn1.bias": 9}
+    expected |= {
+        f"encoder.network.layer{stage}.{block}.conv1.weight": 8 - 2 * (stage - 1) - block
+        for stage in (1, 2, 3, 4)
+        for block in (0, 1)
+    }
+    assert {name: factors[name] for name in expected} == {name: 0.5**distance for name, distance in expected.items()}
+    assert {factor for name, factor in factors.items() if not name.startswith("encoder.")} == {1.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "layers"),
+    [
+        ("acsnet", {"encoder": "mobilenetv3_small_050"}, None),
+        ("unet_resnet50", {"encoder": "pvt_v2_b0"}, None),
+        ("unet_resnet50", {"encoder": "tu-convnext_atto", "tasks": ["classification"]}, None),
+        ("mt_unetpp", {"widths": [4] * 6}, 5),
+        ("mt_nnunet", {"width": 4}, 5),
+        ("two_networks", {"network": "unet", "arguments": {"width": 4, "depth": 2}}, 3),
+    ],
+)
+def test_layer_decay_reaches_every_parameter_of_every_encoder(
+    name: str, arguments: dict[str, Any], layers: int | None
+) -> None:
+    with torch.device("meta"):
+        network = create_model(name, **arguments)
+    factors = factors_of(network, layer_decay=0.75)
+    encoder = {key: factor for key, factor in factors.items() if _IN_ENCODER.match(key)}
+    assert encoder
+    assert all(factor < 1 for factor in encoder.values())
+    assert all(factor == 1 for key, factor in factors.items() if key not in encoder)
+    found = sorted({round(math.log(factor, 0.75)) for factor in encoder.values()})
+    assert found == [*range(1, len(found) + 1)]
+    assert len(found) == (layers or len(found))
+    assert len(found) > 2
+
+
+def test_rates_by_pattern() -> None:
+    network = small_unet()
+    factors = factors_of(network, rates={"encoder.*": 0.1, "encoder.levels.2": 0.5, "cls_head": 2.0})
+    for name, factor in factors.items():
+        expected = 0.5 if name.startswith("encoder.levels.2.") else 0.1 if name.startswith("encoder.") else 1.0
+        assert factor == (2.0 if name.startswith("cls_head.") else expected), name
+    both = factors_of(network, layer_decay=0.5, rates={"encoder.levels.2": 0.5})
+    assert (both["encoder.levels.2.0.0.weight"], both["encoder.levels.1.0.0.weight"]) == (0.25, 0.25)
+    with pytest.raises(UnknownNameError, match=r"unknown parameters in optimizer\.rates 'cls_haed': did you mean 'c"):
+        factors_of(network, rates={"cls_haed": 0.1})
+
+
+def test_a_network_without_an_encoder_has_no_layer_decay() -> None:
+    with pytest.raises(InputError, match=r"optimizer\.layer_decay: Linear has no module encoder .*use opti"):
+        factors_of(nn.Linear(2, 2), layer_decay=0.5)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("schedule", ["cosine", "poly", "plateau", "constant"])
+def test_the_rates_of_all_groups_follow_the_schedule(name: Any, schedule: Any) -> None:
+    network, loss = small_unet(), LearnedScales()
+    config = OptimizerConfig(name=name, learning_rate=RATE, rates={"encoder": 0.25, "cls_head": 2.0})
+    optimizer = build_optimizer(network, loss, config)
+    curve = Schedule(
+        optimizer, ScheduleConfig(name=schedule, warmup_epochs=1, final_fraction=0.3, patience=1, factor=0.1), 6
+    )
+    plain = rates(6, [0.0] * 6, name=schedule, warmup_epochs=1, final_fraction=0.3, patience=1, factor=0.1)
+    for epoch in range(6):
+        found = [group["lr"] for group in optimizer.param_groups]
+        expected = [RATE * plain[epoch] * factor for factor in (2.0, 1.0, 0.25, 1.0)]
+        assert found == pytest.approx(expected, rel=1e-12)
+        assert full_rate(optimizer) == pytest.approx(RATE * plain[epoch])
+        curve.step(epoch + 1, 0.0)
+    *own, learned = optimizer.param_groups
+    assert sum(len(group["params"]) for group in own) == len(list(network.parameters()))
+    assert [group["weight_decay"] for group in own] == [config.weight_decay] * 3
+    assert (learned["weight_decay"], learned["params"]) == (0.0, [loss.scales])
+
+
+def test_the_default_is_one_group_as_before() -> None:
+    for rates_of in ({}, {"encoder": 1.0}):
+        (group,) = build_optimizer(small_unet(), nn.Module(), OptimizerConfig(rates=rates_of)).param_groups
+        assert "lr_scale" not in group
+
+
+def test_adamw_with_a_factor_by_hand() -> None:
+    """The first step of a tenth of the rate is a tenth as long, and so is the decay."""
+    network = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(network.weight, 2.0)
+    config = OptimizerConfig(name="adamw", learning_rate=0.1, weight_decay=0.5, rates={"weight": 0.1})
+    optimizer = build_optimizer(network, nn.Module(), config)
+    Schedule(optimizer, ScheduleConfig(name="constant"), 3)
+    network.weight.grad = torch.full((1, 1), -3.0)
+    optimizer.step()
+    assert network.weight.item() == pytest.approx(2.0 * (1 - 0.01 * 0.5) + 0.01, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("layer_decay=0", "optimizer.layer_decay is 0"),
+        ("layer_decay=1", "optimizer.layer_decay is 1"),
+        ("rates={encoder: 0}", "optimizer.rates.encoder is 0"),
+        ("rates=0.1", "optimizer.rates is 0.1"),
+    ],
+)
+def test_rates_that_are_none(override: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build_config({"model": {"name": "unet"}}, [f"optimizer.{override}"], "test")
+    assert message in str(caught.value)
+
+
+def test_rates_of_a_parent_are_replaced() -> None:
+    content = {"model": {"name": "unet"}, "optimizer": {"rates": {"encoder": 0.1}}}
+    assert build_config(content, ["optimizer.rates={cls_head: 2}"], "test").optimizer.rates == {"cls_head": 2.0}
