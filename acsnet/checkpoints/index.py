@@ -112,7 +112,7 @@ class ReleasedTest(Section):
         split_hash: hash of the split, or None for a test of all images.
         protocol: how metrics are computed.
         threshold: threshold of the mask probability.
-        overrides: values of ``--set`` with which ``tools/test.py`` repeats the test, except the location of the data.
+        overrides: values of ``--set`` with which ``acsnet test`` repeats the test, except the location of the data.
         level: confidence level of the intervals.
         metrics: metrics by the names that ``acsnet.statistics`` uses.
         worst_cases: images with the lowest Dice, and the misclassified images with the most confident predictions.
@@ -152,7 +152,7 @@ class ReleasedCrossValidation(Section):
         groups: number of groups of images, which are never on two sides of a fold.
         classes: number of images per class.
         split_hashes: hash of the split of each fold, sorted.
-        overrides: values of ``--set`` with which ``tools/crossval.py`` repeats it from the recipe, except the location
+        overrides: values of ``--set`` with which ``acsnet crossval`` repeats it from the recipe, except the location
             of the data.
         level: confidence level of the intervals.
         metrics: metrics of all images, by the names that ``acsnet.statistics`` uses.
@@ -169,7 +169,7 @@ class ReleasedCrossValidation(Section):
 
 
 class Recipe(Section):
-    """Training command of a network: ``tools/train.py CONFIG --set ...`` with a configuration of this repository.
+    """Training command of a network: ``acsnet train CONFIG --set ...`` with a configuration of this repository.
 
     Attributes:
         config: path of the configuration within the repository.

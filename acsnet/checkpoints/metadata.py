@@ -86,7 +86,7 @@ class CheckpointMetadata(BaseModel):
         config: resolved configuration of the training, without paths; its threshold is a number.
         plugins: modules outside of this package that registered the network, for messages: they are never imported
             because a checkpoint names them.
-        operating_points: temperature and thresholds, or None if none were chosen (``tools/calibrate.py``).
+        operating_points: temperature and thresholds, or None if none were chosen (``acsnet calibrate``).
         code_version: version of this package that wrote the file.
 
     Example:
@@ -177,8 +177,8 @@ def parse_metadata(header: Mapping[str, str], path: Path) -> CheckpointMetadata:
         raise CheckpointError(
             f"{path} has no acsnet metadata in its header, which names network, classes and normalization: load "
             f"weights of a network of acsnet with acsnet.create_model(name, checkpoint={path.name!r}), train from "
-            "weights of timm or torchvision with tools/train.py --set model.encoder_weights=FILE, or convert weights "
-            "of the published ACSNet with tools/import_weights.py FILE --out OUT"
+            "weights of timm or torchvision with acsnet train --set model.encoder_weights=FILE, or convert weights "
+            "of the published ACSNet with acsnet import-weights FILE --out OUT"
         )
     content = _parse(header[METADATA_KEY], path)
     if content.get("format") != FORMAT:

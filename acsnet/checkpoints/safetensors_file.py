@@ -245,7 +245,7 @@ def _open(path: Path) -> Any:
         if is_pickled(path):
             raise CheckpointError(
                 f"{path} is a pickled file (.pt, .pth), which may run code, and is not opened: give best.safetensors "
-                "of the run, or for weights of the published ACSNet see python tools/import_weights.py --help"
+                "of the run, or for weights of the published ACSNet see acsnet import-weights --help"
             ) from error
         raise CheckpointError(
             f"{path} is truncated or not a safetensors file ({' '.join(str(error).split())}): copy it again"

@@ -33,7 +33,7 @@ def crossval(
     validation = CrossValidation(work_dir, loaded, storage, heartbeat)
     failures = validation.run()
     show(validation.table())
-    show(f"\nreport: python tools/report.py {work_dir} --out {work_dir}/report")
+    show(f"\nreport: acsnet report {work_dir} --out {work_dir}/report")
     _raise_failures(failures)
 
 

@@ -148,7 +148,7 @@ class DataConfig(Section):
         description="Subset of each image, instead of folds: a CSV table such as split.csv of a run, or the name of a "
         "released split.",
     )
-    split: Subset = Field(default="test", description="Subset that tools/test.py tests.")
+    split: Subset = Field(default="test", description="Subset that acsnet test tests.")
     oversample: Literal[False, "largest_class", "aumente2025"] = Field(
         default=False,
         description="Repeat the training images of small classes, without randomness: largest_class until all classes "

@@ -89,7 +89,7 @@ def read_record_table(path: Path) -> list[Record]:
         >>> [(record.name, record.dataset, record.label, record.spacing) for record in read_record_table(table)]
         [('a.png', 'clinic', 'benign', (0.08, 0.08)), ('b.png', 'clinic', 'normal', None)]
     """
-    missing_table = f"there is no record table {path}: make one with tools/curate.py ROOT --out DIR"
+    missing_table = f"there is no record table {path}: make one with acsnet curate ROOT --out DIR"
     columns, rows = read_csv(path, missing_table, names=_NAME_COLUMNS)
     if any(column not in columns for column in REQUIRED_COLUMNS):
         raise missing_columns(path, REQUIRED_COLUMNS, columns)

@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 # Settings that change the class probabilities.
 _PROBABILITY_SETTINGS = ("test_time_augmentation", "refining", "classes", "operating_point")
-_AGAIN = "test the folds again with tools/test.py"
+_AGAIN = "test the folds again with acsnet test"
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def calibrate_checkpoint(
     Args:
         checkpoint: the checkpoint.
         config: its configuration, from :func:`~acsnet.evaluation.resolve_test_config`, which names the data.
-        predictions: results of the tests of a cross-validation of the same recipe: folders of ``tools/test.py``, their
+        predictions: results of the tests of a cross-validation of the same recipe: folders of ``acsnet test``, their
             ``cases.csv``, or folders with ``fold*/test``. The images of the test subset of the checkpoint are left out.
             By default the validation subset of the checkpoint is predicted.
         points: names of the operating points, such as ``specificity_90``.

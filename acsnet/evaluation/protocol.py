@@ -26,7 +26,7 @@ from acsnet.inference.predictor import Predictor
 from acsnet.metrics.published import check_tasks
 from acsnet.statistics.runs import SELECTED_ON_TEST, SELECTED_ON_VALIDATION
 
-# Default output folder of tools/download.py.
+# Default output folder of acsnet download.
 DOWNLOADS = Path("data")
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def resolve_test_config(checkpoint: Checkpoint, config: Path | None, overrides: 
 
     It is, in this order: the given one, ``config.yaml`` in the folder of the checkpoint, or the configuration in the
     metadata of the checkpoint. The latter names no data folder; by default it is the one to which
-    ``tools/download.py`` downloads the dataset. Only the plugins of a given file are imported: the other two come with
+    ``acsnet download`` downloads the dataset. Only the plugins of a given file are imported: the other two come with
     the checkpoint, which may be somebody else's.
 
     Args:

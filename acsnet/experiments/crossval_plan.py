@@ -106,7 +106,7 @@ def read_plan(work_dir: Path) -> Plan:
     try:
         return Plan.model_validate_json(read_text(path))
     except (FileNotFoundError, NotADirectoryError):
-        raise RunError(f"there is no {path}: start a cross-validation with tools/crossval.py") from None
+        raise RunError(f"there is no {path}: start a cross-validation with acsnet crossval") from None
     except OSError as error:
         raise RunError(
             f"{path} cannot be read ({error.strerror}): start a new cross-validation in another folder"

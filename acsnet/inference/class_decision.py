@@ -124,7 +124,7 @@ def find_operating_point(points: OperatingPoints | None, name: str, class_names:
     """
     if points is None:
         raise InputError(
-            f"the checkpoint has no operating point {name!r}: choose operating points by tools/calibrate.py, which "
+            f"the checkpoint has no operating point {name!r}: choose operating points by acsnet calibrate, which "
             "writes a checkpoint that has them"
         )
     if POSITIVE_CLASS not in class_names:

@@ -107,7 +107,7 @@ def draw_cases(network: Network, records: Mapping[ImageKey, Record]) -> NetworkP
     has_masks = "dice" in network.result.per_image
     problem = ""
     if has_masks and not saved:
-        problem = "No predictions were saved: test again with tools/test.py --save-predictions."
+        problem = "No predictions were saved: test again with acsnet test --save-predictions."
     elif not any(case.picture for case in cases):
         problem = "The images were not found in the data of the configuration (data.root or data.records)."
     if problem:

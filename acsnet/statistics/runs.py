@@ -1,4 +1,4 @@
-"""Test results of runs: folders with ``metrics.json`` and ``cases.csv``, as written by ``tools/test.py``."""
+"""Test results of runs: folders with ``metrics.json`` and ``cases.csv``, as written by ``acsnet test``."""
 
 import math
 from collections import Counter
@@ -15,7 +15,7 @@ from acsnet._utils.reading import read_text
 from acsnet._utils.typing import Float64Array
 from acsnet.errors import AcsnetError, RunError
 
-_AGAIN = "test the checkpoint again with tools/test.py"
+_AGAIN = "test the checkpoint again with acsnet test"
 # The required entries of metrics.json and their types.
 _REQUIRED: dict[str, tuple[type, ...]] = {
     "n": (int,),

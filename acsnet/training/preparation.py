@@ -82,7 +82,7 @@ def prepare_training(
     if config.evaluation.operating_point is not None:
         raise ConfigError(
             f"evaluation.operating_point is {config.evaluation.operating_point}, but a new network has no operating "
-            "points: set it to null, and choose them after training by tools/calibrate.py"
+            "points: set it to null, and choose them after training by acsnet calibrate"
         )
     check_trackers(config.training.trackers)
     selection = SelectionScore(config.training.selection, metric_names(tasks))

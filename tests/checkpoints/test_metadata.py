@@ -206,7 +206,7 @@ def test_a_pickled_file_is_refused_and_not_executed(
         (tmp_path / name).write_bytes(pickle.dumps(content))
     message = (
         r"is a pickled file \(\.pt, \.pth\), which may run code, and is not opened: give best\.safetensors of the run, "
-        r"or for weights of the published ACSNet see python tools/import_weights\.py --help$"
+        r"or for weights of the published ACSNet see acsnet import-weights --help$"
     )
     with pytest.raises(CheckpointError, match=message):
         read(tmp_path / name)
@@ -227,8 +227,8 @@ def test_a_file_without_metadata(tmp_path: Path, metadata: dict[str, str] | None
     message = (
         r"plain\.safetensors has no acsnet metadata in its header, which names network, classes and normalization: "
         r"load weights of a network of acsnet with acsnet\.create_model\(name, checkpoint='plain\.safetensors'\), "
-        r"train from weights of timm or torchvision with tools/train\.py --set model\.encoder_weights=FILE, or convert "
-        r"weights of the published ACSNet with tools/import_weights\.py FILE --out OUT$"
+        r"train from weights of timm or torchvision with acsnet train --set model\.encoder_weights=FILE, or convert "
+        r"weights of the published ACSNet with acsnet import-weights FILE --out OUT$"
     )
     with pytest.raises(CheckpointError, match=message):
         read_metadata(path)

@@ -127,7 +127,7 @@ def test_a_table_as_a_spreadsheet_saves_it(tmp_path: Path) -> None:
 def test_a_missing_table(where: str, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "file.txt").touch()
-    message = rf"there is no record table .*{where}: make one with tools/curate\.py ROOT --out DIR"
+    message = rf"there is no record table .*{where}: make one with acsnet curate ROOT --out DIR"
     with pytest.raises(DataError, match=message):
         read_record_table(tmp_path / where)
 

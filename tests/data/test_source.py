@@ -107,9 +107,9 @@ def test_missing_masks_and_broken_files_are_listed_together(make_set: MakeSet) -
 
 
 def test_missing_data_says_how_to_get_it(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"there is no data root .*none: download BUSI .*tools/phantom\.py"):
+    with pytest.raises(DataError, match=r"there is no data root .*none: download BUSI .*acsnet phantom"):
         load_records(DataConfig(root=tmp_path / "none"), progress=False)
-    with pytest.raises(DataError, match=r"there is no record table .*none\.csv: make one with tools/curate\.py"):
+    with pytest.raises(DataError, match=r"there is no record table .*none\.csv: make one with acsnet curate"):
         load_records(DataConfig(records=tmp_path / "none.csv"), progress=False)
 
 

@@ -95,7 +95,7 @@ def test_a_broken_plan_is_one_clear_line(tmp_path: Path, configs: dict[str, Conf
 
 
 def test_no_plan_is_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"there is no .*crossval.json: start a cross-validation with tools/crossval.py"):
+    with pytest.raises(RunError, match=r"there is no .*crossval.json: start a cross-validation with acsnet crossval"):
         read_plan(tmp_path)
 
 

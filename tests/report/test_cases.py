@@ -83,7 +83,7 @@ def test_missing_inputs_are_reported(network: Network, networks: list[Network], 
     nothing = draw_cases(networks[0], {})
     assert (nothing.rows, nothing.problem) == (
         (),
-        "No predictions were saved: test again with tools/test.py --save-predictions.",
+        "No predictions were saved: test again with acsnet test --save-predictions.",
     )
     assert draw_cases(network, {}).problem.startswith("The images were not found in the data of the configuration")
 

@@ -102,7 +102,7 @@ def test_results_of_an_evaluation_are_read(trained_run: Path, phantom_root: Path
 def test_a_missing_file(write_run: FolderMaker, file: str) -> None:
     folder = write_run()
     (folder / file).unlink()
-    with pytest.raises(AcsnetError, match=rf"there is no .*{file}: test the checkpoint again with tools/test.py"):
+    with pytest.raises(AcsnetError, match=rf"there is no .*{file}: test the checkpoint again with acsnet test"):
         read_run(folder)
 
 

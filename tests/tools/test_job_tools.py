@@ -1,4 +1,4 @@
-"""``tools/crossval.py`` and ``tools/sweep.py`` on the command line."""
+"""``acsnet crossval`` and ``acsnet sweep`` on the command line."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -47,7 +47,7 @@ def test_crossval(invoke: Invoke, config: Path, tmp_path: Path, caplog: pytest.L
     status, output, errors = invoke("crossval", config, refined, "--work-dir", folder, "--set", "optimizer.name=sgd")
     assert status == 0, errors
     assert "small - refined" in output
-    assert f"report: python tools/report.py {folder} --out {folder}/report" in output
+    assert f"report: acsnet report {folder} --out {folder}/report" in output
     assert "refined/fold1 (3 of 4 jobs are done)" in caplog.text
     assert "name: sgd" in (folder / "small" / "fold1" / "config.yaml").read_text()
     assert (folder / "refined" / "ensemble.safetensors").is_file()

@@ -37,7 +37,7 @@ class DatasetEntry:
     """Metadata and reader of a published dataset.
 
     Attributes:
-        name: Name for ``data.dataset`` and ``tools/download.py``.
+        name: Name for ``data.dataset`` and ``acsnet download``.
         title: Published name.
         publication: Authors, year and venue.
         license: Terms of use.

@@ -18,7 +18,7 @@ def check_root(root: Path, dataset: str, title: str, needed: Sequence[str]) -> N
     Raises:
         DataError: If one is missing; the message names it, and a subfolder that has them all.
     """
-    remedy = f"python tools/download.py {dataset} downloads {title}, or explains how to request it"
+    remedy = f"acsnet download {dataset} downloads {title}, or explains how to request it"
     if not root.exists():
         raise DataError(f"there is no data root {root}: {remedy}")
     missing = [name for name in needed if not _contains(root, name)]

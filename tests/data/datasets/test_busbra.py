@@ -107,8 +107,6 @@ def test_another_layout(root: Path) -> None:
     with pytest.raises(DataError, match=r"but .*deeper/BUSBRA has \(did you mean that one\?\)"):
         read_dataset("busbra", root.parent)
     (root.parent / "deeper" / "BUSBRA" / "bus_data.csv").unlink()
-    message = (
-        r"it has no bus_data\.csv: python tools/download\.py busbra downloads BUS-BRA, or explains how to request it"
-    )
+    message = r"it has no bus_data\.csv: acsnet download busbra downloads BUS-BRA, or explains how to request it"
     with pytest.raises(DataError, match=message):
         read_dataset("busbra", root.parent / "deeper" / "BUSBRA")

@@ -19,8 +19,8 @@ from acsnet.errors import DataError
 
 MakeSet = Callable[..., Path]
 HOW_TO_GET = (
-    r"download BUSI \(python tools/download\.py busi\) and set data\.root to the folder with benign/, malignant/ "
-    r"and normal/, or make phantoms: python tools/phantom\.py --out phantoms"
+    r"download BUSI \(acsnet download busi\) and set data\.root to the folder with benign/, malignant/ "
+    r"and normal/, or make phantoms: acsnet phantom --out phantoms"
 )
 
 
