@@ -219,3 +219,20 @@ def make_special(request: pytest.FixtureRequest) -> Callable[[Path], str]:
         return "Is a directory"
 
     return make
+
+
+@pytest.fixture
+def my_network_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of the example plugin, which can be imported; the registries are restored after the test."""
+    import acsnet.losses
+    from acsnet._utils import registration
+    from acsnet.models import _registry
+
+    folder = REPOSITORY / "docs" / "examples"
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setattr(_registry, "_ENTRIES", {**_registry._ENTRIES})
+    monkeypatch.setattr(registration, "_modules", {**registration._modules})
+    yield folder
+    acsnet.losses.SEGMENTATION_LOSSES.pop("tversky", None)
+    sys.modules.pop("my_network", None)

@@ -2,7 +2,6 @@
 
 import csv
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ import pytest
 import torch
 
 import acsnet
-from acsnet._utils import registration
 from acsnet._utils.plugins import import_plugins
 from acsnet.checkpoints import open_checkpoint, read_metadata
 from acsnet.config import build_config
@@ -20,19 +18,7 @@ from acsnet.models import _registry
 EXAMPLES = Path(__file__).resolve().parents[1] / "docs" / "examples"
 
 
-@pytest.fixture
-def forget(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Restore the registries after the test."""
-    monkeypatch.syspath_prepend(str(EXAMPLES))
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    monkeypatch.setattr(_registry, "_ENTRIES", {**_registry._ENTRIES})
-    monkeypatch.setattr(registration, "_modules", {**registration._modules})
-    yield
-    acsnet.losses.SEGMENTATION_LOSSES.pop("tversky", None)
-    sys.modules.pop("my_network", None)
-
-
-@pytest.mark.usefixtures("forget")
+@pytest.mark.usefixtures("my_network_folder")
 def test_importing_the_file_registers_both() -> None:
     with pytest.raises(UnknownNameError, match="unknown network 'small_unet'"):
         acsnet.create_model("small_unet")
@@ -49,7 +35,7 @@ def test_importing_the_file_registers_both() -> None:
     assert _registry.plugins_of("two_networks", {}) == ()
 
 
-@pytest.mark.usefixtures("forget")
+@pytest.mark.usefixtures("my_network_folder")
 def test_the_loss_by_hand() -> None:
     """Two pixels, one found and one missed with probability 1/2 each: (1/2 + 1) / (1/2 + 0.7 / 2 + 0.3 / 2 + 1)."""
     import_plugins(["my_network"])
@@ -89,7 +75,7 @@ def test_a_loss_that_does_not_return_a_scalar(loss: torch.nn.Module, found: str)
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("forget")
+@pytest.mark.usefixtures("my_network_folder")
 def test_trained_tested_predicted_exported_and_reported(phantom_root: Path, tmp_path: Path) -> None:
     from acsnet.evaluation import resolve_test_config, run_test
     from acsnet.export import export_checkpoint

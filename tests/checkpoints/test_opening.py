@@ -12,6 +12,7 @@ from acsnet._utils import download
 from acsnet.checkpoints import Checkpoint, files, open_checkpoint, opening
 from acsnet.config import build_config
 from acsnet.errors import CheckpointError
+from acsnet.export import pipeline
 from acsnet.training import prepare_training
 
 Invoke = Callable[..., tuple[int, str, str]]
@@ -72,7 +73,11 @@ def test_tool_predict_opens_a_released_name_once(
 
 
 @pytest.mark.usefixtures("trained")
-def test_tool_export_opens_a_released_name_once(invoke: Invoke, tmp_path: Path, calls: Counter[str]) -> None:
+def test_tool_export_opens_a_released_name_once(
+    invoke: Invoke, tmp_path: Path, calls: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # With a fixed size only, which is much faster.
+    monkeypatch.setattr(pipeline, "_DYNAMIC_CHOICES", ((),))
     out = tmp_path / "tiny.pt2"
     status, _, errors = invoke("export", "--checkpoint", "tiny", "--format", "torch", "--out", out)
     assert status == 0, errors

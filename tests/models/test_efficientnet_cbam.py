@@ -241,5 +241,3 @@ def test_counts_that_are_none(name: str) -> None:
 def test_encoders_that_do_not_fit() -> None:
     with pytest.raises(UnknownNameError, match="unknown encoder 'efficientnet_b44': did you mean 'efficientnet_b4'"):
         tiny(encoder="efficientnet_b44")
-    with pytest.raises(InputError, match=r"'convnext_atto' has feature maps at strides \(4, 8, 16, 32\), expected"):
-        tiny(encoder="convnext_atto")

@@ -55,7 +55,7 @@ def test_all_problems_are_listed_at_once(root: Path, write_image: WriteImage, wr
 def test_another_layout(root: Path) -> None:
     (root / "GT").rename(root / "masks")
     with pytest.raises(
-        DataError, match=r"BUS is not in the layout of UDIAT \(Dataset B\): it has no GT/: python tools"
+        DataError, match=r"BUS is not in the layout of UDIAT \(Dataset B\): it has no GT/: acsnet download"
     ):
         read_dataset("udiat", root)
 
