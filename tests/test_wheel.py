@@ -211,6 +211,40 @@ def test_an_installed_wheel_loads_predicts_and_trains(wheel: Path, tmp_path: Pat
     assert not (tmp_path / "cache" / "checkpoints").exists(), "nothing was downloaded"
 
 
+SHORT = ["data.image_size=[64, 64]", "data.folds={count: 4, validation: 0.34}", "training.batch_size=4"]
+SHORT += ["model.arguments={encoder: mobilenetv3_small_050, widths: [16, 16, 16, 16, 16]}"]
+
+
+@pytest.mark.slow
+def test_the_command_of_an_installed_wheel(wheel: Path, tmp_path: Path) -> None:
+    """The way of a new user, in an empty folder and without network."""
+    python = environment_with(wheel, tmp_path / "environment")
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    variables = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    variables |= {"ACSNET_CACHE": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1"}
+
+    def call(*arguments: str) -> str:
+        command = [str(python.with_name("acsnet")), *arguments]
+        result = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, f"{arguments}: {result.stderr}"
+        return result.stdout
+
+    assert "train" in call("--help")
+    assert "acsnet" in call("models", "acsnet*")
+    assert "acsnet_phantom" in call("configs")
+    call("phantom", "--out", "phantoms", "--benign", "14", "--malignant", "12", "--normal", "10", "--size", "64", "64")
+    call("predict", "--checkpoint", "acsnet_busi", "phantoms/benign/benign (1).png", "--out", "predictions")
+    assert (folder / "predictions" / "masks" / "benign (1).png").is_file()
+    short = [part for override in ("data.root=phantoms", *SHORT) for part in ("--set", override)]
+    call("train", "acsnet_phantom", "--epochs", "1", "--work-dir", "run", *short)
+    call("test", "--checkpoint", "run/best.safetensors")
+    call("report", "run", "--out", "report")
+    assert (folder / "report" / "report.html").is_file()
+    call("export", "--checkpoint", "run/best.safetensors", "--format", "torch", "--out", "network.pt2")
+    assert (folder / "network.pt2").is_file()
+
+
 @pytest.mark.slow
 def test_a_wheel_of_an_archive_is_that_of_a_clone(source: Path, sizes: Mapping[str, int], tmp_path: Path) -> None:
     archive = build("sdist", source, tmp_path / "sdist")
