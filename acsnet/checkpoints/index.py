@@ -20,7 +20,6 @@ INDEX_FORMAT: Final = 1
 _PACKAGE = Path(__file__).resolve().parents[1]
 # A wheel has the folder inside the package; a clone has it next to the package.
 _PLACES = (_PACKAGE / "released", _PACKAGE.parent / "checkpoints")
-_HOW_TO_LIST = 'acsnet.list_checkpoints("*") lists all; the path of a file ends in .safetensors'
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 
@@ -329,4 +328,6 @@ def released_checkpoint(name: str, hint: str = "") -> ReleasedCheckpoint:
         UnknownNameError: if the name is not released; the message lists near matches.
         CheckpointError: if the index is missing or invalid.
     """
-    return look_up("released checkpoint", name, read_index().checkpoints, hint or _HOW_TO_LIST)
+    released = read_index().checkpoints
+    known = f"released are {', '.join(released)}; the path of a file ends in .safetensors"
+    return look_up("released checkpoint", name, released, hint or known)

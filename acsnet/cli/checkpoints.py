@@ -9,6 +9,7 @@ from acsnet.cli.completion import complete_checkpoint
 from acsnet.cli.options import Checkpoint, CheckpointOut, Imports
 from acsnet.cli.parsing import parse_path, parse_text
 from acsnet.cli.running import show
+from acsnet.errors import CommandError
 
 _IMAGES = "images, or folders of images, on which the file is compared with the network (default: phantoms)"
 _OFFSET_ORDER = (
@@ -40,6 +41,8 @@ def ensemble(
     from acsnet.evaluation import check_target
     from acsnet.experiments import save_ensemble
 
+    if len(checkpoints) < 2:
+        raise CommandError("an ensemble has at least two networks: name another checkpoint")
     import_plugins(imports or [])
     check_target(out, overwrite)
     save_ensemble(out, checkpoints)

@@ -1,6 +1,7 @@
 """The configurations of this project, found by name: ``configs/`` in a clone, package data in a wheel."""
 
 import fnmatch
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,14 +44,20 @@ def find_config(name_or_path: str | Path) -> Path:
 
     Raises:
         UnknownNameError: if there is no such name; the message has near matches.
+        ConfigError: if there is no such file, but a configuration of the project is called so in a clone.
 
     Example:
         >>> from acsnet.config import find_config
         >>> find_config("acsnet_busi").name
         'acsnet_busi.yaml'
     """
-    if Path(name_or_path).suffix in (_SUFFIX, ".yml"):
-        return Path(name_or_path)
+    path = Path(name_or_path)
+    if path.suffix in (_SUFFIX, ".yml"):
+        name = path.with_suffix("").as_posix().removeprefix("configs/")
+        # As in a clone.
+        if path.parts[0] == "configs" and not os.path.lexists(path) and name in list_configs():
+            raise ConfigError(f"there is no configuration file {path}; the one of the project is named {name}")
+        return path
     return _look_up(str(name_or_path))
 
 

@@ -12,18 +12,13 @@ from pydantic import (
 )
 
 from acsnet.config.bounds import Flag, Mean, PrintableName, Real, Side, StandardDeviation, Whole
-from acsnet.config.section import Section, UserPath, UserPaths
+from acsnet.config.section import Section, UserPath, UserPaths, none_is_empty
 from acsnet.labels import CLASS_NAMES
 
 Subset = Literal["train", "val", "test", "all"]
 
 
-def _none_is_empty(value: Any) -> Any:
-    return {} if value is None else value
-
-
-# Label of the data -> class; null, unlike {}, removes the entries of a parent file or of the training.
-ClassMap = Annotated[dict[str, str], BeforeValidator(_none_is_empty)]
+ClassMap = Annotated[dict[str, str], BeforeValidator(none_is_empty)]
 
 VALIDATED_ON_TEST = "test"
 

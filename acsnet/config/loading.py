@@ -24,6 +24,8 @@ from acsnet.errors import ConfigError
 
 # Mappings that a file or an override replaces as a whole: their keys are one choice, not settings of their own.
 REPLACED_KEYS = frozenset({"training.selection", "optimizer.rates"})
+# Sections whose key "arguments" belongs to their key "name".
+_NAMED_SECTIONS = frozenset({"model.", "optimizer."})
 # Keys that describe the machine, the speed or what is shown, and do not change the result.
 MACHINE_KEYS = frozenset(
     {
@@ -118,10 +120,11 @@ def build_config(content: Mapping[str, Any], overrides: Sequence[str], source: s
         >>> config.training.epochs, config.optimizer.name
         (40, 'adam')
     """
-    merged = dict(content)
     parsed = [_parse_override(override) for override in overrides]
+    together: dict[str, Any] = {}
     for override in [*_cleared_alternatives(parsed), *parsed]:
-        merged = _merge(merged, override)
+        together = _merge(together, override)
+    merged = _merge(content, together)
     try:
         return Config.model_validate(merged)
     except ValidationError as error:
@@ -250,6 +253,9 @@ def _any_given(sections: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> bo
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     merged = dict(below)
+    if prefix in _NAMED_SECTIONS and "name" in below and above.get("name", below["name"]) != below["name"]:
+        # The arguments of another network or optimizer.
+        merged.pop("arguments", None)
     for key, value in above.items():
         old = merged.get(key)
         if isinstance(old, Mapping) and isinstance(value, Mapping) and prefix + key not in REPLACED_KEYS:

@@ -17,7 +17,7 @@ from acsnet.config.evaluation_section import (
     PublicationName,
 )
 from acsnet.config.paths import without_paths
-from acsnet.config.section import PositiveInt, Section, UserPath
+from acsnet.config.section import Arguments, PositiveInt, Section, UserPath
 from acsnet.config.training_sections import LossConfig, OptimizerConfig, ScheduleConfig, TrainingConfig, TransformConfig
 from acsnet.labels import NORMAL, TASKS, Task
 
@@ -48,8 +48,10 @@ class ModelConfig(Section):
         "is loaded before training.",
     )
     tasks: Annotated[tuple[Task, ...], Field(min_length=1)] = Field(default=TASKS, description="Tasks of the model.")
-    arguments: dict[str, Any] = Field(
-        default={}, description="Further arguments of the model, such as encoder or width."
+    arguments: Arguments = Field(
+        default={},
+        description="Further arguments of the model, such as encoder or width; another name drops inherited ones, as "
+        "null does.",
     )
 
     @field_validator("arguments")

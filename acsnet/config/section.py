@@ -33,6 +33,15 @@ def _one_or_several(value: Any) -> Any:
 UserPaths = Annotated[tuple[UserPath, ...], Field(min_length=1), BeforeValidator(_one_or_several)]
 
 
+def none_is_empty(value: Any) -> Any:
+    """Return {} for null, which, unlike {}, removes the entries of a parent file."""
+    return {} if value is None else value
+
+
+# Arguments by their names; null removes those of a parent file.
+Arguments = Annotated[dict[str, Any], BeforeValidator(none_is_empty)]
+
+
 class Section(BaseModel):
     """Base of all sections: unknown keys are errors, and objects are immutable."""
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from acsnet.config.bounds import Flag, PrintableName, Real, Seed, Whole
-from acsnet.config.section import Fraction, PositiveInt, PositiveReal, Section, UserPaths
+from acsnet.config.section import Arguments, Fraction, PositiveInt, PositiveReal, Section, UserPaths
 
 
 class TransformConfig(BaseModel):
@@ -93,7 +93,7 @@ class OptimizerConfig(Section):
         description="Momentum of sgd, with Nesterov's method if it is above 0, and of other optimizers of timm that "
         "have one.",
     )
-    arguments: dict[str, Any] = Field(
+    arguments: Arguments = Field(
         default={}, description="Further arguments of the optimizer, such as betas, by their names in its class."
     )
     layer_decay: Annotated[Real, Field(gt=0, lt=1)] | None = Field(

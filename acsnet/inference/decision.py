@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -36,9 +36,9 @@ class Probabilities:
         frame: as in :class:`Prediction`.
     """
 
-    mask: npt.NDArray[np.float32] | None
+    mask: npt.NDArray[np.float32] | None = field(repr=False)
     label: npt.NDArray[np.float32] | None
-    mask_uncertainty: npt.NDArray[np.float32] | None = None
+    mask_uncertainty: npt.NDArray[np.float32] | None = field(default=None, repr=False)
     label_uncertainty: float | None = None
     frame: Frame | None = None
 
@@ -63,11 +63,11 @@ class Prediction:
         path: the file of the image, or None if the predictor was given its pixels.
     """
 
-    mask: npt.NDArray[np.bool_] | None
-    mask_probability: npt.NDArray[np.float32] | None
+    mask: npt.NDArray[np.bool_] | None = field(repr=False)
+    mask_probability: npt.NDArray[np.float32] | None = field(repr=False)
     label: str | None
     probabilities: dict[str, float] | None
-    mask_uncertainty: npt.NDArray[np.float32] | None = None
+    mask_uncertainty: npt.NDArray[np.float32] | None = field(default=None, repr=False)
     label_uncertainty: float | None = None
     frame: Frame | None = None
     path: Path | None = None

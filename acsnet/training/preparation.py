@@ -85,6 +85,11 @@ def prepare_training(
             "points: set it to null, and choose them after training by acsnet calibrate"
         )
     check_trackers(config.training.trackers)
+    if images is None or config.protocol is not None:
+        # Missing data is found before weights are downloaded and any image is decoded.
+        records = list_records(config.data)
+        if config.protocol is not None:
+            check_protocol_data(config, records)
     selection = SelectionScore(config.training.selection, metric_names(tasks))
     set_seed(config.training.seed)
     model = config.model.model_copy(update={"encoder_weights": None}) if resuming else config.model
@@ -99,9 +104,6 @@ def prepare_training(
     check_network_size(config.data.image_size, network)
     teachers = open_teachers(config)
     augmentation = build_augmentation(config.augmentation, config.data.image_size, config.model.in_channels)
-    if config.protocol is not None:
-        # Before any image is decoded.
-        check_protocol_data(config, list_records(config.data))
     if images is None:
         images = load_cached_records(config.data, config.model.in_channels, progress)
     data = build_data(config.data, images, augmentation)

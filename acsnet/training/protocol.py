@@ -28,9 +28,14 @@ def check_protocol_data(config: Config, records: Sequence[Record]) -> None:
         title = PUBLISHED_METRICS[protocol.publication].title
         raise DataError(
             f"the protocol of {title} uses {_counts(protocol.images)}, the data has {_counts(found)}: use "
-            f"{protocol.instead} for other data, or set data.allow_missing=true to follow the protocol without the "
-            "published images"
+            f"the configuration {_name_of(protocol.instead)} for other data, or set data.allow_missing=true to follow "
+            "the protocol without the published images"
         )
+
+
+def _name_of(path: str) -> str:
+    """Return the name of a configuration of the project from its path in a clone."""
+    return path.removeprefix("configs/").removesuffix(".yaml")
 
 
 def _counts(images: dict[str, int]) -> str:

@@ -149,3 +149,8 @@ def test_names_of_configurations_where_paths_were(
         assert errors.startswith("error: unknown configuration 'unet_bus': did you mean 'unet_busi'")
     search = ["--search", "searches/lamda", "--work-dir", tmp_path]
     assert "did you mean 'searches/lambda'" in invoke("sweep", "unet_busi", *search)[2]
+
+
+def test_an_ensemble_of_one_is_refused(invoke: Invoke, tmp_path: Path) -> None:
+    status, _, errors = invoke("ensemble", "acsnet_busi", "--out", tmp_path / "one.safetensors")
+    assert (status, errors) == (2, "error: an ensemble has at least two networks: name another checkpoint\n")

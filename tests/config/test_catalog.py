@@ -94,3 +94,11 @@ def test_configurations_that_are_not_installed(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(catalog, "_PLACES", (tmp_path / "configs",))
     with pytest.raises(ConfigError, match=r"the configurations are not installed: expected them in .*configs"):
         list_configs()
+
+
+def test_a_path_of_a_clone_has_the_name_in_its_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    message = r"^there is no configuration file configs/acsnet_busi\.yaml; the one of the project is named acsnet_busi$"
+    with pytest.raises(ConfigError, match=message):
+        find_config("configs/acsnet_busi.yaml")
+    assert find_config("mine/acsnet.yaml") == Path("mine/acsnet.yaml")

@@ -682,3 +682,26 @@ def test_a_comment_in_an_override_is_not_dropped(value: str) -> None:
     with pytest.raises(ConfigError, match=r"--set data\.root=.*: the value is not YAML: #.* is a comment: quote the"):
         build_config({"model": {"name": "unet"}}, [f"data.root={value}"], "example")
     assert build_config({"model": {"name": "unet"}}, ["data.root='/scans #2'"], "x").data.root == Path("/scans #2")
+
+
+def test_arguments_belong_to_the_name(write: Write) -> None:
+    """Arguments of another network or optimizer are not inherited, and can be cleared."""
+    model, optimizer = (
+        "{name: acsnet, arguments: {widths: [4, 4, 4, 4, 4]}}",
+        "{name: lion, arguments: {betas: [0.9, 0.9]}}",
+    )
+    path = write(f"model: {model}\noptimizer: {optimizer}\n")
+    same = load_config(path, ["model.name=acsnet", "model.arguments.encoder=resnet34"])
+    assert same.model.arguments == {"widths": [4, 4, 4, 4, 4], "encoder": "resnet34"}
+    other = load_config(path, ["model.name=unet", "optimizer.name=adamw"])
+    assert (other.model.arguments, other.optimizer.arguments) == ({}, {})
+    for argument in ("model.arguments={depth: 3}", "model.arguments.depth=3"):
+        for overrides in ([argument, "model.name=unet"], ["model.name=unet", argument]):
+            assert load_config(path, overrides).model.arguments == {"depth": 3}, "in any order"
+    cleared = load_config(path, ["model.arguments=null", "optimizer.arguments=null"])
+    assert (cleared.model.arguments, cleared.optimizer.arguments) == ({}, {})
+    child = path.with_name("child.yaml")
+    child.write_text(f"base: {path.name}\nmodel: {{name: unetpp, arguments: {{width: 4}}}}\n", encoding="utf-8")
+    assert load_config(child).model.arguments == {"width": 4}
+    child.write_text(f"base: {path.name}\nmodel: {{}}\n", encoding="utf-8")
+    assert load_config(child).model.name == "acsnet", "an empty section inherits everything"

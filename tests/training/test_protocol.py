@@ -31,8 +31,8 @@ def test_the_images_of_the_publication_are_accepted() -> None:
 def test_other_data_is_refused_and_the_honest_configuration_is_named(counts: dict[str, int], found: str) -> None:
     message = (
         rf"^the protocol of He et al\. 2024 uses 2 benign, 1 malignant, the data has {found}: use "
-        r"configs/acsnet_busi\.yaml for other data, or set data\.allow_missing=true to follow the protocol without the "
-        r"published images$"
+        r"the configuration acsnet_busi for other data, or set data\.allow_missing=true to follow the protocol without "
+        r"the published images$"
     )
     with pytest.raises(DataError, match=message):
         check_protocol_data(make_config(), records(**counts))
