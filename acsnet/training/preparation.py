@@ -10,6 +10,7 @@ from acsnet.config import Config
 from acsnet.data import CachedRecords, list_records, load_cached_records
 from acsnet.errors import ConfigError
 from acsnet.layers import PretrainedWeights, pretrained_weights
+from acsnet.layers.encoder_weights import IMAGENET
 from acsnet.losses import MultiTaskLoss
 from acsnet.models._base import check_network_size
 from acsnet.training.builders import build_augmentation, build_loss, build_model
@@ -85,11 +86,9 @@ def prepare_training(
             "points: set it to null, and choose them after training by acsnet calibrate"
         )
     check_trackers(config.training.trackers)
-    if images is None or config.protocol is not None:
-        # Missing data is found before weights are downloaded and any image is decoded.
-        records = list_records(config.data)
-        if config.protocol is not None:
-            check_protocol_data(config, records)
+    if config.model.encoder_weights == IMAGENET and images is None:
+        # Missing data is found before weights are downloaded.
+        list_records(config.data)
     selection = SelectionScore(config.training.selection, metric_names(tasks))
     set_seed(config.training.seed)
     model = config.model.model_copy(update={"encoder_weights": None}) if resuming else config.model
@@ -104,6 +103,9 @@ def prepare_training(
     check_network_size(config.data.image_size, network)
     teachers = open_teachers(config)
     augmentation = build_augmentation(config.augmentation, config.data.image_size, config.model.in_channels)
+    if config.protocol is not None:
+        # Before any image is decoded.
+        check_protocol_data(config, list_records(config.data))
     if images is None:
         images = load_cached_records(config.data, config.model.in_channels, progress)
     data = build_data(config.data, images, augmentation)

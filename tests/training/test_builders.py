@@ -9,10 +9,10 @@ import torch
 import acsnet
 from acsnet.config import Config, DataConfig, FoldsConfig, build_config
 from acsnet.data import Record, Split, describe_split, images, load_cached_records
-from acsnet.errors import ConfigError, RunError
+from acsnet.errors import ConfigError, DataError, RunError
 from acsnet.losses import class_weights_from_counts, focal_alpha_from_counts
 from acsnet.models import _registry
-from acsnet.training import RunFolder, Trainer, prepare_training
+from acsnet.training import RunFolder, Trainer, preparation, prepare_training
 from acsnet.training.builders import build_augmentation, build_loss, build_model, model_arguments
 from acsnet.training.data import TrainingData, build_data, build_loaders, log_split
 
@@ -175,4 +175,13 @@ def test_a_new_network_has_no_operating_points(tiny_settings: dict[str, Any]) ->
     """Refused before any image is decoded."""
     config = make_config(tiny_settings, "data.root=/nowhere", "evaluation.operating_point=specificity_90")
     with pytest.raises(ConfigError, match="operating_point is specificity_90, but a new network has no"):
+        prepare_training(config, progress=False)
+
+
+def test_missing_data_is_found_before_weights_are_downloaded(
+    tiny_settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparation, "build_model", lambda *_: pytest.fail("the network is built too early"))
+    config = make_config(tiny_settings, "model.encoder_weights=imagenet", f"data.root={tmp_path / 'none'}")
+    with pytest.raises(DataError, match=r"there is no data root .*none"):
         prepare_training(config, progress=False)
