@@ -80,7 +80,7 @@ class _Clock:
         self.started += time.monotonic() - now
 
 
-def benchmark_quality(config: Config, show: Callable[[EpochTest], None]) -> list[EpochTest]:
+def benchmark_quality(config: Config, show: Callable[[EpochTest], None]) -> None:
     """Train a recipe and the plain loop one after the other, and test both after each epoch.
 
     Args:
@@ -97,19 +97,12 @@ def benchmark_quality(config: Config, show: Callable[[EpochTest], None]) -> list
             "quality compares trainings from the same file of ImageNet weights: set model.encoder_weights to a file "
             "(make weights) and model.arguments.encoder to its encoder"
         )
-    rows: list[EpochTest] = []
-
-    def add(row: EpochTest) -> None:
-        rows.append(row)
-        show(row)
-
     split = split_data(load_records(config.data, progress=False), config.data)
-    _train_recipe(config, split, add)
-    _train_plainly(config, str(encoder), split, add)
-    return rows
+    _train_recipe(config, split, show)
+    _train_plainly(config, str(encoder), split, show)
 
 
-def _train_recipe(config: Config, split: Split, add: Callable[[EpochTest], None]) -> None:
+def _train_recipe(config: Config, split: Split, show: Callable[[EpochTest], None]) -> None:
     clock = _Clock()
     with TemporaryDirectory() as folder:
         trainer = Trainer.from_config(config, Path(folder) / "run", progress=False)
@@ -118,7 +111,7 @@ def _train_recipe(config: Config, split: Split, add: Callable[[EpochTest], None]
         def test_epoch(row: Mapping[str, Any]) -> None:
             with clock.paused() as minutes:
                 # Predicting changes the network: it is fused, and set to evaluation.
-                add(
+                show(
                     _test(
                         "acsnet, released recipe",
                         row["epoch"],
@@ -132,7 +125,7 @@ def _train_recipe(config: Config, split: Split, add: Callable[[EpochTest], None]
         trainer.fit(test_epoch)
 
 
-def _train_plainly(config: Config, encoder: str, split: Split, add: Callable[[EpochTest], None]) -> None:
+def _train_plainly(config: Config, encoder: str, split: Split, show: Callable[[EpochTest], None]) -> None:
     """Train smp's U-Net as its documentation does: float32, AdamW, one-cycle schedule, common augmentation."""
     clock = _Clock()
     torch.manual_seed(config.training.seed)
@@ -155,7 +148,7 @@ def _train_plainly(config: Config, encoder: str, split: Split, add: Callable[[Ep
             optimizer.step()
             schedule.step()
         with clock.paused() as minutes:
-            add(_test("smp U-Net, plain loop", epoch, minutes, copy.deepcopy(network), metadata, split.test))
+            show(_test("smp U-Net, plain loop", epoch, minutes, copy.deepcopy(network), metadata, split.test))
 
 
 def _loss(output: MultiTaskOutput, masks: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

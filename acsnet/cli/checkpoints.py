@@ -37,13 +37,11 @@ def ensemble(
 
     The checkpoints are of one configuration, such as trainings with several seeds. Their probabilities are averaged.
     """
-    from acsnet._utils.plugins import import_plugins
     from acsnet.evaluation import check_target
     from acsnet.experiments import save_ensemble
 
     if len(checkpoints) < 2:
         raise CommandError("an ensemble has at least two networks: name another checkpoint")
-    import_plugins(imports or [])
     check_target(out, overwrite)
     save_ensemble(out, checkpoints)
     show(f"{out}: {len(checkpoints)} networks, whose probabilities are averaged")
@@ -64,10 +62,8 @@ def export(
     imports: Imports = None,
 ) -> None:
     """Export a checkpoint to a file that runs without acsnet."""
-    from acsnet._utils.plugins import import_plugins
     from acsnet.export import export_checkpoint
 
-    import_plugins(imports or [])
     show(export_checkpoint(checkpoint, format, out, images or []).summary())
 
 

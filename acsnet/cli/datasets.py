@@ -33,11 +33,9 @@ def download(
 
     The license is printed first. An interrupted download is resumed. The files are checked and unpacked.
     """
-    from acsnet._utils.plugins import import_plugins
     from acsnet.data import dataset_entry
     from acsnet.data.download import describe_dataset, download_dataset, find_dataset
 
-    import_plugins(imports or [])
     entry = dataset_entry(name)
     show(describe_dataset(entry), flush=True)
     if only_show:
@@ -69,12 +67,10 @@ def curate(
     Tables and a report for review are written.
     """
     from acsnet._utils.folders import claimed_folder
-    from acsnet._utils.plugins import import_plugins
     from acsnet.curation import check_folder, summarize, write_findings
     from acsnet.curation import curate as examine
     from acsnet.data.source import scan_records
 
-    import_plugins(imports or [])
     check_folder(out)
     with claimed_folder(out, "curating into", "--out"):
         findings = examine(scan_records(root, dataset), policy)

@@ -24,11 +24,9 @@ def crossval(
     Running the same command again, here or on another machine that sees the folder, adds a worker and resumes an
     interrupted cross-validation.
     """
-    from acsnet._utils.plugins import import_plugins
     from acsnet.config import find_config, load_configs
     from acsnet.experiments import CrossValidation
 
-    import_plugins(imports or [])
     loaded = load_configs([find_config(name) for name in configs], overrides or [])
     validation = CrossValidation(work_dir, loaded, storage, heartbeat)
     failures = validation.run()
@@ -59,11 +57,9 @@ def sweep(
     The best values have the highest score on the validation subset. Running the same command again, here or on another
     machine that sees the folder, adds a worker and resumes an interrupted search.
     """
-    from acsnet._utils.plugins import import_plugins
     from acsnet.config import find_config, load_config
     from acsnet.experiments import Sweep, load_search, result_table, write_sweep
 
-    import_plugins(imports or [])
     loaded, values = load_config(find_config(config), overrides or []), load_search(find_config(search))
     study = Sweep(work_dir, loaded, values, storage, heartbeat)
     failures = study.run()

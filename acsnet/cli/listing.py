@@ -24,10 +24,8 @@ def models(
     of 256x256, a multiplication and its addition counted as two; convolutions and matrix products, without the gather
     of deformable convolutions.
     """
-    from acsnet._utils.plugins import import_plugins
     from acsnet.models._summary import plain_table, select_models, summarize
 
-    import_plugins(imports or [])
     show(plain_table([summarize(name) for name in select_models(patterns or [])]))
 
 

@@ -44,7 +44,14 @@ class ToolGroup(TyperGroup):
 
 
 class ToolCommand(TyperCommand):
-    """A command whose options may take several values at once, as in ``--points A B``."""
+    """A command that imports the modules of ``--import``, and whose options may take several values at once."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Import the modules of ``--import``, before the command looks up any name, then run the command."""
+        from acsnet._utils.plugins import import_plugins
+
+        import_plugins(ctx.params.get("imports") or [])
+        return super().invoke(ctx)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments after the name of the command."""

@@ -47,11 +47,9 @@ def predict(
         raise CommandError(f"--threshold is {threshold}: it has to be between 0 and 1")
 
     from acsnet._utils.folders import claimed_folder
-    from acsnet._utils.plugins import import_plugins
     from acsnet.checkpoints import open_checkpoint
     from acsnet.inference import Predictor, predict_files
 
-    import_plugins(imports or [])
     opened = open_checkpoint(checkpoint)
     evaluation = opened.metadata.evaluation
     if classes is not None:

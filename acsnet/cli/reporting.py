@@ -32,10 +32,8 @@ def report(
     One page has tables, tests, curves and cases; its tables are also written as CSV, Markdown and LaTeX.
     """
     from acsnet._utils.folders import claimed_folder
-    from acsnet._utils.plugins import import_plugins
     from acsnet.report import read_networks, write_report
 
-    import_plugins(imports or [])
     networks, problems = read_networks(runs)
     with claimed_folder(out, "writing a report into", "--out"):
         missing = write_report(

@@ -52,12 +52,10 @@ def test(
     A table is printed, and metrics.json and cases.csv are written.
     """
     from acsnet._utils.folders import claimed_folder
-    from acsnet._utils.plugins import import_plugins
     from acsnet.checkpoints import open_checkpoint
     from acsnet.config import find_config
     from acsnet.evaluation import default_out, metric_table, resolve_test_config, run_test
 
-    import_plugins(imports or [])
     opened = open_checkpoint(checkpoint)
     short = {"evaluation.batch_size": batch_size, "evaluation.operating_point": operating_point}
     path = None if config is None else find_config(config)
@@ -96,7 +94,6 @@ def calibrate(
     The temperature of the class probabilities, the operating points and the mask threshold are chosen on images that
     were not trained on, and a copy of the checkpoint is written with them.
     """
-    from acsnet._utils.plugins import import_plugins
     from acsnet.checkpoints import open_checkpoint
     from acsnet.config import find_config
     from acsnet.evaluation import (
@@ -107,7 +104,6 @@ def calibrate(
         write_calibrated,
     )
 
-    import_plugins(imports or [])
     check_target(out, overwrite)
     opened = open_checkpoint(checkpoint)
     path = None if config is None else find_config(config)

@@ -33,11 +33,9 @@ def train(
     imports: Imports = None,
 ) -> None:
     """Train a network of the zoo."""
-    from acsnet._utils.plugins import import_plugins
     from acsnet.config import find_config, load_config
     from acsnet.training import Trainer
 
-    import_plugins(imports or [])
     path = find_config(config)
     short = {"training.epochs": epochs, "training.batch_size": batch_size, "training.precision": precision}
     loaded = load_config(path, [*(overrides or []), *shortcuts(short)])

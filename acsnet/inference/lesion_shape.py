@@ -12,7 +12,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from acsnet._utils.components import label_components
 from acsnet.errors import InputError
+from acsnet.metrics._distances import check_spacing
 
 Mask = npt.NDArray[np.bool_]
 # The steps, in pixels (down, right), of the parallel lines that the perimeter is counted on.
@@ -73,23 +75,21 @@ def lesion_shapes(mask: Mask, spacing: Sequence[float] | None = None) -> tuple[L
     """
     if mask.dtype != np.bool_ or mask.ndim != 2:
         raise InputError(f"the mask is {mask.dtype} of shape {mask.shape}: expected a boolean array (H, W)")
-    if spacing is not None and (len(spacing) != 2 or not all(0 < value < math.inf for value in spacing)):
-        raise InputError(f"the spacing is {tuple(spacing)}: expected two numbers above 0, (vertical, horizontal)")
+    if spacing is not None:
+        check_spacing(spacing)
     down, right = (1.0, 1.0) if spacing is None else (float(value) for value in spacing)
-    count, labels, boxes, centers = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    shapes = []
-    for number in range(1, count):
-        left, top, width, height, _ = boxes[number]
-        component = labels[top : top + height, left : left + width] == number
-        center = ((centers[number][1] + 0.5) / mask.shape[0], (centers[number][0] + 0.5) / mask.shape[1])
-        shapes.append(_shape(component, (down, right), center))
+    components, areas = label_components(mask)
+    shapes = [_shape(components == number, (down, right)) for number in range(1, len(areas))]
     return tuple(sorted(shapes, key=lambda shape: (-shape.pixels, shape.center)))
 
 
-def _shape(component: Mask, spacing: tuple[float, float], center: tuple[float, float]) -> LesionShape:
+def _shape(lesion: Mask, spacing: tuple[float, float]) -> LesionShape:
     down, right = spacing
+    rows, columns = np.nonzero(lesion)
+    center = (float(rows.mean() + 0.5) / lesion.shape[0], float(columns.mean() + 0.5) / lesion.shape[1])
+    component = lesion[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
     height, width = component.shape[0] * down, component.shape[1] * right
-    pixels = int(component.sum())
+    pixels = len(rows)
     area, perimeter = pixels * down * right, _perimeter(component, spacing)
     long_axis, short_axis = _axes(component, spacing)
     return LesionShape(
@@ -101,7 +101,7 @@ def _shape(component: Mask, spacing: tuple[float, float], center: tuple[float, f
         short_axis=short_axis,
         taller_than_wide=height > width,
         circularity=min(1.0, 4 * math.pi * area / perimeter**2),
-        center=(float(center[0]), float(center[1])),
+        center=center,
         pixels=pixels,
     )
 
@@ -127,8 +127,9 @@ def _perimeter(component: Mask, spacing: tuple[float, float]) -> float:
 
 def _axes(component: Mask, spacing: tuple[float, float]) -> tuple[float, float]:
     """Return the largest distance of two points, and the extent perpendicular to it."""
-    rows, columns = np.nonzero(component & ~_interior(component))
-    corners = np.concatenate([np.stack([rows + i, columns + j], axis=1) for i in (0, 1) for j in (0, 1)])
+    (outline,), _ = cv2.findContours(component.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    pixels = outline[:, 0, ::-1]
+    corners = np.concatenate([pixels + np.array([i, j]) for i in (0, 1) for j in (0, 1)])
     hull = cv2.convexHull(corners.astype(np.float32))[:, 0].astype(np.float64) * spacing
     differences = hull[:, None] - hull[None]
     distances = np.linalg.norm(differences, axis=2)
@@ -136,9 +137,3 @@ def _axes(component: Mask, spacing: tuple[float, float]) -> tuple[float, float]:
     long_axis = float(distances[first, second])
     normal = np.array([-differences[first, second, 1], differences[first, second, 0]]) / long_axis
     return long_axis, float(np.ptp(hull @ normal))
-
-
-def _interior(component: Mask) -> Mask:
-    """Return the pixels whose four neighbors belong to the component."""
-    padded = np.pad(component, 1)
-    return padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]

@@ -29,7 +29,7 @@ def distances_of_masks(prediction: AnyMask, truth: AnyMask, spacing: Sequence[fl
     """
     prediction, truth = as_masks(prediction, truth)
     if spacing is not None:
-        _check_spacing(spacing)
+        check_spacing(spacing)
     return directed_distances(find_edges(prediction, truth), spacing)
 
 
@@ -60,7 +60,12 @@ def directed_distances(edges: tuple[Mask, Mask] | None, spacing: Sequence[float]
     return forward, get_surface_distance(truth, prediction, spacing=spacing)
 
 
-def _check_spacing(spacing: Sequence[float]) -> None:
+def check_spacing(spacing: Sequence[float]) -> None:
+    """Check a spacing in millimeters per pixel.
+
+    Raises:
+        InputError: if it is not two numbers above 0.
+    """
     if len(spacing) != 2 or not all(0 < value < math.inf for value in spacing):
         raise InputError(
             f"the spacing is {tuple(spacing)}: expected two numbers above 0, "
@@ -78,7 +83,7 @@ def in_millimeters(
     """
     if spacing is None:
         return None
-    _check_spacing(spacing)
+    check_spacing(spacing)
     if distances is not None and spacing[0] == spacing[1]:
         # The nearest pixels are the same.
         return spacing[0] * distances[0], spacing[0] * distances[1]

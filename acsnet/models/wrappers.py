@@ -9,7 +9,7 @@ from acsnet.models.ensemble import tasks_of
 
 
 class _OneTask(nn.Module):
-    """A network of which one output is returned; see :class:`MaskOnly`."""
+    """Base class: returns one output of a network; see :class:`MaskOnly`."""
 
     task: Task
 

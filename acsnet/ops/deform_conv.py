@@ -75,7 +75,7 @@ def deform_conv2d(
     Raises:
         InputError: A shape, dtype, device, stride, padding or dilation is invalid, or the backend is not installed
             or does not support the device or the dtype.
-        UnknownNameError: There is no backend of that name.
+        UnknownNameError: The backend is unknown; the message has near matches.
         RuntimeError: ``torch.use_deterministic_algorithms(True)`` is set, a tensor requires gradients, and the
             gradients of the named backend are not deterministic on the device.
 
@@ -177,7 +177,7 @@ def _check_backend(name: str, device_type: str, dtype: torch.dtype) -> None:
     """Check that a backend can compute a call. A constant to the compiler, which cannot trace the import of packages.
 
     Raises:
-        UnknownNameError: There is no backend of that name.
+        UnknownNameError: The backend is unknown; the message has near matches.
         InputError: The backend is not installed, or does not support the device or the dtype.
     """
     backend = find_backend(name)

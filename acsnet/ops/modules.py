@@ -35,7 +35,7 @@ class DeformConv2d(nn.Module):
 
     Raises:
         InputError: ``groups`` does not divide the channels, or a size is not a whole number or too small.
-        UnknownNameError: There is no backend of that name.
+        UnknownNameError: The backend is unknown; the message has near matches.
 
     Example:
         >>> import torch
@@ -138,7 +138,7 @@ class DeformConv2dPack(DeformConv2d):
     Raises:
         InputError: ``groups`` or ``deform_groups`` does not divide the channels, or a size is not a whole number or
             too small.
-        UnknownNameError: There is no backend of that name.
+        UnknownNameError: The backend is unknown; the message has near matches.
 
     Example:
         >>> import torch

@@ -1,8 +1,11 @@
 """Sums and checks of the losses of an epoch, without waiting for the current step of the device."""
 
 import math
+from pathlib import Path
 
 import torch
+
+from acsnet.errors import RunError
 
 
 class NotFiniteError(Exception):
@@ -87,3 +90,18 @@ class LossWatch:
 
 def _accumulation_dtype(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64
+
+
+def divergence(what: str, epoch: int, folder: Path) -> RunError:
+    """Return the error that ends a training whose numbers are no longer finite.
+
+    Args:
+        what: what is not finite, the beginning of the message.
+        epoch: number of finished epochs, whose checkpoints are kept.
+        folder: the run folder.
+    """
+    kept = f"the checkpoints of epoch {epoch} in {folder} are kept" if epoch else "nothing is saved"
+    return RunError(
+        f"{what}: training stopped, {kept}; lower optimizer.learning_rate, set training.gradient_clip, or set "
+        "training.precision=float32"
+    )

@@ -33,7 +33,7 @@ def register_tracker(name: str) -> Callable[[_Class], _Class]:
     """Return a decorator that registers a class as a tracker, for ``training.trackers``.
 
     It is built with the name of the run and, if its ``requires_logging_directory`` is true, the run folder. Its ``log``
-    gets the metrics of each epoch and the epoch, counted from 1. If it fails, the training goes on without it.
+    gets the metrics of each epoch and the epoch, counted from 1. If it fails, the training continues without it.
 
     Args:
         name: its name in the configuration.
@@ -192,7 +192,7 @@ class Trackers:
                 if tracker is not None:
                     tracker.finish()
             reason = shorten(" ".join(f"{type(error).__name__}: {error}".split()))
-            logger.warning("the tracker %s failed, and the training goes on without it: %s", name, reason)
+            logger.warning("the tracker %s failed, and the training continues without it: %s", name, reason)
 
 
 def plain_settings(config: Config) -> dict[str, bool | int | float | str]:

@@ -21,7 +21,6 @@ from acsnet._utils.seeds import derived_seed
 from acsnet.config import Config
 from acsnet.data import Sample
 from acsnet.data.images import to_network_input
-from acsnet.errors import RunError
 from acsnet.losses import LossValues
 from acsnet.models import MultiTaskOutput
 from acsnet.training.accelerator import build_accelerator
@@ -29,7 +28,7 @@ from acsnet.training.compilation import compile_for_training
 from acsnet.training.data import build_loaders, log_split
 from acsnet.training.environment import describe_environment
 from acsnet.training.freezing import Freezing
-from acsnet.training.loss_watch import LossWatch, NotFiniteError
+from acsnet.training.loss_watch import LossWatch, NotFiniteError, divergence
 from acsnet.training.memory import peak_memory_mb
 from acsnet.training.normalization import with_normalization
 from acsnet.training.optimization import Schedule, build_optimizer, full_rate
@@ -302,7 +301,8 @@ class Trainer:
                 bar.set_postfix(shown | self._last_metrics())
             watch.finish()
         except NotFiniteError as error:
-            raise self._explain(error) from None
+            loss = f"the loss became {error.value} in epoch {self.epoch + 1}, step {error.step}"
+            raise divergence(loss, self.epoch, self.folder.path) from None
         total, segmentation, classification, distillation, count = self.accelerator.reduce(
             functional.pad(watch.sums, (0, 1), value=len(self.train_batches)).float(), "sum"
         ).tolist()
@@ -318,20 +318,6 @@ class Trainer:
     def _last_metrics(self) -> dict[str, str]:
         names = ("val_dice", "val_accuracy")
         return {name: f"{self.history[-1][name]:.3f}" for name in names if self.history and name in self.history[-1]}
-
-    def _explain(self, error: NotFiniteError) -> RunError:
-        return self._diverged(f"the loss became {error.value} in epoch {self.epoch + 1}, step {error.step}")
-
-    def _diverged(self, what: str) -> RunError:
-        kept = (
-            f"the checkpoints of epoch {self.epoch} in {self.folder.path} are kept"
-            if self.epoch
-            else "nothing is saved"
-        )
-        return RunError(
-            f"{what}: training stopped, {kept}; lower optimizer.learning_rate, set training.gradient_clip, or set "
-            "training.precision=float32"
-        )
 
     def _step(self, batch: Sample, watch: LossWatch) -> None:
         """One optimizer step, without waiting for the device."""
@@ -383,7 +369,8 @@ class Trainer:
             gathered.append(self.accelerator.gather_for_metrics(case_values(output, batch, loss)))
         cases = {key: torch.cat([part[key] for part in gathered]).cpu().numpy() for key in gathered[0]}
         if not cases["is_finite"].all():
-            raise self._diverged(f"the outputs of the network are not finite after epoch {self.epoch + 1}")
+            outputs = f"the outputs of the network are not finite after epoch {self.epoch + 1}"
+            raise divergence(outputs, self.epoch, self.folder.path)
         return summarize_cases(cases, self.config.data.classes)
 
     def _restore(self) -> None:

@@ -1,6 +1,5 @@
 """The command line as a whole: help, doors, mistakes, completion."""
 
-import ast
 import os
 import re
 import subprocess
@@ -16,6 +15,7 @@ import typer
 import typer.main
 
 import acsnet
+from acsnet._utils import plugins
 from acsnet.cli import application, completion, main
 from acsnet.cli.application import COMMANDS
 from acsnet.config import catalog, list_configs
@@ -186,7 +186,7 @@ def parse(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., dict[str, A
         (["--points", "a", "--overwrite", "--points", "b"], "points", ["a", "b"]),
         (["--predictions", "a", "b c", "-d"], "predictions", [Path("a"), Path("b c"), Path("-d")]),
         (["--set", "a=1", "--set", "b=2"], "overrides", ["a=1", "b=2"]),
-        (["--import", "a", "--import", "b"], "imports", ["a", "b"]),
+        (["--import", "json", "--import", "csv"], "imports", ["json", "csv"]),
     ],
 )
 def test_options_of_several_values(
@@ -231,13 +231,16 @@ NETWORK_COMMANDS = {*COMMANDS} - {"configs", "phantom", "import-weights"}
 
 
 @pytest.mark.parametrize("name", sorted(NETWORK_COMMANDS))
-def test_modules_are_imported_before_anything_else(name: str) -> None:
-    """The first statement after the imports of a command, and the checks of its arguments, imports the modules."""
-    function = COMMANDS[name]
-    tree = ast.parse(Path(function.__code__.co_filename).read_text(encoding="utf-8"))
-    body = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function.__name__).body
-    statements = [ast.unparse(node) for node in body[1:] if not isinstance(node, (ast.ImportFrom, ast.If))]
-    assert statements[0] == "import_plugins(imports or [])"
+def test_modules_are_imported_before_a_command_runs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    command: Any = typer.main.get_command(application._application).commands[name]
+    order: list[Any] = []
+    monkeypatch.setattr(plugins, "import_plugins", order.append)
+    monkeypatch.setattr(command, "callback", lambda imports: order.append("run"))
+    with command.context_class(command, info_name=name) as context:
+        context.params = {"imports": ["mine"]}
+        command.invoke(context)
+    assert order == [["mine"], "run"]
+    assert "imports" in {parameter.name for parameter in command.params}
 
 
 def complete(*words: str) -> list[str]:

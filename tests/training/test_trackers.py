@@ -198,7 +198,7 @@ def test_a_tracker_that_fails_is_one_warning(
         for epoch in (1, 2):
             tracked.log({"loss": 1.0}, epoch)
         tracked.close()
-    expected = "the tracker lab_book failed, and the training goes on without it: OSError: the server is gone"
+    expected = "the tracker lab_book failed, and the training continues without it: OSError: the server is gone"
     assert caplog.messages == [expected]
     names = [call[0] for call in lab_book.calls]
     if where != "init":
@@ -351,5 +351,5 @@ def test_a_training_with_a_tracker_that_fails(
     assert best.is_file()
     assert list((tmp_path / "new" / "tensorboard").glob("events*"))
     assert [text for text in caplog.messages if "lab_book" in text] == [
-        "the tracker lab_book failed, and the training goes on without it: OSError: the server is gone"
+        "the tracker lab_book failed, and the training continues without it: OSError: the server is gone"
     ]
