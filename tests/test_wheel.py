@@ -8,7 +8,8 @@ import sysconfig
 import tarfile
 import venv
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -194,17 +195,31 @@ def environment_with(wheel: Path, folder: Path) -> Path:
     return python
 
 
-@pytest.mark.slow
-def test_an_installed_wheel_loads_predicts_and_trains(wheel: Path, tmp_path: Path) -> None:
-    python = environment_with(wheel, tmp_path / "environment")
+Call = Callable[..., str]
+
+
+@pytest.fixture
+def call_installed(wheel: Path, tmp_path: Path) -> Call:
+    """Run a program of an environment with the wheel, in the empty folder ``empty``; returns its output."""
+    programs = environment_with(wheel, tmp_path / "environment").parent
     folder = tmp_path / "empty"
     folder.mkdir()
     variables = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     variables |= {"ACSNET_CACHE": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1"}
-    command = [str(python), "-c", USE, str(REPOSITORY)]
-    result = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
-    lines = [line.split() for line in result.stdout.splitlines()]
+
+    def call(program: str, *arguments: str) -> str:
+        command = [str(programs / program), *arguments]
+        result = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, f"{program} {arguments}: {result.stderr}"
+        return result.stdout
+
+    return call
+
+
+@pytest.mark.slow
+def test_an_installed_wheel_loads_predicts_and_trains(call_installed: Call, tmp_path: Path) -> None:
+    output = call_installed("python", "-c", USE, str(REPOSITORY))
+    lines = [line.split() for line in output.splitlines()]
     names = [line[0] for line in lines]
     assert [*sorted(read_index(REPOSITORY / "checkpoints").checkpoints), "trained"] == names[-len(names) :]
     assert lines[-1] == ["trained", "True"]
@@ -216,20 +231,9 @@ SHORT += ["model.arguments={encoder: mobilenetv3_small_050, widths: [16, 16, 16,
 
 
 @pytest.mark.slow
-def test_the_command_of_an_installed_wheel(wheel: Path, tmp_path: Path) -> None:
+def test_the_command_of_an_installed_wheel(call_installed: Call, tmp_path: Path) -> None:
     """The way of a new user, in an empty folder and without network."""
-    python = environment_with(wheel, tmp_path / "environment")
-    folder = tmp_path / "empty"
-    folder.mkdir()
-    variables = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    variables |= {"ACSNET_CACHE": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1"}
-
-    def call(*arguments: str) -> str:
-        command = [str(python.with_name("acsnet")), *arguments]
-        result = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
-        assert result.returncode == 0, f"{arguments}: {result.stderr}"
-        return result.stdout
-
+    folder, call = tmp_path / "empty", partial(call_installed, "acsnet")
     assert "train" in call("--help")
     assert "acsnet" in call("models", "acsnet*")
     assert "acsnet_phantom" in call("configs")
