@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from acsnet.curation.duplicates.search import find_duplicates
-from acsnet.curation.examination import Examination, examine
-from acsnet.curation.findings import Findings, ImagePair
+from acsnet.curation.examination import examine
+from acsnet.curation.findings import Findings
 from acsnet.curation.policy import Policy, check_policy, select_images
 from acsnet.data.grouping import connected_sets, group_records
 from acsnet.data.records import Record
@@ -50,21 +50,25 @@ def curate(records: Sequence[Record], policy: Policy = "keep-one", progress: boo
         (True, True, False, True)
     """
     check_policy(policy)
-    examinations = examine(records, progress)
-    readable = [index for index, examination in enumerate(examinations) if examination.description is not None]
+    examinations, descriptions = examine(records, progress)
+    readable = [index for index, examination in enumerate(examinations) if examination.size is not None]
     if len(readable) < 2:
         raise DataError(
             f"{len(readable)} of {len(records)} images can be read: curation compares at least two; check the paths of "
             "the records"
         )
-    pairs = _find_pairs(examinations, readable, progress)
+    readable_records = [examinations[index].record for index in readable]
+    pairs = tuple(
+        replace(pair, first=readable[pair.first], second=readable[pair.second])
+        for pair in find_duplicates(readable_records, descriptions, progress)
+    )
     copy_sets = connected_sets(
         len(records), ((pair.first, pair.second) for pair in pairs if pair.relation != "overlap")
     )
     examined_records = [examination.record for examination in examinations]
     return Findings(
         records=tuple(group_records(examined_records, ((pair.first, pair.second) for pair in pairs))),
-        sizes=tuple(examination.description.size if examination.description else None for examination in examinations),
+        sizes=tuple(examination.size for examination in examinations),
         copy_sets=tuple(copy_sets),
         flags=tuple(examination.flags for examination in examinations),
         histograms=np.stack([examination.histogram for examination in examinations]),
@@ -73,13 +77,6 @@ def curate(records: Sequence[Record], policy: Policy = "keep-one", progress: boo
         kept=tuple(select_images(policy, examinations, copy_sets, pairs)),
         leak={share: expected_leak(copy_sets, share) for share in _TEST_SHARES if round(share * len(records)) > 0},
     )
-
-
-def _find_pairs(examinations: Sequence[Examination], readable: Sequence[int], progress: bool) -> tuple[ImagePair, ...]:
-    records = [examinations[index].record for index in readable]
-    descriptions = [description for index in readable if (description := examinations[index].description) is not None]
-    pairs = find_duplicates(records, descriptions, progress)
-    return tuple(replace(pair, first=readable[pair.first], second=readable[pair.second]) for pair in pairs)
 
 
 def expected_leak(copy_sets: Sequence[int], test_share: float) -> float:

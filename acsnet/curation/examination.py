@@ -1,4 +1,4 @@
-"""Examination of each image by itself: description, flags and histogram."""
+"""Examination of each image by itself: flags, histogram and description."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from tqdm.auto import tqdm
 
+from acsnet._utils.threads import map_in_chunks
 from acsnet.curation.duplicates.description import Description, describe
+from acsnet.curation.duplicates.store import StoredDescriptions
 from acsnet.curation.findings import CurationFlag
 from acsnet.curation.flags.image import image_flags
 from acsnet.curation.flags.mask import mask_flags
@@ -25,37 +27,47 @@ class Examination:
     Attributes:
         record: the record, with ``digest`` filled in; ``digest`` is "" if the image cannot be read.
         flags: flags of the image and of its masks.
-        description: features for the comparison with other images; None if the image cannot be read.
+        size: (height, width) in pixels; None if the image cannot be read.
         histogram: (256,) share of the pixels per gray value; zeros if the image cannot be read.
     """
 
     record: Record
     flags: tuple[CurationFlag, ...]
-    description: Description | None
+    size: tuple[int, int] | None
     histogram: npt.NDArray[np.float64]
 
 
-def examine(records: Sequence[Record], progress: bool = True) -> list[Examination]:
-    """Read each image and its masks once; files that cannot be read are flagged instead of raising an error."""
+def examine(records: Sequence[Record], progress: bool = True) -> tuple[list[Examination], StoredDescriptions]:
+    """Read each image and its masks once; files that cannot be read are flagged instead of raising an error.
+
+    Returns:
+        One examination per record, and the descriptions of the images that can be read, in the same order.
+    """
+    examinations, descriptions = [], StoredDescriptions()
+    disable_bar = None if progress else True
     with ThreadPoolExecutor() as pool:
-        examinations = pool.map(_examine, records)
-        disable_bar = None if progress else True
-        return list(tqdm(examinations, "examining", len(records), leave=False, unit="image", disable=disable_bar))
+        results = map_in_chunks(pool, _examine, records)
+        for examination, description in tqdm(
+            results, "examining", len(records), leave=False, unit="image", disable=disable_bar
+        ):
+            examinations.append(examination)
+            if description is not None:
+                descriptions.append(description)
+    return examinations, descriptions
 
 
-def _examine(record: Record) -> Examination:
+def _examine(record: Record) -> tuple[Examination, Description | None]:
     try:
         image = read_image(record.image)
     except DataError as error:
-        return Examination(record, (CurationFlag("unreadable", str(error)),), None, np.zeros(256))
+        return Examination(record, (CurationFlag("unreadable", str(error)),), None, np.zeros(256)), None
     mask, flags = _read_masks(record, image.shape[:2])
     if mask is not None:
         flags += mask_flags(mask, record.label)
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     histogram = np.bincount(gray.ravel(), minlength=256) / gray.size
-    return Examination(
-        replace(record, digest=pixel_digest(image)), flags + image_flags(image), describe(image, mask), histogram
-    )
+    examined = replace(record, digest=pixel_digest(image))
+    return Examination(examined, flags + image_flags(image), gray.shape, histogram), describe(image, mask)
 
 
 def _read_masks(record: Record, size: tuple[int, ...]) -> tuple[BoolArray | None, tuple[CurationFlag, ...]]:

@@ -79,7 +79,7 @@ def _preference_key(examinations: Sequence[Examination]) -> Callable[[int], tupl
     def key(index: int) -> tuple[object, ...]:
         examination = examinations[index]
         kinds = {flag.kind for flag in examination.flags}
-        height, width = examination.description.size if examination.description else (0, 0)
+        height, width = examination.size or (0, 0)
         return (
             not _is_usable(examination),
             sum(kind in kinds for kind in _COVERING_KINDS),

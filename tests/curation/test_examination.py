@@ -17,17 +17,17 @@ def root(phantom_root: Path, tmp_path: Path) -> Path:
 
 def test_intact_images(phantom_root: Path) -> None:
     records = read_busi(phantom_root)
-    examined = examine(records, progress=False)
+    examined, descriptions = examine(records, progress=False)
     verified = verify_records(records, progress=False)
+    assert len(descriptions) == len(records)
     assert [e.record.digest for e in examined] == [record.digest for record in verified]
-    for record, examination in zip(verified, examined, strict=True):
+    for record, examination, description in zip(verified, examined, descriptions, strict=True):
         assert examination.histogram.sum() == pytest.approx(1)
         pixels = np.asarray(Image.open(record.image).convert("L"))
         assert examination.histogram[int(pixels[0, 0])] * pixels.size >= 1
-        assert examination.description is not None
-        assert examination.description.size == pixels.shape
-        assert examination.description.mask is not None
-        assert examination.description.mask.mean() == pytest.approx(record.lesion_share)
+        assert examination.size == description.size == pixels.shape
+        assert description.mask is not None
+        assert description.mask.mean() == pytest.approx(record.lesion_share)
 
 
 def test_broken_files_are_flagged_not_raised(root: Path) -> None:
@@ -36,10 +36,12 @@ def test_broken_files_are_flagged_not_raised(root: Path) -> None:
     Image.new("L", (30, 20), 255).save(root / "benign" / "benign (3)_mask.png")
     Image.new("L", (64, 64)).save(root / "benign" / "benign (4)_mask.png")
     Image.new("L", (64, 64), 255).save(root / "normal" / "normal (1)_mask.png")
-    found = {e.record.name: e for e in examine(read_busi(root), progress=False)}
+    examined, stored = examine(read_busi(root), progress=False)
+    found = {e.record.name: e for e in examined}
+    descriptions = dict(zip([e.record.name for e in examined if e.size], stored, strict=True))
     flags = {name: {flag.kind: flag.detail for flag in e.flags} for name, e in found.items()}
     assert "benign (1).png cannot be read as an image" in flags["benign/benign (1).png"]["unreadable"]
-    assert found["benign/benign (1).png"].description is None
+    assert found["benign/benign (1).png"].size is None
     assert found["benign/benign (1).png"].record.digest == ""
     assert not found["benign/benign (1).png"].histogram.any()
     assert "benign (2)_mask.png cannot be read" in flags["benign/benign (2).png"]["unreadable"]
@@ -47,9 +49,7 @@ def test_broken_files_are_flagged_not_raised(root: Path) -> None:
         "mask-size": "benign (3)_mask.png is 30x20, its image 64x64 (width x height)"
     }
     for number in (2, 3):
-        description = found[f"benign/benign ({number}).png"].description
-        assert description is not None
-        assert description.mask is None
+        assert descriptions[f"benign/benign ({number}).png"].mask is None
     assert "lesion-mask-empty" in flags["benign/benign (4).png"]
     assert "normal-mask-not-empty" in flags["normal/normal (1).png"]
 
@@ -57,5 +57,5 @@ def test_broken_files_are_flagged_not_raised(root: Path) -> None:
 def test_images_without_any_mask(root: Path) -> None:
     record, *_ = read_busi(root)
     bare = type(record)(record.image, (), "benign", "bare")
-    (examination,) = examine([bare], progress=False)
+    (examination,), _ = examine([bare], progress=False)
     assert [flag.kind for flag in examination.flags] == ["lesion-mask-empty"]

@@ -4,7 +4,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from acsnet.curation.duplicates.description import describe
 from acsnet.curation.examination import Examination
 from acsnet.curation.findings import Conflict, CurationFlag, ImagePair, Relation
 from acsnet.curation.policy import check_policy, select_images
@@ -13,9 +12,9 @@ from acsnet.errors import UnknownNameError
 
 
 def examination(name: str, *kinds: str, side: int = 10, label: str = "benign") -> Examination:
-    description = None if "unreadable" in kinds else describe(np.zeros((side, side, 3), np.uint8), None)
+    size = None if "unreadable" in kinds else (side, side)
     record = Record(Path(name), (), label, name)
-    return Examination(record, tuple(CurationFlag(kind) for kind in kinds), description, np.zeros(256))
+    return Examination(record, tuple(CurationFlag(kind) for kind in kinds), size, np.zeros(256))
 
 
 def pair(first: int, second: int, relation: Relation = "copy", *conflicts: Conflict) -> ImagePair:

@@ -7,6 +7,7 @@ import numpy.typing as npt
 from tqdm.auto import tqdm
 
 from acsnet.curation.duplicates.description import Description, Float32Array
+from acsnet.data.images import UInt8Array
 
 # Neighbors per image in each embedding, for the image as it is and for its mirror image. Local features propose more
 # than thumbnails, because they also recognize crops.
@@ -24,7 +25,7 @@ _MAX_FITTED_IMAGES = 4_000
 _MAX_FITTED_FEATURES = 60_000
 _SEED = 0
 # Images embedded at once, which limits the memory.
-_CHUNK_IMAGES = 500
+_CHUNK_IMAGES = 200
 
 
 def propose_pairs(descriptions: Sequence[Description], progress: bool = True) -> list[tuple[int, int, bool]]:
@@ -40,8 +41,7 @@ def propose_pairs(descriptions: Sequence[Description], progress: bool = True) ->
     if len(descriptions) < 2:
         return []
     embedding = _Embedding(descriptions)
-    features, thumbnails = embedding(descriptions, False, progress)
-    mirrored_features, mirrored_thumbnails = embedding(descriptions, True, progress)
+    (features, thumbnails), (mirrored_features, mirrored_thumbnails) = _embed_all(embedding, descriptions, progress)
     searches = (
         (features, features, _FEATURE_NEIGHBORS, False),
         (features, mirrored_features, _MIRRORED_FEATURE_NEIGHBORS, True),
@@ -72,7 +72,8 @@ class _Embedding:
 
         generator = np.random.default_rng(_SEED)
         sample = generator.permutation(len(descriptions))[:_MAX_FITTED_IMAGES]
-        features = np.concatenate([descriptions[index].features for index in sample])
+        features_of_images = [descriptions[index].features for index in sample.tolist()]
+        features = np.concatenate(features_of_images)
         features = features[generator.permutation(len(features))[:_MAX_FITTED_FEATURES]].astype(np.float32) / 255
         self._feature_pca: PCA | None = None
         self._embedding_pca: PCA | None = None
@@ -83,42 +84,52 @@ class _Embedding:
         self._clusters = MiniBatchKMeans(
             min(_CLUSTERS, len(features)), random_state=_SEED, n_init=1, batch_size=4096
         ).fit(self._feature_pca.transform(features))
-        aggregated = self._aggregate([descriptions[index] for index in sample])
+        aggregated = self._aggregate(features_of_images)
         dimensions = min(_EMBEDDING_DIMENSIONS, *aggregated.shape)
         self._embedding_pca = PCA(dimensions, random_state=_SEED).fit(aggregated)
 
-    def __call__(
-        self, descriptions: Sequence[Description], mirrored: bool, progress: bool
-    ) -> tuple[Float32Array, Float32Array]:
-        """Return the embeddings by local features (N, D) and by thumbnails (N, 256)."""
-        by_features, by_thumbnails = [], []
-        starts = range(0, len(descriptions), _CHUNK_IMAGES)
-        for start in tqdm(starts, desc="embedding", leave=False, disable=None if progress else True):
-            chunk = descriptions[start : start + _CHUNK_IMAGES]
-            chunk = [description.mirrored() for description in chunk] if mirrored else chunk
-            by_thumbnails.append(np.stack([description.thumbnail for description in chunk]))
-            if self._embedding_pca is None:
-                by_features.append(np.zeros((len(chunk), 1), np.float32))
-            else:
-                embedded = self._embedding_pca.transform(self._aggregate(chunk)).astype(np.float32)
-                by_features.append(_normalize(embedded))
-        return np.concatenate(by_features), np.concatenate(by_thumbnails)
+    def __call__(self, descriptions: Sequence[Description]) -> Float32Array:
+        """Return the embeddings (N, D)."""
+        if self._embedding_pca is None:
+            return np.zeros((len(descriptions), 1), np.float32)
+        aggregated = self._aggregate([description.features for description in descriptions])
+        return _normalize(self._embedding_pca.transform(aggregated).astype(np.float32))
 
-    def _aggregate(self, descriptions: Sequence[Description]) -> Float32Array:
+    def _aggregate(self, features_of_images: Sequence[UInt8Array]) -> Float32Array:
         """Sum the residuals of the features per cluster, normalized: (N, clusters * dimensions)."""
         assert self._feature_pca is not None
         centers = self._clusters.cluster_centers_.astype(np.float32)
-        residuals = np.zeros((len(descriptions), *centers.shape), np.float32)
-        for index, description in enumerate(descriptions):
-            if not len(description.features):
+        residuals = np.zeros((len(features_of_images), *centers.shape), np.float32)
+        for index, image_features in enumerate(features_of_images):
+            if not len(image_features):
                 continue
-            features = self._feature_pca.transform(description.features.astype(np.float32) / 255).astype(np.float32)
+            features = self._feature_pca.transform(image_features.astype(np.float32) / 255).astype(np.float32)
             nearest = (features @ centers.T - (centers**2).sum(axis=1) / 2).argmax(axis=1)
             np.add.at(residuals[index], nearest, features - centers[nearest])
         # Each cluster is normalized by itself, and large values are damped: otherwise a feature that an image has a
         # hundred times would outweigh all others.
         residuals = _normalize(residuals)
         return _normalize((np.sign(residuals) * np.sqrt(np.abs(residuals))).reshape(len(residuals), -1))
+
+
+def _embed_all(
+    embedding: _Embedding, descriptions: Sequence[Description], progress: bool
+) -> tuple[tuple[Float32Array, Float32Array], tuple[Float32Array, Float32Array]]:
+    """Return the embeddings by local features (N, D) and by thumbnails (N, 256): of the images and of their mirrors."""
+    parts: list[list[tuple[Float32Array, Float32Array]]] = [[], []]
+    starts = range(0, len(descriptions), _CHUNK_IMAGES)
+    for start in tqdm(starts, desc="embedding", leave=False, disable=None if progress else True):
+        chunk = descriptions[start : start + _CHUNK_IMAGES]
+        for part, images in zip(parts, (chunk, [description.mirrored() for description in chunk]), strict=True):
+            part.append((embedding(images), np.stack([description.thumbnail for description in images])))
+    plain, mirrored = (
+        (
+            np.concatenate([by_features for by_features, _ in part]),
+            np.concatenate([thumbnails for _, thumbnails in part]),
+        )
+        for part in parts
+    )
+    return plain, mirrored
 
 
 def _normalize(vectors: Float32Array) -> Float32Array:

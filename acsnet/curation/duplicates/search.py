@@ -8,6 +8,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
+from acsnet._utils.threads import map_in_chunks
 from acsnet.curation.duplicates.alignment import Transform, align, align_identical
 from acsnet.curation.duplicates.candidates import propose_pairs
 from acsnet.curation.duplicates.description import Description
@@ -58,7 +59,7 @@ def find_duplicates(
     disable_bar = None if progress else True
     # Each thread multiplies small matrices; additional threads of the linear algebra library would slow it down.
     with threadpool_limits(1), ThreadPoolExecutor() as pool:
-        compared = pool.map(compare, candidates)
+        compared = map_in_chunks(pool, compare, candidates)
         for pair in tqdm(compared, "comparing", len(candidates), leave=False, unit="pair", disable=disable_bar):
             # A pair can be a candidate twice, as it is and mirrored.
             known = best.get((pair.first, pair.second)) if pair else None
