@@ -41,7 +41,8 @@ def propose_pairs(descriptions: Sequence[Description], progress: bool = True) ->
     if len(descriptions) < 2:
         return []
     embedding = _Embedding(descriptions)
-    (features, thumbnails), (mirrored_features, mirrored_thumbnails) = _embed_all(embedding, descriptions, progress)
+    features, thumbnails = embedding(descriptions, False, progress)
+    mirrored_features, mirrored_thumbnails = embedding(descriptions, True, progress)
     searches = (
         (features, features, _FEATURE_NEIGHBORS, False),
         (features, mirrored_features, _MIRRORED_FEATURE_NEIGHBORS, True),
@@ -88,12 +89,24 @@ class _Embedding:
         dimensions = min(_EMBEDDING_DIMENSIONS, *aggregated.shape)
         self._embedding_pca = PCA(dimensions, random_state=_SEED).fit(aggregated)
 
-    def __call__(self, descriptions: Sequence[Description]) -> Float32Array:
-        """Return the embeddings (N, D)."""
-        if self._embedding_pca is None:
-            return np.zeros((len(descriptions), 1), np.float32)
-        aggregated = self._aggregate([description.features for description in descriptions])
-        return _normalize(self._embedding_pca.transform(aggregated).astype(np.float32))
+    def __call__(
+        self, descriptions: Sequence[Description], mirrored: bool, progress: bool
+    ) -> tuple[Float32Array, Float32Array]:
+        """Return the embeddings by local features (N, D) and by thumbnails (N, 256)."""
+        by_features, by_thumbnails = [], []
+        starts = range(0, len(descriptions), _CHUNK_IMAGES)
+        for start in tqdm(starts, desc="embedding", leave=False, disable=None if progress else True):
+            chunk = descriptions[start : start + _CHUNK_IMAGES]
+            chunk = [description.mirrored() for description in chunk] if mirrored else chunk
+            by_thumbnails.append(np.stack([description.thumbnail for description in chunk]))
+            if self._embedding_pca is None:
+                by_features.append(np.zeros((len(chunk), 1), np.float32))
+            else:
+                embedded = self._embedding_pca.transform(self._aggregate([d.features for d in chunk])).astype(
+                    np.float32
+                )
+                by_features.append(_normalize(embedded))
+        return np.concatenate(by_features), np.concatenate(by_thumbnails)
 
     def _aggregate(self, features_of_images: Sequence[UInt8Array]) -> Float32Array:
         """Sum the residuals of the features per cluster, normalized: (N, clusters * dimensions)."""
@@ -110,26 +123,6 @@ class _Embedding:
         # hundred times would outweigh all others.
         residuals = _normalize(residuals)
         return _normalize((np.sign(residuals) * np.sqrt(np.abs(residuals))).reshape(len(residuals), -1))
-
-
-def _embed_all(
-    embedding: _Embedding, descriptions: Sequence[Description], progress: bool
-) -> tuple[tuple[Float32Array, Float32Array], tuple[Float32Array, Float32Array]]:
-    """Return the embeddings by local features (N, D) and by thumbnails (N, 256): of the images and of their mirrors."""
-    parts: list[list[tuple[Float32Array, Float32Array]]] = [[], []]
-    starts = range(0, len(descriptions), _CHUNK_IMAGES)
-    for start in tqdm(starts, desc="embedding", leave=False, disable=None if progress else True):
-        chunk = descriptions[start : start + _CHUNK_IMAGES]
-        for part, images in zip(parts, (chunk, [description.mirrored() for description in chunk]), strict=True):
-            part.append((embedding(images), np.stack([description.thumbnail for description in images])))
-    plain, mirrored = (
-        (
-            np.concatenate([by_features for by_features, _ in part]),
-            np.concatenate([thumbnails for _, thumbnails in part]),
-        )
-        for part in parts
-    )
-    return plain, mirrored
 
 
 def _normalize(vectors: Float32Array) -> Float32Array:

@@ -1,5 +1,6 @@
 import tempfile
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,6 @@ def test_a_temporary_folder_that_is_full_or_missing_is_one_line(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
     with pytest.raises(WriteError, match=r"gone could not be written \(No such file .*: choose another folder"):
         StoredDescriptions()
-    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: Path("/dev/full").open("w+b"))
+    monkeypatch.setattr(tempfile, "TemporaryFile", partial(open, "/dev/full", "w+b"))
     with pytest.raises(DiskFullError, match="gone could not be written: the disk is full; free some space and run"):
         StoredDescriptions().append(descriptions[0])
