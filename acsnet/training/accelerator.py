@@ -1,5 +1,7 @@
 """The accelerator of a training: its device, precision and processes."""
 
+import os
+
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration, PartialState
 from accelerate.state import AcceleratorState
@@ -16,7 +18,8 @@ def build_accelerator(training: TrainingConfig, device: str | None = None) -> Ac
 
     Args:
         training: the section of the configuration.
-        device: see :func:`acsnet._utils.devices.choose_device`; processes of one training take a GPU each.
+        device: see :func:`acsnet._utils.devices.choose_device`; processes of one training take a GPU each,
+            and share them if there are fewer.
 
     Raises:
         ConfigError: if the device cannot compute with the precision, or the processes cannot share a batch equally.
@@ -26,7 +29,7 @@ def build_accelerator(training: TrainingConfig, device: str | None = None) -> Ac
     # The precision is global state of accelerate, and a process may train several configurations.
     AcceleratorState._reset_state()
     # Set explicitly: without a GPU, accelerate otherwise treats the processes of torchrun as independent.
-    state = PartialState(cpu=chosen.type == "cpu")
+    state = PartialState(cpu=chosen.type == "cpu", backend=_backend(chosen))
     _set_device(state, chosen)
     if training.precision == "float16" and state.device.type == "cpu":
         raise ConfigError(
@@ -47,6 +50,12 @@ def build_accelerator(training: TrainingConfig, device: str | None = None) -> Ac
     if state.device.type == "cpu":
         keep_freed_memory()
     return accelerator
+
+
+def _backend(device: torch.device) -> str | None:
+    """Return how processes communicate: NCCL, accelerate's choice, has no processes that share a GPU."""
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return "gloo" if device.type == "cuda" and processes > torch.cuda.device_count() else None
 
 
 def _set_device(state: PartialState, device: torch.device) -> None:

@@ -16,12 +16,13 @@ from conftest import load_file
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPT = REPOSITORY / "scripts" / "gpu_check.sh"
+PREPARATION = REPOSITORY / "scripts" / "prepare_gpu_check.sh"
 pack = load_file(REPOSITORY / "scripts" / "pack_images.py").pack
 
 
-def check(*arguments: object) -> subprocess.CompletedProcess[str]:
+def check(*arguments: object, script: Path = SCRIPT) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHON": sys.executable}
-    command = ["bash", str(SCRIPT), *map(str, arguments)]
+    command = ["bash", str(script), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
 
@@ -33,6 +34,7 @@ def check(*arguments: object) -> subprocess.CompletedProcess[str]:
         (("--images", ".", "--out", "x", "--device", "tpu"), "error: --device is 'tpu': expected cuda or cpu"),
         (("--out",), "error: --out needs a value"),
         (("--rows", "all"), "error: unknown argument --rows: expected --images DIR, --out DIR and optionally"),
+        (("--images", ".", "--out", "/dev/shm", "--device", "cpu", "--wheels", "none"), "error: --wheels is 'none'"),
     ],
 )
 def test_wrong_arguments_are_one_line(arguments: tuple[str, ...], message: str) -> None:
@@ -42,21 +44,52 @@ def test_wrong_arguments_are_one_line(arguments: tuple[str, ...], message: str) 
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--images", "/no/such"), "error: --images is '/no/such': expected a folder in BUSI's layout"),
+        (("--images", "."), "error: --out is missing: name a folder for images and wheels"),
+        (("--wheels", "w"), "error: unknown argument --wheels: expected --images DIR, --out DIR and optionally"),
+    ],
+)
+def test_wrong_arguments_of_the_preparation_are_one_line(arguments: tuple[str, ...], message: str) -> None:
+    result = check(*arguments, script=PREPARATION)
+    assert result.returncode == 2
+    assert result.stderr.startswith(message)
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_missing_package_names_the_way_to_its_wheel(tmp_path: Path) -> None:
+    package = tmp_path / "pydantic"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise ModuleNotFoundError(\"No module named 'pydantic'\")")
+    environment = {**os.environ, "PYTHON": sys.executable, "PYTHONPATH": str(tmp_path)}
+    command = ["bash", str(SCRIPT), "--images", ".", "--out", str(tmp_path / "out"), "--device", "cpu"]
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert result.returncode == 2
+    assert result.stderr == (
+        "error: ModuleNotFoundError: No module named 'pydantic'; name the folder of wheels that "
+        "scripts/prepare_gpu_check.sh makes by --wheels\n"
+    )
+
+
 @pytest.mark.slow
 def test_every_step_runs_and_only_failed_ones_run_again(phantom_root: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     first = check("--images", phantom_root, "--out", out, "--device", "cpu")
     steps = [line.split("\t") for line in (out / "steps.tsv").read_text().splitlines()]
     assert [(name, status) for name, _, status in steps] == [
-        ("tests", "0"), ("training", "0"), ("testing", "0"), ("resuming", "0"),
+        ("tests", "0"), ("training", "0"), ("testing", "0"), ("resuming", "0"), ("two_processes", "0"),
+        ("recipe", "0"),
     ], first.stdout  # fmt: skip
     assert first.returncode == 0, first.stderr
     assert (out / "test" / "metrics.json").is_file()
+    assert (out / "recipe.part.aa").read_bytes() == (out / "recipe" / "best.safetensors").read_bytes()
     assert len((out / "resumed" / "history.csv").read_text().splitlines()) == 3
     (out / "steps.tsv").write_text("".join("\t".join(step) + "\n" for step in steps).replace("testing\t", "testing\t9"))
     again = check("--images", phantom_root, "--out", out, "--device", "cpu")
     assert again.returncode == 0
-    assert again.stdout.count("done before") == 4
+    assert again.stdout.count("done before") == 5
 
 
 @pytest.mark.slow

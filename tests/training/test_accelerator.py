@@ -48,6 +48,21 @@ def test_accelerate_uses_the_chosen_device(
     assert (state.device, made) == (torch.device(device), current)
 
 
+@pytest.mark.parametrize(
+    ("device", "processes", "gpus", "backend"),
+    [("cuda", 2, 1, "gloo"), ("cuda", 4, 4, None), ("cuda", None, 1, None), ("cpu", 2, 0, None)],
+)
+def test_processes_share_gpus_without_nccl(
+    device: str, processes: int | None, gpus: int, backend: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    if processes is None:
+        monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    else:
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
+    assert accelerator._backend(torch.device(device)) == backend
+
+
 def test_processes_take_a_gpu_each() -> None:
     state: Any = SimpleNamespace(num_processes=4, device=torch.device("cuda:0"))
     with pytest.raises(
