@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 # Files and folders of a finished prediction, and the finished rows of one that was interrupted.
 TABLE = "predictions.csv"
 UNFINISHED_TABLE = "predictions.unfinished.csv"
+LESION_TABLE = "lesions.csv"
+OUTPUT_FILES = (LESION_TABLE,)
 OUTPUT_FOLDERS = ("masks", "overlays", "uncertainty", "explanations")
 _TEST_FILES = ("metrics.json", "cases.csv")
 

@@ -2,9 +2,10 @@
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,29 @@ import torch
 from tqdm.auto import tqdm
 
 from acsnet._utils.files import write_csv, write_png
+from acsnet._utils.folders import whole_files
 from acsnet._utils.overlay import PREDICTION_COLOR, add_caption, draw_contours, draw_heat
 from acsnet.data.framing import Frame, log_crops
 from acsnet.data.image_files import problem_list
 from acsnet.data.images import read_image
+from acsnet.data.spacing import Spacing, format_spacing
 from acsnet.errors import AcsnetError, DataError, InputError
 from acsnet.inference.decision import Prediction
 from acsnet.inference.grad_cam import explain_images
-from acsnet.inference.input_files import OUTPUT_FOLDERS, TABLE, UNFINISHED_TABLE, find_images, has_table
+from acsnet.inference.image_spacing import find_spacings, read_spacing_table
+from acsnet.inference.input_files import (
+    LESION_TABLE,
+    OUTPUT_FILES,
+    OUTPUT_FOLDERS,
+    TABLE,
+    UNFINISHED_TABLE,
+    find_images,
+    has_table,
+)
+from acsnet.inference.measurements import COLUMNS, largest_lesion, lesion_rows
 from acsnet.inference.predictor import Predictor
 from acsnet.inference.uncertainty import mean_mask_uncertainty
+from acsnet.metrics._distances import check_spacing
 
 logger = logging.getLogger(__name__)
 
@@ -33,13 +47,17 @@ def _check_output(folder: Path) -> None:
     """Check that no files of the user are overwritten.
 
     Raises:
-        DataError: if the folder has a folder of the name of one of the results, but no table of an earlier prediction.
+        DataError: if the folder has a file or folder of the name of one of the results, but no table of an earlier
+            prediction.
     """
-    existing = [name for name in OUTPUT_FOLDERS if (folder / name).is_dir() and any((folder / name).iterdir())]
-    if existing and not has_table(folder):
+    if has_table(folder):
+        return
+    existing = [f"folder {name}/" for name in OUTPUT_FOLDERS if any((folder / name).glob("*"))]
+    existing += [f"file {name}" for name in OUTPUT_FILES if (folder / name).exists()]
+    if existing:
         raise DataError(
-            f"{folder} has a folder {existing[0]}/ and no {TABLE} of an earlier prediction, so that its files may be "
-            "yours: name another output folder, or remove it"
+            f"{folder} has a {existing[0]} and no {TABLE} of an earlier prediction, so that its files may be yours: "
+            "name another output folder, or remove it"
         )
 
 
@@ -67,8 +85,10 @@ def predict_files(
     progress: bool = True,
     uncertainty: bool = False,
     explain: bool = False,
+    spacing: Spacing | None = None,
+    spacing_table: Path | None = None,
 ) -> Path:
-    """Predict files and folders, and write ``masks/``, ``overlays/`` and ``predictions.csv``.
+    """Predict files and folders, and write ``masks/``, ``overlays/``, ``predictions.csv`` and ``lesions.csv``.
 
     All inputs are read once before anything is written. Existing results of the same name are overwritten. A prediction
     that fails or is interrupted leaves its finished images and their rows, ``predictions.unfinished.csv``. At an
@@ -79,6 +99,11 @@ def predict_files(
     ``whole`` (no margin was found) or ``all margin`` (left whole), and ``crop_top``, ``crop_left``, ``crop_height`` and
     ``crop_width``, the region in pixels of the image. Masks have the size of the image and are empty outside of it.
 
+    If the network has masks, the last columns are the number of lesions, ``lesions``, size and shape of the largest
+    one, ``lesion_...``, and the ``spacing``; ``lesions.csv`` has them for each lesion
+    (:func:`~acsnet.inference.measurements.lesion_rows`). They describe the predicted mask, and claim no BI-RADS
+    category.
+
     Args:
         predictor: the predictor.
         inputs: images, and folders of images.
@@ -88,25 +113,35 @@ def predict_files(
         uncertainty: also write ``uncertainty/``, heat maps of the uncertainty of the mask over each image.
         explain: also write ``explanations/``, heat maps of the evidence for the predicted class over each image
             (:func:`~acsnet.inference.class_activation`).
+        spacing: millimeters per pixel, (vertical, horizontal), of all images that ``spacing_table`` does not have; by
+            default that of the header of a DICOM file.
+        spacing_table: CSV file with the columns ``image`` and ``spacing``
+            (:func:`~acsnet.inference.image_spacing.read_spacing_table`).
 
     Returns:
         Path of the table.
 
     Raises:
         DataError: if inputs cannot be read, listing all of them, or if the output folder has files that are not of an
-            earlier prediction; see also :func:`find_images`.
-        InputError: if ``uncertainty`` is set and the predictor has no mask uncertainty, or ``explain`` is set and it
-            has no classes.
+            earlier prediction; see also :func:`find_images` and
+            :func:`~acsnet.inference.image_spacing.find_spacings`.
+        InputError: if the spacing is not two numbers above 0, ``uncertainty`` is set and the predictor has no mask
+            uncertainty, or ``explain`` is set and it has no classes.
         DiskFullError: if the disk is full.
     """
     _check_options(predictor, uncertainty, explain)
+    if spacing is not None:
+        check_spacing(spacing)
+    table_of_spacings = None if spacing_table is None else read_spacing_table(spacing_table)
     _check_output(folder)
     images = find_images(inputs)
     with ThreadPoolExecutor() as pool:
         problems = [problem for problem in pool.map(_problem, [file for file, _ in images]) if problem]
         if problems:
             raise DataError(problem_list("the input cannot be used", problems))
+        spacings = find_spacings([file for file, _ in images], spacing, table_of_spacings)
         rows: list[dict[str, Any]] = []
+        lesions: list[dict[str, Any]] = []
         frames: dict[str, Frame] = {}
         with (
             _unfinished_table(folder, rows),
@@ -115,20 +150,32 @@ def predict_files(
             for start in range(0, len(images), batch_size):
                 chunk = images[start : start + batch_size]
                 arrays = list(pool.map(read_image, [file for file, _ in chunk]))
-                predictions = predictor.predict(arrays, batch_size)
+                predictions = [
+                    replace(prediction, path=file, spacing=own)
+                    for prediction, (file, _), own in zip(
+                        predictor.predict(arrays, batch_size), chunk, spacings[start:], strict=False
+                    )
+                ]
                 heat_maps = _compute_heat_maps(predictor, arrays, predictions, uncertainty, explain)
                 names = [name for _, name in chunk]
                 list(pool.map(partial(_write, folder), names, arrays, predictions, heat_maps))
-                crops, point = predictor.metadata.crop_margins, _operating_point_columns(predictor)
-                rows += [_row(file, one, crops, point) for (file, _), one in zip(chunk, predictions, strict=True)]
-                pairs = zip(chunk, predictions, strict=True)
-                frames |= {os.fspath(file): one.frame for (file, _), one in pairs if one.frame is not None}
+                for prediction in predictions:
+                    found = lesion_rows(prediction)
+                    rows.append(_row(predictor, prediction, found))
+                    lesions += [{**row, **_origin(prediction)} for row in found]
+                frames |= {os.fspath(one.path): one.frame for one in predictions if one.path and one.frame is not None}
                 bar.update(len(chunk))
-            table = folder / TABLE
-            write_csv(table, rows)
+            _write_tables(folder, rows, lesions if "segmentation" in predictor.tasks else None)
     if predictor.metadata.crop_margins:
         log_crops(frames)
-    return table
+    return folder / TABLE
+
+
+def _write_tables(folder: Path, rows: list[dict[str, Any]], lesions: list[dict[str, Any]] | None) -> None:
+    with whole_files(folder) as temporary:
+        if lesions is not None:
+            write_csv(temporary / LESION_TABLE, lesions, ("image", *COLUMNS, "spacing"))
+        write_csv(temporary / TABLE, rows)
 
 
 def _check_options(predictor: Predictor, uncertainty: bool, explain: bool) -> None:
@@ -210,19 +257,23 @@ def _operating_point_columns(predictor: Predictor) -> dict[str, Any]:
     return {"operating_point": predictor.evaluation.operating_point, "malignant_threshold": point.threshold}
 
 
-def _row(path: Path, prediction: Prediction, crops: bool, operating_point: Mapping[str, Any]) -> dict[str, Any]:
-    row: dict[str, Any] = {"image": os.fspath(path), "predicted": prediction.label}
+def _origin(prediction: Prediction) -> dict[str, Any]:
+    return {"image": os.fspath(prediction.path or ""), "spacing": format_spacing(prediction.spacing)}
+
+
+def _row(predictor: Predictor, prediction: Prediction, lesions: list[dict[str, Any]]) -> dict[str, Any]:
+    row: dict[str, Any] = {"image": os.fspath(prediction.path or ""), "predicted": prediction.label}
     row |= {f"probability_{name}": value for name, value in (prediction.probabilities or {}).items()}
-    row |= operating_point
+    row |= _operating_point_columns(predictor)
     if prediction.mask is not None:
         row["mask_area_fraction"] = float(prediction.mask.mean())
         if prediction.mask_uncertainty is not None:
             row["mask_uncertainty"] = mean_mask_uncertainty(prediction.mask_uncertainty, prediction.mask)
     if prediction.label_uncertainty is not None:
         row["label_uncertainty"] = prediction.label_uncertainty
-    if crops and prediction.frame is not None:
+    if predictor.metadata.crop_margins and prediction.frame is not None:
         row |= _describe_crop(prediction.frame)
-    return row
+    return row if prediction.mask is None else row | largest_lesion(prediction, lesions)
 
 
 def _describe_crop(frame: Frame) -> dict[str, Any]:

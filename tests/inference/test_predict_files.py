@@ -116,7 +116,8 @@ def test_without_uncertainty_there_is_no_column_and_no_picture(
     predictor = Predictor.from_checkpoint(trained_run / "best.safetensors")
     table = predict_files(predictor, [image], tmp_path / "out", progress=False)
     assert "uncertainty" not in table.read_text()
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"masks", "overlays", "predictions.csv"}
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"masks", "overlays", "predictions.csv", "lesions.csv"}
     with pytest.raises(InputError, match=r"needs several predictions per image, .*: turn on test-time augmentation \("):
         predict_files(predictor, [image], tmp_path / "none", progress=False, uncertainty=True)
     assert not (tmp_path / "none").exists()
