@@ -16,12 +16,16 @@ _SPACING = (
     "DICOM header)"
 )
 _SPACING_TABLE = "a CSV file with the columns image and spacing, such as a record table: a spacing per image"
+_SAVE = (
+    "further formats of the masks: coco (coco.json), contours (CSV), dicom-seg (for DICOM files), geojson, labels (PNG "
+    "with the number of the lesion); may be repeated"
+)
 _EXPLAIN = "also write explanations/, heat maps of the evidence for the predicted class (Grad-CAM)"
 
 
 def predict(
     inputs: Annotated[
-        list[Path], typer.Argument(metavar="INPUT...", parser=parse_path, help="images, or folders of images")
+        list[Path], typer.Argument(metavar="INPUT...", parser=parse_path, help="images, videos, or folders of them")
     ],
     checkpoint: Checkpoint,
     out: Annotated[Path, typer.Option(metavar="DIR", parser=parse_path, help="the output folder")] = Path(
@@ -42,6 +46,7 @@ def predict(
     tta: Annotated[bool, typer.Option("--tta", help="average over the image and its mirror image")] = False,
     uncertainty: Annotated[bool, typer.Option("--uncertainty", help=_UNCERTAINTY)] = False,
     explain: Annotated[bool, typer.Option("--explain", help=_EXPLAIN)] = False,
+    save: Annotated[list[str] | None, typer.Option(metavar="FORMAT", parser=parse_text, help=_SAVE)] = None,
     spacing: Annotated[str | None, typer.Option(metavar="MM|MM,MM", parser=parse_text, help=_SPACING)] = None,
     spacing_table: Annotated[Path | None, typer.Option(metavar="FILE", parser=parse_path, help=_SPACING_TABLE)] = None,
     batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="images per batch")] = 8,
@@ -80,6 +85,7 @@ def predict(
             explain=explain,
             spacing=millimeters,
             spacing_table=spacing_table,
+            save=save or (),
         )
     show(f"{table}; pictures in the same folder")
 

@@ -99,7 +99,7 @@ def lesion_shapes(mask: Mask, spacing: Sequence[float] | None = None) -> tuple[L
     if spacing is not None:
         check_spacing(spacing)
     down, right = (1.0, 1.0) if spacing is None else (float(value) for value in spacing)
-    return tuple(_shape(lesion, mask.shape, (down, right)) for lesion in find_lesions(mask))
+    return tuple(describe_lesion(lesion, mask.shape, (down, right)) for lesion in find_lesions(mask))
 
 
 def find_lesions(mask: Mask) -> list[Lesion]:
@@ -117,7 +117,8 @@ def find_lesions(mask: Mask) -> list[Lesion]:
     return sorted(lesions, key=lambda lesion: (-int(lesion.mask.sum()), lesion.center))
 
 
-def _shape(lesion: Lesion, size: tuple[int, ...], spacing: tuple[float, float]) -> LesionShape:
+def describe_lesion(lesion: Lesion, size: tuple[int, ...], spacing: tuple[float, float]) -> LesionShape:
+    """Return the shape of a lesion in an image of a size (height, width); see :func:`lesion_shapes`."""
     down, right = spacing
     component = lesion.mask
     height, width = component.shape[0] * down, component.shape[1] * right

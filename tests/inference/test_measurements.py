@@ -13,6 +13,7 @@ from PIL import Image
 from acsnet.data.spacing import parse_spacing
 from acsnet.errors import DataError, InputError
 from acsnet.inference import Prediction, Predictor, predict_files
+from acsnet.inference.lesion_shape import find_lesions
 from acsnet.inference.measurements import COLUMNS, lesion_rows
 
 Draw = Callable[..., Any]
@@ -71,7 +72,7 @@ def test_lengths_in_millimeters_are_not_scaled_ones() -> None:
     down, right = 0.05, 0.2
     y, x = (np.arange(400) + 0.5) * down - 10, (np.arange(100) + 0.5) * right - 10
     mask = np.hypot(y[:, None], x[None]) <= 8
-    (row,) = lesion_rows(Prediction(mask, None, None, None, spacing=(down, right)))
+    (row,) = lesion_rows(Prediction(mask, None, None, None, spacing=(down, right)), find_lesions(mask))
     assert row["perimeter_mm"] == pytest.approx(2 * math.pi * 8, rel=0.02)
     assert row["area_mm2"] == pytest.approx(math.pi * 64, rel=0.01)
     assert (row["long_axis_mm"], row["short_axis_mm"]) == pytest.approx((16, 16), abs=0.3)
@@ -116,7 +117,7 @@ def test_the_spacing_of_a_header(bright: Predictor, draw: Draw, write_dicom: Any
 def test_a_table_comes_before_an_option_and_that_before_a_header(
     bright: Predictor, images: Path, draw: Draw, write_dicom: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    cine = write_dicom(images / "d.dcm", np.stack([draw()] * 3), PixelSpacing=[0.5, 0.5])
+    cine = write_dicom(images / "d.dcm", np.stack([draw()] * 3), PixelSpacing=[0.5, 0.5], CineRate=5)
     table = tmp_path / "spacing.csv"
     table.write_text(
         "image,note,spacing\nimages/a.png,x,0.3;0.4\nimages/b.png,,\nimages/d.dcm,,0.6\nimages/d.dcm#1,,0.7\n"
