@@ -37,9 +37,7 @@ def lesion_rows(prediction: Prediction, lesions: Sequence[Lesion]) -> list[dict[
 
     Example:
         >>> import numpy as np
-        >>> from acsnet.inference import Prediction
-        >>> from acsnet.inference.lesion_shape import find_lesions
-        >>> from acsnet.inference.measurements import lesion_rows
+        >>> from acsnet.inference import Prediction, find_lesions, lesion_rows
         >>> mask = np.zeros((10, 10), bool)
         >>> mask[2:6, 4:10] = True
         >>> (row,) = lesion_rows(Prediction(mask, None, None, None, spacing=(0.5, 0.1)), find_lesions(mask))

@@ -238,6 +238,22 @@ def test_dicom_files_that_nothing_can_refer_to(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("tag", "value"), [("PatientSex", "X"), ("SpecificCharacterSet", "ISO_IR 999"), ("PatientSex", "MF")]
+)
+def test_dicom_files_with_values_that_are_not_allowed(
+    tag: str, value: str, bright: Predictor, write_dicom: Any, draw: Any, tmp_path: Path
+) -> None:
+    cine = write_dicom(tmp_path / "a.dcm", np.stack([draw((3, 4, 5, 6))] * 2), **{tag: value})
+    message = (
+        rf"no DICOM Segmentation can be written: .*a\.dcm has a value that objects cannot have \('{value}' is not a "
+    )
+    with pytest.raises(DataError, match=message) as error:
+        predict_files(bright, [cine], tmp_path / "out", progress=False, save=["dicom-seg"])
+    assert "\n" not in str(error.value), "one line for both frames"
+    assert not (tmp_path / "out").exists()
+
+
 def test_other_images_have_no_dicom_segmentation(bright: Predictor, image: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"a\.png is not a DICOM file: predict it without --save dicom-seg"):
         predict_files(bright, [image], tmp_path / "out", progress=False, save=["dicom-seg"])

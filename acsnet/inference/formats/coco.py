@@ -65,7 +65,7 @@ class Coco(Format):
             "images": self._images,
             "annotations": self._annotations,
         }
-        write_json(folder / self.place, content)
+        write_json(folder / self.place, content, indent=None)
 
 
 def _segmentation(lesion: Lesion, size: tuple[int, int]) -> Any:

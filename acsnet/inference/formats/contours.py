@@ -35,7 +35,7 @@ class GeoJson(Format):
             "origin": f"masks predicted by {self.network}: {RESEARCH_ONLY}",
             "features": features,
         }
-        write_json(self.path(result.name, ".geojson"), collection)
+        write_json(self.path(result.name, ".geojson"), collection, indent=None)
 
 
 class ContourTables(Format):

@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from acsnet._utils.extras import explain_missing
 from acsnet._utils.files import whole_file
 from acsnet.data.dicom import is_dicom, read_dicom_header
 from acsnet.data.frame_paths import split_frame
 from acsnet.data.image_files import problem_list
+from acsnet.data.spacing import Spacing
 from acsnet.errors import DataError
 from acsnet.inference.formats.base import RESEARCH_ONLY, Format, Result
 from acsnet.version import __version__
@@ -40,39 +42,55 @@ class DicomSegmentation(Format):
         super().__init__(folder, images, network)
         with explain_missing("writing DICOM Segmentation objects"):
             import highdicom  # noqa: F401
-        problems = [fault for file, _ in images if (fault := _fault(file)) is not None]
+        self._series: dict[str, tuple[str, int]] = {}
+        files = dict.fromkeys(split_frame(image)[0] for image, _ in images)
+        problems = [fault for file in files if (fault := self._fault(file)) is not None]
         if problems:
             raise DataError(problem_list("no DICOM Segmentation can be written", problems))
-        self._series: dict[str, tuple[str, int]] = {}
+        # The check has counted objects, too.
+        self._series.clear()
 
     def add(self, result: Result) -> None:
         """Write the object of an image or frame."""
         file, frame = split_frame(result.file)
+        segmentation = self._build(read_dicom_header(file), result.mask, result.prediction.spacing, frame or 0)
+        with whole_file(self.path(result.name, ".dcm")) as temporary:
+            segmentation.save_as(temporary)
+
+    def _fault(self, file: Path) -> str | None:
+        """Return why an image cannot be the source of an object."""
+        if not is_dicom(file):
+            return f"{file} is not a DICOM file: predict it without --save dicom-seg"
         header = read_dicom_header(file)
-        source_class = str(header.SOPClassUID)
-        is_multiframe = "NumberOfFrames" in header
+        missing = [name for name in _REQUIRED if not header.get(name)]
+        if missing:
+            return f"{file} has no {', '.join(missing)}: take the file from its source"
+        try:
+            self._build(header, np.zeros((header.Rows, header.Columns), np.bool_), None, 0)
+        # highdicom raises several types of errors for values that the standard does not allow.
+        except Exception as error:
+            return (
+                f"{file} has a value that objects cannot have ({error}): correct it, or take the file from its source"
+            )
+        return None
+
+    def _build(self, header: Any, mask: npt.NDArray[np.bool_], spacing: Spacing | None, frame: int) -> Any:
+        """Return the object for a mask of an image, whose header is changed."""
+        with explain_missing("writing DICOM Segmentation objects"):
+            import highdicom
+
+        source_class, is_multiframe = str(header.SOPClassUID), "NumberOfFrames" in header
         for name in _MAY_BE_EMPTY:
             if name not in header:
                 setattr(header, name, "")
         if is_multiframe:
             del header.NumberOfFrames
             header.SOPClassUID = _SINGLE_FRAME
-        segmentation = self._build(result, header)
-        if is_multiframe:
-            _refer_to_frame(segmentation, source_class, frame or 0)
-        with whole_file(self.path(result.name, ".dcm")) as temporary:
-            segmentation.save_as(temporary)
-
-    def _build(self, result: Result, header: Any) -> Any:
-        with explain_missing("writing DICOM Segmentation objects"):
-            import highdicom
-
-        spacing = result.prediction.spacing
         series, number = self._series.get(str(header.SeriesInstanceUID), (str(highdicom.UID()), 0))
         self._series[str(header.SeriesInstanceUID)] = series, number + 1
-        return highdicom.seg.Segmentation(
+        segmentation = highdicom.seg.Segmentation(
             source_images=[header],
-            pixel_array=result.mask.astype(np.uint8),
+            pixel_array=mask.astype(np.uint8),
             segmentation_type="BINARY",
             segment_descriptions=[_describe_segment(self.network)],
             series_instance_uid=series,
@@ -87,18 +105,12 @@ class DicomSegmentation(Format):
             content_description=f"lesions, predicted {RESEARCH_ONLY}",
             series_description=f"predicted lesions, {RESEARCH_ONLY}",
             pixel_measures=None if spacing is None else _pixel_measures(spacing),
-            # An image without a lesion is an object, too.
+            # An image without a lesion has an object, too.
             omit_empty_frames=False,
         )
-
-
-def _fault(file: Path) -> str | None:
-    """Return why an image cannot be the source of an object."""
-    if not is_dicom(file):
-        return f"{file} is not a DICOM file: predict it without --save dicom-seg"
-    header = read_dicom_header(file)
-    missing = [name for name in _REQUIRED if not header.get(name)]
-    return f"{file} has no {', '.join(missing)}: take the file from its source" if missing else None
+        if is_multiframe:
+            _refer_to_frame(segmentation, source_class, frame)
+        return segmentation
 
 
 def _describe_segment(network: str) -> Any:
@@ -119,7 +131,7 @@ def _describe_segment(network: str) -> Any:
     )
 
 
-def _pixel_measures(spacing: tuple[float, float]) -> Any:
+def _pixel_measures(spacing: Spacing) -> Any:
     with explain_missing("writing DICOM Segmentation objects"):
         import highdicom
 
