@@ -1,4 +1,4 @@
-"""What a format of results gets, and what it writes."""
+"""The base class of all formats of results, and the result that they write."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
