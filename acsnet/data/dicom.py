@@ -52,7 +52,7 @@ class DicomFacts(NamedTuple):
     frames: int
     spacing: tuple[float, float] | None
     burned_in: bool
-    rate: float | None
+    rate: float | None = None
 
 
 class NoImageError(DataError):

@@ -74,7 +74,8 @@ def test_frames_are_predicted_as_images_are(cine: Path, trained_run: Path, tmp_p
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [Path(row["image"]).name for row in rows] == ["cine.dcm#0", "cine.dcm#1", "cine.dcm#2", "same.png"]
-    assert {**rows[1], "image": ""} == {**rows[3], "image": ""}
+    assert {**rows[1], "image": "", "frame": ""} == {**rows[3], "image": ""}
+    assert [row["frame"] for row in rows] == ["0", "1", "2", ""]
     np.testing.assert_array_equal(
         read_image(tmp_path / "out" / "masks" / "cine_1.png"), read_image(tmp_path / "out" / "masks" / "same.png")
     )

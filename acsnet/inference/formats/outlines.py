@@ -94,7 +94,9 @@ def _take(edges: dict[_Corner, list[_Corner]], corner: _Corner) -> _Corner:
 
 def _split(loop: list[_Corner]) -> list[list[_Corner]]:
     """Divide a line at the corners that it passes twice."""
-    rings, open_corners, places = [], [], {}
+    rings: list[list[_Corner]] = []
+    open_corners: list[_Corner] = []
+    places: dict[_Corner, int] = {}
     for corner in loop:
         if corner in places:
             first = places[corner]

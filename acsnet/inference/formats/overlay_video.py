@@ -93,7 +93,7 @@ def _video(path: Path, rate: float, size: tuple[int, int], frames: int) -> Itera
     with whole_file(path) as temporary:
         with quiet_decoder():
             writer = cv2.VideoWriter(
-                os.fspath(temporary), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*_CODEC), rate, size, True
+                os.fspath(temporary), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*_CODEC), rate, size, True
             )
         try:
             if not writer.isOpened():
