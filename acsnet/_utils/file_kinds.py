@@ -54,6 +54,8 @@ _SIGNATURES_AT = {
     "HEIF": (4, b"ftypmif1"),
     "AVIF": (4, b"ftypavif"),
 }
+# Images, sound and raw photographs in the container of MP4, by the name after "ftyp".
+_NO_VIDEOS = (b"hei", b"hev", b"mif", b"msf", b"avif", b"avis", b"crx", b"M4A", b"M4B", b"M4P")
 _VIDEO_SIGNATURES_AT = {"AVI": (8, b"AVI "), "MP4": (4, b"ftyp")}
 _KINDS = (
     (stat.S_ISDIR, "it is a directory"),
@@ -125,7 +127,8 @@ def is_video_file(file: Path) -> bool:
 def video_format(file: Path) -> str | None:
     """Return MP4 or AVI by the first bytes of a file, or None."""
     start = _first_bytes(file)
-    return None if _at(start, _SIGNATURES_AT) else _at(start, _VIDEO_SIGNATURES_AT)
+    found = _at(start, _VIDEO_SIGNATURES_AT)
+    return None if found == "MP4" and start[8:].startswith(_NO_VIDEOS) else found
 
 
 def unsupported_format(file: Path) -> str | None:

@@ -194,6 +194,28 @@ def test_what_a_video_may_declare(
         read_image(tmp_path / "clip.avi#0")
 
 
+@pytest.mark.parametrize(
+    ("start", "name", "expected"),
+    [
+        (b"\0\0\0\x18ftypisom", "a", True),
+        (b"\0\0\0\x18ftypqt  ", "a", True),
+        (b"RIFF\0\0\0\0AVI LIST", "a.dat", True),
+        (b"no video", "a.MP4", True),
+        (b"", "a.avi", True),
+        (b"\0\0\0\x18ftypheic", "a.mp4", False),
+        (b"\0\0\0\x18ftypheix", "a", False),
+        (b"\0\0\0\x18ftypavif", "a", False),
+        (b"\0\0\0\x18ftypM4A ", "a", False),
+        (b"RIFF\0\0\0\0WAVE", "a", False),
+        (b"\x89PNG\r\n\x1a\n", "a.mp4", False),
+        (b"%PDF", "a.mov", False),
+    ],
+)
+def test_files_are_videos_by_their_content(start: bytes, name: str, expected: bool, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(start)
+    assert video.is_video(tmp_path / name) is expected
+
+
 def test_more_frames_than_the_limit(frames: Frames, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     record(tmp_path / "clip.avi", frames)
     monkeypatch.setattr(file_kinds, "MAX_PIXELS_OF_ALL_FRAMES", 4 * 48 * 64)
