@@ -153,11 +153,12 @@ def predict_files(
         _check_readable(pool, files)
         spacings = find_spacings(files, spacing, rows_of_spacings)
         formats = [kind(folder, images, predictor.metadata.model) for kind in kinds]
+        videos = OverlayVideos(folder, images)
         tables = ResultTables(predictor, files)
         frames: dict[str, Frame] = {}
         with (
             _unfinished_table(folder, tables.rows),
-            OverlayVideos(folder, images) as videos,
+            videos,
             tqdm(total=len(images), desc="predicting", unit="image", disable=None if progress else True) as bar,
         ):
             for start in range(0, len(images), batch_size):
