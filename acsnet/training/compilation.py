@@ -10,7 +10,7 @@ from acsnet.errors import ConfigError
 from acsnet.models._base import MultiTaskOutput
 
 #: Older versions fail in some of the networks.
-_OLDEST_TORCH = "2.6"
+_OLDEST_TORCH = "2.5"
 
 
 def can_compile() -> bool:
