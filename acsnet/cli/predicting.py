@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from acsnet.cli.options import Checkpoint, Device, Imports, OperatingPoint, Precision
+from acsnet.cli.options import Checkpoint, Device, Imports, OperatingPoint, Overwrite, Precision
 from acsnet.cli.parsing import parse_path
 from acsnet.cli.running import show
 from acsnet.errors import CommandError
@@ -39,6 +39,7 @@ def predict(
     explain: Annotated[bool, typer.Option("--explain", help=_EXPLAIN)] = False,
     batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="images per batch")] = 8,
     precision: Precision = "float32",
+    overwrite: Overwrite = False,
     device: Device = None,
     imports: Imports = None,
 ) -> None:
@@ -49,7 +50,9 @@ def predict(
     from acsnet._utils.folders import claimed_folder
     from acsnet.checkpoints import open_checkpoint
     from acsnet.inference import Predictor, predict_files
+    from acsnet.inference.output_folder import check_output
 
+    check_output(out, overwrite)
     opened = open_checkpoint(checkpoint)
     evaluation = opened.metadata.evaluation
     if classes is not None:
@@ -63,5 +66,13 @@ def predict(
     if threshold is not None:
         predictor = predictor.with_threshold(threshold)
     with claimed_folder(out, "predicting into", "--out"):
-        table = predict_files(predictor, inputs, out, batch_size=batch_size, uncertainty=uncertainty, explain=explain)
+        table = predict_files(
+            predictor,
+            inputs,
+            out,
+            batch_size=batch_size,
+            uncertainty=uncertainty,
+            explain=explain,
+            overwrite=overwrite,
+        )
     show(f"{table}; pictures in the same folder")

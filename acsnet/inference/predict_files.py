@@ -22,25 +22,12 @@ from acsnet.data.images import read_image
 from acsnet.errors import AcsnetError, DataError, InputError
 from acsnet.inference.decision import Prediction
 from acsnet.inference.grad_cam import explain_images
-from acsnet.inference.input_files import OUTPUT_FOLDERS, TABLE, UNFINISHED_TABLE, find_images, has_table
+from acsnet.inference.input_files import TABLE, UNFINISHED_TABLE, find_images
+from acsnet.inference.output_folder import check_output, remove_earlier
 from acsnet.inference.predictor import Predictor
 from acsnet.inference.uncertainty import mean_mask_uncertainty
 
 logger = logging.getLogger(__name__)
-
-
-def _check_output(folder: Path) -> None:
-    """Check that no files of the user are overwritten.
-
-    Raises:
-        DataError: if the folder has a folder of the name of one of the results, but no table of an earlier prediction.
-    """
-    existing = [name for name in OUTPUT_FOLDERS if (folder / name).is_dir() and any((folder / name).iterdir())]
-    if existing and not has_table(folder):
-        raise DataError(
-            f"{folder} has a folder {existing[0]}/ and no {TABLE} of an earlier prediction, so that its files may be "
-            "yours: name another output folder, or remove it"
-        )
 
 
 @contextmanager
@@ -67,11 +54,13 @@ def predict_files(
     progress: bool = True,
     uncertainty: bool = False,
     explain: bool = False,
+    overwrite: bool = False,
 ) -> Path:
     """Predict files and folders, and write ``masks/``, ``overlays/`` and ``predictions.csv``.
 
-    All inputs are read once before anything is written. Existing results of the same name are overwritten. A prediction
-    that fails or is interrupted leaves its finished images and their rows, ``predictions.unfinished.csv``. At an
+    All inputs are read once before anything is written. Results of an earlier prediction are refused, or removed first
+    with ``overwrite``. A prediction that fails or is interrupted leaves its finished images and their rows,
+    ``predictions.unfinished.csv``; predicting its images again into the same folder begins anew. At an
     operating point the table has two more columns: its name, ``operating_point``, and ``malignant_threshold``, the
     probability of "malignant" from which an image is classified as malignant.
 
@@ -88,6 +77,7 @@ def predict_files(
         uncertainty: also write ``uncertainty/``, heat maps of the uncertainty of the mask over each image.
         explain: also write ``explanations/``, heat maps of the evidence for the predicted class over each image
             (:func:`~acsnet.inference.class_activation`).
+        overwrite: remove the results of an earlier prediction from the folder first; other files stay.
 
     Returns:
         Path of the table.
@@ -95,17 +85,19 @@ def predict_files(
     Raises:
         DataError: if inputs cannot be read, listing all of them, or if the output folder has files that are not of an
             earlier prediction; see also :func:`find_images`.
+        RunError: if the output folder holds the results of an earlier prediction or of a test.
         InputError: if ``uncertainty`` is set and the predictor has no mask uncertainty, or ``explain`` is set and it
             has no classes.
         DiskFullError: if the disk is full.
     """
     _check_options(predictor, uncertainty, explain)
-    _check_output(folder)
+    check_output(folder, overwrite)
     images = find_images(inputs)
     with ThreadPoolExecutor() as pool:
         problems = [problem for problem in pool.map(_problem, [file for file, _ in images]) if problem]
         if problems:
             raise DataError(problem_list("the input cannot be used", problems))
+        remove_earlier(folder, [file for file, _ in images], overwrite)
         rows: list[dict[str, Any]] = []
         frames: dict[str, Frame] = {}
         with (
