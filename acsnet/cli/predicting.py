@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from acsnet.cli.options import Checkpoint, Device, Imports, OperatingPoint, Precision
+from acsnet.cli.options import Checkpoint, Device, Imports, OperatingPoint, Overwrite, Precision
 from acsnet.cli.parsing import parse_path, parse_text
 from acsnet.cli.running import show
 from acsnet.errors import CommandError, InputError
@@ -51,6 +51,7 @@ def predict(
     spacing_table: Annotated[Path | None, typer.Option(metavar="FILE", parser=parse_path, help=_SPACING_TABLE)] = None,
     batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="images per batch")] = 8,
     precision: Precision = "float32",
+    overwrite: Overwrite = False,
     device: Device = None,
     imports: Imports = None,
 ) -> None:
@@ -61,8 +62,10 @@ def predict(
     from acsnet._utils.folders import claimed_folder
     from acsnet.checkpoints import open_checkpoint
     from acsnet.inference import Predictor, predict_files
+    from acsnet.inference.output_folder import check_output
 
     millimeters = None if spacing is None else _parse_spacing(spacing)
+    check_output(out, overwrite)
     opened = open_checkpoint(checkpoint)
     evaluation = opened.metadata.evaluation
     if classes is not None:
@@ -86,6 +89,7 @@ def predict(
             spacing=millimeters,
             spacing_table=spacing_table,
             save=save or (),
+            overwrite=overwrite,
         )
     show(f"{table}; pictures in the same folder")
 

@@ -25,7 +25,9 @@ OUTPUT_FOLDERS = (
     *("masks", "overlays", "uncertainty", "explanations", "videos"),
     *("contours", "dicom_seg", "geojson", "labels"),
 )
-_TEST_FILES = ("metrics.json", "cases.csv")
+# Those of a test.
+TEST_FILES = ("metrics.json", "cases.csv")
+TEST_FOLDERS = ("masks", "probabilities")
 
 
 def find_images(inputs: Sequence[Path]) -> list[tuple[Path, Path]]:
@@ -99,7 +101,7 @@ def _result_folder(folder: Path) -> str | None:
     parent = folder.parent
     if folder.name in OUTPUT_FOLDERS and has_table(parent):
         return "folders with results of a prediction"
-    if folder.name in ("masks", "probabilities") and all((parent / name).is_file() for name in _TEST_FILES):
+    if folder.name in TEST_FOLDERS and all((parent / name).is_file() for name in TEST_FILES):
         return "folders with results of a test"
     return None
 

@@ -30,39 +30,15 @@ from acsnet.inference.formats import Result, find_formats
 from acsnet.inference.formats.overlay_video import OverlayVideos
 from acsnet.inference.grad_cam import explain_images
 from acsnet.inference.image_spacing import find_spacings, read_spacing_table
-from acsnet.inference.input_files import (
-    OUTPUT_FILES,
-    OUTPUT_FOLDERS,
-    TABLE,
-    UNFINISHED_TABLE,
-    find_images,
-    has_table,
-)
+from acsnet.inference.input_files import TABLE, UNFINISHED_TABLE, find_images
 from acsnet.inference.lesion_shape import find_lesions
 from acsnet.inference.measurements import lesion_rows
+from acsnet.inference.output_folder import check_output, remove_earlier
 from acsnet.inference.predictor import Predictor
 from acsnet.inference.result_tables import ResultTables
 from acsnet.metrics._distances import check_spacing
 
 logger = logging.getLogger(__name__)
-
-
-def _check_output(folder: Path) -> None:
-    """Check that no files of the user are overwritten.
-
-    Raises:
-        DataError: if the folder has a file or folder of the name of one of the results, but no table of an earlier
-            prediction.
-    """
-    if has_table(folder):
-        return
-    existing = [f"folder {name}/" for name in OUTPUT_FOLDERS if any((folder / name).glob("*"))]
-    existing += [f"file {name}" for name in OUTPUT_FILES if (folder / name).exists()]
-    if existing:
-        raise DataError(
-            f"{folder} has a {existing[0]} and no {TABLE} of an earlier prediction, so that its files may be yours: "
-            "name another output folder, or remove it"
-        )
 
 
 @contextmanager
@@ -92,11 +68,13 @@ def predict_files(
     spacing: Spacing | None = None,
     spacing_table: Path | None = None,
     save: Sequence[str] = (),
+    overwrite: bool = False,
 ) -> Path:
     """Predict files and folders, and write ``masks/``, ``overlays/``, ``predictions.csv`` and ``lesions.csv``.
 
-    All inputs are read once before anything is written. Existing results of the same name are overwritten. A prediction
-    that fails or is interrupted leaves its finished images and their rows, ``predictions.unfinished.csv``. At an
+    All inputs are read once before anything is written. Results of an earlier prediction are refused, or removed first
+    with ``overwrite``. A prediction that fails or is interrupted leaves its finished images and their rows,
+    ``predictions.unfinished.csv``; predicting its images again into the same folder begins anew. At an
     operating point the table has two more columns: its name, ``operating_point``, and ``malignant_threshold``, the
     probability of "malignant" from which an image is classified as malignant.
 
@@ -127,6 +105,7 @@ def predict_files(
             (:func:`~acsnet.inference.image_spacing.read_spacing_table`).
         save: names of further formats of the masks: ``"coco"``, ``"contours"``, ``"dicom-seg"``, ``"geojson"`` and
             ``"labels"`` (:data:`acsnet.inference.formats.FORMATS`).
+        overwrite: remove the results of an earlier prediction from the folder first; other files stay.
 
     Returns:
         Path of the table.
@@ -135,6 +114,7 @@ def predict_files(
         DataError: if inputs cannot be read, listing all of them, or if the output folder has files that are not of an
             earlier prediction; see also :func:`find_images` and
             :func:`~acsnet.inference.image_spacing.find_spacings`.
+        RunError: if the output folder holds the results of an earlier prediction or of a test.
         InputError: if the spacing is not two numbers above 0, ``uncertainty`` is set and the predictor has no mask
             uncertainty, ``explain`` is set and it has no classes, or ``save`` is and it has no masks.
         UnknownNameError: if a format is unknown.
@@ -146,7 +126,7 @@ def predict_files(
         check_spacing(spacing)
     rows_of_spacings = None if spacing_table is None else read_spacing_table(spacing_table)
     kinds = find_formats(save)
-    _check_output(folder)
+    check_output(folder, overwrite)
     images = find_images(inputs)
     files = [file for file, _ in images]
     with ThreadPoolExecutor() as pool:
@@ -155,6 +135,7 @@ def predict_files(
         formats = [kind(folder, images, predictor.metadata.model) for kind in kinds]
         videos = OverlayVideos(folder, images)
         tables = ResultTables(predictor, files)
+        remove_earlier(folder, files, overwrite)
         frames: dict[str, Frame] = {}
         with (
             _unfinished_table(folder, tables.rows),

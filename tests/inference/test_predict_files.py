@@ -345,8 +345,8 @@ def test_results_of_earlier_predictions_are_no_input(
     save_page(tmp_path / "a.png")
     predictor = Predictor.from_checkpoint(trained_run / "best.safetensors")
     for _ in range(2):
-        predict_files(predictor, [tmp_path], tmp_path / "out", progress=False)
-        predict_files(predictor, [tmp_path], tmp_path, progress=False)
+        predict_files(predictor, [tmp_path], tmp_path / "out", progress=False, overwrite=True)
+        predict_files(predictor, [tmp_path], tmp_path, progress=False, overwrite=True)
     assert names([tmp_path]) == ["a"]
     for folder in ("masks", "out/masks", "out/overlays"):
         with pytest.raises(DataError, match=rf"{folder} holds results of an earlier prediction or test: name"):

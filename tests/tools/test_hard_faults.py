@@ -184,7 +184,7 @@ def test_a_folder_in_the_place_of_a_result(
 ) -> None:
     (tmp_path / name).mkdir()
     result = invoke(*command("test", tmp_path))
-    assert_line(result, r"could not be written \(Is a directory\): choose another name, since a folder has it")
+    assert_line(result, rf"has a folder {name} and no metrics\.json and cases\.csv of an earlier test, so that its")
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
