@@ -53,8 +53,8 @@ class OverlayVideos:
         self._left = Counter(split_frame(image)[0] for image, _ in images)
         self._open: dict[Path, tuple[ExitStack, Any]] = {}
 
-    def __enter__(self) -> None:
-        return None
+    def __enter__(self) -> "OverlayVideos":
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
