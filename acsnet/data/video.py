@@ -105,7 +105,7 @@ def _open(file: Path) -> Any:
     return capture
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=1024)
 def _read_facts(file: Path, size: int, changed: int) -> VideoFacts:
     """Count the frames; the size and the time of the file tell whether it is still the same."""
     capture = _open(file)
