@@ -19,6 +19,8 @@ SUPPORTED_FORMATS = "PNG, JPEG, BMP, TIFF (color with 8 bits per channel, gray w
 MAX_PIXELS = 50_000_000
 # Of all frames of a file together, some 5000 frames of 1024x768. Frames are decoded one at a time.
 MAX_PIXELS_OF_ALL_FRAMES = 80 * MAX_PIXELS
+# Frames per second; encoders refuse far higher ones.
+MAX_FRAME_RATE = 1000
 
 # The letters DICM follow a preamble of this length.
 _PREAMBLE_BYTES = 128

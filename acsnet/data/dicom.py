@@ -13,7 +13,6 @@ pydicom decodes the files (extra ``data``). The module was tested on files writt
 were available.
 """
 
-import math
 import statistics
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ import numpy.typing as npt
 
 from acsnet._utils.dicom_checks import check_compression, check_declared_size, check_deflated
 from acsnet._utils.extras import explain_missing
-from acsnet._utils.file_kinds import check_file, is_dicom_file
+from acsnet._utils.file_kinds import MAX_FRAME_RATE, check_file, is_dicom_file
 from acsnet.data.frame_paths import choose_frame, file_of
 from acsnet.errors import DataError
 
@@ -34,6 +33,7 @@ _GRAYSCALE = ("MONOCHROME1", "MONOCHROME2")
 _FORMAT_TWO_DIMENSIONAL = 1
 _UNIT_CENTIMETERS = 3
 _MILLIMETERS_PER_CENTIMETER = 10
+_MILLISECONDS_PER_SECOND = 1000
 # Of integer pixels; floating-point ones have more.
 _MOST_BITS = 16
 
@@ -151,12 +151,13 @@ def _frame_count(dataset: Any) -> int:
 
 
 def _frame_rate(dataset: Any) -> float | None:
-    milliseconds = [float(time) for time in dataset.get("FrameTimeVector") or [] if float(time) > 0]
-    periods = [statistics.mean(milliseconds)] if milliseconds else []
-    periods += [float(dataset.get("FrameTime") or 0)]
-    rates = [float(dataset.get(name) or 0) for name in ("CineRate", "RecommendedDisplayFrameRate")]
-    rates = [1000 / period for period in periods if period > 0] + rates
-    return next((rate for rate in rates if 0 < rate < math.inf), None)
+    vector = dataset.get("FrameTimeVector") or []
+    # pydicom returns a vector of one value as this value. The first time is 0.
+    times = [float(time) for time in ([vector] if isinstance(vector, float | str) else vector) if float(time) > 0]
+    periods = [*([statistics.mean(times)] if times else []), float(dataset.get("FrameTime") or 0)]
+    rates = [_MILLISECONDS_PER_SECOND / period for period in periods if period > 0]
+    rates += [float(dataset.get(name) or 0) for name in ("CineRate", "RecommendedDisplayFrameRate")]
+    return next((rate for rate in rates if 0 < rate <= MAX_FRAME_RATE), None)
 
 
 def _read_values(path: Path, header: Any, frame: int) -> npt.NDArray[Any]:

@@ -3,7 +3,6 @@
 Frames that are read in order are decoded once and one at a time, so that a video needs the memory of one frame.
 """
 
-import math
 import os
 import threading
 from collections.abc import Iterator
@@ -16,7 +15,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from acsnet._utils.file_kinds import MAX_PIXELS_OF_ALL_FRAMES, check_file, check_pixels, is_video_file
+from acsnet._utils.file_kinds import (
+    MAX_FRAME_RATE,
+    MAX_PIXELS_OF_ALL_FRAMES,
+    check_file,
+    check_pixels,
+    is_video_file,
+)
 from acsnet.data.frame_paths import choose_frame, file_of
 from acsnet.errors import DataError
 
@@ -105,7 +110,7 @@ def _open(file: Path) -> Any:
     return capture
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=1024)
 def _read_facts(file: Path, size: int, changed: int) -> VideoFacts:
     """Count the frames; the size and the time of the file tell whether it is still the same."""
     capture = _open(file)
@@ -121,8 +126,10 @@ def _read_facts(file: Path, size: int, changed: int) -> VideoFacts:
     check_pixels(file, width, height, frames)
     if frames == 0:
         raise DataError(f"{file} is a video without frames: {_AGAIN}")
-    if not 0 < rate < math.inf:
-        raise DataError(f"{file} is a video with a frame rate of {rate:g}: convert it to one with a frame rate")
+    if not 0 < rate <= MAX_FRAME_RATE:
+        raise DataError(
+            f"{file} is a video with a frame rate of {rate:g} per second: convert it to one of at most {MAX_FRAME_RATE}"
+        )
     missing = declared - frames
     if missing > max(_TOLERATED_FRAMES, _TOLERATED_SHARE * declared):
         raise DataError(

@@ -147,12 +147,7 @@ def predict_files(
                 arrays = _read_images(pool, [file for file, _ in chunk])
                 predictions = predictor.predict(arrays, batch_size)
                 heat_maps = _compute_heat_maps(predictor, arrays, predictions, uncertainty, explain)
-                results = [
-                    _build_result(file, name, array, replace(prediction, path=file, spacing=own))
-                    for (file, name), array, prediction, own in zip(
-                        chunk, arrays, predictions, spacings[start : start + len(chunk)], strict=True
-                    )
-                ]
+                results = [*map(_build_result, chunk, arrays, predictions, spacings[start : start + batch_size])]
                 overlays = list(pool.map(partial(_write, folder), results, heat_maps))
                 for result, overlay in zip(results, overlays, strict=True):
                     tables.add(result)
@@ -214,9 +209,13 @@ def _read_images(pool: ThreadPoolExecutor, files: Sequence[Path]) -> list[npt.ND
     return [*map(read_image, files)] if any(map(is_video, files)) else [*pool.map(read_image, files)]
 
 
-def _build_result(file: Path, name: Path, image: npt.NDArray[np.uint8], prediction: Prediction) -> Result:
+def _build_result(
+    image: tuple[Path, Path], pixels: npt.NDArray[np.uint8], prediction: Prediction, spacing: Spacing | None
+) -> Result:
+    file, name = image
+    prediction = replace(prediction, path=file, spacing=spacing)
     lesions = [] if prediction.mask is None else find_lesions(prediction.mask)
-    return Result(file, name, image, prediction, lesions, lesion_rows(prediction, lesions))
+    return Result(file, name, pixels, prediction, lesions, lesion_rows(prediction, lesions))
 
 
 def _compute_heat_maps(

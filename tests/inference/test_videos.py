@@ -170,8 +170,12 @@ def test_broken_videos_are_one_line(
 @pytest.mark.parametrize(
     ("properties", "message"),
     [
-        ({cv2.CAP_PROP_FPS: 0.0}, r"clip\.avi is a video with a frame rate of 0: convert it to one with a frame rate"),
-        ({cv2.CAP_PROP_FPS: float("nan")}, r"a frame rate of nan: convert it"),
+        (
+            {cv2.CAP_PROP_FPS: 0.0},
+            r"clip\.avi is a video with a frame rate of 0 per second: convert it to one of at most 1000",
+        ),
+        ({cv2.CAP_PROP_FPS: 90000.0}, r"a frame rate of 90000 per second: convert it"),
+        ({cv2.CAP_PROP_FPS: float("nan")}, r"a frame rate of nan per second: convert it"),
         (
             {cv2.CAP_PROP_FRAME_COUNT: 100.0},
             r"cut short or damaged \(only 5 of its 100 frames are read\): copy it again",
