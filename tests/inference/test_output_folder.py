@@ -76,7 +76,8 @@ def test_an_interrupted_prediction_begins_anew(best: Path, phantom_root: Path, t
     assert files(tmp_path) == ["lesions.csv", *done, "predictions.csv"], (
         "without the uncertainty of the interrupted one"
     )
-    with pytest.raises(RunError, match=r"already holds predictions\.csv, lesions\.csv, masks/, overlays/ of an earlier prediction"):
+    pattern = r"already holds predictions\.csv, lesions\.csv, masks/, overlays/ of an earlier prediction"
+    with pytest.raises(RunError, match=pattern):
         predict_files(predictor, images(phantom_root, 1, 2), tmp_path, progress=False)
 
 
