@@ -19,7 +19,7 @@ EXTRAS: Mapping[str, Sequence[str]] = {
     "report": _REPORT,
     "experiments": _EXPERIMENTS,
     "postgresql": (*_EXPERIMENTS, "psycopg"),
-    "data": ("openpyxl", "pydicom"),
+    "data": ("highdicom", "openpyxl", "pydicom"),
     "export": ("onnx", "onnxscript", "onnxruntime"),
     "trackers": (*_EXPERIMENTS, "wandb", "mlflow"),
 }

@@ -170,7 +170,7 @@ def _may_run(process: int) -> bool:
 
 @contextmanager
 def whole_files(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder; after the block its files are moved into a folder.
+    """Yield a temporary folder; after the block its files, also those of folders in it, are moved into a folder.
 
     If the block fails, for example because the disk is full, the folder is unchanged. Existing files are overwritten.
 
@@ -206,8 +206,9 @@ def whole_files(folder: Path) -> Iterator[Path]:
 def _move_all(source: Path, folder: Path) -> None:
     new: list[Path] = []
     try:
-        for path in sorted(source.iterdir()):
-            target = folder / path.name
+        for path in sorted(path for path in source.rglob("*") if not path.is_dir()):
+            target = folder / path.relative_to(source)
+            target.parent.mkdir(parents=True, exist_ok=True)
             if not target.exists():
                 new.append(target)
             os.replace(path, target)

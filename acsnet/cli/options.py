@@ -21,6 +21,7 @@ _POINT = (
 _IMPORT = "import a module that registers networks, losses or datasets, such as my_networks; may be repeated"
 _DEVICE = "cuda, cuda:N, mps or cpu (default: a GPU if there is one)"
 _INFERENCE_PRECISION = "number format of the network: published metrics are in float32, the others are for speed"
+_OVERWRITE = "remove the results of an earlier run of this command from DIR first; other files stay"
 _STORAGE = (
     "the database of jobs, as postgresql+psycopg://USER@HOST/DATABASE for several machines (default: SQLite in DIR, "
     "for one machine)"
@@ -60,6 +61,7 @@ OperatingPoint = Annotated[str | None, typer.Option("--operating-point", metavar
 Imports = Annotated[list[str] | None, typer.Option("--import", metavar="MODULE", parser=parse_text, help=_IMPORT)]
 Device = Annotated[str | None, typer.Option("--device", metavar="DEVICE", parser=parse_text, help=_DEVICE)]
 Precision = Annotated[Literal["float32", "bfloat16", "float16"], typer.Option("--precision", help=_INFERENCE_PRECISION)]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help=_OVERWRITE)]
 TestBatchSize = Annotated[
     str | None, typer.Option("--batch-size", metavar="N", help="short for --set evaluation.batch_size=N")
 ]

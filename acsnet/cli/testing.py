@@ -12,6 +12,7 @@ from acsnet.cli.options import (
     Imports,
     OperatingPoint,
     Overrides,
+    Overwrite,
     Precision,
     TestBatchSize,
     TestedConfig,
@@ -42,6 +43,7 @@ def test(
         bool,
         typer.Option("--save-predictions", help="also write masks/ and probabilities/, with one PNG per image each"),
     ] = False,
+    overwrite: Overwrite = False,
     batch_size: TestBatchSize = None,
     precision: Precision = "float32",
     device: Device = None,
@@ -51,22 +53,27 @@ def test(
 
     A table is printed, and metrics.json and cases.csv are written.
     """
-    from acsnet._utils.folders import claimed_folder
+    from acsnet._utils.folders import claimed_folder, whole_files
     from acsnet.checkpoints import open_checkpoint
     from acsnet.config import find_config
     from acsnet.evaluation import default_out, metric_table, resolve_test_config, run_test
+    from acsnet.inference.output_folder import TEST_RESULTS
 
     opened = open_checkpoint(checkpoint)
+    folder = out or default_out(opened)
+    TEST_RESULTS.check_unused(folder, overwrite)
     short = {"evaluation.batch_size": batch_size, "evaluation.operating_point": operating_point}
     path = None if config is None else find_config(config)
     resolved = resolve_test_config(opened, path, [*(overrides or []), *shortcuts(short)])
-    folder = out or default_out(opened)
-    kept = folder if save_predictions else None
-    with claimed_folder(folder, "testing into", "--out"):
+    with claimed_folder(folder, "testing into", "--out"), whole_files(folder) as temporary:
+        # Again, because another process may have written them meanwhile.
+        TEST_RESULTS.check_unused(folder, overwrite)
+        kept = temporary if save_predictions else None
         result, provenance = run_test(opened, resolved, save_predictions_to=kept, device=device, precision=precision)
         # Printed first, so that it is kept if the files cannot be written.
         show(metric_table({**result.metrics, **provenance}, provenance["class_names"]))
-        result.write(folder, provenance)
+        result.write(temporary, provenance)
+        TEST_RESULTS.clear(folder)
     show(f"\n{result.metrics['n']} images ({provenance['subset']}); {folder}/metrics.json, {folder}/cases.csv")
 
 

@@ -81,8 +81,8 @@ def _check_torch() -> None:
 
 
 def _check_onnx() -> None:
-    _check_torch()
     require_extra("export", "exporting to ONNX")
+    _check_torch()
 
 
 def attempt(action: Callable[[], T]) -> T:

@@ -15,7 +15,7 @@ from acsnet.data.images import read_image, read_mask, read_merged_mask, resize_i
 from acsnet.errors import DataError
 from acsnet.inference.saved_predictions import mask_path
 from acsnet.labels import NORMAL
-from acsnet.report.images import ImageKey
+from acsnet.report.images import NOT_FOUND, ImageKey
 from acsnet.report.tested_networks import Network
 
 # The longer side of a picture in pixels.
@@ -109,7 +109,7 @@ def draw_cases(network: Network, records: Mapping[ImageKey, Record]) -> NetworkP
     if has_masks and not saved:
         problem = "No predictions were saved: test again with acsnet test --save-predictions."
     elif not any(case.picture for case in cases):
-        problem = "The images were not found in the data of the configuration (data.root or data.records)."
+        problem = NOT_FOUND
     if problem:
         return NetworkPictures(network.name, (), problem)
     criterion = "Dice of the lesion" if has_masks else "probability of the true class"

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from acsnet.config import DataConfig
 from acsnet.data import Record
 from acsnet.report.images import ImageKey, find_records
 from acsnet.report.published import Published, find_published
@@ -31,7 +32,10 @@ class ReportContext:
 
 
 def build_context(
-    networks: Sequence[Network], reference: str | None = None, allow_selected_on_test: bool = False
+    networks: Sequence[Network],
+    reference: str | None = None,
+    allow_selected_on_test: bool = False,
+    data: DataConfig | None = None,
 ) -> ReportContext:
     """Compare networks, and find their images and published results.
 
@@ -39,6 +43,7 @@ def build_context(
         networks: the networks, as returned by :func:`~acsnet.report.read_networks`.
         reference: the network that the others are tested against; by default all pairs are tested.
         allow_selected_on_test: compare networks whose epoch was selected on the test subset with others.
+        data: where the tested images are, if the configurations do not say it.
 
     Raises:
         RunError: if the networks cannot be compared; the message names the difference.
@@ -47,5 +52,5 @@ def build_context(
     runs = [run for network in networks for run in network.runs]
     comparison = compare(runs, reference, allow_selected_on_test=allow_selected_on_test)
     published = {network.name: results for network in networks if (results := find_published(network))}
-    records, missing = find_records(networks)
+    records, missing = find_records(networks, data)
     return ReportContext(networks, comparison, published, records, missing)

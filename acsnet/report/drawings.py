@@ -17,7 +17,7 @@ from acsnet.report.curve_plots import (
     shared_trainings,
 )
 from acsnet.report.explanations import draw_explanations
-from acsnet.report.images import ImageKey, lesion_fractions
+from acsnet.report.images import NOT_FOUND, ImageKey, lesion_fractions
 from acsnet.report.panel_plots import draw_calibration, draw_confusion, draw_sizes, draw_violins
 from acsnet.report.tested_networks import Network
 
@@ -154,7 +154,7 @@ def _sizes(networks: Sequence[Network], records: Mapping[ImageKey, Record]) -> C
         return _missing("No network predicts masks.")
     fractions = lesion_fractions(records)
     if not any(fractions.values()):
-        return _missing("The true masks are not where the configurations say they are (data.root or data.records).")
+        return _missing(NOT_FOUND)
     present = [name for name in networks[0].result.class_names if name in networks[0].result.labels]
     # Colors do not depend on which classes are in the plot.
     colors = assign_colors(networks[0].result.class_names)

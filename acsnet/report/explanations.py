@@ -15,7 +15,7 @@ from acsnet.errors import AcsnetError
 from acsnet.inference.grad_cam import explain_images
 from acsnet.inference.predictor import Predictor
 from acsnet.report.cases import SIDE, CasePicture, NetworkPictures, PictureRow, describe_case, rank_cases
-from acsnet.report.images import ImageKey
+from acsnet.report.images import NOT_FOUND, ImageKey
 from acsnet.report.tested_networks import Network
 
 # The number of best cases shown, and of worst ones; fewer than in cases.py, because the network has to be run.
@@ -53,7 +53,7 @@ def _draw_network(network: Network, records: Mapping[ImageKey, Record]) -> Netwo
     except AcsnetError as error:
         return NetworkPictures(network.name, (), f"The pictures are missing: {error}")
     if not heats:
-        return NetworkPictures(network.name, (), "The images were not found in the data of the configuration.")
+        return NetworkPictures(network.name, (), NOT_FOUND)
     rows = []
     for title, indices in (("best", best), ("worst", worst)):
         cases = [_draw_case(network, index, records, heats) for index in indices]

@@ -7,6 +7,7 @@ from acsnet._utils.files import write_text
 from acsnet._utils.folders import whole_files
 from acsnet._utils.html import render
 from acsnet._utils.tables import STRICT_STYLE, Table, tables_to_csv
+from acsnet.config import DataConfig
 from acsnet.report.comparison import comparison_tables
 from acsnet.report.context import ReportContext, build_context
 from acsnet.report.drawings import draw_pictures, draw_plots
@@ -31,6 +32,7 @@ def write_report(
     title: str = "Comparison of networks",
     problems: Sequence[str] = (),
     allow_selected_on_test: bool = False,
+    data: DataConfig | None = None,
 ) -> list[str]:
     """Write ``report.html``, ``comparison.csv``, ``comparison.md`` and ``comparison.tex``: all, or none.
 
@@ -42,6 +44,7 @@ def write_report(
         problems: one line per input that could not be read, shown at the top of the page.
         allow_selected_on_test: compare networks whose epoch was selected on the test subset with others, although their
             metrics are too good; they are marked.
+        data: where the tested images are, if the configurations of the networks do not say it, for the pictures.
 
     Returns:
         One line per further problem: images that were not found.
@@ -55,7 +58,7 @@ def write_report(
         >>> networks, problems = read_networks(["runs/unet", "runs/acsnet"])  # doctest: +SKIP
         >>> write_report(Path("report"), networks, problems=problems)  # doctest: +SKIP
     """
-    context = build_context(networks, reference, allow_selected_on_test)
+    context = build_context(networks, reference, allow_selected_on_test, data)
     tables = _build_tables(context)
     page = render(
         "report.html",

@@ -272,6 +272,23 @@ def test_spacings(tags: Any, expected: tuple[float, float] | None, tmp_path: Pat
     assert spacing == (None if expected is None else pytest.approx(expected))
 
 
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ({}, None),
+        ({"FrameTime": 40}, 25),
+        ({"FrameTimeVector": [0, 90, 110]}, 10),
+        ({"FrameTimeVector": [50], "FrameTime": 40}, 20),
+        ({"FrameTimeVector": [0], "CineRate": 15}, 15),
+        ({"FrameTime": 0, "RecommendedDisplayFrameRate": 30}, 30),
+        ({"FrameTime": 1e-6, "CineRate": 0}, None),
+    ],
+)
+def test_frame_rates(tags: dict[str, Any], expected: float | None, tmp_path: Path) -> None:
+    rate = read_dicom_facts(save(tmp_path / "a.dcm", make(noise(6, 8), **tags))).rate
+    assert rate == (None if expected is None else pytest.approx(expected))
+
+
 def test_facts_of_text_that_is_burned_in(tmp_path: Path) -> None:
     marked = save(tmp_path / "a.dcm", make(noise(6, 8), BurnedInAnnotation="YES"))
     assert read_dicom_facts(marked) == DicomFacts(frames=1, spacing=None, burned_in=True)

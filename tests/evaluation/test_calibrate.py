@@ -308,7 +308,7 @@ def test_the_tools(
     assert invoke(*predict, "specificity_50")[0] == 0
     row = (tmp_path / "p" / "predictions.csv").read_text().splitlines()[1]
     assert f"specificity_50,{points.points['specificity_50'].threshold}" in row
-    status, _, error = invoke(*predict, "specificity_55")
+    status, _, error = invoke(*predict, "specificity_55", "--overwrite")
     assert (status, error.count("\n")) == (2, 1)
     assert "unknown operating point 'specificity_55': did you mean 'specificity_50'?" in error
     status, _, error = invoke("predict", "--checkpoint", out, image, "--classes", "benign", "--out", tmp_path / "q")

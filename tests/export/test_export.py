@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from fixtures.torch_versions import needs_export
 
 import acsnet
 from acsnet._utils.download import file_sha256
@@ -28,6 +29,7 @@ from acsnet.models import _registry
 from acsnet.ops import ModulatedDeformConv2dPack
 from acsnet.phantom import make_phantom
 
+pytestmark = needs_export
 REPOSITORY = Path(__file__).resolve().parents[2]
 SaveTiny = Callable[..., Path]
 Invoke = Callable[..., tuple[int, str, str]]
@@ -396,14 +398,6 @@ def test_missing_extra_is_named(save_tiny: SaveTiny, monkeypatch: pytest.MonkeyP
     text = rf"^exporting to ONNX needs {', '.join(missing)}: pip install 'acsnet\[export\]'$"
     with pytest.raises(MissingPackageError, match=text):
         export_checkpoint(checkpoint, "onnx")
-
-
-def test_old_pytorch_is_refused(save_tiny: SaveTiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(formats.Dim, "DYNAMIC")
-    with pytest.raises(
-        InputError, match=r"exporting needs PyTorch 2\.6 or newer, .* is installed: pip install -U torch"
-    ):
-        export_checkpoint(save_tiny(), "torch")
 
 
 def test_tool(invoke: Invoke, save_tiny: SaveTiny, phantom_root: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 from acsnet.inference.saved_predictions import mask_path
 from acsnet.report import Network, read_networks
 from acsnet.report.cases import draw_cases, find_saved_masks, rank_cases
-from acsnet.report.images import find_records
+from acsnet.report.images import NOT_FOUND, find_records
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_missing_inputs_are_reported(network: Network, networks: list[Network], 
         (),
         "No predictions were saved: test again with acsnet test --save-predictions.",
     )
-    assert draw_cases(network, {}).problem.startswith("The images were not found in the data of the configuration")
+    assert draw_cases(network, {}).problem == NOT_FOUND
 
     # One prediction is missing, another one differs in size.
     best, _ = rank_cases(network)

@@ -14,7 +14,7 @@ from acsnet.inference import Predictor, explain_images
 from acsnet.report import Network, read_networks
 from acsnet.report.cases import SIDE, CasePicture, rank_cases
 from acsnet.report.explanations import draw_explanations
-from acsnet.report.images import find_records
+from acsnet.report.images import NOT_FOUND, find_records
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_shared_trainings_are_drawn_once(pair: list[Network]) -> None:
 
 def test_missing_inputs_are_reported(pair: list[Network], tmp_path: Path) -> None:
     records, _ = find_records(pair)
-    assert draw_explanations(pair[:1], {})[0].problem == "The images were not found in the data of the configuration."
+    assert draw_explanations(pair[:1], {})[0].problem == NOT_FOUND
     moved = tuple(replace(training, folder=tmp_path / "gone") for training in pair[0].trainings)
     problem = draw_explanations([replace(pair[0], trainings=moved)], records)[0].problem
     assert problem.startswith("The pictures are missing: there is no checkpoint")

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from acsnet.config import build_config
-from acsnet.data import Record
+from acsnet.data import Record, read_busi
+from acsnet.data.records import write_record_table
+from acsnet.errors import AcsnetError
 from acsnet.report import Network, read_networks
-from acsnet.report.images import find_records, lesion_fractions
+from acsnet.report.images import find_records, lesion_fractions, named_data
 from acsnet.report.training import Training
 
 
@@ -44,6 +46,69 @@ def test_without_configuration_nothing_is_found(networks: list[Network]) -> None
     records, problems = find_records(networks)
     assert records == {}
     assert len(problems) == 1
+
+
+# --- data that is named for the report ------------------------------------------------------------------------------
+
+
+def test_without_overrides_no_data_is_named() -> None:
+    assert named_data([]) is None
+
+
+@pytest.mark.parametrize("kind", ["root", "root and dataset", "records"])
+def test_images_are_found_in_the_data_named(
+    kind: str, cross_validation: Path, phantom_root: Path, tmp_path: Path
+) -> None:
+    networks, _ = read_networks([str(cross_validation)])
+    write_record_table(tmp_path / "records.csv", read_busi(phantom_root))
+    overrides = {
+        "root": [f"data.root={phantom_root}"],
+        "root and dataset": ["data.dataset=busi", f"data.root={phantom_root}"],
+        "records": [f"data.records={tmp_path / 'records.csv'}"],
+    }[kind]
+    for data in ({"root": "nowhere"}, {}):
+        records, problems = find_records([in_data(networks[0], **data)], named_data(overrides))
+        assert problems == [], "the configuration is not asked"
+        assert {*records} == {*networks[0].result.images}
+
+
+def test_the_configurations_have_the_images_that_the_named_data_lacks(
+    cross_validation: Path, phantom_root: Path, tmp_path: Path
+) -> None:
+    networks, _ = read_networks([str(cross_validation)])
+    write_record_table(tmp_path / "some.csv", read_busi(phantom_root)[:5])
+    records, problems = find_records(networks, named_data([f"data.records={tmp_path / 'some.csv'}"]))
+    assert problems == []
+    assert {*records} == {*networks[0].result.images}
+    records, problems = find_records(
+        [replace(networks[0], trainings=())], named_data([f"data.records={tmp_path / 'some.csv'}"])
+    )
+    assert 0 < len(records) <= 5
+    assert problems[-1].endswith("; --set data.root=FOLDER or --set data.records=TABLE.csv says where they are")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "data.image_size=[32, 32]",
+            r"--set data.image_size=\[32, 32\]: a report only takes data.root, data.records and data",
+        ),
+        ("evaluation.threshold=0.3", "--set evaluation.threshold=0.3: a report only takes data.root"),
+        ("data.rooot=a", "--set data.rooot=a: a report only takes data.root, data.records and data.dataset"),
+        ("nonsense", "--set nonsense: a report only takes data.root"),
+        ("data.root=nowhere", "--set data.root=nowhere: nowhere does not exist"),
+        ("data.records=[nowhere.csv]", r"--set data.records=\[nowhere.csv\]: nowhere.csv does not exist"),
+        (
+            "data.root=null",
+            "--set data.root=null names no data: --set data.root=FOLDER or --set data.records=TABLE.csv",
+        ),
+        ("data.dataset=busi", "--set data.dataset=busi names no data: --set data.root=FOLDER or"),
+    ],
+)
+def test_data_that_cannot_be_used_is_one_line(override: str, message: str) -> None:
+    with pytest.raises(AcsnetError, match=f"^{message}"):
+        named_data([override])
 
 
 def test_shares_of_the_image(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 TOOLS = ("test", "predict", "curate", "report")
 OUTPUTS = {
     "test": {"metrics.json", "cases.csv"},
-    "predict": {"masks", "overlays", "predictions.csv"},
+    "predict": {"masks", "overlays", "predictions.csv", "lesions.csv"},
     "curate": {"records.csv", "pairs.csv", "curated.csv", "report.html"},
     "report": {"report.html", "comparison.csv", "comparison.md", "comparison.tex"},
 }
@@ -184,7 +184,7 @@ def test_a_folder_in_the_place_of_a_result(
 ) -> None:
     (tmp_path / name).mkdir()
     result = invoke(*command("test", tmp_path))
-    assert_line(result, r"could not be written \(Is a directory\): choose another name, since a folder has it")
+    assert_line(result, rf"has a folder {name} and no metrics\.json and cases\.csv of an earlier test, so that its")
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 

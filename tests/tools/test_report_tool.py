@@ -6,8 +6,9 @@ from pathlib import Path
 Invoke = Callable[..., tuple[int, str, str]]
 
 
-def test_a_report_of_a_run(invoke: Invoke, trained_run: Path, tmp_path: Path) -> None:
-    status, _, errors = invoke("test", "--checkpoint", trained_run / "best.safetensors", "--out", tmp_path / "test")
+def test_a_report_of_a_run(invoke: Invoke, trained_run: Path, phantom_root: Path, tmp_path: Path) -> None:
+    given = ("--checkpoint", trained_run / "best.safetensors", "--out", tmp_path / "test", "--save-predictions")
+    status, _, errors = invoke("test", *given)
     assert status == 0, errors
     status, output, errors = invoke(
         "report", f"mine={tmp_path / 'test'}", "nowhere", "--out", tmp_path / "report", "--title", "My title"
@@ -21,7 +22,19 @@ def test_a_report_of_a_run(invoke: Invoke, trained_run: Path, tmp_path: Path) ->
     }
     assert "missing: there is no folder nowhere" in output
     assert f"1 network; look at {tmp_path / 'report'}/report.html" in output
-    assert "My title" in (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert "My title" in page
+    # As for a released name, there is no configuration next to the results.
+    assert "their pictures are missing; --set data.root=FOLDER or" in output
+    assert "data:image/jpeg" not in page
+    given = ("report", tmp_path / "test", "--set", f"data.root={phantom_root}", "--out", tmp_path / "pictures")
+    status, output, errors = invoke(*given)
+    assert status == 0, errors
+    assert "missing" not in output
+    assert "data:image/jpeg" in (tmp_path / "pictures" / "report.html").read_text(encoding="utf-8")
+    status, _, errors = invoke(*given[:2], "--set", "data.root=nowhere", "--out", tmp_path / "none")
+    assert (status, errors) == (2, "error: --set data.root=nowhere: nowhere does not exist\n")
+    assert not (tmp_path / "none").exists()
 
 
 def test_no_run_that_can_be_used_is_one_line(invoke: Invoke, tmp_path: Path) -> None:
