@@ -46,6 +46,17 @@ def require_extra(extra: str, subject: str, packages: Sequence[str] | None = Non
         raise MissingPackageError(_line(subject, missing, extra))
 
 
+def extra_of(package: str) -> str | None:
+    """Return the smallest extra that installs a package, named as it is imported, or None.
+
+    Example:
+        >>> from acsnet._utils.extras import extra_of
+        >>> extra_of("wandb"), extra_of("aim")
+        ('trackers', None)
+    """
+    return next((extra for extra, names in EXTRAS.items() if package in names), None)
+
+
 @contextmanager
 def explain_missing(subject: str, error: type[AcsnetError] = MissingPackageError) -> Iterator[None]:
     """Turn the failed import of a package of an extra in the block into one line that says how to install it.
@@ -66,7 +77,7 @@ def explain_missing(subject: str, error: type[AcsnetError] = MissingPackageError
         yield
     except ModuleNotFoundError as missing:
         name = (missing.name or "").partition(".")[0]
-        extra = next((extra for extra, names in EXTRAS.items() if name in names), None)
+        extra = extra_of(name)
         if extra is None:
             raise
         raise error(_line(subject, [name], extra)) from None

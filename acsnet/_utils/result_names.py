@@ -12,7 +12,7 @@ from acsnet.errors import DataError, RunError
 
 @dataclass(frozen=True)
 class ResultNames:
-    """What a tool writes to its output folder.
+    """Names of the files and folders that a tool writes to its output folder.
 
     Attributes:
         kind: what it does, such as "prediction".
@@ -47,7 +47,7 @@ class ResultNames:
         return names + [f"{name}/" for name in self.folders if any((folder / name).glob("*"))]
 
     def check_unused(self, folder: Path, overwrite: bool = False) -> None:
-        """Check that new results neither overwrite others nor come to stand beside them.
+        """Check that new results neither overwrite others nor are mixed with them.
 
         Args:
             folder: the output folder, which may be missing.

@@ -33,10 +33,9 @@ def download(
 
     The license is printed first. An interrupted download is resumed. The files are checked and unpacked.
     """
-    from acsnet.data import dataset_entry
-    from acsnet.data.download import describe_dataset, download_dataset, find_dataset
+    from acsnet.data.download import describe_dataset, download_dataset, find_dataset, published_dataset
 
-    entry = dataset_entry(name)
+    entry = published_dataset(name)
     show(describe_dataset(entry), flush=True)
     if only_show:
         return

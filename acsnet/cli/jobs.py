@@ -25,9 +25,11 @@ def crossval(
     interrupted cross-validation.
     """
     from acsnet.config import find_config, load_configs
-    from acsnet.experiments import CrossValidation
 
     loaded = load_configs([find_config(name) for name in configs], overrides or [])
+    # Imports torch: mistakes in the names above are said at once.
+    from acsnet.experiments import CrossValidation
+
     validation = CrossValidation(work_dir, loaded, storage, heartbeat)
     failures = validation.run()
     show(validation.table())
@@ -58,9 +60,12 @@ def sweep(
     machine that sees the folder, adds a worker and resumes an interrupted search.
     """
     from acsnet.config import find_config, load_config
+
+    loaded, ranges = load_config(find_config(config), overrides or []), find_config(search)
+    # Imports torch: mistakes in the names above are said at once.
     from acsnet.experiments import Sweep, load_search, result_table, write_sweep
 
-    loaded, values = load_config(find_config(config), overrides or []), load_search(find_config(search))
+    values = load_search(ranges)
     study = Sweep(work_dir, loaded, values, storage, heartbeat)
     failures = study.run()
     # Printed first, so that it is kept if the files cannot be written.

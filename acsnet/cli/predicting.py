@@ -1,5 +1,6 @@
 """``acsnet predict``."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -59,6 +60,10 @@ def predict(
     if threshold is not None and not 0 < threshold < 1:
         raise CommandError(f"--threshold is {threshold}: it has to be between 0 and 1")
 
+    # Importing torch takes long: a mistyped name is said at once. A name with # may be a frame of a file.
+    missing = [path for path in inputs if not os.path.lexists(path) and "#" not in path.name]
+    if missing:
+        raise CommandError(f"there is no image {missing[0]}")
     from acsnet._utils.folders import claimed_folder
     from acsnet.checkpoints import open_checkpoint
     from acsnet.inference import Predictor, predict_files

@@ -14,8 +14,8 @@ _RUN = (
     "of its configurations; NAME=FOLDER names it; folders with the same name are folds of one network"
 )
 _DATA = (
-    "where the tested images are, for the pictures: data.root=FOLDER or data.records=TABLE.csv, and data.dataset (default: "
-    "where the configurations of the runs say)"
+    "where the tested images are, for the pictures: data.root=FOLDER or data.records=TABLE.csv, and data.dataset "
+    "(default: where the configurations of the runs say)"
 )
 _ALLOW = "compare runs whose epoch was selected on the test subset, as some publications do, with other runs"
 

@@ -84,6 +84,16 @@ class _OneLine(logging.Formatter):
         return printable_lines(super().formatMessage(record), _ITEM)
 
 
+def _has_no_other_handler(record: logging.LogRecord) -> bool:
+    """Return whether a message is shown by the handler of the root only: some libraries show theirs themselves."""
+    logger: logging.Logger | None = logging.getLogger(record.name)
+    while logger is not None and logger is not logging.root:
+        if not all(isinstance(handler, logging.NullHandler) for handler in logger.handlers):
+            return False
+        logger = logger.parent
+    return True
+
+
 def _prepare_output() -> None:
     """Make standard output and errors take any text, also where they are closed or of another encoding."""
     for name in ("stdout", "stderr"):
@@ -96,6 +106,7 @@ def _prepare_output() -> None:
             stream.reconfigure(errors="backslashreplace")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_OneLine("%(message)s"))
+    handler.addFilter(_has_no_other_handler)
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("acsnet").setLevel(logging.INFO)
 

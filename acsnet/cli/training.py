@@ -34,11 +34,13 @@ def train(
 ) -> None:
     """Train a network of the zoo."""
     from acsnet.config import find_config, load_config
-    from acsnet.training import Trainer
 
     path = find_config(config)
     short = {"training.epochs": epochs, "training.batch_size": batch_size, "training.precision": precision}
     loaded = load_config(path, [*(overrides or []), *shortcuts(short)])
+    # Imports torch: mistakes in the names above are said at once.
+    from acsnet.training import Trainer
+
     trainer = Trainer.from_config(loaded, work_dir or Path("runs") / path.stem, resume, device=device)
     best = trainer.fit()
     if trainer.accelerator.is_main_process:

@@ -1,7 +1,9 @@
 """The configurations of this project, found by name: ``configs/`` in a clone, package data in a wheel."""
 
 import fnmatch
+import itertools
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +18,8 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 # A wheel has the folder inside the package; a clone has it next to the package.
 _PLACES = (_PACKAGE / "configs", _PACKAGE.parent / "configs")
 _SUFFIX = ".yaml"
+# Not in "He et al. 2024" or "published/he2024/acsnet_busi".
+_SENTENCE_END = re.compile(r"(?<=\.)\s+(?=[A-Z])")
 _HOW_TO_LIST = "`acsnet configs` lists all; the path of a file ends in .yaml"
 
 
@@ -62,7 +66,7 @@ def find_config(name_or_path: str | Path) -> Path:
 
 
 def config_table(patterns: Sequence[str] = ()) -> str:
-    """Return the configurations as a table of text: the name, and the first comment of the file or of its base.
+    """Return the configurations as a table of text: the name, and the first sentence of the file or of its base.
 
     Args:
         patterns: names or wildcard patterns; all configurations by default.
@@ -130,11 +134,14 @@ def _find_all() -> dict[str, Path]:
 
 
 def _describe(path: Path) -> str:
-    """Return the first comment of a file, or of the base files of one without comments."""
+    """Return the first sentence of the comments of a file, or of the base files of one without comments."""
     for file in list_files(path):
-        for line in read_text(file).splitlines():
-            if line.startswith("#"):
-                return line.lstrip("# ")
+        lines = itertools.dropwhile(lambda line: not line.startswith("#"), read_text(file).splitlines())
+        # A command in the comments is indented.
+        comment = itertools.takewhile(lambda line: line.startswith("# ") and not line.startswith("#  "), lines)
+        text = " ".join(line.lstrip("# ") for line in comment)
+        if text:
+            return _SENTENCE_END.split(text, maxsplit=1)[0]
     return ""
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from acsnet._utils.download import fetch, file_sha256
 from acsnet._utils.files import explain_write_error
+from acsnet._utils.naming import look_up
 from acsnet._utils.unpack import unpack
-from acsnet.data.datasets import DatasetEntry, RemoteFile
+from acsnet.data.datasets import DatasetEntry, RemoteFile, dataset_entry, list_datasets
 from acsnet.data.records import Record
 from acsnet.errors import DataError, DownloadError, InputError
 
@@ -46,6 +47,23 @@ def describe_dataset(entry: DatasetEntry) -> str:
         *([f"  {entry.how_to_ask}"] if entry.how_to_ask else []),
     ]
     return "\n".join(lines)
+
+
+def published_dataset(name: str) -> DatasetEntry:
+    """Return the registry entry of a dataset that has a publisher.
+
+    Raises:
+        UnknownNameError: If the name is unknown; the message lists the published datasets.
+
+    Example:
+        >>> from acsnet.data.download import published_dataset
+        >>> published_dataset("udiat").title
+        'UDIAT (Dataset B)'
+    """
+    entries = {known: dataset_entry(known) for known in list_datasets()}
+    # A layout for the user's own images says how to use it, but is not proposed.
+    published = {known: entry for known, entry in entries.items() if entry.publication or known == name}
+    return look_up("dataset", name, published, "")
 
 
 def download_dataset(entry: DatasetEntry, out: Path, sha256: str = "", progress: bool = True) -> DownloadedDataset:

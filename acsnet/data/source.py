@@ -99,13 +99,21 @@ def _read_records(data: DataConfig) -> tuple[list[Record], list[str]]:
     else:
         raise DataError(
             "no data is named: --set data.root=FOLDER (in BUSI's layout, or in that of data.dataset: "
-            f"{', '.join(list_datasets())}) or --set data.records=TABLE.csv"
+            f"{', '.join(list_datasets())}) or --set data.records=TABLE.csv{_hint(data.dataset)}"
         )
     if listed is not None:
         records = listed.keep(records)
     if data.image_list is not None:
         records = _image_list(data.image_list, labels).keep(records, data.allow_missing)
     return map_classes(records, data.class_map), [*problems, *_repeated_files(records)]
+
+
+def _hint(dataset: str) -> str:
+    entry = dataset_entry(dataset)
+    if not entry.files:
+        return ""
+    folder = Path("data") / (entry.folder or entry.name)
+    return f"; acsnet download {entry.name} writes it to {folder}, where acsnet test also looks"
 
 
 def _repeated_files(records: Sequence[Record]) -> list[str]:

@@ -107,7 +107,11 @@ def calibrate_checkpoint(
     settings = _settings(config.evaluation)
     classes = select_classes(names, settings.classes)
     if "classification" not in checkpoint.metadata.arguments.get("tasks", ("classification",)):
-        raise InputError(f"the network of {checkpoint.path} predicts no classes: it has no operating points")
+        raise InputError(
+            f"the network of {checkpoint.path} predicts no classes, and has no operating points: name a checkpoint "
+            "with the task classification; the threshold of masks is chosen by acsnet test --set "
+            "evaluation.threshold=validation"
+        )
     if predictions:
         found = _out_of_fold(checkpoint, config, settings, _find_tests(predictions), progress)
     else:
@@ -116,7 +120,10 @@ def calibrate_checkpoint(
         found = _validation(checkpoint, config, load_predictor, progress)
     chosen = [index for index, label in enumerate(found.labels) if label in classes]
     if not chosen:
-        raise InputError(f"no image is of the classes {', '.join(classes)}: operating points cannot be chosen")
+        raise InputError(
+            f"no image is of the classes {', '.join(classes)}, so that operating points cannot be chosen: name their "
+            "images by --set data.root=FOLDER, or other classes by --set evaluation.classes=[...]"
+        )
     labels = np.array([classes.index(found.labels[index]) for index in chosen])
     result = choose_operating_points(labels, found.probabilities[chosen], classes, points, found.source)
     return result.model_copy(
@@ -252,7 +259,10 @@ def _out_of_fold(
     tested = set() if split is None else {(record.dataset, record.name) for record in split.test}
     used = [index for index, image in enumerate(pooled.images) if image not in tested]
     if not used:
-        raise RunError("all of the predicted images are of the test subset of the checkpoint: none is left")
+        raise RunError(
+            "all of the predicted images are of the test subset of the checkpoint, so that none is left: pass all "
+            "folds of a cross-validation by --predictions"
+        )
     if tested:
         logger.info("%d images of the test subset of the checkpoint are left out", len(pooled.images) - len(used))
     classes = select_classes(metadata.class_names, settings.classes)

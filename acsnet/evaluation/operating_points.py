@@ -156,7 +156,8 @@ def _check_enough(positive: BoolArray) -> None:
     if malignant < MIN_IMAGES or others < MIN_IMAGES:
         raise InputError(
             f"operating points cannot be chosen on {malignant} images of {POSITIVE_CLASS!r} and {others} of other "
-            f"classes: at least {MIN_IMAGES} of each are needed"
+            f"classes: at least {MIN_IMAGES} of each are needed; pass the tests of all folds of a cross-validation by "
+            "--predictions, or name more images by --set data.root=FOLDER"
         )
 
 

@@ -31,8 +31,8 @@ def iterate_images(images: Images) -> Iterable[AnyImage]:
         raise _single("one Pillow image")
     if isinstance(images, np.ndarray | torch.Tensor):
         if images.ndim != 4:
-            kind = "array" if isinstance(images, np.ndarray) else "tensor"
-            raise _single(f"one {kind} of shape {tuple(images.shape)}")
+            kind, shape = ("array", "(N, H, W, C)") if isinstance(images, np.ndarray) else ("tensor", "(N, C, H, W)")
+            raise _single(f"one {kind} of shape {tuple(images.shape)}, several are {shape} with 1, 3 or 4 channels C")
         return images
     if isinstance(images, bytes | bytearray | Mapping | Set) or not isinstance(images, Iterable):
         raise InputError(f"the images are of type {type(images).__name__}: expected a folder or a list of images")

@@ -74,7 +74,7 @@ def predict_files(
 
     All inputs are read once before anything is written. Results of an earlier prediction are refused, or removed first
     with ``overwrite``. A prediction that fails or is interrupted leaves its finished images and their rows,
-    ``predictions.unfinished.csv``; predicting its images again into the same folder begins anew. At an
+    ``predictions.unfinished.csv``; predicting its images again into the same folder starts over. At an
     operating point the table has two more columns: its name, ``operating_point``, and ``malignant_threshold``, the
     probability of "malignant" from which an image is classified as malignant.
 

@@ -16,7 +16,7 @@ _MAX_NAMED = 4
 _SHARED_PART = "encoder."
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LoadedWeights:
     """Tensors that were loaded from a checkpoint into a network, and those that were not.
 
@@ -33,6 +33,10 @@ class LoadedWeights:
     not_loaded: tuple[str, ...]
     unused: tuple[str, ...]
     metadata: CheckpointMetadata | None
+
+    def __repr__(self) -> str:
+        """Return the summary: a network may have hundreds of tensors, and metadata fills pages."""
+        return f"<LoadedWeights: {self.summary}>"
 
     @property
     def is_complete(self) -> bool:

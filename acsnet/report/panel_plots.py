@@ -131,6 +131,7 @@ def draw_sizes(networks: Sequence[Network], fractions: Mapping[ImageKey, float],
             left out.
         colors: the colors of the classes.
     """
+    from matplotlib.ticker import LogFormatter
 
     def draw(axes: "Axes", network: Network) -> None:
         result = network.result
@@ -145,6 +146,8 @@ def draw_sizes(networks: Sequence[Network], fractions: Mapping[ImageKey, float],
         axes.plot(100 * middle, medians, color=INK, linewidth=1.8)
         axes.set(xscale="log", ylim=(-0.03, 1.03), xlabel="lesion area in % of the image", ylabel="Dice")
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        # Few lesions span less than a decade; powers of ten as labels would overlap.
+        axes.xaxis.set_minor_formatter(LogFormatter())
         despine(axes)
         axes.grid(color=FAINT, linewidth=0.6)
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker, get_available_trackers
 
+from acsnet._utils.extras import extra_of
 from acsnet._utils.files import explained_writes, write_json
 from acsnet._utils.json_text import parse_json
 from acsnet._utils.naming import look_up
@@ -91,9 +92,10 @@ def check_trackers(names: Iterable[str]) -> None:
         known = dict.fromkeys({*PACKAGES, *_TRACKERS})
         look_up("tracker in training.trackers", name, known if name in known else dict.fromkeys(list_trackers()), "")
         if name in PACKAGES and name not in installed:
+            extra = extra_of(PACKAGES[name])
+            package = PACKAGES[name] if extra is None else f"'acsnet[{extra}]'"
             raise ConfigError(
-                f"training.trackers has {name}, whose package is not installed: pip install {PACKAGES[name]}, or "
-                "remove it"
+                f"training.trackers has {name}, whose package is not installed: pip install {package}, or remove it"
             )
 
 

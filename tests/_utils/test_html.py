@@ -1,5 +1,6 @@
 import base64
 import io
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -105,3 +106,42 @@ def test_values_are_escaped_and_missing_ones_are_errors() -> None:
     assert template.render(value="<b>&") == "&lt;b&gt;&amp;"
     with pytest.raises(UndefinedError, match="'value' is undefined"):
         template.render()
+
+
+def blocks(style: str, start: str) -> list[str]:
+    """The content of each block of a style that begins with a text, by counting braces."""
+    found = []
+    for match in re.finditer(re.escape(start) + r"[^{]*\{", style):
+        depth, end = 1, match.end()
+        while depth:
+            depth += {"{": 1, "}": -1}.get(style[end], 0)
+            end += 1
+        found.append(style[match.end() : end - 1])
+    return found
+
+
+STYLE = (REPOSITORY / "acsnet" / "_utils" / "templates" / "page.css").read_text(encoding="utf-8")
+
+
+def test_the_dark_style_has_every_color() -> None:
+    light = set(re.findall(r"(--[a-z-]+): #", blocks(STYLE, ":root")[0]))
+    [dark] = blocks(STYLE, "@media screen and (prefers-color-scheme: dark)")
+    # The line of a flag is amber on both grounds.
+    assert set(re.findall(r"(--[a-z-]+): #", blocks(dark, ":root")[0])) == light - {"--flag"}
+    assert "prefers-color-scheme" not in STYLE.replace("@media screen and (prefers-color-scheme: dark)", "")
+    assert {*re.findall(r"var\((--[a-z-]+)\)", STYLE)} <= {*light, "--side"}
+
+
+def test_colors_have_names_so_that_the_dark_style_reaches_them() -> None:
+    [dark] = blocks(STYLE, "@media screen and (prefers-color-scheme: dark)")
+    rest = STYLE.replace(blocks(STYLE, ":root")[0], "").replace(dark, "")
+    # The ring of the focus, and the ground of pictures.
+    assert set(re.findall(r"#[0-9a-f]{3,8}\b", rest)) == {"#3d94b8", "#000"}
+
+
+@pytest.mark.parametrize(
+    "rule", [".scroll { overflow: visible; }", "tr { break-inside: avoid; }", "a { text-decoration: underline; }"]
+)
+def test_the_print_style(rule: str) -> None:
+    [printed] = blocks(STYLE, "@media print")
+    assert rule in printed

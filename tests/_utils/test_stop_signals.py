@@ -24,7 +24,7 @@ TOOLS = {
     "import_weights": ("x", "--out", "y"),
     "models": (),
     "phantom": ("--out", "y"),
-    "predict": ("--checkpoint", "x", "y"),
+    "predict": ("--checkpoint", "x", "."),
     "report": ("x", "--out", "y"),
     "sweep": ("x.yaml", "--search", "x", "--work-dir", "y"),
     "test": ("--checkpoint", "x"),

@@ -77,7 +77,7 @@ def test_testing(invoke: Invoke, received: dict[str, Any], trained_run: Path, tm
 
 
 def test_predicting(invoke: Invoke, received: dict[str, Any], trained_run: Path, tmp_path: Path) -> None:
-    call = ["predict", "x.png", "--checkpoint", trained_run / "best.safetensors", "--out", tmp_path / "out"]
+    call = ["predict", tmp_path, "--checkpoint", trained_run / "best.safetensors", "--out", tmp_path / "out"]
     assert invoke(*call, "--precision", "float16", "--device", "mps")[2] == "error: reached\n"
     assert (received["device"], received["precision"]) == ("mps", "float16")
     status, _, errors = invoke(*call, "--batch-size", "0")
@@ -93,7 +93,7 @@ def test_an_absent_device_is_one_line(
     monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
     arguments = {
         "test": ["--checkpoint", trained_run / "best.safetensors", "--out", tmp_path / "out"],
-        "predict": ["--checkpoint", trained_run / "best.safetensors", "--out", tmp_path / "out", "x.png"],
+        "predict": ["--checkpoint", trained_run / "best.safetensors", "--out", tmp_path / "out", tmp_path],
         "calibrate": ["--checkpoint", trained_run / "best.safetensors", "--out", tmp_path / "a.safetensors"],
         "train": [trained_run / "config.yaml", "--work-dir", tmp_path / "run"],
     }

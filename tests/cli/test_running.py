@@ -1,4 +1,5 @@
 import errno
+import io
 import logging
 import os
 import re
@@ -106,6 +107,20 @@ run(main)
 def test_the_package_logs_at_info(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(lambda: None) == 0
     assert logging.getLogger("acsnet.training").isEnabledFor(logging.INFO)
+
+
+@pytest.mark.parametrize(("handler", "times"), [(None, 1), ("null", 1), ("own", 0), ("own of a parent", 0)])
+def test_a_message_that_a_library_shows_itself_is_not_shown_twice(
+    handler: str | None, times: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """huggingface_hub has a handler of its own, and gives its messages to the root, too."""
+    library = logging.getLogger("some_library")
+    own = logging.NullHandler() if handler == "null" else logging.StreamHandler(io.StringIO())
+    monkeypatch.setattr(library, "handlers", [] if handler is None else [own])
+    monkeypatch.setattr(logging.root, "handlers", [])
+    logger = logging.getLogger("some_library.http") if handler == "own of a parent" else library
+    assert run(lambda: logger.warning("Retrying in 1s")) == 0
+    assert capsys.readouterr().err.count("Retrying in 1s") == times
 
 
 @pytest.mark.parametrize("lines", [1, 100_000])

@@ -102,3 +102,37 @@ def test_a_path_of_a_clone_has_the_name_in_its_error(tmp_path: Path, monkeypatch
     with pytest.raises(ConfigError, match=message):
         find_config("configs/acsnet_busi.yaml")
     assert find_config("mine/acsnet.yaml") == Path("mine/acsnet.yaml")
+
+
+@pytest.mark.parametrize("name", list_configs())
+def test_a_description_is_whole_sentences(name: str) -> None:
+    description = config_table([name]).splitlines()[1].removeprefix(name).strip()
+    assert description.endswith(".")
+    assert ". " not in description.replace("et al. ", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("# One sentence.\na: 1\n", "One sentence."),
+        ("a: 1\n# As Chung et al. 2024,\n# in two lines. A second one.\n", "As Chung et al. 2024, in two lines."),
+        ("# With a command:\n#   acsnet train a\n# and more.\n", "With a command:"),
+        ("#\n# Not about this.\n", ""),
+        ("a: 1 # of a key\n", ""),
+    ],
+)
+def test_the_first_sentence(text: str, expected: str, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(text)
+    assert catalog._describe(tmp_path / "a.yaml") == expected
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "configs").rglob("*.yaml")), ids=lambda path: path.stem)
+def test_comments_name_nothing_of_a_clone(path: Path) -> None:
+    """Installed and copied configurations are not in the folder configs/."""
+    comments = " ".join(line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#"))
+    assert re.findall(r"(?:configs|tools|docs|scripts|checkpoints)/\S*|README\S*|\S+\.md\b", comments) == []
+    names = set(list_configs())
+    for command in re.findall(r"#   acsnet (?:crossval|sweep|train) (.*?) --work-dir", comments):
+        named = [word for word in command.split() if word not in ("#", "--search")]
+        assert named
+        assert {*named} <= names

@@ -11,8 +11,8 @@ from acsnet._utils.files import DiskFullError
 from acsnet.data import dataset_entry
 from acsnet.data.datasets import DatasetEntry, RemoteFile
 from acsnet.data.datasets.busi import scan_busi
-from acsnet.data.download import NOT_PINNED, describe_dataset, download_dataset, find_dataset
-from acsnet.errors import DataError, DownloadError, InputError
+from acsnet.data.download import NOT_PINNED, describe_dataset, download_dataset, find_dataset, published_dataset
+from acsnet.errors import DataError, DownloadError, InputError, UnknownNameError
 
 
 def zipped(root: Path, prefix: str = "Dataset_BUSI_with_GT") -> bytes:
@@ -182,3 +182,17 @@ def test_description_of_a_dataset() -> None:
     for text in ("license:     CC BY 4.0", "Medical Physics", "https://zenodo.org/records/8231412/files/BUSBRA.zip"):
         assert text in shown
     assert "Ask Moi Hoon Yap" in describe_dataset(dataset_entry("udiat"))
+
+
+@pytest.mark.parametrize("name", ["foo", "busii", "folder"])
+def test_an_unknown_dataset_lists_those_of_publishers(name: str) -> None:
+    with pytest.raises(UnknownNameError, match=f"^unknown dataset '{name}'") as caught:
+        published_dataset(name)
+    assert "folders" not in str(caught.value), "it cannot be downloaded"
+    if name == "busii":
+        assert "did you mean 'busi'" in str(caught.value)
+
+
+def test_a_layout_without_publisher_says_how_to_use_it(tmp_path: Path) -> None:
+    with pytest.raises(DownloadError, match="your own images in folders cannot be downloaded: arrange your images as"):
+        download_dataset(published_dataset("folders"), tmp_path)

@@ -50,8 +50,12 @@ def test_neither_root_nor_records() -> None:
         r"no data is named: --set data\.root=FOLDER \(in BUSI's layout, or in that of data\.dataset: .*busbra, busi, .*"
         r"\) or --set data\.records=TABLE\.csv"
     )
-    with pytest.raises(DataError, match=message):
-        load_records(DataConfig(), progress=False)
+    hint = r"; acsnet download {name} writes it to data/{folder}, where acsnet test also looks$"
+    for name, folder in (("busi", "Dataset_BUSI_with_GT"), ("busbra", "busbra"), ("breast", "breast")):
+        with pytest.raises(DataError, match=message + hint.format(name=name, folder=folder)):
+            load_records(DataConfig(dataset=name), progress=False)
+    with pytest.raises(DataError, match=rf"{message}$"):
+        load_records(DataConfig(dataset="folders"), progress=False)
 
 
 @pytest.mark.parametrize("kind", ["root", "records"])

@@ -204,7 +204,7 @@ def test_predictions_of_something_else_are_refused(checkpoint: Checkpoint, confi
         calibrate(folds / "fold1")
     with pytest.raises(RunError, match=r"was tested more than once on .* and no fold twice"):
         calibrate(folds, folds / "fold1" / "test")
-    with pytest.raises(RunError, match="all of the predicted images are of the test subset of"):
+    with pytest.raises(RunError, match="of the test subset of the checkpoint, so that none is left: pass all folds"):
         calibrate(folds / "fold0" / "test")
     change(test, model="unet")
     with pytest.raises(RunError, match="is a test of the network unet, the checkpoint is of acsnet: pass tests of"):
@@ -219,7 +219,7 @@ def test_the_validation_subset(
     checkpoint: Checkpoint, config: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     split = split_data(load_records(config.data, progress=False), config.data)
-    with pytest.raises(InputError, match=r"chosen on \d images of 'malignant' and \d of other classes: at least 9 of"):
+    with pytest.raises(InputError, match=r"at least 9 of each are needed; pass the tests of all folds of a"):
         calibrate_checkpoint(checkpoint, config, progress=False)
     monkeypatch.setattr(operating_points, "MIN_IMAGES", 1)
     points = calibrate_checkpoint(checkpoint, config, progress=False, points=())

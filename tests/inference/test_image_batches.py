@@ -136,9 +136,10 @@ def test_a_single_image_is_not_several(predictor: Predictor, folder: Path) -> No
     path = folder / "a (2).png"
     tensor = torch.zeros(3, 30, 40)
     for images, found in (
-        (RGB, "one array of shape (30, 40, 3)"),
-        (RGB[..., 0], "one array of shape (30, 40)"),
-        (tensor, "one tensor of shape (3, 30, 40)"),
+        (RGB, "one array of shape (30, 40, 3), several are (N, H, W, C) with 1, 3 or 4 channels C"),
+        (RGB[..., 0], "one array of shape (30, 40), several are (N, H, W, C) with 1, 3 or 4 channels C"),
+        (np.zeros((4, 4, 7)), "one array of shape (4, 4, 7), several are (N, H, W, C) with 1, 3 or 4 channels C"),
+        (tensor, "one tensor of shape (3, 30, 40), several are (N, C, H, W) with 1, 3 or 4 channels C"),
         (Image.fromarray(RGB), "one Pillow image"),
         (path, f"the file {path}"),
         (str(path), f"the file {path}"),

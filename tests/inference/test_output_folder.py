@@ -45,7 +45,7 @@ def test_a_used_folder_of_predictions(best: Path, phantom_root: Path, tmp_path: 
     assert {name: (out / name).read_bytes() for name in files(out)} == before
 
     # Found before the checkpoint is opened.
-    assert f"{out} already holds" in invoke("predict", "--checkpoint", "none.safetensors", "--out", out, "x.png")[2]
+    assert f"{out} already holds" in invoke("predict", "--checkpoint", "none.safetensors", "--out", out, out)[2]
 
     (out / "masks" / "notes.txt").write_text("mine")
     assert invoke(*given, "--overwrite", tmp_path / "none.png")[0] == 2
@@ -177,7 +177,7 @@ def test_tests_and_predictions_do_not_mix(
     tool: str, there: str, kind: str, best: Path, tmp_path: Path, invoke: Invoke
 ) -> None:
     (tmp_path / there).touch()
-    inputs = ("a.png",) if tool == "predict" else ()
+    inputs = (tmp_path,) if tool == "predict" else ()
     status, _, error = invoke(tool, "--checkpoint", best, "--out", tmp_path, "--overwrite", *inputs)
     assert status == 2
     assert f"{tmp_path} already holds {there} of an earlier {kind}: choose another folder by --out, so that" in error

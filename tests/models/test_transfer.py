@@ -14,7 +14,7 @@ from torch import nn
 from acsnet import MultiTaskModel, MultiTaskOutput, create_model, list_models, load_model
 from acsnet.checkpoints import CheckpointMetadata, save_checkpoint
 from acsnet.errors import CheckpointError, InputError
-from acsnet.models import Ensemble, TwoNetworks, model_entry
+from acsnet.models import Ensemble, LoadedWeights, TwoNetworks, model_entry
 
 specification = importlib.util.spec_from_file_location("snapshots", Path(__file__).parent / "update_snapshots.py")
 assert specification is not None
@@ -330,3 +330,13 @@ def test_values_of_another_kind_do_not_fit(tmp_path: Path) -> None:
     bias = "seg_head.bias"
     save_file({**state, bias: torch.ones(1, dtype=torch.int64)}, tmp_path / "a.safetensors")
     assert build("unet", checkpoint=tmp_path / "a.safetensors").loaded.not_loaded == (bias,)
+
+
+@pytest.mark.parametrize(("left", "unused"), [((), ()), (("head.weight",), ()), (tuple("abcdefgh"), tuple("ijk"))])
+def test_the_representation_is_one_line(left: tuple[str, ...], unused: tuple[str, ...]) -> None:
+    metadata = CheckpointMetadata(
+        model="unet", arguments={}, class_names=("benign", "malignant"), input_size=(64, 64), mean=(0.3,), std=(0.2,)
+    )
+    found = LoadedWeights(Path("a.safetensors"), 200, left, unused, metadata)
+    assert repr(found) == f"<LoadedWeights: {found.summary}>"
+    assert len(repr(found)) < 200

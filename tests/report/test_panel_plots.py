@@ -58,6 +58,17 @@ def test_dots_are_lesions_with_a_known_size(networks: list[Network]) -> None:
     inline_plot(figure)
 
 
+@pytest.mark.parametrize("largest", [0.08, 0.2, 0.9])
+def test_sizes_within_a_decade_have_short_labels(networks: list[Network], largest: float) -> None:
+    images = networks[0].result.images
+    shares = {image: 0.02 + (largest - 0.02) * index / len(images) for index, image in enumerate(images)}
+    figure = draw_sizes(networks, shares, {"benign": "#0072b2", "malignant": "#d55e00"})
+    figure.draw_without_rendering()
+    labels = figure.axes[0].xaxis.get_ticklabels(which="both")
+    texts = [label.get_text() for label in labels if label.get_text()]
+    assert [float(text) for text in texts], "plain numbers, not powers of ten"
+
+
 def test_violins_of_any_distribution(networks: list[Network]) -> None:
     run = networks[0].result
     same = replace(run, per_image={**run.per_image, "dice": np.ones(60)})

@@ -16,8 +16,8 @@ from acsnet.errors import DataError
 from acsnet.labels import CLASS_NAMES
 
 _HOW_TO_GET = (
-    "download BUSI (acsnet download busi) and set data.root to the folder with benign/, malignant/ and "
-    "normal/, or make phantoms: acsnet phantom --out phantoms"
+    "download BUSI (acsnet download busi) and name the folder with benign/, malignant/ and normal/, or make phantoms: "
+    "acsnet phantom --out phantoms"
 )
 
 

@@ -19,8 +19,8 @@ from acsnet.errors import DataError
 
 MakeSet = Callable[..., Path]
 HOW_TO_GET = (
-    r"download BUSI \(acsnet download busi\) and set data\.root to the folder with benign/, malignant/ "
-    r"and normal/, or make phantoms: acsnet phantom --out phantoms"
+    r"download BUSI \(acsnet download busi\) and name the folder with benign/, malignant/ and normal/, "
+    r"or make phantoms: acsnet phantom --out phantoms"
 )
 
 
