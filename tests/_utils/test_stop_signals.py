@@ -14,6 +14,7 @@ from acsnet.cli import run
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TOOLS = {
+    "app": (),
     "configs": (),
     "calibrate": ("--checkpoint", "x", "--out", "y"),
     "crossval": ("x.yaml", "--work-dir", "y"),

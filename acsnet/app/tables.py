@@ -1,0 +1,109 @@
+"""The tables of the page and of its exports: rows per image, sizes of lesions, class probabilities."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from acsnet._utils.html import NO_VALUE, decimal, percent, render
+from acsnet.app.analysis import Finding
+from acsnet.app.networks import MOST_PROBABLE
+from acsnet.app.texts import NOTICE
+from acsnet.inference.uncertainty import mean_mask_uncertainty
+from acsnet.labels import MALIGNANT
+
+
+def results_row(finding: Finding) -> dict[str, Any]:
+    """Return one image as a row of the table to download; lengths are in the unit that their column names."""
+    analysis, prediction = finding.analysis, finding.prediction
+    row: dict[str, Any] = {
+        "image": analysis.name,
+        "frame": analysis.frame if analysis.frames > 1 else None,
+        "network": analysis.network.name,
+        "mask_threshold": finding.threshold,
+        "operating_point": None if finding.choice == MOST_PROBABLE else finding.choice,
+        "malignant_threshold": finding.malignant_threshold,
+        "predicted": prediction.label,
+    }
+    row |= {f"probability_{name}": value for name, value in (prediction.probabilities or {}).items()}
+    row |= {"mask_uncertainty": mask_uncertainty(finding), "label_uncertainty": prediction.label_uncertainty}
+    row |= {"lesions": len(finding.lesions), "unit": finding.unit}
+    row |= _largest_lesion(finding)
+    row["note"] = NOTICE
+    return row
+
+
+# Columns of the largest lesion -> attributes of its shape.
+_LESION_COLUMNS = ("width", "height", "area", "perimeter", "long_axis", "short_axis", "taller_than_wide", "circularity")
+
+
+def _largest_lesion(finding: Finding) -> dict[str, Any]:
+    lesion = finding.lesions[0] if finding.lesions else None
+    row = {name: None if lesion is None else getattr(lesion, name) for name in _LESION_COLUMNS}
+    down, right = (None, None) if lesion is None else lesion.center
+    return {**row, "center_down": down, "center_right": right}
+
+
+def mask_uncertainty(finding: Finding) -> float | None:
+    """Return the mean uncertainty of the mask over its foreground, 0 to 1, or None for a network without masks."""
+    prediction = finding.prediction
+    if prediction.mask is None or prediction.mask_uncertainty is None:
+        return None
+    return mean_mask_uncertainty(prediction.mask_uncertainty, prediction.mask)
+
+
+def results_table(findings: Sequence[Finding], shown: int = 0) -> str:
+    """Return the table of all images as HTML.
+
+    Args:
+        findings: one per image.
+        shown: the index of the image that the page shows.
+    """
+    return render("app_results.html", rows=[_cells(finding) for finding in findings], shown=shown)
+
+
+def _cells(finding: Finding) -> dict[str, Any]:
+    prediction = finding.prediction
+    largest = finding.lesions[0] if finding.lesions else None
+    return {
+        "image": finding.analysis.name,
+        "predicted": prediction.label or NO_VALUE,
+        "malignant": percent((prediction.probabilities or {}).get(MALIGNANT)),
+        "lesions": len(finding.lesions),
+        "long_axis": NO_VALUE if largest is None else f"{decimal(largest.long_axis, 1)} {finding.unit}",
+        "uncertainty": percent(mask_uncertainty(finding), 0),
+    }
+
+
+def summary(finding: Finding) -> str:
+    """Return class probabilities, uncertainties and sizes of lesions of one image as HTML."""
+    return render("app_summary.html", **summary_values(finding))
+
+
+def summary_values(finding: Finding) -> dict[str, Any]:
+    """Return the values of the template of :func:`summary`."""
+    prediction = finding.prediction
+    unit = finding.unit
+    return {
+        "label": prediction.label,
+        "probabilities": [(name, value, percent(value)) for name, value in (prediction.probabilities or {}).items()],
+        "malignant_threshold": finding.malignant_threshold,
+        "choice": finding.choice,
+        "label_uncertainty": percent(prediction.label_uncertainty, 0),
+        "mask_uncertainty": percent(mask_uncertainty(finding), 0),
+        "has_mask": prediction.mask is not None,
+        "threshold": finding.threshold,
+        "unit": unit,
+        "columns": ("lesion", f"width ({unit})", f"height ({unit})", f"long axis ({unit})", f"short axis ({unit})",
+                    f"area ({unit}²)", f"perimeter ({unit})", "taller than wide", "circularity", "center (down, right)"),
+        "lesions": [
+            (
+                str(number),
+                *(decimal(value, 1) for value in (lesion.width, lesion.height, lesion.long_axis, lesion.short_axis)),
+                decimal(lesion.area, 1),
+                decimal(lesion.perimeter, 1),
+                "yes" if lesion.taller_than_wide else "no",
+                decimal(lesion.circularity, 2),
+                f"{percent(lesion.center[0], 0)}, {percent(lesion.center[1], 0)}",
+            )
+            for number, lesion in enumerate(finding.lesions, start=1)
+        ],
+    }
