@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+from acsnet._utils.files import write_png
 from acsnet.labels import CLASS_NAMES
-from acsnet.phantom import write_phantoms
+from acsnet.phantom import make_phantom
 
-_SEED = 4
+_SEED = 2
 _SIZE = (360, 460)
 
 
@@ -16,7 +17,9 @@ def make_examples(folder: Path) -> list[Path]:
         >>> from pathlib import Path
         >>> from acsnet.app.examples import make_examples
         >>> [path.name for path in make_examples(Path("examples"))]
-        ['phantom benign.png', 'phantom malignant.png', 'phantom normal.png']
+        ['benign phantom.png', 'malignant phantom.png', 'normal phantom.png']
     """
-    write_phantoms(folder, dict.fromkeys(CLASS_NAMES, 1), _SEED, _SIZE, progress=False, vary_size=False)
-    return [(folder / name / f"{name} (1).png").rename(folder / f"phantom {name}.png") for name in CLASS_NAMES]
+    files = {name: folder / f"{name} phantom.png" for name in CLASS_NAMES}
+    for name, path in files.items():
+        write_png(path, make_phantom(name, _SEED, _SIZE).image)
+    return [*files.values()]

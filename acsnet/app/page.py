@@ -14,10 +14,9 @@ from acsnet.app.batch import analyze_files, explain
 from acsnet.app.exports import write_mask, write_overlay, write_page, write_table
 from acsnet.app.limits import MAX_FILE_BYTES, MAX_FILES
 from acsnet.app.networks import Network, Networks
-from acsnet.app.pictures import draw_explanation, draw_outline, draw_uncertainty, shrink
+from acsnet.app.pictures import SHORTEST_SIDE, draw_explanation, draw_outline, draw_uncertainty, shrink
 from acsnet.app.tables import results_table, summary
 from acsnet.app.texts import NOTICE
-from acsnet.data import as_rgb
 from acsnet.errors import AcsnetError
 
 _TITLE = "acsnet: breast ultrasound"
@@ -25,6 +24,13 @@ _TITLE = "acsnet: breast ultrasound"
 _KEPT_SECONDS = 6 * 3600
 _CHECKED_SECONDS = 600
 _HINT = f"PNG, JPEG, BMP, TIFF or DICOM; up to {MAX_FILES} files of {MAX_FILE_BYTES // 1024**2} MB. Ctrl+V pastes one."
+
+_DOWNLOAD = """(file) => {
+  const link = document.createElement("a");
+  link.href = file.url;
+  link.download = file.orig_name;
+  link.click();
+}"""
 
 
 @dataclass(frozen=True)
@@ -93,9 +99,9 @@ class Page:
         )
         self.start = gr.Button("Analyze", variant="primary", elem_id="analyze")
         self.gallery = gr.Gallery(
-            [(str(path), path.stem) for path in self._examples],
-            label="Examples (phantoms): click one",
-            columns=3, height=140, allow_preview=False, interactive=False, object_fit="cover", buttons=[],
+            [str(path) for path in self._examples],
+            label=f"Phantoms: {', '.join(path.stem.split()[0] for path in self._examples)}",
+            columns=3, height=150, allow_preview=False, interactive=False, object_fit="cover", buttons=[],
             elem_id="examples",
         )
 
@@ -103,9 +109,9 @@ class Page:
         self.table = gr.HTML(elem_id="table")
         with gr.Row():
             self.shown = gr.Dropdown([], label="Image shown", elem_id="shown", visible=False)
-            self.frame = gr.Slider(0, 1, step=1, label="Frame (from 0)", visible=False, elem_id="frame")
+            self.frame = gr.Slider(0, 1, step=1, label="Frame (from 0)", visible=False, elem_id="frame", buttons=[])
         with gr.Row():
-            self.threshold = gr.Slider(0.01, 0.99, 0.5, step=0.01, label="Mask threshold", elem_id="threshold")
+            self.threshold = gr.Slider(0.01, 0.99, 0.5, step=0.01, label="Mask threshold", elem_id="threshold", buttons=[])
             self.choice = gr.Dropdown([], label="Class decided by", elem_id="choice", visible=False)
         with gr.Row():
             self.outline = _picture("Outline of the mask", "outline")
@@ -123,7 +129,8 @@ class Page:
                     ("table", "Table of all (CSV)"),
                 )
             }
-        self.download = gr.DownloadButton(visible="hidden", elem_id="download")
+        # Its value is written when it is asked for, and is then downloaded by a script.
+        self.download = gr.File(visible=False)
 
     def _connect(self) -> None:
         views = [self.problems, self.empty, self.results, self.table, self.shown, self.frame, self.threshold,
@@ -144,9 +151,8 @@ class Page:
             "table": lambda folder, findings, shown: write_table(folder, findings),
         }
         for kind, button in self.downloads.items():
-            button.click(
-                self._write(writers[kind]), settings, [self.download, self.problems], api_visibility="private"
-            ).success(None, js="() => setTimeout(() => document.querySelector('#download').click(), 100)")
+            written = button.click(self._write(writers[kind]), settings, self.download, api_visibility="private")
+            written.success(None, self.download, None, js=_DOWNLOAD)
 
     def _analyze(
         self, session: Session, files: list[str] | None, name: str, progress: Any = gr.Progress()
@@ -176,7 +182,7 @@ class Page:
         names = [(analysis.name, index) for index, analysis in enumerate(session.analyses)]
         return {
             **self._view(session, threshold, choice),
-            **self._show_problems(problems),
+            **self._show_problems(problems, has_results=True),
             self.empty: gr.update(visible=False),
             self.results: gr.update(visible=True),
             self.shown: gr.update(choices=names, value=0, visible=len(names) > 1),
@@ -196,7 +202,7 @@ class Page:
             self.table: results_table(findings, session.shown),
             self.frame: gr.update(maximum=max(1, analysis.frames - 1), value=analysis.frame,
                                   visible=analysis.frames > 1),
-            self.outline: _update(draw_outline(image, finding)),
+            self.outline: _update(draw_outline(image, finding, SHORTEST_SIDE)),
             self.explanation: _update(draw_explanation(image, finding), label=explained),
             self.uncertainty: _update(draw_uncertainty(image, finding)),
             self.image: _update(image),
@@ -232,16 +238,20 @@ class Page:
             sentence = explain(error, new.analysis.path, new.analysis.name)
             return {self.session: old, **self._show_problems([sentence])}
 
-    def _show_problems(self, problems: Sequence[str]) -> dict[Any, Any]:
-        return {self.problems: gr.update(value=render("app_problems.html", problems=problems), visible=bool(problems))}
+    def _show_problems(self, problems: Sequence[str], has_results: bool = False) -> dict[Any, Any]:
+        text = render("app_problems.html", problems=problems, has_results=has_results)
+        return {self.problems: gr.update(value=text, visible=bool(problems))}
 
-    def _write(self, writer: Callable[[Path, list[Finding], int], Path]) -> Callable[..., dict[Any, Any]]:
+    def _write(self, writer: Callable[[Path, list[Finding], int], Path]) -> Callable[..., str]:
         """Return the function that writes one kind of file at the settings of the page."""
 
-        def write(session: Session, threshold: float, choice: str) -> dict[Any, Any]:
+        def write(session: Session, threshold: float, choice: str) -> str:
             folder = Path(tempfile.mkdtemp(dir=self._folder))
-            path = writer(folder, _decide_all(session, threshold, choice), session.shown)
-            return {self.download: str(path), **self._show_problems([])}
+            try:
+                return str(writer(folder, _decide_all(session, threshold, choice), session.shown))
+            except AcsnetError as error:
+                sentence = explain(error, session.analysis.path, session.analysis.name)
+                raise gr.Error(sentence, print_exception=False) from error
 
         return write
 

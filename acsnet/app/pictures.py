@@ -6,15 +6,26 @@ from acsnet._utils.overlay import PREDICTION_COLOR, add_caption, draw_contours, 
 from acsnet._utils.typing import Uint8Image
 from acsnet.app.analysis import Finding
 from acsnet.app.texts import NOTICE
-from acsnet.data.images import resize_image
+from acsnet.data.images import resize_image, resize_mask
 
-# Pictures on the page are drawn at most this large; downloads have the size of the image.
+# The longer side of the pictures on the page, in pixels; downloads have the size of the image.
 MAX_SIDE = 1200
+# Outlines on smaller images would be too thin.
+SHORTEST_SIDE = 900
 
 
-def draw_outline(image: Uint8Image, finding: Finding) -> Uint8Image:
-    """Return a copy of an image (H, W, 3) with the outline of the mask."""
+def draw_outline(image: Uint8Image, finding: Finding, side: int = 0) -> Uint8Image:
+    """Return a copy of an image (H, W, 3) with the outline of the mask.
+
+    Args:
+        image: the image.
+        finding: its result.
+        side: pixels of the longer side to which a smaller image is enlarged.
+    """
     mask = finding.prediction.mask
+    size = _scaled_size(image, side / max(image.shape[:2]))
+    if side > max(image.shape[:2]):
+        image, mask = resize_image(image, size), None if mask is None else resize_mask(mask, size)
     return image if mask is None else draw_contours(image, mask, PREDICTION_COLOR)
 
 
@@ -45,7 +56,9 @@ def draw_overlay(image: Uint8Image, finding: Finding) -> Uint8Image:
 def shrink(picture: Uint8Image, side: int = MAX_SIDE) -> Uint8Image:
     """Return a picture (H, W, 3) whose longer side is at most ``side`` pixels."""
     scale = side / max(picture.shape[:2])
-    if scale >= 1:
-        return picture
-    height, width = (max(1, round(scale * length)) for length in picture.shape[:2])
-    return resize_image(picture, (height, width))
+    return picture if scale >= 1 else resize_image(picture, _scaled_size(picture, scale))
+
+
+def _scaled_size(picture: Uint8Image, scale: float) -> tuple[int, int]:
+    height, width = picture.shape[:2]
+    return max(1, round(scale * height)), max(1, round(scale * width))

@@ -10,6 +10,9 @@ from acsnet.app.texts import NOTICE
 from acsnet.inference.uncertainty import mean_mask_uncertainty
 from acsnet.labels import MALIGNANT
 
+# Small islands of a mask are many; the largest lesions are shown.
+_SHOWN_LESIONS = 5
+
 
 def results_row(finding: Finding) -> dict[str, Any]:
     """Return one image as a row of the table to download; lengths are in the unit that their column names."""
@@ -81,7 +84,6 @@ def summary(finding: Finding) -> str:
 def summary_values(finding: Finding) -> dict[str, Any]:
     """Return the values of the template of :func:`summary`."""
     prediction = finding.prediction
-    unit = finding.unit
     return {
         "label": prediction.label,
         "probabilities": [(name, value, percent(value)) for name, value in (prediction.probabilities or {}).items()],
@@ -91,19 +93,31 @@ def summary_values(finding: Finding) -> dict[str, Any]:
         "mask_uncertainty": percent(mask_uncertainty(finding), 0),
         "has_mask": prediction.mask is not None,
         "threshold": finding.threshold,
-        "unit": unit,
-        "columns": ("lesion", f"width ({unit})", f"height ({unit})", f"long axis ({unit})", f"short axis ({unit})",
-                    f"area ({unit}²)", f"perimeter ({unit})", "taller than wide", "circularity", "center (down, right)"),
-        "lesions": [
-            (
-                str(number),
-                *(decimal(value, 1) for value in (lesion.width, lesion.height, lesion.long_axis, lesion.short_axis)),
-                decimal(lesion.area, 1),
-                decimal(lesion.perimeter, 1),
-                "yes" if lesion.taller_than_wide else "no",
-                decimal(lesion.circularity, 2),
-                f"{percent(lesion.center[0], 0)}, {percent(lesion.center[1], 0)}",
-            )
-            for number, lesion in enumerate(finding.lesions, start=1)
-        ],
+        "unit": finding.unit,
+        "lesion_columns": ("lesion", *map(str, range(1, min(len(finding.lesions), _SHOWN_LESIONS) + 1)))
+        if finding.lesions
+        else (),
+        "lesion_rows": _lesion_rows(finding),
+        "left_out": max(0, len(finding.lesions) - _SHOWN_LESIONS),
     }
+
+
+def _lesion_rows(finding: Finding) -> list[tuple[str, ...]]:
+    """Return one row per property, with its name and its value for each of the largest lesions."""
+    unit, lesions = finding.unit, finding.lesions[:_SHOWN_LESIONS]
+    lengths = {
+        f"width ({unit})": "width",
+        f"height ({unit})": "height",
+        f"long axis ({unit})": "long_axis",
+        f"short axis ({unit})": "short_axis",
+        f"perimeter ({unit})": "perimeter",
+        f"area ({unit}²)": "area",
+    }
+    rows = [(title, *(decimal(getattr(lesion, name), 1) for lesion in lesions)) for title, name in lengths.items()]
+    return [
+        *rows,
+        ("taller than wide", *("yes" if lesion.taller_than_wide else "no" for lesion in lesions)),
+        ("circularity (disk: 1)", *(decimal(lesion.circularity, 2) for lesion in lesions)),
+        ("center from the top", *(percent(lesion.center[0], 0) for lesion in lesions)),
+        ("center from the left", *(percent(lesion.center[1], 0) for lesion in lesions)),
+    ]
