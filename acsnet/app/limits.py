@@ -7,6 +7,8 @@ from acsnet.errors import InputError
 
 MAX_FILES = 100
 MAX_FILE_BYTES = 200 * 1024**2
+# Larger files are not even uploaded: the browser refuses them, together with all others that are dropped with them.
+MAX_UPLOAD_BYTES = 10 * MAX_FILE_BYTES
 _MEGABYTE = 1024**2
 
 

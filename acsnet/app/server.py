@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from acsnet.app.examples import make_examples
-from acsnet.app.limits import MAX_FILE_BYTES
+from acsnet.app.limits import MAX_UPLOAD_BYTES
 from acsnet.app.networks import Networks
 from acsnet.errors import InputError
 
@@ -71,6 +71,10 @@ class PageServer:
                 self._server = uvicorn.Server(config)
                 self._server.run([self._socket])
 
+    def close(self) -> None:
+        """Give the port back; :meth:`run` does so when it ends."""
+        self._socket.close()
+
     @property
     def is_ready(self) -> bool:
         """Whether the page answers."""
@@ -107,7 +111,7 @@ class PageServer:
             footer_links=[],
             run_history=False,
             allowed_paths=[str(downloads), str(folder / "examples")],
-            max_file_size=MAX_FILE_BYTES,
+            max_file_size=MAX_UPLOAD_BYTES,
             show_error=True,
             ssr_mode=False,
             pwa=False,
