@@ -51,6 +51,11 @@ class Analysis:
     heat_map: Float32Array | None = field(repr=False)
     explained: str | None
 
+    @property
+    def title(self) -> str:
+        """The name, with the frame for a file of several."""
+        return self.name if self.frames == 1 else f"{self.name}, frame {self.frame}"
+
     def read_pixels(self) -> Uint8Image:
         """Read the image (H, W, 3).
 

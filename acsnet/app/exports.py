@@ -44,9 +44,7 @@ def write_overlay(folder: Path, finding: Finding) -> Path:
         DataError: if the image was removed since.
         WriteError: if the file cannot be written.
     """
-    return _write_png(
-        _path(folder, finding, "_overlay.png"), draw_overlay(finding.analysis.read_pixels(), finding)
-    )
+    return _write_png(_path(folder, finding, "_overlay.png"), draw_overlay(finding.analysis.read_pixels(), finding))
 
 
 def write_table(folder: Path, findings: Sequence[Finding]) -> Path:
@@ -81,8 +79,7 @@ def write_page(folder: Path, finding: Finding) -> Path:
     metadata = finding.analysis.network.predictor.metadata
     text = render(
         "app_image.html",
-        name=finding.analysis.name,
-        frame=finding.analysis.frame if finding.analysis.frames > 1 else None,
+        title=finding.analysis.title,
         size=(image.shape[1], image.shape[0]),
         spacing=finding.analysis.spacing,
         network=finding.analysis.network.name,

@@ -80,8 +80,10 @@ class Page:
 
     def _lay_out(self) -> None:
         self.session = gr.State(Session(), time_to_live=_KEPT_SECONDS)
-        gr.HTML(f"<h1>acsnet</h1><p>What a network sees in a breast ultrasound. <strong>{NOTICE}</strong></p>",
-                elem_id="title")
+        gr.HTML(
+            f"<h1>acsnet</h1><p>What a network sees in a breast ultrasound. <strong>{NOTICE}</strong></p>",
+            elem_id="title",
+        )
         with gr.Row():
             with gr.Column(scale=1, min_width=300, elem_id="inputs"):
                 self._lay_out_inputs()
@@ -101,7 +103,12 @@ class Page:
         self.gallery = gr.Gallery(
             [str(path) for path in self._examples],
             label=f"Phantoms: {', '.join(path.stem.split()[0] for path in self._examples)}",
-            columns=3, height=150, allow_preview=False, interactive=False, object_fit="cover", buttons=[],
+            columns=3,
+            height=150,
+            allow_preview=False,
+            interactive=False,
+            object_fit="cover",
+            buttons=[],
             elem_id="examples",
         )
 
@@ -111,7 +118,9 @@ class Page:
             self.shown = gr.Dropdown([], label="Image shown", elem_id="shown", visible=False)
             self.frame = gr.Slider(0, 1, step=1, label="Frame (from 0)", visible=False, elem_id="frame", buttons=[])
         with gr.Row():
-            self.threshold = gr.Slider(0.01, 0.99, 0.5, step=0.01, label="Mask threshold", elem_id="threshold", buttons=[])
+            self.threshold = gr.Slider(
+                0.01, 0.99, 0.5, step=0.01, label="Mask threshold", elem_id="threshold", buttons=[]
+            )
             self.choice = gr.Dropdown([], label="Class decided by", elem_id="choice", visible=False)
         with gr.Row():
             self.outline = _picture("Outline of the mask", "outline")
@@ -125,7 +134,9 @@ class Page:
             self.downloads = {
                 kind: gr.Button(label, elem_id=f"get-{kind}", min_width=120, size="sm")
                 for kind, label in (
-                    ("mask", "Mask (PNG)"), ("overlay", "Overlay (PNG)"), ("page", "Page (HTML)"),
+                    ("mask", "Mask (PNG)"),
+                    ("overlay", "Overlay (PNG)"),
+                    ("page", "Page (HTML)"),
                     ("table", "Table of all (CSV)"),
                 )
             }
@@ -133,15 +144,28 @@ class Page:
         self.download = gr.File(visible=False)
 
     def _connect(self) -> None:
-        views = [self.problems, self.empty, self.results, self.table, self.shown, self.frame, self.threshold,
-                 self.choice, self.outline, self.explanation, self.uncertainty, self.image, self.summary]
+        views = [
+            self.problems,
+            self.empty,
+            self.results,
+            self.table,
+            self.shown,
+            self.frame,
+            self.threshold,
+            self.choice,
+            self.outline,
+            self.explanation,
+            self.uncertainty,
+            self.image,
+            self.summary,
+        ]
         settings = [self.session, self.threshold, self.choice]
         changes: dict[str, Any] = {"outputs": [self.session, *views], "api_visibility": "private"}
         self.start.click(self._analyze, [self.session, self.files, self.network], **changes)
         self.gallery.select(self._analyze_example, [self.session, self.network], **changes)
         latest = {**changes, "trigger_mode": "always_last", "show_progress": "minimal"}
         self.shown.input(self._show_image, [*settings, self.shown], **latest)
-        self.frame.release(self._show_frame, [*settings, self.frame], **changes)
+        self.frame.input(self._show_frame, [*settings, self.frame], **latest)
         self.threshold.input(self._change_threshold, settings, **latest)
         self.choice.input(self._change_choice, settings, **latest)
         writers: dict[str, Callable[[Path, list[Finding], int], Path]] = {
@@ -200,8 +224,9 @@ class Page:
         return {
             self.session: session,
             self.table: results_table(findings, session.shown),
-            self.frame: gr.update(maximum=max(1, analysis.frames - 1), value=analysis.frame,
-                                  visible=analysis.frames > 1),
+            self.frame: gr.update(
+                maximum=max(1, analysis.frames - 1), value=analysis.frame, visible=analysis.frames > 1
+            ),
             self.outline: _update(draw_outline(image, finding, SHORTEST_SIDE)),
             self.explanation: _update(draw_explanation(image, finding), label=explained),
             self.uncertainty: _update(draw_uncertainty(image, finding)),

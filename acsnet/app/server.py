@@ -117,7 +117,9 @@ class PageServer:
             pwa=False,
             mcp_server=False,
             enable_monitoring=False,
-            theme=gr.themes.Default(primary_hue="teal", secondary_hue="teal", font=fonts, font_mono=("ui-monospace", "monospace")),
+            theme=gr.themes.Default(
+                primary_hue="teal", secondary_hue="teal", font=fonts, font_mono=("ui-monospace", "monospace")
+            ),
             css=read_template("app.css"),
             js=read_template("app.js"),
         )

@@ -67,7 +67,7 @@ def _cells(finding: Finding) -> dict[str, Any]:
     prediction = finding.prediction
     largest = finding.lesions[0] if finding.lesions else None
     return {
-        "image": finding.analysis.name,
+        "image": finding.analysis.title,
         "predicted": prediction.label or NO_VALUE,
         "malignant": percent((prediction.probabilities or {}).get(MALIGNANT)),
         "lesions": len(finding.lesions),

@@ -28,7 +28,9 @@ def test_broken_files_do_not_keep_the_others_from_being_analyzed(
         paths.append(tmp_path / name)
     paths.append(write_cine(tmp_path / "report.dcm", frames=0))
     steps = []
-    batch = analyze_files(network, [paths[0], image, *paths[1:], image], lambda done, total: steps.append((done, total)))
+    batch = analyze_files(
+        network, [paths[0], image, *paths[1:], image], lambda done, total: steps.append((done, total))
+    )
     assert [analysis.name for analysis in batch.analyses] == ["image.png", "image (2).png"]
     assert steps[0] == (0, 8)
     text = "\n".join(batch.problems)
@@ -46,7 +48,9 @@ def test_a_file_that_is_too_large(network: Network, image: Path, monkeypatch: py
     monkeypatch.setattr(limits, "MAX_FILE_BYTES", 1000)
     batch = analyze_files(network, [image])
     assert batch.analyses == ()
-    assert batch.problems == ("image.png has 0 MB, and the page takes files of up to 0 MB: predict it by acsnet predict",)
+    assert batch.problems == (
+        "image.png has 0 MB, and the page takes files of up to 0 MB: predict it by acsnet predict",
+    )
 
 
 @pytest.mark.parametrize("count", [MAX_FILES + 1, 1000])

@@ -211,6 +211,7 @@ def test_ten_images(page: Page, image: Path, tmp_path: Path, write_cine: Callabl
     expect(page.locator("#summary")).to_contain_text("width (mm)")
     page.fill("#frame input[type=number]", "2")
     page.keyboard.press("Enter")
+    expect(page.locator("#table .shown")).to_contain_text("cine.dcm, frame 2")
     with fetch(page, "table", tmp_path).open(newline="", encoding="utf-8") as stream:
         table = [*csv.DictReader(stream)]
     assert [row["frame"] for row in table] == [""] * 9 + ["2"]
@@ -230,6 +231,7 @@ def test_a_pasted_image_and_an_example(page: Page, image: Path) -> None:
     )
     expect(page.locator("#images .file")).to_contain_text("pasted")
     page.click("#analyze")
+    expect(page.locator("#table tbody tr")).to_have_count(1)
     expect(page.locator("#table tbody tr")).to_contain_text("pasted.png")
     page.locator("#examples img").first.click()
     expect(page.locator("#table tbody tr")).to_contain_text("benign phantom.png")
