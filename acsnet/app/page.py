@@ -179,7 +179,11 @@ class Page:
             written.success(None, self.download, None, js=_DOWNLOAD)
 
     def _analyze(
-        self, session: Session, files: list[str] | None, name: str, progress: Any = gr.Progress()
+        self,
+        session: Session,
+        files: list[str] | None,
+        name: str,
+        progress: Any = gr.Progress(),  # noqa: B008 - Gradio looks for it there
     ) -> dict[Any, Any]:
         """Analyze the files of the page; if none can be read, the earlier results stay."""
 

@@ -25,7 +25,7 @@ def app(
     device: Device = None,
     imports: Imports = None,
 ) -> None:
-    """Serve a web page that shows what a network sees in your images; Ctrl-C ends it."""
+    """Serve a web page on this machine that analyzes images."""
     from acsnet.app import Networks, PageServer
 
     server = PageServer(Networks(checkpoint, device), host, port)

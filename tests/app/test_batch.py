@@ -61,7 +61,7 @@ def test_too_many_files(network: Network, count: int) -> None:
 
 
 def test_no_file(network: Network) -> None:
-    with pytest.raises(InputError, match="^there is no image: drop one or several on the page"):
+    with pytest.raises(InputError, match=r"^there is no image: drop one or several on the page"):
         analyze_files(network, [])
 
 

@@ -111,7 +111,7 @@ def test_a_network_of_one_task(finding: Finding, tmp_path: Path) -> None:
     classes = replace(finding, prediction=prediction, lesions=())
     assert "This network predicts no masks." in summary(classes)
     assert draw_uncertainty(finding.analysis.read_pixels(), classes) is None
-    with pytest.raises(InputError, match="tiny/best.safetensors predicts no masks: choose another network"):
+    with pytest.raises(InputError, match=r"tiny/best\.safetensors predicts no masks: choose another network"):
         write_mask(tmp_path, classes)
     masks = replace(
         finding,

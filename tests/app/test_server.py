@@ -1,10 +1,15 @@
 """The server: its address, and what it refuses."""
 
 import os
+import signal
 import socket
+import subprocess
 import sys
+import urllib.request
+from pathlib import Path
 
 import pytest
+from conftest import REPOSITORY, Invoke
 
 from acsnet.app.networks import Networks
 from acsnet.app.server import PageServer, _environment, open_socket
@@ -36,8 +41,50 @@ def test_a_host_that_is_not_this_machine(host: str) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() == 0, reason="an administrator may use all ports")
 def test_a_port_of_the_administrator() -> None:
-    with pytest.raises(InputError, match="^port 1 needs the rights of an administrator: choose one above 1023"):
+    with pytest.raises(InputError, match=r"^port 1 needs the rights of an administrator: choose one above 1023"):
         open_socket("127.0.0.1", 1)
+
+
+def test_a_mistake_on_the_command_line_is_one_line(invoke: Invoke) -> None:
+    with open_socket("127.0.0.1", 0) as other:
+        port = other.getsockname()[1]
+        expected = (
+            f"error: port {port} of 127.0.0.1 is taken, by another acsnet app perhaps: choose another, as in --port "
+        )
+        status, out, errors = invoke("app", "--port", port)
+        assert (status, out) == (2, "")
+        assert errors.startswith(expected)
+        assert errors.count("\n") == 1
+    for arguments, part in (
+        (("--port", "70000"), "--port"),
+        (("--checkpoint", "missing.safetensors"), "missing.safetensors"),
+        (("--host", "no-such-host.invalid"), "'no-such-host.invalid' is not an address of this machine"),
+        (("--chekpoint", "x"), "--checkpoint"),
+    ):
+        status, out, errors = invoke("app", *arguments)
+        assert (status, out, errors.count("\n")) == (2, "", 1)
+        assert part in errors
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_ends_it_and_nothing_is_left(number: signal.Signals, status: int, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, str(REPOSITORY / "tools" / "app.py"), "--port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "TMPDIR": str(tmp_path), "no_proxy": "127.0.0.1"},
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+    )
+    assert process.stdout is not None
+    address = process.stdout.readline().split()[0]
+    with urllib.request.urlopen(address, timeout=60) as answer:
+        assert answer.status == 200
+    process.send_signal(number)
+    assert process.wait(30) == status
+    assert process.communicate()[1].count("\n") == 1
+    assert not [*tmp_path.glob("acsnet-app-*")]
 
 
 def test_the_environment_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
