@@ -23,7 +23,7 @@ from acsnet.inference import (
 
 @dataclass(frozen=True)
 class Analysis:
-    """What a network predicts for one image, at the size of the network's input, before any threshold.
+    """The predictions of a network for one image, at the size of the network's input, before any threshold.
 
     The pixels of the image stay in its file, so that many images need little memory.
 
@@ -67,7 +67,7 @@ class Analysis:
 
 @dataclass(frozen=True)
 class Finding:
-    """What is seen in an image at a mask threshold and an operating point.
+    """Mask, class and lesions of an image at a mask threshold and an operating point.
 
     Attributes:
         analysis: what the network predicts.

@@ -16,11 +16,11 @@ class Batch(NamedTuple):
     """The result of several files.
 
     Attributes:
-        analyses: the analyzed files, in order.
+        analyzed: the analyzed files, in order.
         problems: one sentence per file that could not be analyzed.
     """
 
-    analyses: tuple[Analysis, ...]
+    analyzed: tuple[Analysis, ...]
     problems: tuple[str, ...]
 
 
@@ -38,16 +38,16 @@ def analyze_files(
         InputError: if there are no files, or too many.
     """
     check_files(paths)
-    analyses: list[Analysis] = []
+    analyzed: list[Analysis] = []
     problems: list[str] = []
     for done, (path, name) in enumerate(zip(paths, unique_names(paths), strict=True)):
         progress(done, len(paths))
         try:
             check_size(path)
-            analyses.append(analyze(network, path, name))
+            analyzed.append(analyze(network, path, name))
         except AcsnetError as error:
             problems.append(explain(error, path, name))
-    return Batch(tuple(analyses), tuple(problems))
+    return Batch(tuple(analyzed), tuple(problems))
 
 
 def explain(error: AcsnetError, path: Path, name: str) -> str:

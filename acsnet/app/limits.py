@@ -1,4 +1,4 @@
-"""What the page takes at once, checked before any network runs."""
+"""Limits of what the page takes at once, checked before any network runs."""
 
 from collections.abc import Sequence
 from pathlib import Path

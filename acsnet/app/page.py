@@ -35,20 +35,20 @@ _DOWNLOAD = """(file) => {
 
 @dataclass(frozen=True)
 class Session:
-    """What one visitor of the page sees.
+    """The results that one visitor of the page has.
 
     Attributes:
-        analyses: the analyzed images.
+        analyzed: the analyzed images.
         shown: the index of the image that is shown.
     """
 
-    analyses: tuple[Analysis, ...] = ()
+    analyzed: tuple[Analysis, ...] = ()
     shown: int = 0
 
     @property
     def analysis(self) -> Analysis:
         """The image that is shown."""
-        return self.analyses[self.shown]
+        return self.analyzed[self.shown]
 
     @property
     def network(self) -> Network:
@@ -192,12 +192,12 @@ class Page:
 
         try:
             network = self._networks.load(name)
-            analyses, problems = analyze_files(network, [Path(file) for file in files or []], report)
+            analyzed, problems = analyze_files(network, [Path(file) for file in files or []], report)
         except AcsnetError as error:
             return {self.session: session, **self._show_problems([str(error)])}
-        if not analyses:
+        if not analyzed:
             return {self.session: session, **self._show_problems(problems)}
-        session = Session(analyses)
+        session = Session(analyzed)
         return self._start_view(session, problems)
 
     def _analyze_example(self, session: Session, name: str, event: gr.SelectData) -> dict[Any, Any]:
@@ -207,7 +207,7 @@ class Page:
         """Return all of the page for new results, with the settings of the network."""
         network = session.network
         choice, threshold = network.default_choice, network.threshold(network.default_choice)
-        names = [(analysis.name, index) for index, analysis in enumerate(session.analyses)]
+        names = [(analysis.name, index) for index, analysis in enumerate(session.analyzed)]
         return {
             **self._view(session, threshold, choice),
             **self._show_problems(problems, has_results=True),
@@ -256,8 +256,8 @@ class Page:
             new = analyze(session.network, old.path, old.name, int(frame))
         except AcsnetError as error:
             return {self.session: session, **self._show_problems([explain(error, old.path, old.name)])}
-        analyses = tuple(new if analysis is old else analysis for analysis in session.analyses)
-        return self._try_view(replace(session, analyses=analyses), session, threshold, choice)
+        analyzed = tuple(new if analysis is old else analysis for analysis in session.analyzed)
+        return self._try_view(replace(session, analyzed=analyzed), session, threshold, choice)
 
     def _try_view(self, new: Session, old: Session, threshold: float, choice: str) -> dict[Any, Any]:
         """Return the page for a session, or a sentence and the old one if the file of its image was removed."""
@@ -286,7 +286,7 @@ class Page:
 
 
 def _decide_all(session: Session, threshold: float, choice: str) -> list[Finding]:
-    return [decide(analysis, threshold, choice) for analysis in session.analyses]
+    return [decide(analysis, threshold, choice) for analysis in session.analyzed]
 
 
 def _picture(label: str, name: str) -> gr.Image:

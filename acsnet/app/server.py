@@ -72,7 +72,7 @@ class PageServer:
                 self._server.run([self._socket])
 
     def close(self) -> None:
-        """Give the port back; :meth:`run` does so when it ends."""
+        """Release the port; :meth:`run` does so when it ends."""
         self._socket.close()
 
     @property

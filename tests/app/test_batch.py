@@ -31,7 +31,7 @@ def test_broken_files_do_not_keep_the_others_from_being_analyzed(
     batch = analyze_files(
         network, [paths[0], image, *paths[1:], image], lambda done, total: steps.append((done, total))
     )
-    assert [analysis.name for analysis in batch.analyses] == ["image.png", "image (2).png"]
+    assert [analysis.name for analysis in batch.analyzed] == ["image.png", "image (2).png"]
     assert steps[0] == (0, 8)
     text = "\n".join(batch.problems)
     assert len(batch.problems) == len(paths)
@@ -47,7 +47,7 @@ def test_broken_files_do_not_keep_the_others_from_being_analyzed(
 def test_a_file_that_is_too_large(network: Network, image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_FILE_BYTES", 1000)
     batch = analyze_files(network, [image])
-    assert batch.analyses == ()
+    assert batch.analyzed == ()
     assert batch.problems == (
         "image.png has 0 MB, and the page takes files of up to 0 MB: predict it by acsnet predict",
     )

@@ -9,11 +9,11 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY, Invoke
 
 from acsnet.app.networks import Networks
 from acsnet.app.server import PageServer, _environment, open_socket
 from acsnet.errors import InputError
+from conftest import REPOSITORY, Invoke
 
 
 def test_only_this_machine_is_the_default() -> None:
