@@ -49,7 +49,7 @@ def test_a_mistake_on_the_command_line_is_one_line(invoke: Invoke) -> None:
     with open_socket("127.0.0.1", 0) as other:
         port = other.getsockname()[1]
         expected = (
-            f"error: port {port} of 127.0.0.1 is taken, by another acsnet app perhaps: choose another, as in --port "
+            f"error: port {port} of 127.0.0.1 is taken, by another acsnet app perhaps: choose another, as in --port"
         )
         status, out, errors = invoke("app", "--port", port)
         assert (status, out) == (2, "")
