@@ -1,6 +1,6 @@
 """From a file to all that the page shows of it. The network runs once per image; thresholds change nothing of that."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -8,15 +8,14 @@ import torch
 
 from acsnet._utils.typing import Float32Array, Uint8Image
 from acsnet.app.networks import Network
-from acsnet.data.dicom import is_dicom, read_dicom_facts
 from acsnet.data.images import frame_count, read_image
+from acsnet.data.spacing import Spacing, declared_spacing
 from acsnet.errors import InputError
 from acsnet.inference import (
     LesionShape,
     Prediction,
     Probabilities,
     class_activation,
-    lesion_shapes,
     prepare_images,
 )
 
@@ -45,7 +44,7 @@ class Analysis:
     network: Network = field(repr=False)
     frame: int
     frames: int
-    spacing: tuple[float, float] | None
+    spacing: Spacing | None
     probabilities: Probabilities = field(repr=False)
     averaged: Probabilities = field(repr=False)
     heat_map: Float32Array | None = field(repr=False)
@@ -97,7 +96,7 @@ def analyze(network: Network, path: Path, name: str | None = None, frame: int = 
 
     Args:
         network: the network.
-        path: PNG, JPEG, BMP, TIFF or DICOM.
+        path: an image or a video, as for ``acsnet predict``.
         name: the name on the page, by default that of the file.
         frame: the frame, counted from 0.
 
@@ -129,7 +128,7 @@ def analyze(network: Network, path: Path, name: str | None = None, frame: int = 
         network=network,
         frame=frame,
         frames=frames,
-        spacing=read_dicom_facts(path).spacing if is_dicom(path) else None,
+        spacing=declared_spacing(path),
         probabilities=probabilities,
         averaged=averaged,
         heat_map=heat_map,
@@ -153,23 +152,17 @@ def decide(analysis: Analysis, threshold: float, choice: str | None = None) -> F
     decision = network.decision(choice)
     full = network.predictor.to_image(analysis.probabilities)
     averaged = network.averaging.to_image(analysis.averaged)
-    prediction = decision(
-        Probabilities(full.mask, full.label, averaged.mask_uncertainty, averaged.label_uncertainty, full.frame),
-        threshold,
-    )
+    both = replace(full, mask_uncertainty=averaged.mask_uncertainty, label_uncertainty=averaged.label_uncertainty)
+    prediction = replace(decision(both, threshold), spacing=analysis.spacing)
     point = decision.operating_point
     return Finding(
         analysis=analysis,
         prediction=prediction,
-        lesions=_find_lesions(prediction, analysis.spacing),
+        lesions=prediction.lesions,
         threshold=threshold,
         choice=choice,
         malignant_threshold=None if point is None else point.threshold,
     )
-
-
-def _find_lesions(prediction: Prediction, spacing: tuple[float, float] | None) -> tuple[LesionShape, ...]:
-    return () if prediction.mask is None else lesion_shapes(prediction.mask, spacing)
 
 
 def _explain(

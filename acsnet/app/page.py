@@ -23,7 +23,7 @@ _TITLE = "acsnet: breast ultrasound"
 # Uploaded files and results are removed after this time, which is checked at this interval.
 _KEPT_SECONDS = 6 * 3600
 _CHECKED_SECONDS = 600
-_HINT = f"PNG, JPEG, BMP, TIFF or DICOM; up to {MAX_FILES} files of {MAX_FILE_BYTES // 1024**2} MB. Ctrl+V pastes one."
+_HINT = f"PNG, JPEG, BMP, TIFF, DICOM, MP4 or AVI; up to {MAX_FILES} files of {MAX_FILE_BYTES // 1024**2} MB. Ctrl+V pastes one."
 
 _DOWNLOAD = """(file) => {
   const link = document.createElement("a");
@@ -73,7 +73,7 @@ class Page:
         self._examples = [*examples]
         self._folder = folder
         with gr.Blocks(
-            title=_TITLE, analytics_enabled=False, delete_cache=(_CHECKED_SECONDS, _KEPT_SECONDS)
+            title=_TITLE, fill_width=True, analytics_enabled=False, delete_cache=(_CHECKED_SECONDS, _KEPT_SECONDS)
         ) as self.blocks:
             self._lay_out()
             self._connect()

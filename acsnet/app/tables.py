@@ -7,6 +7,8 @@ from acsnet._utils.html import NO_VALUE, decimal, percent, render
 from acsnet.app.analysis import Finding
 from acsnet.app.networks import MOST_PROBABLE
 from acsnet.app.texts import NOTICE
+from acsnet.inference.lesion_shape import find_lesions
+from acsnet.inference.measurements import largest_lesion, lesion_rows
 from acsnet.inference.uncertainty import mean_mask_uncertainty
 from acsnet.labels import MALIGNANT
 
@@ -15,7 +17,7 @@ _SHOWN_LESIONS = 5
 
 
 def results_row(finding: Finding) -> dict[str, Any]:
-    """Return one image as a row of the table to download; lengths are in the unit that their column names."""
+    """Return one image as a row of the table to download; its lesions are as in ``predictions.csv``."""
     analysis, prediction = finding.analysis, finding.prediction
     row: dict[str, Any] = {
         "image": analysis.name,
@@ -28,21 +30,10 @@ def results_row(finding: Finding) -> dict[str, Any]:
     }
     row |= {f"probability_{name}": value for name, value in (prediction.probabilities or {}).items()}
     row |= {"mask_uncertainty": mask_uncertainty(finding), "label_uncertainty": prediction.label_uncertainty}
-    row |= {"lesions": len(finding.lesions), "unit": finding.unit}
-    row |= _largest_lesion(finding)
+    if prediction.mask is not None:
+        row |= largest_lesion(prediction, lesion_rows(prediction, find_lesions(prediction.mask)))
     row["note"] = NOTICE
     return row
-
-
-# Columns of the largest lesion -> attributes of its shape.
-_LESION_COLUMNS = ("width", "height", "area", "perimeter", "long_axis", "short_axis", "taller_than_wide", "circularity")
-
-
-def _largest_lesion(finding: Finding) -> dict[str, Any]:
-    lesion = finding.lesions[0] if finding.lesions else None
-    row = {name: None if lesion is None else getattr(lesion, name) for name in _LESION_COLUMNS}
-    down, right = (None, None) if lesion is None else lesion.center
-    return {**row, "center_down": down, "center_right": right}
 
 
 def mask_uncertainty(finding: Finding) -> float | None:

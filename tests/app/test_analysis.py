@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -87,6 +88,16 @@ def test_a_frame_of_a_cine_loop(network: Network, tmp_path: Path, write_cine: Ca
     assert finding.lesions[0].width <= 128 * 0.2
     with pytest.raises(DataError, match="there is no frame 3, the file holds 3, counted from 0"):
         analyze(network, path, frame=3)
+
+
+def test_a_frame_of_a_video(network: Network, tmp_path: Path) -> None:
+    writer = cv2.VideoWriter(str(tmp_path / "cine.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (80, 64))
+    for value in (10, 100, 200):
+        writer.write(np.full((64, 80, 3), value, np.uint8))
+    writer.release()
+    analysis = analyze(network, tmp_path / "cine.avi", frame=1)
+    assert (analysis.frames, analysis.title) == (3, "cine.avi, frame 1")
+    assert abs(int(analysis.read_pixels()[0, 0, 0]) - 100) < 10
 
 
 def test_a_frame_of_a_tiff_file(network: Network, tmp_path: Path) -> None:

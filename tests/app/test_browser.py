@@ -147,7 +147,7 @@ def test_an_image_and_its_results(page: Page, page_server: Any, image: Path, tmp
     with fetch(page, "table", tmp_path).open(newline="", encoding="utf-8") as stream:
         (row,) = csv.DictReader(stream)
     assert (row["image"], row["predicted"], row["operating_point"]) == ("image.png", "malignant", "sensitivity_90")
-    assert float(row["area"]) <= area
+    assert float(row["lesion_area_px"]) <= area
     assert row["note"] == NOTICE
     exported = fetch(page, "page", tmp_path)
     assert exported.name == "image.html"

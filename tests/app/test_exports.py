@@ -15,7 +15,7 @@ from acsnet.app.analysis import Finding, analyze, decide
 from acsnet.app.exports import write_mask, write_overlay, write_page, write_table
 from acsnet.app.networks import Network
 from acsnet.app.pictures import draw_explanation, draw_outline, draw_uncertainty, shrink
-from acsnet.app.tables import results_table, summary
+from acsnet.app.tables import results_row, results_table, summary
 from acsnet.app.texts import NOTICE
 from acsnet.errors import InputError
 
@@ -57,8 +57,8 @@ def test_the_table(finding: Finding, tmp_path: Path) -> None:
     assert first["predicted"] == finding.prediction.label
     assert float(first["probability_malignant"]) == pytest.approx(finding.prediction.probabilities["malignant"])
     assert int(first["lesions"]) == len(finding.lesions)
-    assert (first["unit"], first["note"]) == ("px", NOTICE)
-    assert float(first["long_axis"]) == pytest.approx(finding.lesions[0].long_axis)
+    assert (first["spacing"], first["note"]) == ("", NOTICE)
+    assert float(first["lesion_long_axis_px"]) == pytest.approx(finding.lesions[0].long_axis)
     with path.open(newline="", encoding="utf-8") as stream:
         assert [*csv.reader(stream)][2][0] == "'=1+1.png", "a spreadsheet would run it"
     assert columns[-1] == "note"
@@ -93,6 +93,9 @@ def test_lengths_are_in_millimeters_where_the_spacing_is_known(
     assert "width (mm)" in summary(finding)
     assert "px" not in summary(finding)
     assert " mm</td>" in results_table([finding])
+    row = results_row(finding)
+    assert row["lesion_width_mm"] == pytest.approx(0.2 * row["lesion_width_px"])
+    assert row["frame"] == 1
     paths = [write(tmp_path, finding) for write in (write_mask, write_overlay, write_page)]
     assert [path.name for path in paths] == ["cine_1_mask.png", "cine_1_overlay.png", "cine_1.html"]
     assert "0.200 x 0.200 mm per pixel" in paths[2].read_text(encoding="utf-8")
@@ -103,7 +106,7 @@ def test_an_empty_mask(finding: Finding, tmp_path: Path) -> None:
     assert empty.lesions == ()
     assert "No lesion at the mask threshold 1.00." in summary(empty)
     rows = read_csv(write_table(tmp_path, [empty]), "missing")[1]
-    assert (rows[0][1]["lesions"], rows[0][1]["long_axis"]) == ("0", "")
+    assert (rows[0][1]["lesions"], rows[0][1]["lesion_long_axis_px"]) == ("0", "")
 
 
 def test_a_network_of_one_task(finding: Finding, tmp_path: Path) -> None:
