@@ -23,7 +23,8 @@ _TITLE = "acsnet: breast ultrasound"
 # Uploaded files and results are removed after this time, which is checked at this interval.
 _KEPT_SECONDS = 6 * 3600
 _CHECKED_SECONDS = 600
-_HINT = f"PNG, JPEG, BMP, TIFF, DICOM, MP4 or AVI; up to {MAX_FILES} files of {MAX_FILE_BYTES // 1024**2} MB. Ctrl+V pastes one."
+_LIMITS = f"up to {MAX_FILES} files of {MAX_FILE_BYTES // 1024**2} MB"
+_HINT = f"PNG, JPEG, BMP, TIFF, DICOM, MP4 or AVI; {_LIMITS}. Ctrl+V pastes one."
 
 _DOWNLOAD = """(file) => {
   const link = document.createElement("a");
