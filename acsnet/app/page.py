@@ -74,7 +74,7 @@ class Page:
         self._examples = [*examples]
         self._folder = folder
         with gr.Blocks(
-            title=_TITLE, fill_width=True, analytics_enabled=False, delete_cache=(_CHECKED_SECONDS, _KEPT_SECONDS)
+            title=_TITLE, analytics_enabled=False, delete_cache=(_CHECKED_SECONDS, _KEPT_SECONDS)
         ) as self.blocks:
             self._lay_out()
             self._connect()
