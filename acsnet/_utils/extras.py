@@ -22,6 +22,7 @@ EXTRAS: Mapping[str, Sequence[str]] = {
     "data": ("highdicom", "openpyxl", "pydicom"),
     "export": ("onnx", "onnxscript", "onnxruntime"),
     "trackers": (*_EXPERIMENTS, "wandb", "mlflow"),
+    "app": ("highdicom", "openpyxl", "pydicom", "gradio", "fastapi", "uvicorn"),
 }
 
 

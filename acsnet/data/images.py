@@ -36,7 +36,7 @@ from acsnet._utils.file_kinds import (
     unsupported_format,
 )
 from acsnet._utils.mask_values import find_foreground
-from acsnet.data.dicom import is_dicom, read_dicom
+from acsnet.data.dicom import is_dicom, read_dicom, read_dicom_facts
 from acsnet.data.frame_paths import choose_frame, file_of, split_frame
 from acsnet.data.pillow_images import (
     MODES_OF_32_BITS,
@@ -46,7 +46,7 @@ from acsnet.data.pillow_images import (
     load_upright,
     to_rgb,
 )
-from acsnet.data.video import is_video, read_video_frame
+from acsnet.data.video import is_video, read_video_facts, read_video_frame
 from acsnet.errors import DataError, InputError
 
 UInt8Array = npt.NDArray[np.uint8]
@@ -100,6 +100,21 @@ def image_size(path: Path) -> tuple[int, int]:
     with _open(path, load=False) as image:
         width, height = image.size
         return (height, width) if is_sideways(image) else (width, height)
+
+
+def frame_count(path: Path) -> int:
+    """Return the number of frames of a DICOM file, a TIFF file or a video; 1 for all other images.
+
+    Raises:
+        DataError: If the file is missing or is not an image, or an animation of another format.
+    """
+    if is_video(path):
+        return read_video_facts(path).frames
+    if is_dicom(path):
+        return read_dicom_facts(path).frames
+    is_tiff = file_format(path) == "TIFF"
+    with _open(path.with_name(f"{path.name}#0") if is_tiff else path, load=False) as image:
+        return int(image.n_frames) if isinstance(image, TiffImageFile) else 1
 
 
 def read_mask(path: Path) -> BoolArray:
