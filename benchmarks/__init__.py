@@ -5,7 +5,7 @@ from benchmarks.networks import benchmark_growth, benchmark_inference, benchmark
 from benchmarks.operator import benchmark_operator
 from benchmarks.pipeline import benchmark_pipeline
 from benchmarks.quality import EpochTest, benchmark_quality, quality_table, read_epochs, write_epochs
-from benchmarks.report import Report, check_readme, render_text, update_readme
+from benchmarks.report import Report, check_page, render_text, update_page
 
 __all__ = [
     "EpochTest",
@@ -18,10 +18,10 @@ __all__ = [
     "benchmark_quality",
     "benchmark_tasks",
     "benchmark_training",
-    "check_readme",
+    "check_page",
     "quality_table",
     "read_epochs",
     "render_text",
-    "update_readme",
+    "update_page",
     "write_epochs",
 ]

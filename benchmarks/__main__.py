@@ -8,8 +8,9 @@ import benchmarks
 from acsnet.cli import run
 
 ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "benchmarks" / "speed.md"
 RECIPE = ROOT / "configs/released/acsnet.yaml"
-BENCHMARKS = ("deform_conv", "train", "infer", "tasks", "data", "growth", "quality", "readme")
+BENCHMARKS = ("deform_conv", "train", "infer", "tasks", "data", "growth", "quality", "page")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -18,14 +19,16 @@ def parse_arguments() -> argparse.Namespace:
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument(
-        "benchmark", choices=BENCHMARKS, help="readme does not measure: it writes the results in --json to the README"
+        "benchmark",
+        choices=BENCHMARKS,
+        help="page does not measure: it writes the results in --json to docs/benchmarks/speed.md",
     )
     parser.add_argument(
         "--json",
         type=Path,
         nargs="+",
         metavar="FILE",
-        help="add the results to this file; for readme one file per machine, in the order of the README",
+        help="add the results to this file; for page one file per machine, in the order of the page",
     )
     parser.add_argument("--device", metavar="DEVICE", help="cuda, cuda:N, mps or cpu; default: a GPU if there is one")
     parser.add_argument(
@@ -46,9 +49,9 @@ def parse_arguments() -> argparse.Namespace:
         "--recipe", type=Path, default=RECIPE, metavar="CONFIG", help="quality: the configuration of the training"
     )
     arguments = parser.parse_args()
-    if arguments.benchmark == "readme" and arguments.json is None:
-        parser.error("readme needs --json FILE, the results to write")
-    if arguments.benchmark != "readme" and len(arguments.json or []) > 1:
+    if arguments.benchmark == "page" and arguments.json is None:
+        parser.error("page needs --json FILE, the results to write")
+    if arguments.benchmark != "page" and len(arguments.json or []) > 1:
         parser.error(f"{arguments.benchmark} adds its results to one file, but --json has {len(arguments.json)}")
     if arguments.benchmark == "quality" and arguments.root is None:
         parser.error("quality needs --root DIR, the folder of BUSI")
@@ -106,12 +109,12 @@ def run_quality(arguments: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Run a benchmark, or write earlier results to the README."""
+    """Run a benchmark, or write earlier results to docs/benchmarks/speed.md."""
     arguments = parse_arguments()
-    if arguments.benchmark == "readme":
-        from benchmarks import Report, update_readme
+    if arguments.benchmark == "page":
+        from benchmarks import Report, update_page
 
-        update_readme(ROOT / "README.md", *map(Report.read, arguments.json))
+        update_page(PAGE, *map(Report.read, arguments.json))
     elif arguments.benchmark == "quality":
         run_quality(arguments)
     else:

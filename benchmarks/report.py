@@ -1,4 +1,4 @@
-"""Measurements of benchmarks as a JSON file, as text, and as a section of the README."""
+"""Measurements of benchmarks as a JSON file, as text, and as a section of docs/benchmarks/speed.md."""
 
 import json
 import math
@@ -105,7 +105,7 @@ def render_text(measurements: Iterable[Measurement]) -> str:
 
 
 def render_markdown(reports: Sequence[Report]) -> str:
-    """Return the section of the README: for each report the machine, then the tables."""
+    """Return the section of the page: for each report the machine, then the tables."""
     blocks = []
     for report in reports:
         blocks.append(f"Measured by `python -m benchmarks` on {_name(report.machine)}, in turns (medians).")
@@ -113,7 +113,7 @@ def render_markdown(reports: Sequence[Report]) -> str:
     return "\n\n".join(blocks)
 
 
-def update_readme(path: Path, *reports: Report) -> None:
+def update_page(path: Path, *reports: Report) -> None:
     """Rewrite the section between the markers of a Markdown file.
 
     Raises:
@@ -122,14 +122,14 @@ def update_readme(path: Path, *reports: Report) -> None:
     write_text(path, replace_section(path, SECTION, lambda: render_markdown(reports)))
 
 
-def check_readme(path: Path, *reports: Report) -> None:
+def check_page(path: Path, *reports: Report) -> None:
     """Check that the section between the markers of a Markdown file is up to date.
 
     Raises:
         InputError: if it is not, if the file is missing, or if it has no markers.
     """
     if replace_section(path, SECTION, lambda: render_markdown(reports)) != path.read_text(encoding="utf-8"):
-        raise InputError(f"the speed section of {path} is stale: run python -m benchmarks readme --json FILE ...")
+        raise InputError(f"the speed section of {path} is stale: run python -m benchmarks page --json FILE ...")
 
 
 def _ratio_table(measurements: Sequence[Measurement]) -> Table:

@@ -1,4 +1,4 @@
-"""The zoo table of the README: python -m scripts.zoo --write|--check [FILE]."""
+"""The table of docs/networks/zoo.md: python -m scripts.zoo --write|--check [FILE]."""
 
 import argparse
 from pathlib import Path
@@ -7,34 +7,34 @@ from acsnet._utils.files import replace_section, write_text
 from acsnet.cli import run
 from acsnet.errors import InputError
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "networks" / "zoo.md"
 SECTION = "zoo"
 
 
 def main() -> None:
     """Parse the command line, then write or check the table."""
     parser = argparse.ArgumentParser(
-        prog="python -m scripts.zoo", description="Write or check the table of the zoo in the README."
+        prog="python -m scripts.zoo", description="Write or check the table of the zoo in docs/networks/zoo.md."
     )
     parser.add_argument(
         "path",
         nargs="?",
         type=Path,
-        default=README,
+        default=PAGE,
         metavar="FILE",
-        help="the page with the table (default: the README)",
+        help="the page with the table (default: docs/networks/zoo.md)",
     )
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--write", action="store_true", help="rewrite the table between the markers")
     action.add_argument("--check", action="store_true", help="fail if the table is stale")
     arguments = parser.parse_args()
     if arguments.write:
-        update_readme(arguments.path)
+        update_page(arguments.path)
     else:
-        check_readme(arguments.path)
+        check_page(arguments.path)
 
 
-def update_readme(path: Path) -> None:
+def update_page(path: Path) -> None:
     """Rewrite the table between the markers of a Markdown file.
 
     Raises:
@@ -43,7 +43,7 @@ def update_readme(path: Path) -> None:
     write_text(path, _replace_table(path))
 
 
-def check_readme(path: Path) -> None:
+def check_page(path: Path) -> None:
     """Check that the table between the markers of a Markdown file is up to date.
 
     Raises:

@@ -12,7 +12,10 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 FOLDERS = ("acsnet", "tools", "benchmarks", "scripts")
-PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "CODE_OF_CONDUCT.md", "docs/design.md")
+PAGES = (
+    *(f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG", "SECURITY", "CODE_OF_CONDUCT")),
+    *(path.relative_to(REPOSITORY).as_posix() for path in sorted((REPOSITORY / "docs").rglob("*.md"))),
+)
 
 # A retired word of a name -> the word to use. Plurals are found as well.
 RETIRED = {

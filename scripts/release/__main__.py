@@ -8,9 +8,9 @@ from scripts.arguments import add_override_argument
 
 _STEPS = """A release takes these steps; check must pass after them:
   python -m scripts.release promote CHECKPOINT --name NAME --recipe CONFIG --license TEXT [--set ...]
-  python tools/test.py --checkpoint NAME [--set ...] --out DIR
+  acsnet test --checkpoint NAME [--set ...] --out DIR
   python -m scripts.release add-results NAME DIR [--set data.root=... or data.records=...]
-  python -m scripts.release add-crossval NAME DIR        # optional: DIR of tools/crossval.py with the same recipe
+  python -m scripts.release add-crossval NAME DIR        # optional: DIR of acsnet crossval with the same recipe
   python -m scripts.release check [NAME] [--reproduce [--set data.root=...]]"""
 
 
@@ -42,25 +42,27 @@ def _build_parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         metavar="COMMAND",
-        help="the commands that made the initial weights, such as 'tools/train.py CONFIG'",
+        help="the commands that made the initial weights, such as 'acsnet train CONFIG'",
     )
     add_override_argument(promote, "the overrides of the training, such as data.root=FOLDER")
     promote.set_defaults(function=_promote)
 
     add_results = commands.add_parser("add-results", help="add the results of a test of the released file")
     add_results.add_argument("name", metavar="NAME", help="a released checkpoint")
-    add_results.add_argument("results", type=Path, metavar="DIR", help="the folder of tools/test.py --checkpoint NAME")
+    add_results.add_argument("results", type=Path, metavar="DIR", help="the folder of acsnet test --checkpoint NAME")
     add_override_argument(add_results, "the data of the test, such as data.root=FOLDER")
     add_results.set_defaults(function=_add_results)
 
     add_crossval = commands.add_parser("add-crossval", help="add the cross-validation of the recipe")
     add_crossval.add_argument("name", metavar="NAME", help="a released checkpoint")
     add_crossval.add_argument(
-        "results", type=Path, metavar="DIR", help="the folder of the configuration in that of tools/crossval.py"
+        "results", type=Path, metavar="DIR", help="the folder of the configuration in that of acsnet crossval"
     )
     add_crossval.set_defaults(function=_add_crossval)
 
-    readme = commands.add_parser("readme", help="rewrite checkpoints/README.md and the table of the main README")
+    readme = commands.add_parser(
+        "readme", help="rewrite checkpoints/README.md and the tables of the main README and docs/benchmarks/accuracy.md"
+    )
     readme.set_defaults(function=_write_readme)
 
     check = commands.add_parser("check", help="fail if files, sizes, READMEs or results are wrong")
@@ -88,7 +90,7 @@ def _promote(arguments: argparse.Namespace) -> None:
     )
     entry = released_checkpoint(name)
     print(f"{folder / entry.file}: {entry.size / 1e6:.1f} MB; probabilities within {difference:.1e} of the original's")
-    print(f"now test it: python tools/test.py --checkpoint {name} --out results/{name}")
+    print(f"now test it: acsnet test --checkpoint {name} --out results/{name}")
     print(f"and then:    python -m scripts.release add-results {name} results/{name}")
 
 

@@ -61,7 +61,7 @@ def release_checkpoint(
         license: the license of the weights.
         limits: known limitations, one sentence each.
         folder: the folder of the index.
-        before: the commands that made the initial weights, such as ``tools/train.py ...``.
+        before: the commands that made the initial weights, such as ``acsnet train ...``.
 
     Returns:
         The largest difference of a probability from that of the original, on random images.
@@ -69,7 +69,7 @@ def release_checkpoint(
     Raises:
         InputError: if the name is invalid, the configuration differs from that of the checkpoint, the commands for
             initial weights are missing, local paths are found, files would be too large, half precision cannot
-            represent the weights, or the main README has no section for the table.
+            represent the weights, or a page has no section for its table.
         CheckpointError: if the checkpoint cannot be read, or the outputs of the released file differ.
         ConfigError: if the configuration is invalid.
         DiskFullError: if the disk is full.
@@ -79,7 +79,7 @@ def release_checkpoint(
     metadata = remove_data_paths(read_metadata(checkpoint))
     recipe = _recipe(config, overrides, metadata, before)
     index = read_index(folder)
-    readmes(folder, index)  # fails before anything is written if the main README has no section for the table
+    readmes(folder, index)  # fails before anything is written if a page has no section for its table
     weights = _halve(read_weights(checkpoint))
     target = folder / f"{name}.safetensors"
     staged = target.with_name(f".{name}.{os.getpid()}.staged.safetensors")
@@ -148,10 +148,10 @@ def _recipe(config: Path, overrides: Sequence[str], metadata: CheckpointMetadata
     initial = loaded.model.initial_weights
     if initial is not None and is_path(str(initial)) and not before:
         raise InputError(f"{config} starts from {initial}: pass the commands that made it by --before")
-    foreign = [command for command in before if not re.match(r"tools/\w+\.py\b", command)]
+    foreign = [command for command in before if not re.match(r"acsnet [a-z-]+ ", command)]
     if foreign:
         raise InputError(
-            f"--before {foreign[0]!r} is not a command of this repository: expected one such as 'tools/train.py CONFIG'"
+            f"--before {foreign[0]!r} is not a command of this package: expected one such as 'acsnet train CONFIG'"
         )
     given = loaded.for_metadata()
     trained = build_config(metadata.config, (), "the configuration in the checkpoint").to_dict()

@@ -30,7 +30,7 @@ def add_crossval(name: str, results: Path, folder: Path) -> ReleasedCrossValidat
 
     Args:
         name: the name of the checkpoint in the index.
-        results: the folder of the configuration that ``tools/crossval.py`` wrote, with ``fold0``, ``fold1`` and so on.
+        results: the folder of the configuration that ``acsnet crossval`` wrote, with ``fold0``, ``fold1`` and so on.
         folder: the folder of the index.
 
     Raises:
@@ -75,7 +75,7 @@ def _find_folds(results: Path) -> list[Path]:
     for folder in folders:
         if count is None or not (folder / _CONFIG).is_file() or not (folder / "test").is_dir():
             until = "" if count is None else f": run it until all {count} folds are done"
-            raise RunError(f"{folder} is not a fold of tools/crossval.py{until}")
+            raise RunError(f"{folder} is not a fold of acsnet crossval{until}")
     return folders
 
 

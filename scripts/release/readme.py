@@ -1,8 +1,8 @@
-"""Generated documentation of released checkpoints: ``checkpoints/README.md`` and the table of the main README."""
+"""Generated documentation of released checkpoints: ``checkpoints/README.md`` and the tables of two pages."""
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,23 +22,25 @@ from acsnet.statistics import METRICS
 from acsnet.statistics.formatting import UNDEFINED, format_value
 
 README_NAME = "README.md"
+ACCURACY_PAGE = Path("docs", "benchmarks", "accuracy.md")
 SECTION = "released"
 _HEADER = """# Released checkpoints
 
 Generated from `index.json` by `python -m scripts.release readme`; do not edit. Metrics are those of the files in this
 folder, with 95 % intervals from a bootstrap over groups of images.
 """
-# The metrics in the table at the top.
+# The metrics in the table of all tests, and in the short one of the main README.
 _OVERVIEW = ("dice_lesion", "dice_normal", "accuracy", "f1_macro", "auroc_malignant")
-_EMPTY = """There are none yet. The README of the repository says how to release one.
+_SHORT = ("dice_lesion", "accuracy", "auroc_malignant")
+_EMPTY = """There are none yet. The page docs/guides/releasing.md says how to release one.
 """
 
 
 def write_index(folder: Path, index: ReleaseIndex) -> None:
-    """Write an index, sorted by name, and the READMEs generated from it.
+    """Write an index, sorted by name, and the tables generated from it.
 
     Raises:
-        InputError: if the main README has no section for the table.
+        InputError: if a page has no section for its table.
     """
     ordered = index.model_copy(update={"checkpoints": dict(sorted(index.checkpoints.items()))})
     texts = readmes(folder, ordered)
@@ -48,15 +50,24 @@ def write_index(folder: Path, index: ReleaseIndex) -> None:
 
 
 def readmes(folder: Path, index: ReleaseIndex) -> dict[Path, str]:
-    """Return the content of the generated READMEs by path: that of the folder, and the main one if it exists.
+    """Return the content of the generated pages by path.
+
+    They are the README of the folder and, if they exist, the main README with a short table and the page "Accuracy"
+    with all tests.
 
     Raises:
-        InputError: if the main README has no section for the table.
+        InputError: if a page has no section for its table.
     """
     texts = {folder / README_NAME: release_readme(index)}
-    main = folder.parent / README_NAME
-    if main.is_file():
-        texts[main] = replace_section(main, SECTION, lambda: _table(index, f"{folder.name}/{README_NAME}"))
+    tables: dict[Path, Callable[[], str]] = {
+        Path(README_NAME): lambda: _short_table(index, f"{folder.name}/{README_NAME}"),
+        # Without links: the site has no page of a file outside docs/.
+        ACCURACY_PAGE: lambda: _table(index, None),
+    }
+    for name, make_table in tables.items():
+        page = folder.parent / name
+        if page.is_file():
+            texts[page] = replace_section(page, SECTION, make_table)
     return texts
 
 
@@ -69,8 +80,25 @@ def release_readme(index: ReleaseIndex) -> str:
     )
 
 
-def _table(index: ReleaseIndex, page: str = "") -> str:
-    """Return all tests and cross-validations of all checkpoints, one row each, linked to their sections on a page."""
+def _short_table(index: ReleaseIndex, page: str) -> str:
+    """Return one row per checkpoint: its test by the protocol of its training, linked to its section on a page."""
+    titles = ["network", "tested on", *(METRICS[key].title for key in _SHORT)]
+    rows = []
+    for name, entry in index.checkpoints.items():
+        for test in [test for test in entry.tests if not test.settings][:1]:
+            values = (_cell(test.metrics.get(key)) for key in _SHORT)
+            cells = [Cell(entry.model), Cell(_tested_on(test)), *values]
+            rows.append(Row(name, cells, link=f"{page}#{name}", is_code=True))
+    return _write_table("name", titles, rows)
+
+
+def _table(index: ReleaseIndex, page: str | None = "") -> str:
+    """Return all tests and cross-validations of all checkpoints, one row each.
+
+    Args:
+        index: the released checkpoints.
+        page: the page with the sections that the names link to; None for no links.
+    """
     titles = ["network", "trained on", "MB", "tested on", *(METRICS[key].title for key in _OVERVIEW)]
     rows = []
     for name, entry in index.checkpoints.items():
@@ -83,7 +111,8 @@ def _table(index: ReleaseIndex, page: str = "") -> str:
             # A network of one task has no metrics of the other.
             values = [Cell(tested_on), *(_cell(metrics.get(key)) for key in _OVERVIEW)]
             about = (_network(entry), ", ".join(entry.data.names), f"{entry.size / 1e6:.1f}")
-            rows.append(Row(name, [*map(Cell, about), *values], link=f"{page}#{name}", is_code=True))
+            link = "" if page is None else f"{page}#{name}"
+            rows.append(Row(name, [*map(Cell, about), *values], link=link, is_code=True))
     return _write_table("name", titles, rows)
 
 
@@ -177,11 +206,11 @@ def _rate_cell(rate: Rate) -> Cell:
 
 
 def _command(tool: str, arguments: str, overrides: tuple[str, ...]) -> str:
-    return f"tools/{tool}.py {arguments}" + "".join(f" --set {shlex.quote(override)}" for override in overrides)
+    return f"acsnet {tool} {arguments}" + "".join(f" --set {shlex.quote(override)}" for override in overrides)
 
 
 def _commands(*commands: str) -> str:
-    return "\n".join(["```bash", *(f"python {command}" for command in commands), "```"])
+    return "\n".join(["```bash", *commands, "```"])
 
 
 def _network(entry: ReleasedCheckpoint) -> str:

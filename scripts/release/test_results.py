@@ -50,7 +50,7 @@ def add_test(name: str, results: Path, overrides: Sequence[str], folder: Path) -
 
     Args:
         name: the name of the checkpoint in the index.
-        results: the folder written by ``tools/test.py --checkpoint NAME``.
+        results: the folder written by ``acsnet test --checkpoint NAME``.
         overrides: the overrides that named the tested data: ``data.root``, ``data.records`` or ``data.dataset``; empty
             for the default. Everything else is read from the results.
         folder: the folder of the index.
@@ -84,7 +84,7 @@ def read_test(
     facts = json.loads((results / "metrics.json").read_text(encoding="utf-8"))
     missing = [key for key in _REQUIRED if key not in facts]
     if missing:
-        raise RunError(f"{results}/metrics.json has no {', '.join(missing)}: test the released file with tools/test.py")
+        raise RunError(f"{results}/metrics.json has no {', '.join(missing)}: test the released file with acsnet test")
     if facts["checkpoint_sha256"] != entry.sha256:
         raise RunError(
             f"{results} is a test of another file ({facts.get('checkpoint')}, SHA-256 {facts['checkpoint_sha256']}): "

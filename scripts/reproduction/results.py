@@ -23,14 +23,14 @@ def add_result(config: Path, run: Path) -> None:
     Args:
         config: configuration in ``configs/published/``.
         run: run folder of a training by this configuration; it has ``test/metrics.json``, the result of
-            ``tools/test.py``.
+            ``acsnet test``.
 
     Raises:
         RunError: if the run has no test, or if the test lacks the metrics of the publication.
     """
     path = run / "test" / "metrics.json"
     if not path.is_file():
-        raise RunError(f"there is no {path}: run python tools/test.py --checkpoint {run / 'best.safetensors'}")
+        raise RunError(f"there is no {path}: run acsnet test --checkpoint {run / 'best.safetensors'}")
     metrics = json.loads(path.read_text(encoding="utf-8"))
     publication = config.parent.name
     if publication not in metrics.get("published", {}):

@@ -6,7 +6,7 @@ import torch
 
 import benchmarks
 from acsnet.config import Config
-from benchmarks import EpochTest, Measurement, Report, check_readme, read_epochs
+from benchmarks import EpochTest, Measurement, Report, check_page, read_epochs
 
 Invoke = Callable[..., tuple[int, str, str]]
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -35,10 +35,10 @@ def test_data_on_a_folder(invoke: Invoke, phantom_root: Path) -> None:
     assert "images per second" in output
 
 
-def test_readme_needs_results(invoke: Invoke) -> None:
-    status, _, errors = invoke("benchmarks", "readme")
+def test_page_needs_results(invoke: Invoke) -> None:
+    status, _, errors = invoke("benchmarks", "page")
     assert status == 2
-    assert "readme needs --json FILE, the results to write" in errors
+    assert "page needs --json FILE, the results to write" in errors
 
 
 def test_results_are_added_to_one_file(invoke: Invoke, tmp_path: Path) -> None:
@@ -47,9 +47,9 @@ def test_results_are_added_to_one_file(invoke: Invoke, tmp_path: Path) -> None:
     assert "tasks adds its results to one file, but --json has 2" in errors
 
 
-def test_the_readme_shows_the_saved_results() -> None:
+def test_the_page_shows_the_saved_results() -> None:
     files = [REPOSITORY / "benchmarks" / name for name in ("cpu.json", "cpu_tasks.json")]
-    check_readme(REPOSITORY / "README.md", *map(Report.read, files))
+    check_page(REPOSITORY / "docs" / "benchmarks" / "speed.md", *map(Report.read, files))
 
 
 def test_bad_arguments_are_one_line(monkeypatch: pytest.MonkeyPatch, invoke: Invoke, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from acsnet.errors import InputError
-from benchmarks import Measurement, Report, check_readme, render_text, update_readme
+from benchmarks import Measurement, Report, check_page, render_text, update_page
 
 MACHINE = {"device": "cpu (A Processor)", "threads": 2, "torch": "2.15"}
 OPERATOR = [
@@ -86,14 +86,14 @@ def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
         Report.read(tmp_path / "other.json")
 
 
-def test_readme_section(tmp_path: Path) -> None:
-    path = tmp_path / "README.md"
+def test_section(tmp_path: Path) -> None:
+    path = tmp_path / "speed.md"
     path.write_text("# Title\n<!-- speed:begin -->\nold\n<!-- speed:end -->\nmore\n")
     report = Report(MACHINE, tuple(TRAIN))
-    with pytest.raises(InputError, match=r"the speed section of .*README\.md is stale: run python -m benchmarks"):
-        check_readme(path, report)
-    update_readme(path, report)
-    check_readme(path, report)
+    with pytest.raises(InputError, match=r"the speed section of .*speed\.md is stale: run python -m benchmarks"):
+        check_page(path, report)
+    update_page(path, report)
+    check_page(path, report)
     assert path.read_text().splitlines() == [
         "# Title",
         "<!-- speed:begin -->",
@@ -110,10 +110,10 @@ def test_readme_section(tmp_path: Path) -> None:
     ]
 
 
-def test_readme_section_of_two_machines(tmp_path: Path) -> None:
-    path = tmp_path / "README.md"
+def test_section_of_two_machines(tmp_path: Path) -> None:
+    path = tmp_path / "speed.md"
     path.write_text("<!-- speed:begin -->\n<!-- speed:end -->\n")
-    update_readme(path, Report(MACHINE, tuple(TRAIN)), Report(MACHINE | {"threads": 64}, tuple(TASKS)))
+    update_page(path, Report(MACHINE, tuple(TRAIN)), Report(MACHINE | {"threads": 64}, tuple(TASKS)))
     lines = path.read_text().splitlines()
     first, second = (i for i, line in enumerate(lines) if line.startswith("Measured by"))
     assert "2 threads" in lines[first]

@@ -416,22 +416,20 @@ def test_tool(invoke: Invoke, save_tiny: SaveTiny, phantom_root: Path, tmp_path:
     assert errors.startswith(f"error: {out} exists already")
 
 
-def readme_example() -> str:
-    """Return the README's example that runs the ONNX file without this package."""
-    blocks = re.findall(
-        r"^```python\n(.*?)^```", (REPOSITORY / "README.md").read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
-    )
-    (example,) = [block for block in blocks if "onnxruntime" in block]
+def printed_example() -> str:
+    """Return the example of the page "Export" that runs the ONNX file without this package."""
+    page = (REPOSITORY / "docs" / "guides" / "export.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```python\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
     return example
 
 
 @pytest.mark.parametrize("channels", [3, 1])
-def test_readme_example_gives_the_predictor_s_result_without_this_package(
+def test_printed_example_gives_the_predictor_s_result_without_this_package(
     save_tiny: SaveTiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, channels: int
 ) -> None:
     needs("onnx")
     checkpoint = save_tiny(width=4, depth=2, in_channels=channels)
-    example = readme_example()
+    example = printed_example()
     assert len([line for line in example.splitlines() if line.strip()]) <= 10
     picture = Path(re.findall(r'"([^"]+\.png)"', example)[0])
     monkeypatch.chdir(tmp_path)

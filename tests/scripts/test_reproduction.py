@@ -63,9 +63,7 @@ def test_the_result_of_a_run_stands_below_the_published_one(
 
 def test_a_run_without_a_test(run: Path) -> None:
     (run / "test" / "metrics.json").unlink()
-    with pytest.raises(
-        RunError, match=r"^there is no .*metrics\.json: run python tools/test\.py --checkpoint .*best\.saf"
-    ):
+    with pytest.raises(RunError, match=r"^there is no .*metrics\.json: run acsnet test --checkpoint .*best\.saf"):
         results.add_result(CONFIG, run)
 
 

@@ -1,4 +1,4 @@
-"""``python -m scripts.zoo``: the zoo table of the README."""
+"""``python -m scripts.zoo``: the table of docs/networks/zoo.md."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from acsnet.errors import InputError
 from acsnet.models import _registry
 from acsnet.models._summary import markdown_table, summarize
-from scripts.zoo import check_readme, update_readme
+from scripts.zoo import check_page, update_page
 
 BEGIN, END = "<!-- zoo:begin -->", "<!-- zoo:end -->"
 Invoke = Callable[..., tuple[int, str, str]]
@@ -22,26 +22,26 @@ def short_zoo(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("short_zoo")
-def test_readme_is_rewritten_only_between_its_markers(tmp_path: Path) -> None:
-    path = tmp_path / "README.md"
+def test_page_is_rewritten_only_between_its_markers(tmp_path: Path) -> None:
+    path = tmp_path / "zoo.md"
     path.write_text(f"before\n\n{BEGIN}\nan old table\n{END}\n\nafter\n")
-    with pytest.raises(InputError, match=rf"README\.md is stale: regenerate .* -m scripts\.zoo --write {path}"):
-        check_readme(path)
+    with pytest.raises(InputError, match=rf"zoo\.md is stale: regenerate .* -m scripts\.zoo --write {path}"):
+        check_page(path)
     assert "an old table" in path.read_text(), "checking changes nothing"
-    update_readme(path)
-    check_readme(path)
+    update_page(path)
+    check_page(path)
     table = markdown_table([summarize("gated_unet"), summarize("unet")])
     assert path.read_text() == f"before\n\n{BEGIN}\n{table}\n{END}\n\nafter\n"
-    update_readme(path)
+    update_page(path)
     assert path.read_text().count(BEGIN) == 1
 
 
 @pytest.mark.parametrize("text", ["nothing", f"{BEGIN}\nno end", f"{END}\n{BEGIN}\n"])
-@pytest.mark.parametrize("function", [check_readme, update_readme])
+@pytest.mark.parametrize("function", [check_page, update_page])
 def test_files_without_markers_stay(tmp_path: Path, text: str, function: Callable[[Path], None]) -> None:
-    path = tmp_path / "README.md"
+    path = tmp_path / "zoo.md"
     path.write_text(text)
-    with pytest.raises(InputError, match=r"README\.md has no zoo section: add the lines <!-- zoo:beg"):
+    with pytest.raises(InputError, match=r"zoo\.md has no zoo section: add the lines <!-- zoo:beg"):
         function(path)
     assert path.read_text() == text
     with pytest.raises(InputError, match=r"there is no file .*other\.md"):
@@ -50,7 +50,7 @@ def test_files_without_markers_stay(tmp_path: Path, text: str, function: Callabl
 
 @pytest.mark.usefixtures("short_zoo")
 def test_write_and_check(invoke: Invoke, tmp_path: Path) -> None:
-    path = tmp_path / "README.md"
+    path = tmp_path / "zoo.md"
     path.write_text(f"# Title\n{BEGIN}\n{END}\n")
     status, _, errors = invoke("scripts.zoo", "--check", path)
     assert status == 2

@@ -64,7 +64,7 @@ def test_a_list_that_is_not_the_split_of_the_training(clone: Path, trained_run: 
     folder = clone / "checkpoints"
     shutil.copy(trained_run / "split.csv", folder / "listed.csv")
     recipe = (Path("configs/tiny.yaml"), ["data.split_file=listed", "model.initial_weights=runs/first.safetensors"])
-    release_checkpoint(checkpoint, "tiny", *recipe, "CC0-1.0", [], folder, ["tools/train.py configs/tiny.yaml"])
+    release_checkpoint(checkpoint, "tiny", *recipe, "CC0-1.0", [], folder, ["acsnet train configs/tiny.yaml"])
     without_figures = "tiny has no results: test it by its name, and pass the folder to add-results"
     assert check_release(folder) == [without_figures]
     lines = (folder / "listed.csv").read_text()
@@ -115,7 +115,7 @@ def test_the_steps_on_the_command_line(invoke: Invoke, clone: Path, trained_run:
     step = ["--name", "tiny", "--recipe", "configs/tiny.yaml", "--license", "CC0-1.0"]
     status, output, errors = invoke("scripts.release", "promote", best, *step, "--limits", "Phantoms only.", "Small.")
     assert status == 0, errors
-    assert "now test it: python tools/test.py --checkpoint tiny --out results/tiny" in output
+    assert "now test it: acsnet test --checkpoint tiny --out results/tiny" in output
     status, _, errors = invoke("scripts.release", "check")
     assert (status, errors.startswith("error: tiny has no results")) == (2, True)
     status, output, errors = invoke("test", "--checkpoint", "tiny")

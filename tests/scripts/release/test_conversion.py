@@ -127,15 +127,15 @@ def test_the_commands_of_initial_weights_are_required(clone: Path, trained_run: 
     message = r"^configs/tiny\.yaml starts from runs/first\.safetensors: pass the commands that made it by --before$"
     with pytest.raises(InputError, match=message):
         release_checkpoint(*arguments, *more)
-    message = r"^--before 'train configs/first\.yaml' is not a command of this repository: expected one such as"
+    message = r"^--before 'train configs/first\.yaml' is not a command of this package: expected one such as"
     with pytest.raises(InputError, match=message):
         release_checkpoint(*arguments, *more, ["train configs/first.yaml"])
-    commands = ["tools/train.py configs/first.yaml", "tools/train.py configs/first.yaml --resume"]
+    commands = ["acsnet train configs/first.yaml", "acsnet train configs/first.yaml --resume"]
     release_checkpoint(*arguments, *more, commands)
     assert read_index().checkpoints["tiny"].recipe.before == tuple(commands)
     lines = (clone / "checkpoints" / "README.md").read_text()
-    last = "tools/train.py configs/tiny.yaml --set model.initial_weights=runs/first.safetensors"
-    assert "```bash\n" + "\n".join(f"python {command}" for command in [*commands, last]) + "\n```" in lines
+    last = "acsnet train configs/tiny.yaml --set model.initial_weights=runs/first.safetensors"
+    assert "```bash\n" + "\n".join([*commands, last]) + "\n```" in lines
 
 
 def test_a_readme_without_a_place_for_the_table(clone: Path, trained_run: Path) -> None:

@@ -52,7 +52,7 @@ def test_the_readme_shows_it(folder: Path, make_crossval: CrossvalMaker) -> None
     text = (folder / "README.md").read_text(encoding="utf-8")
     assert "| 4-fold cross-validation, n = 120 |" in text
     assert "### tiny: 4-fold cross-validation of its recipe" in text
-    assert "python tools/crossval.py configs/tiny.yaml --work-dir runs/tiny_crossval --set data.folds.seed=3\n" in text
+    assert "acsnet crossval configs/tiny.yaml --work-dir runs/tiny_crossval --set data.folds.seed=3\n" in text
 
 
 def test_the_folds_of_another_recipe_are_refused(folder: Path, make_crossval: CrossvalMaker) -> None:
@@ -65,10 +65,10 @@ def test_the_folds_of_another_recipe_are_refused(folder: Path, make_crossval: Cr
 
 def test_a_missing_fold_is_refused(folder: Path, make_crossval: CrossvalMaker) -> None:
     results = make_crossval(folds=3)
-    with pytest.raises(RunError, match=r"fold3 is not a fold of tools/crossval\.py: run it until all 4 folds are done"):
+    with pytest.raises(RunError, match=r"fold3 is not a fold of acsnet crossval: run it until all 4 folds are done"):
         add_crossval("tiny", results, folder)
     shutil.rmtree(results / "fold0")
-    with pytest.raises(RunError, match=r"fold0 is not a fold of tools/crossval\.py"):
+    with pytest.raises(RunError, match=r"fold0 is not a fold of acsnet crossval"):
         add_crossval("tiny", results, folder)
 
 

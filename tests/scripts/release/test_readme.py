@@ -51,7 +51,7 @@ def test_its_tables_are_tables(tested: Path) -> None:
 
 def test_its_command_reproduces_its_metrics(tested: Path, invoke: Invoke) -> None:
     text = (tested / "README.md").read_text()
-    command = re.findall(r"^python tools/test\.py (.*)$", text, flags=re.MULTILINE)[0]
+    command = re.findall(r"^acsnet test (.*)$", text, flags=re.MULTILINE)[0]
     assert command == "--checkpoint tiny"
     status, output, errors = invoke("test", *shlex.split(command))
     assert status == 0, errors
@@ -60,18 +60,47 @@ def test_its_command_reproduces_its_metrics(tested: Path, invoke: Invoke) -> Non
     assert f"{dice:.3f}" in row.split()[2], "the columns are: all, lesion, ..."
 
 
-def test_the_table_of_the_main_readme(tested: Path) -> None:
-    front = tested.parent / "README.md"
-    front.write_text("# Title\n<!-- released:begin -->\n<!-- released:end -->\nThe rest.\n")
-    stale = f"{front} is stale: rewrite it by python -m scripts.release readme"
-    assert check_release(tested) == [stale]
+BEGIN, END = "<!-- released:begin -->", "<!-- released:end -->"
+
+
+def test_the_tables_of_the_main_readme_and_of_accuracy(tested: Path) -> None:
+    front, accuracy = tested.parent / "README.md", tested.parent / "docs" / "benchmarks" / "accuracy.md"
+    accuracy.parent.mkdir(parents=True)
+    for page in (front, accuracy):
+        page.write_text(f"# Title\n{BEGIN}\n{END}\nThe rest.\n")
+    stale = [f"{page} is stale: rewrite it by python -m scripts.release readme" for page in (front, accuracy)]
+    assert check_release(tested) == stale
     write_index(tested, read_index())
     table = next(part for part in (tested / "README.md").read_text().split("\n\n") if part.startswith("| name |"))
-    linked = table.replace("(#tiny)", "(checkpoints/README.md#tiny)")
-    expected = f"# Title\n<!-- released:begin -->\n{linked}\n<!-- released:end -->\nThe rest.\n"
-    assert front.read_text() == expected
-    assert "(checkpoints/README.md#tiny)" in linked
+    assert accuracy.read_text() == f"# Title\n{BEGIN}\n{table.replace('[`tiny`](#tiny)', '`tiny`')}\n{END}\nThe rest.\n"
+    (row,) = re.findall(r"^\| \[`tiny`\]\(checkpoints/README\.md#tiny\) \|.*$", front.read_text(), flags=re.MULTILINE)
+    dice = read_index().checkpoints["tiny"].tests[0].metrics["dice_lesion"]
+    assert f"| {dice.estimate:.3f} [{dice.low:.3f}, {dice.high:.3f}] |" in row
     assert check_release(tested) == []
-    front.write_text("# Title\n")
-    with pytest.raises(InputError, match=r"README\.md has no released section: add the lines"):
+
+
+def test_the_short_table_has_one_row_per_checkpoint(tested: Path) -> None:
+    """The test by the protocol of the training: not those with settings, and none for a checkpoint without tests."""
+    front = tested.parent / "README.md"
+    front.write_text(f"{BEGIN}\n{END}\n")
+    index = read_index()
+    entry = index.checkpoints["tiny"]
+    (test,) = entry.tests
+    other = test.model_copy(update={"overrides": ("evaluation.threshold=0.3",)})
+    checkpoints = {
+        "both": entry.model_copy(update={"tests": (other, test)}),
+        "changed": entry.model_copy(update={"tests": (other,)}),
+        "untested": entry.model_copy(update={"tests": ()}),
+    }
+    write_index(tested, index.model_copy(update={"checkpoints": checkpoints}))
+    assert re.findall(r"^\| \[`(\w+)`\]", front.read_text(), flags=re.MULTILINE) == ["both"]
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/benchmarks/accuracy.md"])
+def test_a_page_without_a_place_for_its_table(tested: Path, name: str) -> None:
+    page = tested.parent / name
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text("# Title\n")
+    with pytest.raises(InputError, match=rf"{page.name} has no released section: add the lines"):
         write_index(tested, read_index())
+    assert page.read_text() == "# Title\n"
