@@ -151,7 +151,7 @@ def test_the_table_of_extras_is_that_of_the_project(extra: str) -> None:
 
 
 def test_dev_has_every_extra_but_the_compiled_one() -> None:
-    assert set(PROJECT["optional-dependencies"]) == {*EXTRAS, "all", "mmcv", "interop", "dev"}
+    assert set(PROJECT["optional-dependencies"]) == {*EXTRAS, "all", "mmcv", "interop", "docs", "dev"}
     everything = {requirement.name for extra in EXTRAS for requirement in requirements(extra)}
     assert {requirement.name for requirement in requirements("all")} == everything
     assert everything < {requirement.name for requirement in requirements("dev")}
