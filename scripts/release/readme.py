@@ -56,7 +56,7 @@ def readmes(folder: Path, index: ReleaseIndex) -> dict[Path, str]:
     texts = {folder / README_NAME: release_readme(index)}
     main = folder.parent / README_NAME
     if main.is_file():
-        texts[main] = replace_section(main, SECTION, lambda: _table(index, f"{folder.name}/{README_NAME}"))
+        texts[main] = replace_section(main, SECTION, lambda: released_table(index, f"{folder.name}/{README_NAME}"))
     return texts
 
 
@@ -65,11 +65,11 @@ def release_readme(index: ReleaseIndex) -> str:
     if not index.checkpoints:
         return f"{_HEADER}\n{_EMPTY}"
     return "\n".join(
-        [_HEADER, _table(index), "", *(_describe(name, entry) for name, entry in index.checkpoints.items())]
+        [_HEADER, released_table(index), "", *(_describe(name, entry) for name, entry in index.checkpoints.items())]
     )
 
 
-def _table(index: ReleaseIndex, page: str = "") -> str:
+def released_table(index: ReleaseIndex, page: str = "") -> str:
     """Return all tests and cross-validations of all checkpoints, one row each, linked to their sections on a page."""
     titles = ["network", "trained on", "MB", "tested on", *(METRICS[key].title for key in _OVERVIEW)]
     rows = []

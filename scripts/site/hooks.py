@@ -24,6 +24,8 @@ PAGES_FROM_FILES = {
 _PAGES_BY_FILE = {**{path: page for page, path in PAGES_FROM_FILES.items()}, "README.md": "index.md"}
 _DOCS = "docs/"
 _FENCED = re.compile(r"^(```|~~~).*?^\1\s*$", re.DOTALL | re.MULTILINE)
+_DIAGRAM = re.compile(r'<p><img alt="[^"]*" src="(diagrams/[\w-]+\.svg)" ?/?></p>')
+_MERMAID = re.compile(r'<script type="module">(?:(?!</script>).)*mermaid(?:(?!</script>).)*</script>', re.DOTALL)
 _LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\(([^()\s]+)\)")
 
 
@@ -38,6 +40,21 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     """Rewrite the links of a page that lead to files outside ``docs/``."""
     return rewrite_links(markdown, page.file.src_uri)
+
+
+def on_page_content(html: str, page: Page, **_: Any) -> str:
+    """Put diagrams into the page, so that their colors follow those of the page."""
+    folder = Path(page.file.abs_src_path or "").parent
+
+    def inline(match: re.Match[str]) -> str:
+        return f'<div class="scrolled">{(folder / match[1]).read_text(encoding="utf-8")}</div>'
+
+    return _DIAGRAM.sub(inline, html)
+
+
+def on_post_page(output: str, **_: Any) -> str:
+    """Remove the script of notebooks that would load Mermaid from another host."""
+    return _MERMAID.sub("", output)
 
 
 def rewrite_links(markdown: str, page: str) -> str:
