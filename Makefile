@@ -62,9 +62,9 @@ unit: $(STAMP)
 	$(BIN)/pytest -n 2 -m "not slow" --durations=10
 	$(BIN)/pytest -q --doctest-modules acsnet
 
-# Its maker's notice about other tools is no warning of this site.
+# Not --quiet, which hides warnings also from --strict. The notice of the maker of the theme is not about this site.
 docs: $(STAMP)
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "site/index.html; with search: $(BIN)/python -m http.server --bind 127.0.0.1 --directory site"
 
 test-slow: $(STAMP)
