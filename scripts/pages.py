@@ -1,4 +1,4 @@
-"""What the scripts that generate pages of the site share."""
+"""Writing and checking of the pages that scripts generate."""
 
 import argparse
 from collections.abc import Callable, Mapping

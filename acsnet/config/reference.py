@@ -183,7 +183,7 @@ def _union_words(arguments: Sequence[Any]) -> str:
 
 
 def _list_words(arguments: Sequence[Any]) -> str:
-    item, metadata = arguments[0], ()
+    item, metadata = arguments[0], list[Any]()
     if get_origin(item) is Annotated:
         item, *metadata = get_args(item)
     if _section(item)[0] is not None:

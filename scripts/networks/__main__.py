@@ -11,7 +11,7 @@ from acsnet.cli import run
 from acsnet.models import list_models
 from scripts.networks.catalog import NETWORKS
 from scripts.networks.diagram import draw
-from scripts.networks.stages import Shape, measure
+from scripts.networks.stages import Shape, find_shapes
 from scripts.pages import REPOSITORY, write_or_check
 from scripts.release.readme import released_table
 
@@ -53,7 +53,7 @@ def networks_of(page: str) -> set[str]:
 
 @cache
 def _measured(key: str) -> tuple[dict[str, Shape], int]:
-    return measure(NETWORKS[key])
+    return find_shapes(NETWORKS[key])
 
 
 def _diagram(key: str) -> str:

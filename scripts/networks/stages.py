@@ -63,7 +63,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Shape:
-    """What was measured of a stage.
+    """The measured shape of a stage.
 
     Attributes:
         size: channels, height and width of its output; the number of classes alone for class logits.
@@ -79,7 +79,7 @@ class Shape:
         return "\u00d7".join(map(str, self.size))
 
 
-def measure(network: Network) -> tuple[dict[str, Shape], int]:
+def find_shapes(network: Network) -> tuple[dict[str, Shape], int]:
     """Run a network once on torch's meta device, without memory for its weights.
 
     Returns:

@@ -1,1 +1,1 @@
-"""What the documentation site needs in addition to its pages: hooks of mkdocs, and docstrings as Markdown."""
+"""Hooks of the documentation site, and its docstrings as Markdown."""

@@ -13,7 +13,7 @@ from acsnet.config import list_configs
 from scripts.networks.__main__ import DIAGRAMS, FOLDER, PAGES, files, networks_of
 from scripts.networks.catalog import NETWORKS
 from scripts.networks.diagram import draw
-from scripts.networks.stages import Network, Shape, Stage, measure
+from scripts.networks.stages import Network, Shape, Stage, find_shapes
 from scripts.pages import check_fresh
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -95,7 +95,7 @@ def test_an_arrow_over_a_box_is_bent_and_all_text_is_escaped() -> None:
     ],
 )
 def test_parameters_are_counted_once(stages: list[Stage], parameters: list[int | None]) -> None:
-    shapes, total = measure(small(*stages))
+    shapes, total = find_shapes(small(*stages))
     assert [shape.parameters for shape in shapes.values()] == parameters
     assert total == 11_704_196
     assert shapes["image"].text == "1\u00d732\u00d732"
