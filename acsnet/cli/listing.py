@@ -52,7 +52,7 @@ def configs(
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", parser=parse_path, help="the folder of the copies")] = None,
 ) -> None:
-    """List the configurations of the project or their keys, or copy some.
+    """List the configurations or their keys, or copy some.
 
     Copies are for changing them: files are never overwritten.
     """
