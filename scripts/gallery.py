@@ -97,7 +97,11 @@ def _row(predictor: Predictor, label: str, seed: int) -> list[Uint8Image]:
     prediction = predictor(image)
     (probabilities,) = predictor.probabilities([image])
     (heat,) = explain_images(predictor.model, predictor.metadata, [image])
-    share = prediction.probabilities[prediction.label]
+    # The released networks have both tasks.
+    assert prediction.mask is not None
+    assert probabilities.mask is not None
+    assert prediction.probabilities is not None
+    share = max(prediction.probabilities.values())
     return [
         add_caption(draw_contours(image, phantom.mask, TRUTH_COLOR), f"truth: {label}"),
         add_caption(

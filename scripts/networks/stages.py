@@ -108,7 +108,7 @@ def _recorder(outputs: dict[str, Any], name: str) -> Any:
 
 def _shapes(network: Network, outputs: Mapping[str, Any], modules: Mapping[str, nn.Module]) -> dict[str, Shape]:
     shapes: dict[str, Shape] = {}
-    counted = set()
+    counted: set[str] = set()
     for stage in network.stages:
         output = outputs[stage.module]
         maps = output if stage.index is None else output[stage.index]
