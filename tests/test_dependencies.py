@@ -151,7 +151,7 @@ def test_the_table_of_extras_is_that_of_the_project(extra: str) -> None:
 
 
 def test_dev_has_every_extra_but_the_compiled_one() -> None:
-    assert set(PROJECT["optional-dependencies"]) == {*EXTRAS, "all", "mmcv", "interop", "tools", "dev"}
+    assert set(PROJECT["optional-dependencies"]) == {*EXTRAS, "all", "mmcv", "interop", "docs", "tools", "dev"}
     everything = {requirement.name for extra in EXTRAS for requirement in requirements(extra)}
     page = {requirement.name for requirement in requirements("app")} - {
         requirement.name for requirement in requirements("data")

@@ -201,11 +201,27 @@ def replace_section(path: Path, name: str, make_text: Callable[[], str]) -> str:
     Raises:
         InputError: if the file is missing or has no such section.
     """
+    return replace_sections(path, {name: make_text})
+
+
+def replace_sections(path: Path, texts: Mapping[str, Callable[[], str]]) -> str:
+    """Return the content of a Markdown file with a new text in each of several sections; see :func:`replace_section`.
+
+    Args:
+        path: the file.
+        texts: function that returns the new text of each section by its name.
+
+    Raises:
+        InputError: if the file is missing or lacks a section.
+    """
     if not path.is_file():
         raise InputError(f"there is no file {path}")
-    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
-    before, has_begin, rest = path.read_text(encoding="utf-8").partition(begin)
-    _, has_end, after = rest.partition(end)
-    if not has_begin or not has_end:
-        raise InputError(f"{path} has no {name} section: add the lines {begin} and {end}")
-    return f"{before}{begin}\n{make_text()}\n{end}{after}"
+    content = path.read_text(encoding="utf-8")
+    for name, make_text in texts.items():
+        begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+        before, has_begin, rest = content.partition(begin)
+        _, has_end, after = rest.partition(end)
+        if not has_begin or not has_end:
+            raise InputError(f"{path} has no {name} section: add the lines {begin} and {end}")
+        content = f"{before}{begin}\n{make_text()}\n{end}{after}"
+    return content

@@ -1,15 +1,12 @@
-"""Strict reading of YAML files, and one-line explanations of invalid values."""
+"""Strict reading of YAML files."""
 
 import difflib
 import re
 import stat
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
 from acsnet._utils.printable import shorten
 from acsnet.errors import ConfigError
@@ -18,7 +15,6 @@ MAX_BYTES = 1_000_000
 # Far above the needs of a configuration; an alias counts as often as it is used.
 MAX_VALUES = 20_000
 MAX_DEPTH = 50
-_MAX_SHOWN_PROBLEMS = 10
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -203,95 +199,3 @@ def _number(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> float:
 _EXPONENT = re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
 _StrictLoader.add_implicit_resolver(_EXPONENT_TAG, _EXPONENT, list("-+.0123456789"))
 _StrictLoader.add_constructor(_EXPONENT_TAG, _number)
-
-
-def explain(error: ValidationError, model: type[BaseModel], hints: Mapping[str, str] | None = None) -> str:
-    """Return one line with each invalid value: its dotted key, the expected value, and the nearest spelling.
-
-    Args:
-        error: the error of the validation.
-        model: the validated model, whose fields are the known keys.
-        hints: what to do about some unknown keys, by dotted key.
-    """
-    entries = error.errors()
-    # A list with only invalid items is also reported as too short.
-    parents = {entry["loc"][:depth] for entry in entries for depth in range(len(entry["loc"]))}
-    entries = [entry for entry in entries if entry["type"] != "too_short" or entry["loc"] not in parents]
-    problems = [shorten(_explain_entry(model, entry, hints or {})) for entry in entries[:_MAX_SHOWN_PROBLEMS]]
-    more = [f"and {len(entries) - _MAX_SHOWN_PROBLEMS} more"] if len(entries) > _MAX_SHOWN_PROBLEMS else []
-    return "; ".join([*problems, *more])
-
-
-# The expected value by pydantic's types of errors; the fields are those of the error's context.
-_EXPECTED = {
-    "bool_parsing": "a valid boolean",
-    "bool_type": "a valid boolean",
-    "dict_type": "keys and values, as in {{key: value}}",
-    "finite_number": "a finite number",
-    "float_parsing": "a valid number",
-    "float_type": "a valid number",
-    "greater_than": "greater than {gt:.15g}",
-    "greater_than_equal": "greater than or equal to {ge:.15g}",
-    "int_from_float": "a valid integer",
-    "int_parsing": "a valid integer",
-    "int_type": "a valid integer",
-    "less_than": "less than {lt:.15g}",
-    "less_than_equal": "less than or equal to {le:.15g}",
-    "literal_error": "{expected}",
-    "model_type": "a section of keys and values",
-    "path_type": "a path",
-    "string_type": "text",
-    "tuple_type": "a list, as in [1, 2]",
-}
-
-
-def _explain_entry(model: type[BaseModel], entry: ErrorDetails, hints: Mapping[str, str]) -> str:
-    kind, location, value, context = entry["type"], entry["loc"], entry["input"], entry.get("ctx", {})
-    key = shorten(".".join(str(part) for part in location), 100)
-    if kind == "extra_forbidden":
-        return f"unknown key {key!r}: {hints.get(key) or _guess_key(model, location)}"
-    if kind == "missing":
-        return f"{key} is missing"
-    if kind == "value_error":
-        # A check of the whole configuration has no key; its message names the keys.
-        return f"{key}: {context['error']}" if key else str(context["error"])
-    return f"{key} is {value!r}: {_describe_expected(kind, value, context, entry['msg'])}"
-
-
-def _describe_expected(kind: str, value: Any, context: Mapping[str, Any], message: str) -> str:
-    if kind == "too_short":
-        return f"expected at least {_count_items(context['min_length'])}, not {context['actual_length']}"
-    if kind == "too_long":
-        return f"expected at most {_count_items(context['max_length'])}, not {context['actual_length']}"
-    if kind not in _EXPECTED:
-        return message
-    expected = f"expected {_EXPECTED[kind].format(**context)}"
-    if kind == "literal_error" and isinstance(value, str):
-        near = difflib.get_close_matches(value.lower(), re.findall(r"'([^']*)'", context["expected"]), n=1)
-        return f"{expected}; did you mean {near[0]!r}?" if near else expected
-    return expected
-
-
-def _count_items(count: int) -> str:
-    return f"{count} item" if count == 1 else f"{count} items"
-
-
-def _guess_key(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
-    """Return the known key that is nearest to an unknown one: in its section, or of the same name in another one."""
-    *section, name = location
-    known = _known_keys(model, section)
-    near = difflib.get_close_matches(str(name), known, n=1)
-    if near:
-        return f"did you mean {near[0]!r}?"
-    elsewhere = [other for other in model.model_fields if name in _known_keys(model, [other])]
-    return f"did you mean {f'{elsewhere[0]}.{name}'!r}?" if elsewhere else f"known are {', '.join(known)}"
-
-
-def _known_keys(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
-    section: Any = model
-    for part in location:
-        if isinstance(part, int):
-            continue
-        section = section.model_fields[part].annotation
-        section = next((arg for arg in get_args(section) if isinstance(arg, type)), section)
-    return list(getattr(section, "model_fields", ()))

@@ -33,9 +33,14 @@ def configs(
     patterns: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="PATTERN...", autocompletion=complete_config, help="names or wildcards, as in 'published/*'"
+            metavar="PATTERN...",
+            autocompletion=complete_config,
+            help="names or wildcards, as in 'published/*'; with --keys those of keys, as in 'training.*'",
         ),
     ] = None,
+    keys: Annotated[
+        bool, typer.Option("--keys", help="list the keys of a configuration: values, default and description")
+    ] = False,
     copy: Annotated[
         list[str] | None,
         typer.Option(
@@ -47,12 +52,17 @@ def configs(
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", parser=parse_path, help="the folder of the copies")] = None,
 ) -> None:
-    """List the configurations of the project, or copy some.
+    """List the configurations or their keys, or copy some.
 
     Copies are for changing them: files are never overwritten.
     """
-    from acsnet.config import config_table, copy_configs
+    from acsnet.config import config_table, copy_configs, describe_keys
 
+    if keys:
+        if copy or out:
+            raise CommandError("--keys lists keys and copies nothing: remove --copy and --out")
+        show(describe_keys(patterns or []))
+        return
     if copy is None and out is None:
         show(config_table(patterns or []))
         return

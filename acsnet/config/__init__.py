@@ -11,6 +11,7 @@ from acsnet.config.evaluation_section import (
 )
 from acsnet.config.loading import build_config, changed_keys, load_config, load_configs, read_config
 from acsnet.config.paths import without_paths
+from acsnet.config.reference import KeyEntry, describe_keys, list_keys
 from acsnet.config.schema import Config, ModelConfig, ProtocolConfig
 from acsnet.config.section import PositiveInt, Section
 from acsnet.config.training_sections import (
@@ -30,6 +31,7 @@ __all__ = [
     "EvaluationConfig",
     "FoldsConfig",
     "FreezeConfig",
+    "KeyEntry",
     "LossConfig",
     "ModelConfig",
     "OptimizerConfig",
@@ -48,8 +50,10 @@ __all__ = [
     "changed_keys",
     "config_table",
     "copy_configs",
+    "describe_keys",
     "find_config",
     "list_configs",
+    "list_keys",
     "load_config",
     "load_configs",
     "read_config",

@@ -5,7 +5,8 @@ that its training writes, because both have these types.
 """
 
 from collections.abc import Sequence
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, Strict
 
@@ -37,6 +38,39 @@ MAX_SEED = 2**32 - 1
 Seed = Annotated[Whole, Field(ge=0, le=MAX_SEED)]
 # A name that is shown in tables and on terminals.
 PrintableName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_check_printable)]
+
+
+@dataclass(frozen=True)
+class NumberOrWord:
+    """Check of a value that is a number above 0 or a word.
+
+    Attributes:
+        limit: the largest number, or the smallest one that is too large.
+        word: the word.
+        allows_limit: whether ``limit`` is the largest number.
+    """
+
+    limit: float
+    word: str
+    allows_limit: bool = False
+
+    def __call__(self, value: Any) -> Any:
+        """Return the value.
+
+        Raises:
+            ValueError: if it is neither.
+        """
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value == self.word or (is_number and 0 < value < self.limit):
+            return value
+        if is_number and self.allows_limit and value == self.limit:
+            return value
+        raise ValueError(f"{value!r} is neither a {self.number} nor the word {self.word!r}")
+
+    @property
+    def number(self) -> str:
+        """The number in words."""
+        return f"number above 0 and {'up to' if self.allows_limit else 'below'} {self.limit:g}"
 
 
 def check_scaled_sides(size: Sequence[int], scales: Sequence[float]) -> None:

@@ -11,7 +11,7 @@ from pydantic import (
     model_validator,
 )
 
-from acsnet.config.bounds import Flag, Mean, PrintableName, Real, Side, StandardDeviation, Whole
+from acsnet.config.bounds import Flag, Mean, NumberOrWord, PrintableName, Real, Side, StandardDeviation, Whole
 from acsnet.config.section import Section, UserPath, UserPaths, none_is_empty
 from acsnet.labels import CLASS_NAMES
 
@@ -23,13 +23,6 @@ ClassMap = Annotated[dict[str, str], BeforeValidator(none_is_empty)]
 VALIDATED_ON_TEST = "test"
 
 
-def _fraction_or_test(value: Any) -> Any:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if value != VALIDATED_ON_TEST and not (is_number and 0 < value <= 0.5):
-        raise ValueError(f"{value!r} is neither a number above 0 and up to 0.5 nor the word {VALIDATED_ON_TEST!r}")
-    return value
-
-
 class FoldsConfig(Section):
     """The random split: fold ``index`` of ``count`` is tested, or the fraction ``test`` in a single split."""
 
@@ -38,7 +31,9 @@ class FoldsConfig(Section):
     test: Annotated[Real, Field(gt=0, le=0.5)] | None = Field(
         default=None, description="Fraction of the images that is tested in a single split, instead of count and index."
     )
-    validation: Annotated[float | Literal["test"], BeforeValidator(_fraction_or_test)] = Field(
+    validation: Annotated[
+        float | Literal["test"], BeforeValidator(NumberOrWord(0.5, VALIDATED_ON_TEST, allows_limit=True))
+    ] = Field(
         default=0.125,
         description="Fraction of the remaining images that is the validation subset, or test to validate on the test "
         "subset, as some publications do, which marks the checkpoint as selected on it.",

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from acsnet.config.bounds import MAX_BATCH, MAX_SCALES, Flag, Real, Whole
+from acsnet.config.bounds import MAX_BATCH, MAX_SCALES, Flag, NumberOrWord, Real, Whole
 from acsnet.config.section import PositiveReal, Section
 
 
@@ -51,13 +51,6 @@ PublicationName = Literal["he2024", "chung2024", "aumente2025", "eee402"]
 METRICS_OF_BOTH_TASKS = frozenset[PublicationName]({"he2024", "eee402"})
 
 
-def _number_or_validation(value: Any) -> Any:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if value != CHOSEN_ON_VALIDATION and not (is_number and 0 < value < 1):
-        raise ValueError(f"{value!r} is neither a number above 0 and below 1 nor the word {CHOSEN_ON_VALIDATION!r}")
-    return value
-
-
 class EvaluationConfig(Section):
     """Testing and predicting, in the order of the keys."""
 
@@ -65,7 +58,7 @@ class EvaluationConfig(Section):
     test_time_augmentation: TestTimeAugmentationConfig = Field(
         default=TestTimeAugmentationConfig(), description="Test-time augmentation."
     )
-    threshold: Annotated[float | Literal["validation"], BeforeValidator(_number_or_validation)] = Field(
+    threshold: Annotated[float | Literal["validation"], BeforeValidator(NumberOrWord(1, CHOSEN_ON_VALIDATION))] = Field(
         default=0.5,
         description="Lowest mask probability of the foreground; validation chooses it on the validation subset of a "
         "test.",

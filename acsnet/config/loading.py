@@ -14,9 +14,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from acsnet._utils.invalid_values import explain
 from acsnet._utils.plugins import import_plugins
 from acsnet._utils.printable import has_other_bytes, shorten
-from acsnet._utils.yaml_files import MAX_DEPTH, YamlError, explain, parse_yaml, read_yaml
+from acsnet._utils.yaml_files import MAX_DEPTH, YamlError, parse_yaml, read_yaml
 from acsnet.config.data_section import WAYS_TO_NAME_DATA
 from acsnet.config.hints import KEY_HINTS
 from acsnet.config.schema import Config

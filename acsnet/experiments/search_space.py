@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from acsnet._utils.invalid_values import explain
 from acsnet._utils.seeds import derived_seed
-from acsnet._utils.yaml_files import explain, read_yaml
+from acsnet._utils.yaml_files import read_yaml
 from acsnet.config import PositiveInt, Real, Section, Whole
 from acsnet.errors import ConfigError
 

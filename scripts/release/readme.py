@@ -62,7 +62,7 @@ def readmes(folder: Path, index: ReleaseIndex) -> dict[Path, str]:
     tables: dict[Path, Callable[[], str]] = {
         Path(README_NAME): lambda: _short_table(index, f"{folder.name}/{README_NAME}"),
         # Without links: the site has no page of a file outside docs/.
-        ACCURACY_PAGE: lambda: _table(index, None),
+        ACCURACY_PAGE: lambda: released_table(index, None),
     }
     for name, make_table in tables.items():
         page = folder.parent / name
@@ -76,7 +76,7 @@ def release_readme(index: ReleaseIndex) -> str:
     if not index.checkpoints:
         return f"{_HEADER}\n{_EMPTY}"
     return "\n".join(
-        [_HEADER, _table(index), "", *(_describe(name, entry) for name, entry in index.checkpoints.items())]
+        [_HEADER, released_table(index), "", *(_describe(name, entry) for name, entry in index.checkpoints.items())]
     )
 
 
@@ -92,7 +92,7 @@ def _short_table(index: ReleaseIndex, page: str) -> str:
     return _write_table("name", titles, rows)
 
 
-def _table(index: ReleaseIndex, page: str | None = "") -> str:
+def released_table(index: ReleaseIndex, page: str | None = "") -> str:
     """Return all tests and cross-validations of all checkpoints, one row each.
 
     Args:

@@ -102,6 +102,8 @@ def test_a_mistake_says_what_to_do(overrides: list[str], message: str) -> None:
 
 def test_thousands_of_mistakes_are_a_short_line() -> None:
     content = {**MODEL, "data": {"image_size": ["x" * 10_000, 1]}, **{f"key{number}": 1 for number in range(5_000)}}
-    with pytest.raises(ConfigError, match=r"data\.image_size\.0 is 'xxx.* \[\.\.\.\] .*; and 4991 more$") as caught:
+    with pytest.raises(
+        ConfigError, match=r"data\.image_size\.0 is 'xxx.* \[\.\.\.\] .*; and 4991 more \(data\.image_size: .*\)$"
+    ) as caught:
         build_config(content, [], "run.yaml")
     assert len(str(caught.value)) < 4_000

@@ -312,11 +312,52 @@ def test_every_mistake_is_named_once(write: Write) -> None:
     text = MODEL + "training: {epochs: 0, epoch: 3}\nloss: {segmentation: [{name: dice, wieght: 1}]}"
     with pytest.raises(ConfigError) as caught:
         load_config(write(text))
-    problems = str(caught.value).partition(": ")[2].split("; ")
+    listed, _, described = str(caught.value).partition(": ")[2].partition(" (")
+    problems = listed.split("; ")
+    assert described == "loss.segmentation.weight: Weight of the term in the sum; training.epochs: Number of epochs)"
     assert [problem.split(":")[0] for problem in problems] == [
         "unknown key 'loss.segmentation.0.wieght'",
         "training.epochs is 0",
         "unknown key 'training.epoch'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "end"),
+    [
+        ("training: {epochs: 0}", "or equal to 1 (training.epochs: Number of epochs)"),
+        ("training: {epoch: 3}", "did you mean 'epochs'? (training.epochs: Number of epochs)"),
+        ("data: {image_size: [1, 0]}", "(data.image_size: Height and width that images are resized to)"),
+        ("schedule: {name: Cosin}", "(schedule.name: Curve after warm-up; plateau lowers the rate if the selection "),
+        ("loss: {distillation: {}}", "(loss.distillation.teacher: A checkpoint or released name, or a list of them"),
+        ("data: {class_map: {cyst: 3}}", "(data.class_map: Class of each label of the data, as in {cyst: benign};"),
+        ("evaluation: {threshold: 2}", "(evaluation.threshold: Lowest mask probability of the foreground; validation"),
+        ("augmentation: [{p: 1}]", "augmentation.0.name is missing (augmentation.name: Class name of the transform)"),
+    ],
+)
+def test_a_mistake_comes_with_the_description_of_the_key(write: Write, text: str, end: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(MODEL + text))
+    assert end in str(caught.value)
+    assert str(caught.value).endswith(")")
+
+
+@pytest.mark.parametrize("text", ["training: 3", "optimizer: {lr: 1}", "data: {root: a, records: b}", "loss: {a: 1}"])
+def test_sections_and_keys_without_a_near_one_have_no_description(write: Write, text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(MODEL + text))
+    assert " (" not in str(caught.value)
+
+
+def test_at_most_three_keys_are_described(write: Write) -> None:
+    text = "training: {epochs: 0, batch_size: 0, patience: 0, panel_every: 0}"
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(MODEL + text))
+    described = str(caught.value).partition(" (")[2]
+    assert [key for key in ("epochs", "batch_size", "patience", "panel_every") if f"training.{key}: " in described] == [
+        "epochs",
+        "batch_size",
+        "patience",
     ]
 
 
@@ -517,7 +558,7 @@ def test_a_mistake_in_an_override_names_file_and_override() -> None:
     with pytest.raises(ConfigError) as caught:
         build_config({"model": {"name": "a"}}, ["training.epocs=3"], "run.yaml")
     message = "run.yaml with --set training.epocs=3: unknown key 'training.epocs': did you mean 'epochs'?"
-    assert str(caught.value) == message
+    assert str(caught.value) == f"{message} (training.epochs: Number of epochs)"
 
 
 def test_overrides_leave_the_content_as_it_was() -> None:

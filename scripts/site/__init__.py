@@ -1,0 +1,1 @@
+"""Hooks of the documentation site, and its docstrings as Markdown."""
