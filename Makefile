@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO := runs/demo
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo weights test lint types unit test-slow install clean
+.PHONY: help demo weights test lint types unit test-slow test-app install clean
 
 help:
 	@echo "make demo       make phantoms, train ACSNet on them, test and predict (a few minutes)"
@@ -15,6 +15,7 @@ help:
 	@echo "make types      mypy"
 	@echo "make unit       unit tests, and the examples in docstrings"
 	@echo "make test-slow  the tests that take minutes each"
+	@echo "make test-app   the tests of the web page, with a browser that it installs"
 	@echo "make install    only set up $(VENV)"
 	@echo "make clean      remove $(VENV), the demo and the caches of the tools"
 
@@ -63,6 +64,10 @@ unit: $(STAMP)
 
 test-slow: $(STAMP)
 	$(BIN)/pytest -m slow --durations=10
+
+test-app: $(STAMP)
+	$(BIN)/playwright install chromium
+	$(BIN)/pytest tests/app --durations=10
 
 clean:
 	rm -rf $(VENV) $(DEMO) .mypy_cache .pytest_cache .ruff_cache

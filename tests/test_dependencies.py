@@ -37,7 +37,7 @@ PLUGINS = {"tensorboard", "wandb", "psycopg", "onnx", "onnxscript"}
 # acsnet.metrics.for_torchmetrics.
 OPTIONAL = {"triton", "mmcv", "pydantic_core", "torchmetrics"}
 # Rooms that ask for their extra when they are imported, and files that are reached only after such a question.
-GUARDED_ROOMS = {"training", "evaluation", "report", "curation", "experiments", "statistics"}
+GUARDED_ROOMS = {"training", "evaluation", "report", "curation", "experiments", "statistics", "app"}
 GUARDED_FILES = {
     "acsnet/_utils/dicom_checks.py": "data",
     "acsnet/_utils/html.py": "report",
@@ -151,9 +151,12 @@ def test_the_table_of_extras_is_that_of_the_project(extra: str) -> None:
 
 
 def test_dev_has_every_extra_but_the_compiled_one() -> None:
-    assert set(PROJECT["optional-dependencies"]) == {*EXTRAS, "all", "mmcv", "interop", "dev"}
+    assert set(PROJECT["optional-dependencies"]) == {*EXTRAS, "all", "mmcv", "interop", "tools", "dev"}
     everything = {requirement.name for extra in EXTRAS for requirement in requirements(extra)}
-    assert {requirement.name for requirement in requirements("all")} == everything
+    page = {requirement.name for requirement in requirements("app")} - {
+        requirement.name for requirement in requirements("data")
+    }
+    assert {requirement.name for requirement in requirements("all")} == everything - page
     assert everything < {requirement.name for requirement in requirements("dev")}
 
 
@@ -285,6 +288,7 @@ lines = {
     "statistics": lambda: importlib.import_module("acsnet.statistics"),
     "report": lambda: importlib.import_module("acsnet.report"),
     "curation": lambda: importlib.import_module("acsnet.curation"),
+    "app": lambda: importlib.import_module("acsnet.app"),
     "experiments": lambda: importlib.import_module("acsnet.experiments"),
     "dice loss": losses.DiceLoss,
     "focal loss": losses.FocalLoss,
@@ -342,6 +346,7 @@ ALL_OF = {extra: ", ".join(names) for extra, names in EXTRAS.items()}
         ("statistics", "statistics needs scipy: pip install 'acsnet[train]'"),
         ("report", f"a report needs {ALL_OF['report']}: pip install 'acsnet[report]'"),
         ("curation", f"curation needs {ALL_OF['report']}: pip install 'acsnet[report]'"),
+        ("app", f"the web page needs {ALL_OF['app']}: pip install 'acsnet[app]'"),
         (
             "experiments",
             f"an experiment of several runs needs {ALL_OF['experiments']}: pip install 'acsnet[experiments]'",

@@ -19,7 +19,7 @@ PACKAGE = REPOSITORY / "acsnet"
 LINES = (
     ("__main__",),
     ("cli",),
-    ("report",),
+    ("report", "app"),
     ("experiments",),
     ("training", "evaluation", "export"),
     ("losses", "statistics", "inference", "curation"),

@@ -19,9 +19,10 @@ EXTRAS: Mapping[str, Sequence[str]] = {
     "report": _REPORT,
     "experiments": _EXPERIMENTS,
     "postgresql": (*_EXPERIMENTS, "psycopg"),
-    "data": ("openpyxl", "pydicom"),
+    "data": ("highdicom", "openpyxl", "pydicom"),
     "export": ("onnx", "onnxscript", "onnxruntime"),
     "trackers": (*_EXPERIMENTS, "wandb", "mlflow"),
+    "app": ("highdicom", "openpyxl", "pydicom", "gradio", "fastapi", "uvicorn"),
 }
 
 

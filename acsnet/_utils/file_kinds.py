@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 
 from acsnet.errors import DataError
@@ -12,6 +13,7 @@ PILLOW_FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
 DICOM = "DICOM"
 DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}) | DICOM_SUFFIXES
+VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi"})
 SUPPORTED_FORMATS = "PNG, JPEG, BMP, TIFF (color with 8 bits per channel, gray with up to 16) and DICOM"
 # Larger than any scan: a decoded image takes several times three bytes per pixel, on several threads at once.
 MAX_PIXELS = 50_000_000
@@ -48,12 +50,13 @@ _OTHER_SIGNATURES = {
 }
 _SIGNATURES_AT = {
     "WebP": (8, b"WEBP"),
-    "AVI": (8, b"AVI "),
     "HEIC": (4, b"ftyphei"),
     "HEIF": (4, b"ftypmif1"),
     "AVIF": (4, b"ftypavif"),
-    "MP4": (4, b"ftyp"),
 }
+# Images, sound and raw photographs in the container of MP4, by the name after "ftyp".
+_NO_VIDEOS = (b"hei", b"hev", b"mif", b"msf", b"avif", b"avis", b"crx", b"M4A", b"M4B", b"M4P")
+_VIDEO_SIGNATURES_AT = {"AVI": (8, b"AVI "), "MP4": (4, b"ftyp")}
 _KINDS = (
     (stat.S_ISDIR, "it is a directory"),
     (stat.S_ISFIFO, "it is a named pipe"),
@@ -114,13 +117,31 @@ def is_dicom_file(file: Path) -> bool:
     return found == DICOM or (found is None and file.suffix.lower() in DICOM_SUFFIXES)
 
 
+def is_video_file(file: Path) -> bool:
+    """Return whether a file is a video: MP4 or AVI by its first bytes, or by its suffix if these are of no format."""
+    if video_format(file) is not None:
+        return True
+    return file.suffix.lower() in VIDEO_SUFFIXES and file_format(file) is None and unsupported_format(file) is None
+
+
+def video_format(file: Path) -> str | None:
+    """Return MP4 or AVI by the first bytes of a file, or None."""
+    start = _first_bytes(file)
+    found = _at(start, _VIDEO_SIGNATURES_AT)
+    return None if found == "MP4" and start[8:].startswith(_NO_VIDEOS) else found
+
+
 def unsupported_format(file: Path) -> str | None:
     """Return the format of a file that is not a supported image, by its first bytes, or None if unknown."""
     start = _first_bytes(file)
     for name, signatures in _OTHER_SIGNATURES.items():
         if start.startswith(signatures):
             return name
-    placed = ((name, start[at : at + len(magic)] == magic) for name, (at, magic) in _SIGNATURES_AT.items())
+    return _at(start, _SIGNATURES_AT | _VIDEO_SIGNATURES_AT)
+
+
+def _at(start: bytes, signatures: Mapping[str, tuple[int, bytes]]) -> str | None:
+    placed = ((name, start[at : at + len(magic)] == magic) for name, (at, magic) in signatures.items())
     return next((name for name, is_there in placed if is_there), None)
 
 

@@ -155,9 +155,15 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file atomically; NaN and infinity raise an error, because JSON has neither."""
-    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+def write_json(path: Path, value: Any, indent: int | None = 2) -> None:
+    """Write a JSON file atomically; NaN and infinity raise an error, because JSON has neither.
+
+    Args:
+        path: the file.
+        value: what json takes.
+        indent: spaces per level; None for one line, as for long lists of numbers.
+    """
+    write_text(path, json.dumps(value, indent=indent, allow_nan=False) + "\n")
 
 
 def write_png(path: Path, picture: "Uint8Image") -> None:

@@ -33,6 +33,12 @@ def render(template: str, **values: Any) -> str:
     return _environment().get_template(template).render(values | {"version": __version__})
 
 
+def read_template(name: str) -> str:
+    """Return the text of a file of ``acsnet/_utils/templates`` as it is, such as a style or a script."""
+    source, _, _ = _environment().loader.get_source(_environment(), name)  # type: ignore[union-attr]
+    return source
+
+
 @cache
 def _environment() -> "Environment":
     from jinja2 import Environment, PackageLoader, StrictUndefined

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from acsnet._utils.file_kinds import IMAGE_SUFFIXES, file_fault, file_format, unsupported_format
+from acsnet._utils.file_kinds import IMAGE_SUFFIXES, file_fault, file_format, is_video_file, unsupported_format
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,10 @@ class Listing(NamedTuple):
 
 
 def list_images(
-    root: Path, recursive: bool, reason_to_skip: Callable[[Path], str | None] = lambda folder: None
+    root: Path,
+    recursive: bool,
+    reason_to_skip: Callable[[Path], str | None] = lambda folder: None,
+    videos: bool = False,
 ) -> Listing:
     """List the images of a folder, sorted by path, and what is left out.
 
@@ -41,6 +44,7 @@ def list_images(
         root: The folder.
         recursive: Also list the folders below it, each once; links to folders are followed.
         reason_to_skip: Returns why a folder is left out, or None.
+        videos: Also list videos.
     """
     listing = Listing([], {})
     seen = {_identity(root)}
@@ -54,7 +58,7 @@ def list_images(
             continue
         for path in entries:
             if not path.is_dir():
-                reason = _reason_to_leave_out(path)
+                reason = None if videos and is_video_file(path) else _reason_to_leave_out(path)
             elif not recursive:
                 reason = "folders"
             elif _identity(path) in seen:

@@ -1,6 +1,6 @@
 """Checkpoints: files of weights with metadata, and the index of the released ones."""
 
-from acsnet.checkpoints.files import check_released_file, is_path, resolve_split
+from acsnet.checkpoints.files import check_released_file, is_path, released_on_disk, resolve_split
 from acsnet.checkpoints.hub import WEIGHTS_NAME, at_revision, is_hub_id
 from acsnet.checkpoints.index import (
     Estimate,
@@ -74,6 +74,7 @@ __all__ = [
     "read_tensor_list",
     "read_weights",
     "released_checkpoint",
+    "released_on_disk",
     "resolve_split",
     "rewrite_metadata",
     "save_checkpoint",

@@ -72,6 +72,18 @@ def locate_released_file(name: str, entry: ReleasedCheckpoint) -> Path:
     return path
 
 
+def released_on_disk() -> list[str]:
+    """Return the sorted names of the released checkpoints whose files are on this machine, and need no download.
+
+    Raises:
+        CheckpointError: if the index is missing or invalid.
+    """
+    released = read_index().checkpoints.items()
+    return sorted(
+        name for name, entry in released if _path_next_to_index(entry).is_file() or _path_in_cache(entry).is_file()
+    )
+
+
 def entry_of_file(path: Path) -> ReleasedCheckpoint | None:
     """Return the index entry of a file in one of the folders of released files, or None for any other file.
 

@@ -17,6 +17,7 @@ from acsnet.cli.parsing import USAGE_ERROR, ToolCommand, ToolGroup, explain_usag
 from acsnet.cli.predicting import predict
 from acsnet.cli.reporting import report
 from acsnet.cli.running import show
+from acsnet.cli.serving import app
 from acsnet.cli.testing import calibrate, test
 from acsnet.cli.training import train
 from acsnet.version import __version__
@@ -26,6 +27,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "train": train,
     "test": test,
     "predict": predict,
+    "app": app,
     "models": models,
     "configs": configs,
     "download": download,

@@ -6,17 +6,26 @@ from typing import Annotated
 import typer
 
 from acsnet.cli.options import Checkpoint, Device, Imports, OperatingPoint, Precision
-from acsnet.cli.parsing import parse_path
+from acsnet.cli.parsing import parse_path, parse_text
 from acsnet.cli.running import show
-from acsnet.errors import CommandError
+from acsnet.errors import CommandError, InputError
 
 _UNCERTAINTY = "also write uncertainty/, heat maps over the images: needs --tta or an ensemble"
+_SPACING = (
+    "millimeters per pixel for sizes of lesions in millimeters: one number, or vertical,horizontal (default: that of a "
+    "DICOM header)"
+)
+_SPACING_TABLE = "a CSV file with the columns image and spacing, such as a record table: a spacing per image"
+_SAVE = (
+    "further formats of the masks: coco (coco.json), contours (CSV), dicom-seg (for DICOM files), geojson, labels (PNG "
+    "with the number of the lesion); may be repeated"
+)
 _EXPLAIN = "also write explanations/, heat maps of the evidence for the predicted class (Grad-CAM)"
 
 
 def predict(
     inputs: Annotated[
-        list[Path], typer.Argument(metavar="INPUT...", parser=parse_path, help="images, or folders of images")
+        list[Path], typer.Argument(metavar="INPUT...", parser=parse_path, help="images, videos, or folders of them")
     ],
     checkpoint: Checkpoint,
     out: Annotated[Path, typer.Option(metavar="DIR", parser=parse_path, help="the output folder")] = Path(
@@ -37,12 +46,15 @@ def predict(
     tta: Annotated[bool, typer.Option("--tta", help="average over the image and its mirror image")] = False,
     uncertainty: Annotated[bool, typer.Option("--uncertainty", help=_UNCERTAINTY)] = False,
     explain: Annotated[bool, typer.Option("--explain", help=_EXPLAIN)] = False,
+    save: Annotated[list[str] | None, typer.Option(metavar="FORMAT", parser=parse_text, help=_SAVE)] = None,
+    spacing: Annotated[str | None, typer.Option(metavar="MM|MM,MM", parser=parse_text, help=_SPACING)] = None,
+    spacing_table: Annotated[Path | None, typer.Option(metavar="FILE", parser=parse_path, help=_SPACING_TABLE)] = None,
     batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="images per batch")] = 8,
     precision: Precision = "float32",
     device: Device = None,
     imports: Imports = None,
 ) -> None:
-    """Predict images: write masks, overlays and predictions.csv."""
+    """Predict images: write masks, overlays, predictions.csv and lesions.csv."""
     if threshold is not None and not 0 < threshold < 1:
         raise CommandError(f"--threshold is {threshold}: it has to be between 0 and 1")
 
@@ -50,6 +62,7 @@ def predict(
     from acsnet.checkpoints import open_checkpoint
     from acsnet.inference import Predictor, predict_files
 
+    millimeters = None if spacing is None else _parse_spacing(spacing)
     opened = open_checkpoint(checkpoint)
     evaluation = opened.metadata.evaluation
     if classes is not None:
@@ -63,5 +76,24 @@ def predict(
     if threshold is not None:
         predictor = predictor.with_threshold(threshold)
     with claimed_folder(out, "predicting into", "--out"):
-        table = predict_files(predictor, inputs, out, batch_size=batch_size, uncertainty=uncertainty, explain=explain)
+        table = predict_files(
+            predictor,
+            inputs,
+            out,
+            batch_size=batch_size,
+            uncertainty=uncertainty,
+            explain=explain,
+            spacing=millimeters,
+            spacing_table=spacing_table,
+            save=save or (),
+        )
     show(f"{table}; pictures in the same folder")
+
+
+def _parse_spacing(text: str) -> tuple[float, float]:
+    from acsnet.data.spacing import parse_spacing
+
+    try:
+        return parse_spacing(text, separator=",")
+    except InputError as error:
+        raise CommandError(f"--spacing: {error}") from None

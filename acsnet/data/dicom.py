@@ -13,6 +13,8 @@ pydicom decodes the files (extra ``data``). The module was tested on files writt
 were available.
 """
 
+import math
+import statistics
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +34,8 @@ _GRAYSCALE = ("MONOCHROME1", "MONOCHROME2")
 _FORMAT_TWO_DIMENSIONAL = 1
 _UNIT_CENTIMETERS = 3
 _MILLIMETERS_PER_CENTIMETER = 10
+# Of integer pixels; floating-point ones have more.
+_MOST_BITS = 16
 
 
 class DicomFacts(NamedTuple):
@@ -42,11 +46,13 @@ class DicomFacts(NamedTuple):
         spacing: Millimeters per pixel, (vertical, horizontal), or None if the header does not declare it.
         burned_in: Whether the header says that text is burned into the pixels, and does not declare the position of
             the scan.
+        rate: Frames per second, or None if the header does not declare it.
     """
 
     frames: int
     spacing: tuple[float, float] | None
     burned_in: bool
+    rate: float | None = None
 
 
 class NoImageError(DataError):
@@ -69,7 +75,17 @@ def read_dicom_facts(path: Path) -> DicomFacts:
         header = _read(path, pixels=False)
         check_declared_size(file_of(path), header, _frame_count(header))
         burned_in = str(header.get("BurnedInAnnotation", "")).upper() == "YES" and not _scan_regions(header)
-        return DicomFacts(_frame_count(header), _spacing(header), burned_in)
+        return DicomFacts(_frame_count(header), _spacing(header), burned_in, _frame_rate(header))
+
+
+def read_dicom_header(path: Path) -> Any:
+    """Return the header of a DICOM image as a dataset of pydicom, without its pixels.
+
+    Raises:
+        DataError: as :func:`read_dicom_facts`.
+    """
+    with _errors_as_data_error(path):
+        return _read(path, pixels=False)
 
 
 def read_dicom(path: Path) -> npt.NDArray[np.uint8]:
@@ -90,11 +106,8 @@ def read_dicom(path: Path) -> npt.NDArray[np.uint8]:
         check_declared_size(file_of(path), header, _frame_count(header))
         frame = choose_frame(path, _frame_count(header))
         check_compression(file_of(path), header)
-        dataset = _read(path, pixels=True)
-        if "PixelData" not in dataset:
-            raise NoImageError(f"{file_of(path)} is a DICOM file without integer pixels: leave it out")
-        image = _decode(dataset, frame)
-        _blacken_outside(image, dataset)
+        image = _decode(_read_values(path, header, frame), header)
+        _blacken_outside(image, header)
         return image
 
 
@@ -137,10 +150,31 @@ def _frame_count(dataset: Any) -> int:
     return max(1, int(dataset.get("NumberOfFrames") or 1))
 
 
-def _decode(dataset: Any, frame: int) -> npt.NDArray[np.uint8]:
-    from pydicom.pixels import apply_color_lut, pixel_array
+def _frame_rate(dataset: Any) -> float | None:
+    milliseconds = [float(time) for time in dataset.get("FrameTimeVector") or [] if float(time) > 0]
+    periods = [statistics.mean(milliseconds)] if milliseconds else []
+    periods += [float(dataset.get("FrameTime") or 0)]
+    rates = [float(dataset.get(name) or 0) for name in ("CineRate", "RecommendedDisplayFrameRate")]
+    rates = [1000 / period for period in periods if period > 0] + rates
+    return next((rate for rate in rates if 0 < rate < math.inf), None)
 
-    values = pixel_array(dataset, index=frame)
+
+def _read_values(path: Path, header: Any, frame: int) -> npt.NDArray[Any]:
+    from pydicom.pixels import pixel_array
+
+    is_deflated = header.file_meta.TransferSyntaxUID.is_deflated
+    if _frame_count(header) > 1 and int(header.BitsAllocated) <= _MOST_BITS and not is_deflated:
+        # Only the bytes of the frame are read: all frames of a cine loop may not fit into memory.
+        return pixel_array(file_of(path), index=frame)
+    dataset = _read(path, pixels=True)
+    if "PixelData" not in dataset:
+        raise NoImageError(f"{file_of(path)} is a DICOM file without integer pixels: leave it out")
+    return pixel_array(dataset, index=frame)
+
+
+def _decode(values: npt.NDArray[Any], dataset: Any) -> npt.NDArray[np.uint8]:
+    from pydicom.pixels import apply_color_lut
+
     photometric = dataset.PhotometricInterpretation
     if photometric in _GRAYSCALE:
         gray = _apply_window(values, dataset)

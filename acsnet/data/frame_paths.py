@@ -4,18 +4,18 @@ import os
 import re
 from pathlib import Path
 
-from acsnet._utils.file_kinds import DICOM, file_format
+from acsnet._utils.file_kinds import DICOM, file_format, video_format
 from acsnet.errors import DataError
 
 _FRAME = re.compile(r"(.+)#(\d+)")
 # Formats that can hold several images; in names with another suffix, "#" is a character like any other.
-_FRAME_BY_SUFFIX = re.compile(r"(.+\.(?:dcm|dicom|tiff?))#(\d+)", re.IGNORECASE)
+_FRAME_BY_SUFFIX = re.compile(r"(.+\.(?:dcm|dicom|tiff?|mp4|m4v|mov|avi))#(\d+)", re.IGNORECASE)
 
 
 def split_frame(path: Path) -> tuple[Path, int | None]:
     """Return the file of a path and the frame in it, or None if the path does not name a frame.
 
-    DICOM files may have any name: "IM0001#12" is a frame if IM0001 is a DICOM file. A file that is itself named
+    Files may have any name: "IM0001#12" is a frame if IM0001 is a DICOM file or a video. A file that is itself named
     "cine.dcm#12" is that file, unless cine.dcm exists, too.
 
     Raises:
@@ -31,7 +31,7 @@ def split_frame(path: Path) -> tuple[Path, int | None]:
         return path, None
     file = path.with_name(match[1])
     has_frames = _FRAME_BY_SUFFIX.fullmatch(path.name) is not None or file_format(file) == DICOM
-    if not has_frames:
+    if not has_frames and video_format(file) is None:
         return path, None
     if not os.path.lexists(path):
         return file, int(match[2])

@@ -7,7 +7,8 @@ Images with more than 8 bits are scaled to 8 by the range that the file declares
 that equal gray values stay equal across images. The range is 16 bits for PNG, and ``MaxSampleValue`` or otherwise
 ``BitsPerSample`` for TIFF; a value v of a range up to M becomes ``256 * v // (M + 1)``. Files that declare no range
 (32-bit integers, floats) are refused, and so are files of 16 bits without a value above 12 bits, unless a tag says so:
-they are more likely images of 8 or 12 bits than black ones. For DICOM see :mod:`acsnet.data.dicom`.
+they are more likely images of 8 or 12 bits than black ones. For DICOM see :mod:`acsnet.data.dicom`, for frames of
+videos :mod:`acsnet.data.video`.
 """
 
 import hashlib
@@ -35,7 +36,7 @@ from acsnet._utils.file_kinds import (
     unsupported_format,
 )
 from acsnet._utils.mask_values import find_foreground
-from acsnet.data.dicom import is_dicom, read_dicom
+from acsnet.data.dicom import is_dicom, read_dicom, read_dicom_facts
 from acsnet.data.frame_paths import choose_frame, file_of, split_frame
 from acsnet.data.pillow_images import (
     MODES_OF_32_BITS,
@@ -45,6 +46,7 @@ from acsnet.data.pillow_images import (
     load_upright,
     to_rgb,
 )
+from acsnet.data.video import is_video, read_video_facts, read_video_frame
 from acsnet.errors import DataError, InputError
 
 UInt8Array = npt.NDArray[np.uint8]
@@ -58,7 +60,7 @@ def read_image(path: Path) -> UInt8Array:
     """Read an image of any color mode as RGB.
 
     Args:
-        path: Image file; a path that ends in "#3" is frame 3 of a DICOM or TIFF file, counted from 0.
+        path: Image file; a path that ends in "#3" is frame 3 of a DICOM or TIFF file or a video, counted from 0.
 
     Returns:
         (H, W, 3) uint8. Transparency is dropped, and more than 8 bits are scaled to 8 as the module describes.
@@ -79,6 +81,8 @@ def read_image(path: Path) -> UInt8Array:
     """
     if is_dicom(path):
         return read_dicom(path)
+    if is_video(path):
+        return read_video_frame(path)
     return to_rgb(_open(path), path)
 
 
@@ -96,6 +100,21 @@ def image_size(path: Path) -> tuple[int, int]:
     with _open(path, load=False) as image:
         width, height = image.size
         return (height, width) if is_sideways(image) else (width, height)
+
+
+def frame_count(path: Path) -> int:
+    """Return the number of frames of a DICOM file, a TIFF file or a video; 1 for all other images.
+
+    Raises:
+        DataError: If the file is missing or is not an image, or an animation of another format.
+    """
+    if is_video(path):
+        return read_video_facts(path).frames
+    if is_dicom(path):
+        return read_dicom_facts(path).frames
+    is_tiff = file_format(path) == "TIFF"
+    with _open(path.with_name(f"{path.name}#0") if is_tiff else path, load=False) as image:
+        return int(image.n_frames) if isinstance(image, TiffImageFile) else 1
 
 
 def read_mask(path: Path) -> BoolArray:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,16 +11,13 @@ from pathlib import Path
 from acsnet._utils.csv_io import CsvRow, missing_columns, read_csv
 from acsnet._utils.files import write_csv
 from acsnet.data.file_names import compose, find_file
-from acsnet.errors import DataError
+from acsnet.data.spacing import SEPARATOR, Spacing, format_spacing, parse_spacing
+from acsnet.errors import DataError, InputError
 
 COLUMNS = ("image", "masks", "label", "group", "dataset", "patient", "name", "spacing")
 REQUIRED_COLUMNS = ("image", "masks", "label")
-# These may hold names of files.
-_NAME_COLUMNS = ("image", "masks", "group", "name", "copies")
-_SEPARATOR = ";"
-
-# Millimeters per pixel, (vertical, horizontal).
-Spacing = tuple[float, float]
+#: These may hold names of files.
+NAME_COLUMNS = ("image", "masks", "group", "name", "copies")
 
 
 @dataclass(frozen=True)
@@ -90,7 +86,7 @@ def read_record_table(path: Path) -> list[Record]:
         [('a.png', 'clinic', 'benign', (0.08, 0.08)), ('b.png', 'clinic', 'normal', None)]
     """
     missing_table = f"there is no record table {path}: make one with acsnet curate ROOT --out DIR"
-    columns, rows = read_csv(path, missing_table, names=_NAME_COLUMNS)
+    columns, rows = read_csv(path, missing_table, names=NAME_COLUMNS)
     if any(column not in columns for column in REQUIRED_COLUMNS):
         raise missing_columns(path, REQUIRED_COLUMNS, columns)
     _check_rows(path, rows)
@@ -123,19 +119,18 @@ def _check_rows(path: Path, rows: Sequence[CsvRow]) -> None:
 
 def _is_spacing(text: str) -> bool:
     try:
-        values = [float(number) for number in text.split(_SEPARATOR)] if text else [1.0]
-    except ValueError:
+        _spacing(text)
+    except InputError:
         return False
-    return len(values) <= 2 and all(0 < value < math.inf for value in values)
+    return True
 
 
-def _parse_spacing(text: str) -> Spacing | None:
-    values = [float(number) for number in text.split(_SEPARATOR)] if text else []
-    return (values[0], values[-1]) if values else None
+def _spacing(text: str) -> Spacing | None:
+    return parse_spacing(text) if text else None
 
 
 def _to_record(row: dict[str, str], table: Path) -> Record:
-    masks = tuple(find_file(table.parent / name) for name in row["masks"].split(_SEPARATOR) if name)
+    masks = tuple(find_file(table.parent / name) for name in row["masks"].split(SEPARATOR) if name)
     return Record(
         image=find_file(table.parent / row["image"]),
         masks=masks,
@@ -144,7 +139,7 @@ def _to_record(row: dict[str, str], table: Path) -> Record:
         group=row.get("group") or "",
         dataset=row.get("dataset") or table.stem,
         patient=row.get("patient") or "",
-        spacing=_parse_spacing(row.get("spacing") or ""),
+        spacing=_spacing(row.get("spacing") or ""),
     )
 
 
@@ -170,20 +165,20 @@ def write_record_table(path: Path, records: Sequence[Record], more: Mapping[str,
         True
     """
     for mask in (os.path.realpath(mask) for record in records for mask in record.masks):
-        if _SEPARATOR in mask:
+        if SEPARATOR in mask:
             raise DataError(
-                f"{mask}: a record table separates masks by {_SEPARATOR!r}: rename the file or folder that contains it"
+                f"{mask}: a record table separates masks by {SEPARATOR!r}: rename the file or folder that contains it"
             )
     rows = [
         {
             "image": os.path.realpath(record.image),
-            "masks": _SEPARATOR.join(os.path.realpath(mask) for mask in record.masks),
+            "masks": SEPARATOR.join(os.path.realpath(mask) for mask in record.masks),
             "label": record.label,
             "group": record.group,
             "dataset": record.dataset,
             "patient": record.patient,
             "name": record.name,
-            "spacing": _SEPARATOR.join(map(repr, record.spacing or ())),
+            "spacing": format_spacing(record.spacing),
             **{column: values[index] for column, values in (more or {}).items()},
         }
         for index, record in enumerate(records)

@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict
 from acsnet._utils.files import WriteError, write_text
 from acsnet._utils.reading import read_text
 from acsnet.data.decoding import file_fingerprints
-from acsnet.data.records import Record, Spacing, stable_hash
+from acsnet.data.records import Record, stable_hash
+from acsnet.data.spacing import Spacing
 from acsnet.errors import DataError
 from acsnet.version import __version__
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from acsnet._utils.typing import Float64Array
 from acsnet.checkpoints import OperatingPoint, OperatingPoints
 from acsnet.config import EvaluationConfig
 from acsnet.data.framing import Frame
+from acsnet.data.spacing import Spacing
 from acsnet.errors import InputError
 from acsnet.inference.class_decision import (
     adjust_probabilities,
@@ -19,6 +21,7 @@ from acsnet.inference.class_decision import (
     find_operating_point,
     select_classes,
 )
+from acsnet.inference.lesion_shape import LesionShape, lesion_shapes
 from acsnet.inference.postprocessing import postprocess
 from acsnet.labels import NORMAL
 from acsnet.layers.prediction_refinement import NORMAL_MARGIN
@@ -61,6 +64,8 @@ class Prediction:
         frame: the mapping between the image and the input of the network: the region that was cropped, and whether all
             of the image is margin. Outside of the region the mask is empty.
         path: the file of the image, or None if the predictor was given its pixels.
+        spacing: millimeters per pixel, (vertical, horizontal), as given or as a DICOM header declares it; None if it is
+            unknown.
     """
 
     mask: npt.NDArray[np.bool_] | None = field(repr=False)
@@ -71,6 +76,16 @@ class Prediction:
     label_uncertainty: float | None = None
     frame: Frame | None = None
     path: Path | None = None
+    spacing: Spacing | None = None
+
+    @cached_property
+    def lesions(self) -> tuple[LesionShape, ...]:
+        """Size and shape of each lesion of the mask, the largest first; empty without a mask.
+
+        Lengths are in millimeters if ``spacing`` is known, otherwise in pixels (:func:`lesion_shapes`). They describe
+        the predicted mask; no BI-RADS category follows from them.
+        """
+        return () if self.mask is None else lesion_shapes(self.mask, self.spacing)
 
 
 class Decision:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from acsnet._utils.file_kinds import SUPPORTED_FORMATS, check_file
 from acsnet._utils.listing import list_images, log_left_out
-from acsnet.data.dicom import NoImageError, is_dicom, read_dicom_facts
+from acsnet.data.dicom import NoImageError
+from acsnet.data.frame_facts import has_frames, read_frame_facts
 from acsnet.data.frame_paths import split_frame
 from acsnet.data.image_files import file_identity, is_mask
 from acsnet.errors import DataError
@@ -18,7 +19,12 @@ logger = logging.getLogger(__name__)
 # Files and folders of a finished prediction, and the finished rows of one that was interrupted.
 TABLE = "predictions.csv"
 UNFINISHED_TABLE = "predictions.unfinished.csv"
-OUTPUT_FOLDERS = ("masks", "overlays", "uncertainty", "explanations")
+LESION_TABLE = "lesions.csv"
+OUTPUT_FILES = (LESION_TABLE, "coco.json")
+OUTPUT_FOLDERS = (
+    *("masks", "overlays", "uncertainty", "explanations", "videos"),
+    *("contours", "dicom_seg", "geojson", "labels"),
+)
 _TEST_FILES = ("metrics.json", "cases.csv")
 
 
@@ -27,11 +33,11 @@ def find_images(inputs: Sequence[Path]) -> list[tuple[Path, Path]]:
 
     Images are recognized by their first bytes, not by their names. In folders, hidden files and folders and those of
     operating systems are ignored; masks (``*_mask.png``), results of earlier predictions and tests and all
-    other files are left out, which is logged with their number. A DICOM file with several frames is expanded into
-    its frames, such as "cine.dcm#3". One file with two names is predicted once.
+    other files are left out, which is logged with their number. A video or a DICOM file with several frames is expanded
+    into its frames, such as "cine.dcm#3". One file with two names is predicted once.
 
     Args:
-        inputs: images, folders of images, or single frames of DICOM files.
+        inputs: images, videos, folders of them, or single frames of DICOM files and videos.
 
     Returns:
         Pairs of the image and the path of its results, without suffix, relative to the output folder.
@@ -71,7 +77,7 @@ def find_images(inputs: Sequence[Path]) -> list[tuple[Path, Path]]:
 
 
 def _in_folder(folder: Path) -> list[tuple[Path, Path]]:
-    listing = list_images(folder, recursive=True, reason_to_skip=_result_folder)
+    listing = list_images(folder, recursive=True, reason_to_skip=_result_folder, videos=True)
     left_out = listing.left_out
     found: list[tuple[Path, Path]] = []
     for path in listing.images:
@@ -99,15 +105,15 @@ def _result_folder(folder: Path) -> str | None:
 
 
 def _results(path: Path, relative: Path, frame: int | None) -> list[tuple[Path, Path]]:
-    """Return the image, or each frame of a DICOM file of several, with the name of its results.
+    """Return the image, or each frame of a file of several, with the name of its results.
 
     Raises:
         NoImageError: if a DICOM file holds no image.
     """
-    if not is_dicom(path) or frame is not None:
+    if frame is not None or not has_frames(path):
         return [(path, result_name(relative, frame))]
     try:
-        count = read_dicom_facts(path).frames
+        count = read_frame_facts(path).frames
     except NoImageError:
         raise
     except DataError:

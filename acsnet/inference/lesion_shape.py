@@ -7,6 +7,7 @@ from them.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -19,6 +20,26 @@ from acsnet.metrics._distances import check_spacing
 Mask = npt.NDArray[np.bool_]
 # The steps, in pixels (down, right), of the parallel lines that the perimeter is counted on.
 _DIRECTIONS = ((0, 1), (1, 2), (1, 1), (2, 1), (1, 0), (2, -1), (1, -1), (1, -2))
+
+
+class Lesion(NamedTuple):
+    """One connected component of a mask.
+
+    Attributes:
+        top: its first row in the image.
+        left: its first column in the image.
+        mask: boolean (h, w), the component within its bounding box.
+    """
+
+    top: int
+    left: int
+    mask: Mask
+
+    @property
+    def center(self) -> tuple[float, float]:
+        """Center of mass (down, right) in pixels from the corner of the image; the first pixel covers 0 to 1."""
+        rows, columns = np.nonzero(self.mask)
+        return float(rows.mean()) + self.top + 0.5, float(columns.mean()) + self.left + 0.5
 
 
 @dataclass(frozen=True)
@@ -78,18 +99,30 @@ def lesion_shapes(mask: Mask, spacing: Sequence[float] | None = None) -> tuple[L
     if spacing is not None:
         check_spacing(spacing)
     down, right = (1.0, 1.0) if spacing is None else (float(value) for value in spacing)
+    return tuple(describe_lesion(lesion, mask.shape, (down, right)) for lesion in find_lesions(mask))
+
+
+def find_lesions(mask: Mask) -> list[Lesion]:
+    """Return the connected components of a mask (H, W) in the order of :func:`lesion_shapes`."""
     components, areas = label_components(mask)
-    shapes = [_shape(components == number, (down, right)) for number in range(1, len(areas))]
-    return tuple(sorted(shapes, key=lambda shape: (-shape.pixels, shape.center)))
+    foreground = np.flatnonzero(components)
+    order = foreground[np.argsort(components.flat[foreground], kind="stable")]
+    lesions = []
+    for pixels in np.split(order, np.cumsum(areas[1:]))[:-1]:
+        rows, columns = np.divmod(pixels, mask.shape[1])
+        top, left = int(rows.min()), int(columns.min())
+        component = np.zeros((int(rows.max()) + 1 - top, int(columns.max()) + 1 - left), np.bool_)
+        component[rows - top, columns - left] = True
+        lesions.append(Lesion(top, left, component))
+    return sorted(lesions, key=lambda lesion: (-int(lesion.mask.sum()), lesion.center))
 
 
-def _shape(lesion: Mask, spacing: tuple[float, float]) -> LesionShape:
+def describe_lesion(lesion: Lesion, size: tuple[int, ...], spacing: tuple[float, float]) -> LesionShape:
+    """Return the shape of a lesion in an image of a size (height, width); see :func:`lesion_shapes`."""
     down, right = spacing
-    rows, columns = np.nonzero(lesion)
-    center = (float(rows.mean() + 0.5) / lesion.shape[0], float(columns.mean() + 0.5) / lesion.shape[1])
-    component = lesion[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    component = lesion.mask
     height, width = component.shape[0] * down, component.shape[1] * right
-    pixels = len(rows)
+    pixels = int(component.sum())
     area, perimeter = pixels * down * right, _perimeter(component, spacing)
     long_axis, short_axis = _axes(component, spacing)
     return LesionShape(
@@ -101,7 +134,7 @@ def _shape(lesion: Mask, spacing: tuple[float, float]) -> LesionShape:
         short_axis=short_axis,
         taller_than_wide=height > width,
         circularity=min(1.0, 4 * math.pi * area / perimeter**2),
-        center=center,
+        center=(lesion.center[0] / size[0], lesion.center[1] / size[1]),
         pixels=pixels,
     )
 

@@ -2,9 +2,10 @@
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,33 @@ import torch
 from tqdm.auto import tqdm
 
 from acsnet._utils.files import write_csv, write_png
+from acsnet._utils.folders import whole_files
 from acsnet._utils.overlay import PREDICTION_COLOR, add_caption, draw_contours, draw_heat
+from acsnet.data.frame_paths import choose_frame
 from acsnet.data.framing import Frame, log_crops
 from acsnet.data.image_files import problem_list
 from acsnet.data.images import read_image
+from acsnet.data.spacing import Spacing
+from acsnet.data.video import is_video, read_video_facts
 from acsnet.errors import AcsnetError, DataError, InputError
 from acsnet.inference.decision import Prediction
+from acsnet.inference.formats import Result, find_formats
+from acsnet.inference.formats.overlay_video import OverlayVideos
 from acsnet.inference.grad_cam import explain_images
-from acsnet.inference.input_files import OUTPUT_FOLDERS, TABLE, UNFINISHED_TABLE, find_images, has_table
+from acsnet.inference.image_spacing import find_spacings, read_spacing_table
+from acsnet.inference.input_files import (
+    OUTPUT_FILES,
+    OUTPUT_FOLDERS,
+    TABLE,
+    UNFINISHED_TABLE,
+    find_images,
+    has_table,
+)
+from acsnet.inference.lesion_shape import find_lesions
+from acsnet.inference.measurements import lesion_rows
 from acsnet.inference.predictor import Predictor
-from acsnet.inference.uncertainty import mean_mask_uncertainty
+from acsnet.inference.result_tables import ResultTables
+from acsnet.metrics._distances import check_spacing
 
 logger = logging.getLogger(__name__)
 
@@ -33,13 +51,17 @@ def _check_output(folder: Path) -> None:
     """Check that no files of the user are overwritten.
 
     Raises:
-        DataError: if the folder has a folder of the name of one of the results, but no table of an earlier prediction.
+        DataError: if the folder has a file or folder of the name of one of the results, but no table of an earlier
+            prediction.
     """
-    existing = [name for name in OUTPUT_FOLDERS if (folder / name).is_dir() and any((folder / name).iterdir())]
-    if existing and not has_table(folder):
+    if has_table(folder):
+        return
+    existing = [f"folder {name}/" for name in OUTPUT_FOLDERS if any((folder / name).glob("*"))]
+    existing += [f"file {name}" for name in OUTPUT_FILES if (folder / name).exists()]
+    if existing:
         raise DataError(
-            f"{folder} has a folder {existing[0]}/ and no {TABLE} of an earlier prediction, so that its files may be "
-            "yours: name another output folder, or remove it"
+            f"{folder} has a {existing[0]} and no {TABLE} of an earlier prediction, so that its files may be yours: "
+            "name another output folder, or remove it"
         )
 
 
@@ -67,8 +89,11 @@ def predict_files(
     progress: bool = True,
     uncertainty: bool = False,
     explain: bool = False,
+    spacing: Spacing | None = None,
+    spacing_table: Path | None = None,
+    save: Sequence[str] = (),
 ) -> Path:
-    """Predict files and folders, and write ``masks/``, ``overlays/`` and ``predictions.csv``.
+    """Predict files and folders, and write ``masks/``, ``overlays/``, ``predictions.csv`` and ``lesions.csv``.
 
     All inputs are read once before anything is written. Existing results of the same name are overwritten. A prediction
     that fails or is interrupted leaves its finished images and their rows, ``predictions.unfinished.csv``. At an
@@ -79,59 +104,96 @@ def predict_files(
     ``whole`` (no margin was found) or ``all margin`` (left whole), and ``crop_top``, ``crop_left``, ``crop_height`` and
     ``crop_width``, the region in pixels of the image. Masks have the size of the image and are empty outside of it.
 
+    If the network has masks, the last columns are the number of lesions, ``lesions``, size and shape of the largest
+    one, ``lesion_...``, and the ``spacing``; ``lesions.csv`` has them for each lesion
+    (:func:`~acsnet.inference.measurements.lesion_rows`). They describe the predicted mask, and claim no BI-RADS
+    category.
+
+    A video, and a DICOM file of several frames, is predicted frame by frame. The tables then have the columns
+    ``frame``, counted from 0, and ``time_s``, and ``videos/`` has the overlays of all frames at the rate of the file.
+
     Args:
         predictor: the predictor.
-        inputs: images, and folders of images.
+        inputs: images, videos, and folders of them.
         folder: the output folder.
         batch_size: number of images per forward pass.
         progress: show a progress bar.
         uncertainty: also write ``uncertainty/``, heat maps of the uncertainty of the mask over each image.
         explain: also write ``explanations/``, heat maps of the evidence for the predicted class over each image
             (:func:`~acsnet.inference.class_activation`).
+        spacing: millimeters per pixel, (vertical, horizontal), of all images that ``spacing_table`` does not have; by
+            default that of the header of a DICOM file.
+        spacing_table: CSV file with the columns ``image`` and ``spacing``
+            (:func:`~acsnet.inference.image_spacing.read_spacing_table`).
+        save: names of further formats of the masks: ``"coco"``, ``"contours"``, ``"dicom-seg"``, ``"geojson"`` and
+            ``"labels"`` (:data:`acsnet.inference.formats.FORMATS`).
 
     Returns:
         Path of the table.
 
     Raises:
         DataError: if inputs cannot be read, listing all of them, or if the output folder has files that are not of an
-            earlier prediction; see also :func:`find_images`.
-        InputError: if ``uncertainty`` is set and the predictor has no mask uncertainty, or ``explain`` is set and it
-            has no classes.
+            earlier prediction; see also :func:`find_images` and
+            :func:`~acsnet.inference.image_spacing.find_spacings`.
+        InputError: if the spacing is not two numbers above 0, ``uncertainty`` is set and the predictor has no mask
+            uncertainty, ``explain`` is set and it has no classes, or ``save`` is and it has no masks.
+        UnknownNameError: if a format is unknown.
+        MissingPackageError: if a package of a format is not installed.
         DiskFullError: if the disk is full.
     """
-    _check_options(predictor, uncertainty, explain)
+    _check_options(predictor, uncertainty, explain, save)
+    if spacing is not None:
+        check_spacing(spacing)
+    rows_of_spacings = None if spacing_table is None else read_spacing_table(spacing_table)
+    kinds = find_formats(save)
     _check_output(folder)
     images = find_images(inputs)
+    files = [file for file, _ in images]
     with ThreadPoolExecutor() as pool:
-        problems = [problem for problem in pool.map(_problem, [file for file, _ in images]) if problem]
-        if problems:
-            raise DataError(problem_list("the input cannot be used", problems))
-        rows: list[dict[str, Any]] = []
+        _check_readable(pool, files)
+        spacings = find_spacings(files, spacing, rows_of_spacings)
+        formats = [kind(folder, images, predictor.metadata.model) for kind in kinds]
+        videos = OverlayVideos(folder, images)
+        tables = ResultTables(predictor, files)
         frames: dict[str, Frame] = {}
         with (
-            _unfinished_table(folder, rows),
+            _unfinished_table(folder, tables.rows),
+            videos,
             tqdm(total=len(images), desc="predicting", unit="image", disable=None if progress else True) as bar,
         ):
             for start in range(0, len(images), batch_size):
                 chunk = images[start : start + batch_size]
-                arrays = list(pool.map(read_image, [file for file, _ in chunk]))
+                arrays = _read_images(pool, [file for file, _ in chunk])
                 predictions = predictor.predict(arrays, batch_size)
                 heat_maps = _compute_heat_maps(predictor, arrays, predictions, uncertainty, explain)
-                names = [name for _, name in chunk]
-                list(pool.map(partial(_write, folder), names, arrays, predictions, heat_maps))
-                crops, point = predictor.metadata.crop_margins, _operating_point_columns(predictor)
-                rows += [_row(file, one, crops, point) for (file, _), one in zip(chunk, predictions, strict=True)]
-                pairs = zip(chunk, predictions, strict=True)
-                frames |= {os.fspath(file): one.frame for (file, _), one in pairs if one.frame is not None}
+                results = [
+                    _build_result(file, name, array, replace(prediction, path=file, spacing=own))
+                    for (file, name), array, prediction, own in zip(
+                        chunk, arrays, predictions, spacings[start : start + len(chunk)], strict=True
+                    )
+                ]
+                overlays = list(pool.map(partial(_write, folder), results, heat_maps))
+                for result, overlay in zip(results, overlays, strict=True):
+                    tables.add(result)
+                    videos.add(result.file, overlay)
+                    for one in formats:
+                        one.add(result)
+                frames |= {os.fspath(one.file): one.prediction.frame for one in results if one.prediction.frame}
                 bar.update(len(chunk))
-            table = folder / TABLE
-            write_csv(table, rows)
+            with whole_files(folder) as temporary:
+                for one in formats:
+                    one.finish(temporary)
+                tables.write(temporary)
     if predictor.metadata.crop_margins:
         log_crops(frames)
-    return table
+    return folder / TABLE
 
 
-def _check_options(predictor: Predictor, uncertainty: bool, explain: bool) -> None:
+def _check_options(predictor: Predictor, uncertainty: bool, explain: bool, save: Sequence[str]) -> None:
+    if save and "segmentation" not in predictor.tasks:
+        raise InputError(
+            "the checkpoint's network does not predict masks, which all formats of --save are made of: leave it out"
+        )
     if explain and not predictor.supports_classification:
         raise InputError(
             "the checkpoint's network does not predict classes, so there is no class to explain: leave out --explain"
@@ -143,12 +205,37 @@ def _check_options(predictor: Predictor, uncertainty: bool, explain: bool) -> No
         )
 
 
+def _check_readable(pool: ThreadPoolExecutor, files: Sequence[Path]) -> None:
+    """Read all images once.
+
+    Raises:
+        DataError: if some cannot be read, with a list of them.
+    """
+    problems = [problem for problem in pool.map(_problem, files) if problem]
+    if problems:
+        raise DataError(problem_list("the input cannot be used", problems))
+
+
 def _problem(path: Path) -> str | None:
     try:
-        read_image(path)
+        if is_video(path):
+            # All frames are decoded to count them.
+            choose_frame(path, read_video_facts(path).frames)
+        else:
+            read_image(path)
     except DataError as error:
         return str(error)
     return None
+
+
+def _read_images(pool: ThreadPoolExecutor, files: Sequence[Path]) -> list[npt.NDArray[np.uint8]]:
+    # Frames of a video are decoded in order.
+    return [*map(read_image, files)] if any(map(is_video, files)) else [*pool.map(read_image, files)]
+
+
+def _build_result(file: Path, name: Path, image: npt.NDArray[np.uint8], prediction: Prediction) -> Result:
+    lesions = [] if prediction.mask is None else find_lesions(prediction.mask)
+    return Result(file, name, image, prediction, lesions, lesion_rows(prediction, lesions))
 
 
 def _compute_heat_maps(
@@ -173,18 +260,15 @@ def _compute_heat_maps(
     return heat_maps
 
 
-def _write(
-    folder: Path,
-    name: Path,
-    image: npt.NDArray[np.uint8],
-    prediction: Prediction,
-    heat_maps: dict[str, npt.NDArray[np.float32]],
-) -> None:
-    if prediction.mask is not None:
-        write_png(folder / "masks" / f"{name}.png", prediction.mask.astype(np.uint8) * np.uint8(255))
-    write_png(folder / "overlays" / f"{name}.png", draw_prediction(image, prediction))
+def _write(folder: Path, result: Result, heat_maps: dict[str, npt.NDArray[np.float32]]) -> npt.NDArray[np.uint8]:
+    """Write the pictures of an image, and return the overlay."""
+    overlay = draw_prediction(result.image, result.prediction)
+    if result.prediction.mask is not None:
+        write_png(folder / "masks" / f"{result.name}.png", result.mask.astype(np.uint8) * np.uint8(255))
+    write_png(folder / "overlays" / f"{result.name}.png", overlay)
     for kind, heat_map in heat_maps.items():
-        write_png(folder / kind / f"{name}.png", draw_heat(image, heat_map))
+        write_png(folder / kind / f"{result.name}.png", draw_heat(result.image, heat_map))
+    return overlay
 
 
 def draw_prediction(image: npt.NDArray[np.uint8], prediction: Prediction) -> npt.NDArray[np.uint8]:
@@ -201,31 +285,3 @@ def draw_prediction(image: npt.NDArray[np.uint8], prediction: Prediction) -> npt
     if prediction.label is None or prediction.probabilities is None:
         return picture
     return add_caption(picture, f"{prediction.label} {prediction.probabilities[prediction.label]:.2f}")
-
-
-def _operating_point_columns(predictor: Predictor) -> dict[str, Any]:
-    point = predictor.operating_point
-    if point is None:
-        return {}
-    return {"operating_point": predictor.evaluation.operating_point, "malignant_threshold": point.threshold}
-
-
-def _row(path: Path, prediction: Prediction, crops: bool, operating_point: Mapping[str, Any]) -> dict[str, Any]:
-    row: dict[str, Any] = {"image": os.fspath(path), "predicted": prediction.label}
-    row |= {f"probability_{name}": value for name, value in (prediction.probabilities or {}).items()}
-    row |= operating_point
-    if prediction.mask is not None:
-        row["mask_area_fraction"] = float(prediction.mask.mean())
-        if prediction.mask_uncertainty is not None:
-            row["mask_uncertainty"] = mean_mask_uncertainty(prediction.mask_uncertainty, prediction.mask)
-    if prediction.label_uncertainty is not None:
-        row["label_uncertainty"] = prediction.label_uncertainty
-    if crops and prediction.frame is not None:
-        row |= _describe_crop(prediction.frame)
-    return row
-
-
-def _describe_crop(frame: Frame) -> dict[str, Any]:
-    found = "cropped" if frame.is_cropped else "whole"
-    region = {f"crop_{name}": value for name, value in frame.region._asdict().items()}
-    return {"scan": "all margin" if frame.is_all_margin else found, **region}

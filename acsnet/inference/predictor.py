@@ -18,6 +18,7 @@ from acsnet._utils.devices import choose_device
 from acsnet.checkpoints import Checkpoint, CheckpointMetadata, OperatingPoint
 from acsnet.config import EvaluationConfig
 from acsnet.data.conversion import AnyImage, as_rgb
+from acsnet.data.spacing import Spacing, declared_spacing
 from acsnet.errors import CheckpointError, InputError
 from acsnet.inference.decision import Decision, Prediction, Probabilities
 from acsnet.inference.image_batches import Images, check_single, iterate_images, path_of
@@ -25,6 +26,7 @@ from acsnet.inference.preprocessing import frame_images, prepare_for_inference, 
 from acsnet.inference.tta import list_tta_transforms, mean_probabilities
 from acsnet.inference.uncertainty import label_entropy, mask_entropy
 from acsnet.labels import Task
+from acsnet.metrics._distances import check_spacing
 from acsnet.models import MultiTaskOutput, load_model
 from acsnet.models._contract import check_count
 from acsnet.models._loading import check_metadata, check_network, metadata_of
@@ -203,21 +205,24 @@ class Predictor:
         """Whether predictions have a class."""
         return "classification" in self._tasks
 
-    def __call__(self, image: AnyImage) -> Prediction:
+    def __call__(self, image: AnyImage, spacing: Spacing | None = None) -> Prediction:
         """Predict one image.
 
         Args:
             image: the path of a file, a Pillow image, a NumPy array (H, W) or (H, W, C), or a PyTorch tensor (H, W) or
                 (C, H, W), without normalization; see :func:`acsnet.data.as_rgb`.
+            spacing: millimeters per pixel, (vertical, horizontal), for the lengths of ``Prediction.lesions``; by
+                default that of the header of a DICOM file.
 
         Raises:
-            DataError, InputError: if the file cannot be read, or the image is of another kind; see
-                :func:`acsnet.data.as_rgb`.
+            DataError, InputError: if the file cannot be read, the image is of another kind (see
+                :func:`acsnet.data.as_rgb`), or the spacing is not two numbers above 0.
         """
         check_single(image)
-        return self._predict_batch([image], ["the image"])[0]
+        _check_spacing(spacing)
+        return self._predict_batch([image], ["the image"], spacing)[0]
 
-    def predict(self, images: Images, batch_size: int = 8) -> list[Prediction]:
+    def predict(self, images: Images, batch_size: int = 8, spacing: Spacing | None = None) -> list[Prediction]:
         """Predict any number of images.
 
         If they are more than one batch, all of them are read once before the first is predicted, so that a broken one
@@ -227,47 +232,60 @@ class Predictor:
             images: a folder, whose images are those of :func:`find_images`; a list or another iterable of images of any
                 kinds and sizes, as in :meth:`__call__`; or one array (N, H, W, C) or tensor (N, C, H, W).
             batch_size: number of images per forward pass.
+            spacing: as in :meth:`__call__`, the same for all images; by default each DICOM file has its own.
 
         Returns:
             One prediction per image, in order. ``path`` of a prediction is the file of the image.
 
         Raises:
             DataError, InputError: if there are no images, one of them cannot be read or is of another kind, or the
-                batch size is below 1.
+                batch size is below 1; see also :meth:`__call__`.
         """
         check_count("batch_size", batch_size)
+        _check_spacing(spacing)
         listed = [*iterate_images(images)]
         if not listed:
             raise InputError("there are no images: expected at least one")
         if len(listed) > batch_size:
             for index, image in enumerate(listed):
                 as_rgb(image, f"image {index}")
-        return [*self.predict_each(listed, batch_size)]
+        return [*self.predict_each(listed, batch_size, spacing)]
 
-    def predict_each(self, images: Images, batch_size: int = 8) -> Iterator[Prediction]:
+    def predict_each(self, images: Images, batch_size: int = 8, spacing: Spacing | None = None) -> Iterator[Prediction]:
         """Predict images one batch after the other, for more of them than memory can hold; see :meth:`predict`.
 
         Args:
             images: as in :meth:`predict`; an iterator is read batch by batch.
             batch_size: number of images per forward pass.
+            spacing: as in :meth:`predict`.
 
         Returns:
             An iterator over the predictions, in order. A broken image is an error when its batch is reached.
         """
         check_count("batch_size", batch_size)
-        return self._predict_batches(iter(iterate_images(images)), batch_size)
+        _check_spacing(spacing)
+        return self._predict_batches(iter(iterate_images(images)), batch_size, spacing)
 
-    def _predict_batches(self, images: Iterator[AnyImage], batch_size: int) -> Iterator[Prediction]:
+    def _predict_batches(
+        self, images: Iterator[AnyImage], batch_size: int, spacing: Spacing | None
+    ) -> Iterator[Prediction]:
         first = 0
         while batch := [*islice(images, batch_size)]:
-            yield from self._predict_batch(batch, [f"image {first + index}" for index in range(len(batch))])
+            names = [f"image {first + index}" for index in range(len(batch))]
+            yield from self._predict_batch(batch, names, spacing)
             first += len(batch)
 
-    def _predict_batch(self, images: Sequence[AnyImage], names: Sequence[str]) -> list[Prediction]:
+    def _predict_batch(
+        self, images: Sequence[AnyImage], names: Sequence[str], spacing: Spacing | None
+    ) -> list[Prediction]:
         pixels = [as_rgb(image, name) for image, name in zip(images, names, strict=True)]
         predictions = [self.decide(probabilities) for probabilities in self.probabilities(pixels)]
-        pairs = zip(predictions, images, strict=True)
-        return [replace(prediction, path=path_of(image)) for prediction, image in pairs]
+        paths = [path_of(image) for image in images]
+        spacings = [spacing or (None if path is None else declared_spacing(path)) for path in paths]
+        return [
+            replace(prediction, path=path, spacing=own)
+            for prediction, path, own in zip(predictions, paths, spacings, strict=True)
+        ]
 
     def probabilities(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Probabilities]:
         """Compute probabilities of a batch of RGB images, averaged over networks and test-time augmentation.
@@ -327,6 +345,11 @@ class Predictor:
             None if label is None else label_entropy(label),
             frame,
         )
+
+
+def _check_spacing(spacing: Spacing | None) -> None:
+    if spacing is not None:
+        check_spacing(spacing)
 
 
 def _check_finite(name: str, *outputs: torch.Tensor | None) -> None:

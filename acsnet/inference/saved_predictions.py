@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from acsnet._utils.file_kinds import IMAGE_SUFFIXES
+from acsnet._utils.file_kinds import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from acsnet._utils.files import write_png
 from acsnet.data import Record
 from acsnet.data.frame_paths import split_frame_name
@@ -42,17 +42,17 @@ def probability_path(folder: Path, dataset: str, image: str) -> Path:
 
 
 def result_name(image: Path, frame: int | None = None) -> Path:
-    """Return the name of an image's results: without the suffix of an image format, with the frame if there is one.
+    """Return the name of an image's results: without the suffix of its format, with the frame if there is one.
 
     Other dots are part of the name, as in "1.2.840.10008". A name that is too long for a file system once the suffix of
     the results is added is cut, and ends in a hash.
 
     Args:
-        image: name of the image; that of a DICOM or TIFF file may end in the frame, as in "cine.dcm#3".
+        image: name of the image; that of a DICOM or TIFF file or a video may end in the frame, as in "cine.dcm#3".
         frame: the frame, if the name does not have it.
     """
     file, named = split_frame_name(image)
-    name = file.with_suffix("") if file.suffix.lower() in IMAGE_SUFFIXES else file
+    name = file.with_suffix("") if file.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES else file
     number = named if frame is None else frame
     return name.with_name(_shorten(name.name if number is None else f"{name.name}_{number}"))
 

@@ -1,5 +1,6 @@
 """Ctrl-C, SIGTERM and SIGHUP: one line, the right status, files whole or absent."""
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from acsnet.cli import run
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TOOLS = {
+    "app": (),
     "configs": (),
     "calibrate": ("--checkpoint", "x", "--out", "y"),
     "crossval": ("x.yaml", "--work-dir", "y"),
@@ -35,7 +37,18 @@ ENDINGS = {
     signal.SIGTERM: (143, "terminated\n"),
     signal.SIGHUP: (129, "the terminal was closed\n"),
 }
-CASES = [(tool, [*ENDINGS][index % 3]) for index, tool in enumerate(TOOLS)]
+# Tools that ask for the packages of their extra before they import any.
+NEEDED = {"app": "gradio"}
+CASES = [
+    pytest.param(
+        tool,
+        [*ENDINGS][index % 3],
+        marks=pytest.mark.skipif(
+            tool in NEEDED and importlib.util.find_spec(NEEDED[tool]) is None, reason="its extra is not installed"
+        ),
+    )
+    for index, tool in enumerate(TOOLS)
+]
 # A package that takes long to import, in the place of those that do.
 SLOW = "import time\nprint('importing', flush=True)\ntime.sleep(60)"
 TURNING = f"try:\n    {SLOW.replace(chr(10), '; ')}\nexcept BaseException:\n    raise ImportError('x')"

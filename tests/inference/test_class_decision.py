@@ -157,7 +157,7 @@ def test_predictions_name_the_operating_point(predictor_at: Predictor, phantom_r
     inputs = [phantom_root / "benign" / "benign (1).png"]
     table = predict_files(predictor_at, inputs, tmp_path / "at", progress=False)
     columns, rows = read_csv(table, "")
-    assert columns[-3:-1] == ["operating_point", "malignant_threshold"]
+    assert columns[5:8] == ["operating_point", "malignant_threshold", "mask_area_fraction"]
     assert (rows[0][1]["operating_point"], rows[0][1]["malignant_threshold"]) == ("specificity_90", "0.0")
     plain = Predictor(predictor_at.model, predictor_at.metadata)
     columns, _ = read_csv(predict_files(plain, inputs, tmp_path / "plain", progress=False), "")

@@ -74,7 +74,8 @@ def test_frames_are_predicted_as_images_are(cine: Path, trained_run: Path, tmp_p
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [Path(row["image"]).name for row in rows] == ["cine.dcm#0", "cine.dcm#1", "cine.dcm#2", "same.png"]
-    assert {**rows[1], "image": ""} == {**rows[3], "image": ""}
+    assert {**rows[1], "image": "", "frame": ""} == {**rows[3], "image": ""}
+    assert [row["frame"] for row in rows] == ["0", "1", "2", ""]
     np.testing.assert_array_equal(
         read_image(tmp_path / "out" / "masks" / "cine_1.png"), read_image(tmp_path / "out" / "masks" / "same.png")
     )
@@ -116,7 +117,8 @@ def test_without_uncertainty_there_is_no_column_and_no_picture(
     predictor = Predictor.from_checkpoint(trained_run / "best.safetensors")
     table = predict_files(predictor, [image], tmp_path / "out", progress=False)
     assert "uncertainty" not in table.read_text()
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"masks", "overlays", "predictions.csv"}
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"masks", "overlays", "predictions.csv", "lesions.csv"}
     with pytest.raises(InputError, match=r"needs several predictions per image, .*: turn on test-time augmentation \("):
         predict_files(predictor, [image], tmp_path / "none", progress=False, uncertainty=True)
     assert not (tmp_path / "none").exists()

@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 TOOLS = ("test", "predict", "curate", "report")
 OUTPUTS = {
     "test": {"metrics.json", "cases.csv"},
-    "predict": {"masks", "overlays", "predictions.csv"},
+    "predict": {"masks", "overlays", "predictions.csv", "lesions.csv"},
     "curate": {"records.csv", "pairs.csv", "curated.csv", "report.html"},
     "report": {"report.html", "comparison.csv", "comparison.md", "comparison.tex"},
 }

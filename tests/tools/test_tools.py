@@ -478,7 +478,8 @@ def test_predict_with_tta_and_uncertainty(
     assert 0 <= float(row["mask_uncertainty"]) <= 1
     status, output, errors = invoke(*call, "--out", tmp_path / "tta", "--tta")
     assert status == 0, errors
-    assert sorted(path.name for path in (tmp_path / "tta").iterdir()) == ["masks", "overlays", "predictions.csv"]
+    names = sorted(path.name for path in (tmp_path / "tta").iterdir())
+    assert names == ["lesions.csv", "masks", "overlays", "predictions.csv"]
     result = invoke(*call, "--out", tmp_path / "none", "--uncertainty")
     assert_error(result, "needs several predictions per image", "turn on test-time augmentation (--tta)")
     assert not (tmp_path / "none").exists()

@@ -28,7 +28,8 @@ from acsnet._utils.listing import list_images
 from acsnet.data.datasets.entry import DatasetEntry, RemoteFile, register_dataset
 from acsnet.data.datasets.record_collector import RecordCollector, check_root
 from acsnet.data.image_files import natural_order
-from acsnet.data.records import Record, Spacing
+from acsnet.data.records import Record
+from acsnet.data.spacing import Spacing
 from acsnet.labels import CLASS_NAMES, NORMAL
 
 logger = logging.getLogger(__name__)

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from acsnet._utils.csv_io import TableRow
-from acsnet.data.records import Record, Spacing
+from acsnet.data.records import Record
+from acsnet.data.spacing import Spacing
 from acsnet.errors import DataError
 
 logger = logging.getLogger(__name__)

@@ -1,0 +1,3 @@
+"""Sentences that the page and its exports share."""
+
+NOTICE = "For research, not for diagnosis."
