@@ -1,5 +1,6 @@
 """Benchmarks against other libraries: the operator, training, inference, the input pipeline, time to quality."""
 
+from benchmarks.files import benchmark_files
 from benchmarks.measure import Measurement
 from benchmarks.networks import benchmark_growth, benchmark_inference, benchmark_tasks, benchmark_training
 from benchmarks.operator import benchmark_operator
@@ -11,6 +12,7 @@ __all__ = [
     "EpochTest",
     "Measurement",
     "Report",
+    "benchmark_files",
     "benchmark_growth",
     "benchmark_inference",
     "benchmark_operator",

@@ -10,7 +10,7 @@ from acsnet.cli import run
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "benchmarks" / "speed.md"
 RECIPE = ROOT / "configs/released/acsnet.yaml"
-BENCHMARKS = ("deform_conv", "train", "infer", "tasks", "data", "growth", "quality", "page")
+BENCHMARKS = ("deform_conv", "train", "infer", "tasks", "data", "files", "growth", "quality", "page")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -76,6 +76,7 @@ def measure(arguments: argparse.Namespace) -> None:
         "train": benchmarks.benchmark_training,
         "infer": benchmarks.benchmark_inference,
         "tasks": benchmarks.benchmark_tasks,
+        "files": benchmarks.benchmark_files,
         "growth": benchmarks.benchmark_growth,
     }
     if arguments.benchmark == "data":

@@ -19,6 +19,7 @@ _TITLES = {
     "infer": "Inference",
     "tasks": "Inference of both tasks: one network, or two networks side by side (Chung et al. 2024)",
     "data": "The input pipeline, one process",
+    "files": "Prediction and test of files",
     "growth": "A training step of ACSNet against image and batch size",
 }
 
@@ -91,6 +92,7 @@ def tables(measurements: Iterable[Measurement]) -> dict[str, Table]:
         "deform_conv": _ratio_table,
         "growth": _growth_table,
         "data": _rate_table,
+        "files": _files_table,
         "tasks": _tasks_table,
     }
     return {name: builders.get(name, _time_table)(grouped[name]) for name in _TITLES if name in grouped}
@@ -163,6 +165,13 @@ def _rate_table(measurements: Sequence[Measurement]) -> Table:
     header = (measurements[0].case, "images per second", "times as many")
     rows = [(own.contender, f"{1 / own.seconds:.0f}", f"{1 / (own.ratio or math.nan):.1f}x") for own in measurements]
     return Table.from_rows([header, *rows])
+
+
+def _files_table(measurements: Sequence[Measurement]) -> Table:
+    rows = [("files to results", "contender", "images per second", "times as many")]
+    for own in measurements:
+        rows.append((own.case, own.contender, f"{1 / own.seconds:.1f}", f"{1 / (own.ratio or math.nan):.1f}x"))
+    return Table.from_rows(rows)
 
 
 def _tasks_table(measurements: Sequence[Measurement]) -> Table:

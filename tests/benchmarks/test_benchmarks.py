@@ -6,8 +6,18 @@ import pytest
 import torch
 
 from acsnet.config import TransformConfig
+from acsnet.data import read_busi
+from acsnet.evaluation import evaluate
 from acsnet.models import create_model
-from benchmarks import benchmark_growth, benchmark_operator, benchmark_pipeline, networks, operator
+from benchmarks import (
+    benchmark_files,
+    benchmark_growth,
+    benchmark_operator,
+    benchmark_pipeline,
+    files,
+    networks,
+    operator,
+)
 from benchmarks.networks import Case, benchmark_inference, benchmark_tasks, benchmark_training, task_cases
 from benchmarks.operator import Shape
 
@@ -104,6 +114,25 @@ def test_growth(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = benchmark_growth(CPU, 1, ((1, 64), (2, 128)))
     assert (first.case, first.seconds, first.memory_mb) == ("batch 1, 64x64", 64.0, 7.0)
     assert (second.case, second.seconds) == ("batch 2, 128x128", 128.0)
+
+
+def test_files() -> None:
+    rows = benchmark_files(CPU, 1, (64, 64))
+    assert [(row.case.partition(",")[0], row.contender) for row in rows] == [
+        ("acsnet predict", "plain loop"), ("acsnet predict", "acsnet"),
+        ("acsnet test", "plain loop"), ("acsnet test", "acsnet"),
+    ]  # fmt: skip
+    assert all(row.seconds > 0 for row in rows)
+
+
+def test_the_plain_loop_computes_what_a_test_does(phantom_root: Path) -> None:
+    predictor = files._build_predictor(CPU)
+    records = read_busi(phantom_root)[:3]
+    evaluation = evaluate(predictor, records, progress=False)
+    for record, case in zip(records, evaluation.cases, strict=True):
+        dice, hd95 = files._test(predictor, record)
+        assert dice == pytest.approx(case["dice"], abs=0.01)
+        assert hd95 == pytest.approx(case["hd95"], rel=0.1)
 
 
 def test_pipeline(phantom_root: Path) -> None:
