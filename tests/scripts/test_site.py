@@ -35,7 +35,7 @@ DOCS = REPOSITORY / "docs"
 NOTEBOOKS = sorted((DOCS / "notebooks").glob("*.ipynb"))
 MAX_OUTPUT = 150_000
 # Rooms that a user of the library does not import.
-PRIVATE_ROOMS = {"_utils", "cli", "labels", "version", "__main__"}
+PRIVATE_ROOMS = {"_utils", "app", "cli", "labels", "version", "__main__"}
 
 
 class Tags(yaml.SafeLoader):
