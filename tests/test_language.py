@@ -219,6 +219,7 @@ def page_texts(page: Path) -> Iterator[Text]:
         return "\n" * match.group().count("\n")  # keeps the numbers of lines
 
     content = re.sub(r"<!-- (\w+):begin -->.*?<!-- \1:end -->", blank, content, flags=re.DOTALL)
+    content = re.sub(r"<[a-z][^>]*>", "", content)  # names of classes in HTML
     content = re.sub(r"^```.*?^```", blank, content, flags=re.DOTALL | re.MULTILINE)
     content = re.sub(r"^## One word, one meaning\n.*?(?=^## )", blank, content, flags=re.DOTALL | re.MULTILINE)
     for match in re.finditer(r"(?:^[^\n]+\n?)+", content, flags=re.MULTILINE):

@@ -85,7 +85,7 @@ def test_patterns_select_keys(patterns: list[str], keys: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pattern", "near"), [("training.epoch", "training.epochs"), ("opitmizer", "optimizer"), ("xyz*", "")]
+    ("pattern", "near"), [("training.epoch", "training.epochs"), ("optimizr", "optimizer"), ("xyz*", "")]
 )
 def test_an_unknown_key_is_named_with_near_ones(pattern: str, near: str) -> None:
     guess = f": did you mean '{near}'" if near else ""

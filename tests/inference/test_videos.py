@@ -274,9 +274,7 @@ def test_a_video_that_was_not_written_completely(
 def test_two_videos_of_one_name(bright: Predictor, frames: Frames, write_dicom: Any, tmp_path: Path) -> None:
     record(tmp_path / "in" / "a.avi", frames)
     record(tmp_path / "in" / "a.mp4", frames)
-    with pytest.raises(
-        DataError, match=r"a\.avi#0 and .*a\.mp4#0 would both be written as a_0\.png: predict them"
-    ):
+    with pytest.raises(DataError, match=r"a\.avi#0 and .*a\.mp4#0 would both be written as a_0\.png: predict them"):
         predict_files(bright, [tmp_path / "in"], tmp_path / "out", progress=False)
 
 
