@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 import torch
+from fixtures.torch_versions import needs_compile
 from torch import nn
 from torch.nn import functional
 from torchvision.models.feature_extraction import create_feature_extractor
@@ -194,6 +195,7 @@ def assert_same(ours: MultiTaskOutput, theirs: MultiTaskOutput) -> None:
 SHALLOW = "resnet18"
 
 
+@needs_compile
 def test_compiled_as_one_graph() -> None:
     network = build(encoder=SHALLOW).eval()
     move(network)
@@ -203,6 +205,7 @@ def test_compiled_as_one_graph() -> None:
         assert_same(compiled(images), network(images))
 
 
+@needs_compile
 def test_exported() -> None:
     network = build(encoder=SHALLOW).eval()
     move(network)
