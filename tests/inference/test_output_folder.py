@@ -132,7 +132,7 @@ def test_a_used_folder_of_a_test(trained_run: Path, tmp_path: Path, invoke: Invo
         f"error: {out} already holds metrics.json, cases.csv, masks/, probabilities/ of an earlier test: choose "
         "another folder by --out, or pass --overwrite, which removes them\n"
     )
-    for broken in ("data.root=/nowhere", "evaluation.thresold=1"):
+    for broken in ("data.root=/nowhere", "evaluation.thresholds=1"):
         assert invoke(*given, "--overwrite", "--set", broken)[0] == 2
     assert {name: (out / name).read_bytes() for name in files(out)} == before, "a test that fails removes nothing"
 
