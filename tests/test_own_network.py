@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from fixtures.torch_versions import needs_export
 
 import acsnet
 from acsnet._utils.plugins import import_plugins
@@ -75,7 +74,6 @@ def test_a_loss_that_does_not_return_a_scalar(loss: torch.nn.Module, found: str)
         acsnet.losses.WeightedSum([loss], [1.0])(logits, logits)
 
 
-@needs_export
 @pytest.mark.slow
 @pytest.mark.usefixtures("my_network_folder")
 def test_trained_tested_predicted_exported_and_reported(phantom_root: Path, tmp_path: Path) -> None:

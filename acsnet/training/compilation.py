@@ -4,38 +4,8 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.torch_version import TorchVersion
 
-from acsnet.errors import ConfigError
 from acsnet.models._base import MultiTaskOutput
-
-#: Older versions fail in some of the networks.
-_OLDEST_TORCH = "2.5"
-
-
-def can_compile() -> bool:
-    """Return whether the installed PyTorch compiles the training steps of every network."""
-    return TorchVersion(torch.__version__) >= _OLDEST_TORCH
-
-
-def check_compile(is_asked: bool) -> None:
-    """Check that training steps can be compiled, before what takes long.
-
-    Args:
-        is_asked: the value of ``training.compile``.
-
-    Raises:
-        ConfigError: if they cannot, and ``training.compile`` is true.
-
-    Example:
-        >>> from acsnet.training.compilation import check_compile
-        >>> check_compile(False)
-    """
-    if is_asked and not can_compile():
-        raise ConfigError(
-            f"training.compile needs PyTorch {_OLDEST_TORCH} or newer, {torch.__version__} is installed: "
-            "pip install -U torch, or leave it out"
-        )
 
 
 def compile_for_training(network: nn.Module, device: torch.device) -> None:

@@ -14,7 +14,6 @@ from acsnet.layers.encoder_weights import IMAGENET
 from acsnet.losses import MultiTaskLoss
 from acsnet.models._base import check_network_size
 from acsnet.training.builders import build_augmentation, build_loss, build_model
-from acsnet.training.compilation import check_compile
 from acsnet.training.data import TrainingData, build_data
 from acsnet.training.freezing import Freezing
 from acsnet.training.initial_weights import InitialWeights, load_initial_weights
@@ -87,7 +86,6 @@ def prepare_training(
             "points: set it to null, and choose them after training by acsnet calibrate"
         )
     check_trackers(config.training.trackers)
-    check_compile(config.training.compile)
     if config.model.encoder_weights == IMAGENET and images is None:
         # Missing data is found before weights are downloaded.
         list_records(config.data)

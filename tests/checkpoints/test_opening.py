@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fixtures.torch_versions import needs_export
 
 import acsnet
 from acsnet._utils import download
@@ -73,7 +72,6 @@ def test_tool_predict_opens_a_released_name_once(
     assert calls == BY_NAME
 
 
-@needs_export
 @pytest.mark.usefixtures("trained")
 def test_tool_export_opens_a_released_name_once(
     invoke: Invoke, tmp_path: Path, calls: Counter[str], monkeypatch: pytest.MonkeyPatch

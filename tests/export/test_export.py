@@ -15,7 +15,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from fixtures.torch_versions import needs_export
 
 import acsnet
 from acsnet._utils.download import file_sha256
@@ -29,7 +28,6 @@ from acsnet.models import _registry
 from acsnet.ops import ModulatedDeformConv2dPack
 from acsnet.phantom import make_phantom
 
-pytestmark = needs_export
 REPOSITORY = Path(__file__).resolve().parents[2]
 SaveTiny = Callable[..., Path]
 Invoke = Callable[..., tuple[int, str, str]]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 from torch import distributed, nn
+from torch.distributed.fsdp import fully_shard
 
 import acsnet
 from acsnet.losses import CrossEntropyLoss, DiceLoss, FixedWeighting, MultiTaskLoss
@@ -65,17 +66,14 @@ def test_ddp(name: str) -> None:
 @pytest.mark.parametrize(("name", "by_child"), [("unet", True), ("unet", False), ("acsnet", False)])
 def test_fsdp2(name: str, by_child: bool) -> None:
     """Blocks of ACSNet use weights after their forward pass, to save memory, so that it is sharded as one."""
-    fsdp = pytest.importorskip("torch.distributed.fsdp", reason="needs torch.distributed.fsdp")
-    if not hasattr(fsdp, "fully_shard"):
-        pytest.skip("needs fully_shard of torch 2.6 or newer")
     mesh = distributed.init_device_mesh("cpu", (1,))
     network = make(name)
     plain = copy.deepcopy(network)
     for child in network.children() if by_child else ():
         # Containers have no forward pass, which the sharding needs to gather weights.
         if not isinstance(child, nn.ModuleList | nn.ModuleDict):
-            fsdp.fully_shard(child, mesh=mesh)
-    fsdp.fully_shard(network, mesh=mesh)
+            fully_shard(child, mesh=mesh)
+    fully_shard(network, mesh=mesh)
     assert_same(plain, network, network)
 
 

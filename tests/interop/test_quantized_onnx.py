@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fixtures.torch_versions import needs_export
 
 import acsnet
 from acsnet.checkpoints import CheckpointMetadata, save_checkpoint
@@ -15,7 +14,7 @@ from acsnet.export import export_checkpoint
 from acsnet.inference import prepare_images
 from acsnet.metrics import dice_score
 
-pytestmark = [pytest.mark.slow, needs_export]
+pytestmark = pytest.mark.slow
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs onnxruntime")
 pytest.importorskip("onnxscript", reason="needs onnxscript")
 quantization = pytest.importorskip("onnxruntime.quantization", reason="needs onnxruntime.quantization")

@@ -2,7 +2,6 @@ from typing import Any
 
 import pytest
 import torch
-from fixtures.torch_versions import needs_compile
 from torch import nn
 from torch.nn import functional
 from torchvision.models.feature_extraction import create_feature_extractor
@@ -195,7 +194,6 @@ def assert_same(ours: MultiTaskOutput, theirs: MultiTaskOutput) -> None:
 SHALLOW = "resnet18"
 
 
-@needs_compile
 def test_compiled_as_one_graph() -> None:
     network = build(encoder=SHALLOW).eval()
     move(network)
@@ -205,7 +203,6 @@ def test_compiled_as_one_graph() -> None:
         assert_same(compiled(images), network(images))
 
 
-@needs_compile
 def test_exported() -> None:
     network = build(encoder=SHALLOW).eval()
     move(network)

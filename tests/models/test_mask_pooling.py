@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from fixtures.torch_versions import needs_compile, needs_export
 from torch import nn
 
 import acsnet
@@ -141,7 +140,6 @@ def test_bfloat16_autocast_is_near_float32(name: str, build_tiny: Build) -> None
     assert (found.float().softmax(1) - expected.softmax(1)).abs().max() < 0.05
 
 
-@needs_compile
 @pytest.mark.parametrize("name", ["acsnet", "unet", "unet_efficientnet_b4", "efficientnet_cbam"])
 def test_exported_with_any_batch(name: str, build_tiny: Build) -> None:
     network = build_tiny(name, mask_pooling=True).eval()
@@ -169,7 +167,6 @@ def test_traced_to_torchscript(build_tiny: Build) -> None:
     torch.testing.assert_close(found["classes"], expected["classes"])
 
 
-@needs_export
 @pytest.mark.parametrize("format", ["onnx", "torch"])
 def test_exported_to_a_file_for_any_batch_and_size(format: str, tmp_path: Path, build_tiny: Build) -> None:
     if format == "onnx":

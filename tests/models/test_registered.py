@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from fixtures.torch_versions import needs_compile
 from torch import nn
 
 from acsnet import MultiTaskModel, MultiTaskOutput, list_models, load_model
@@ -189,7 +188,6 @@ def test_bfloat16_autocast_is_near_float32(name: str) -> None:
         assert_near(run(network, images()), expected, 0.05)
 
 
-@needs_compile
 @every_network
 def test_exported_with_any_batch(name: str) -> None:
     network = build_tiny(name).eval()
@@ -215,13 +213,11 @@ def compile_whole(name: str, backend: str) -> None:
         torch.stack([found.mask.mean(), found.label.mean()]).sum().backward()
 
 
-@needs_compile
 @every_network
 def test_compiled_in_one_graph(name: str) -> None:
     compile_whole(name, "eager")
 
 
-@needs_compile
 @pytest.mark.slow
 @every_network
 def test_compiled_by_inductor(name: str) -> None:

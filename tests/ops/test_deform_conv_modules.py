@@ -5,7 +5,6 @@ import inspect
 import pytest
 import torch
 import torchvision
-from fixtures.torch_versions import needs_export
 from torch import nn
 from torch.nn import functional
 
@@ -122,7 +121,6 @@ def test_compiles_exports_and_runs_under_autocast(layer):
     assert (output - expected).norm() < 0.05 * expected.norm()
 
 
-@needs_export
 @pytest.mark.parametrize("layer", LAYERS)
 def test_onnx_computes_the_same_by_its_own_operators(layer, tmp_path):
     pytest.importorskip("onnxscript")

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from fixtures.torch_versions import needs_compile
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch._dynamo.utils import counters
 
@@ -389,7 +388,6 @@ def test_a_run_killed_while_its_folder_was_written_is_resumed(tiny_settings: dic
     assert json.loads((tmp_path / "run" / "environment.json").read_text())["split_hash"]
 
 
-@needs_compile
 def test_compiled_steps_train_as_plain_ones(
     tiny_settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
