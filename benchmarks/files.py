@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,7 +23,8 @@ from acsnet.phantom import write_phantoms
 from benchmarks.measure import Measurement, measure
 
 _SIZE = (256, 256)
-_MODEL, _ARGUMENTS = "unet_resnet50", {"encoder": "resnet18"}
+_MODEL = "unet_resnet50"
+_ARGUMENTS: dict[str, Any] = {"encoder": "resnet18"}
 _MEAN, _STD = 0.33, 0.2
 _IMAGES = {"benign": 10, "malignant": 6}
 
@@ -98,7 +100,7 @@ def _write_masks(predictor: Predictor, images: Sequence[Path], folder: Path) -> 
 def _test(predictor: Predictor, record: Record) -> tuple[float, float]:
     """Return the Dice and the HD95 in pixels."""
     mask, _ = _predict(predictor, record.image)
-    truth = np.any([cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) > 127 for path in record.masks], axis=0)
+    truth = np.any([np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)) > 127 for path in record.masks], axis=0)
     tensors = (torch.from_numpy(one)[None, None] for one in (mask, truth))
     distance = compute_hausdorff_distance(*tensors, include_background=True, percentile=95)
     return 2 * float((mask & truth).sum()) / max(float(mask.sum() + truth.sum()), 1.0), float(distance)

@@ -56,8 +56,10 @@ def _panels(predictor: "Predictor", label: str, seed: int) -> list[Uint8Image]:
     phantom = make_phantom(label, seed, PANEL)
     image = cv2.cvtColor(phantom.image, cv2.COLOR_GRAY2RGB)
     prediction = predictor(image)
+    assert prediction.probabilities is not None
+    assert prediction.mask is not None
     (heat,) = explain_images(predictor.model, predictor.metadata, [image])
-    truth = phantom.lesion_masks.any(axis=0)
+    truth = np.asarray(phantom.lesion_masks.any(axis=0))
     probability = max(prediction.probabilities.values())
     return [
         add_caption(image, "phantom"),
