@@ -158,7 +158,7 @@ def test_workflow_lints_tests_and_builds() -> None:
     matrix = workflow["jobs"]["unit"]["strategy"]["matrix"]
     assert matrix["python"] == ["3.10", "3.11", "3.12", "3.13"]
     assert matrix["versions"] == ["newest"]
-    oldest = {"versions": "oldest", "extras": "all,interop,tools", "constraint": "--constraint scripts/oldest.txt"}
+    oldest = {"versions": "oldest", "extras": "all,tools", "constraint": "--constraint scripts/oldest.txt"}
     assert matrix["include"] == [{"python": python, **oldest} for python in ("3.10", "3.11")]
     project = (REPOSITORY / "pyproject.toml").read_text()
     assert re.findall(r"Python :: (3\.\d+)", project) == matrix["python"]
