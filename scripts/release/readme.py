@@ -110,7 +110,7 @@ def released_table(index: ReleaseIndex, page: str | None = "") -> str:
         for tested_on, metrics in results or [(UNDEFINED, {})]:
             # A network of one task has no metrics of the other.
             values = [Cell(tested_on), *(_cell(metrics.get(key)) for key in _OVERVIEW)]
-            about = (_network(entry), ", ".join(entry.data.names), f"{entry.size / 1e6:.1f}")
+            about = (_network(entry, ("encoder",)), ", ".join(entry.data.names), f"{entry.size / 1e6:.1f}")
             link = "" if page is None else f"{page}#{name}"
             rows.append(Row(name, [*map(Cell, about), *values], link=link, is_code=True))
     return _write_table("name", titles, rows)
@@ -213,8 +213,9 @@ def _commands(*commands: str) -> str:
     return "\n".join(["```bash", *commands, "```"])
 
 
-def _network(entry: ReleasedCheckpoint) -> str:
-    arguments = ", ".join(f"{key} {value}" for key, value in entry.arguments.items())
+def _network(entry: ReleasedCheckpoint, names: Sequence[str] | None = None) -> str:
+    """Return the network with the arguments of these names, or with all."""
+    arguments = ", ".join(f"{key} {value}" for key, value in entry.arguments.items() if names is None or key in names)
     network = f"{entry.model} ({arguments})" if arguments else entry.model
     return network if entry.members == 1 else f"ensemble of {entry.members} {network}"
 
