@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from monai.metrics.hausdorff_distance import compute_hausdorff_distance
 from torch import Tensor
 
 from acsnet.checkpoints import CheckpointMetadata
@@ -26,12 +25,13 @@ _SIZE = (256, 256)
 _MODEL = "unet_resnet50"
 _ARGUMENTS: dict[str, Any] = {"encoder": "resnet18"}
 _MEAN, _STD = 0.33, 0.2
-_IMAGES = {"benign": 10, "malignant": 6}
 
 Mask = npt.NDArray[np.bool_]
 
 
-def benchmark_files(device: torch.device, rounds: int, size: tuple[int, int] = (500, 600)) -> list[Measurement]:
+def benchmark_files(
+    device: torch.device, rounds: int, count: int = 16, size: tuple[int, int] = (500, 600)
+) -> list[Measurement]:
     """Measure ``acsnet predict`` and ``acsnet test`` on phantoms; seconds are per image.
 
     The plain loop reads an image, resizes it, runs the network and resizes its mask to the image, one image after the
@@ -41,11 +41,12 @@ def benchmark_files(device: torch.device, rounds: int, size: tuple[int, int] = (
     Args:
         device: the device.
         rounds: the number of timings of each contender.
-        size: mean size of the images; BUSI's is the default.
+        count: the number of images.
+        size: their mean size; BUSI's is the default.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_phantoms(folder / "phantoms", _IMAGES, 0, size, progress=False)
+        write_phantoms(folder / "phantoms", {"benign": count}, 0, size, progress=False)
         records = read_busi(folder / "phantoms")
         predictor = _build_predictor(device)
         images = [record.image for record in records]
@@ -99,6 +100,8 @@ def _write_masks(predictor: Predictor, images: Sequence[Path], folder: Path) -> 
 
 def _test(predictor: Predictor, record: Record) -> tuple[float, float]:
     """Return the Dice and the HD95 in pixels."""
+    from monai.metrics.hausdorff_distance import compute_hausdorff_distance
+
     mask, _ = _predict(predictor, record.image)
     truth = np.any([np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)) > 127 for path in record.masks], axis=0)
     tensors = (torch.from_numpy(one)[None, None] for one in (mask, truth))

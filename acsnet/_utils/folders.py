@@ -206,9 +206,11 @@ def whole_files(folder: Path) -> Iterator[Path]:
 def _move_all(source: Path, folder: Path) -> None:
     new: list[Path] = []
     try:
-        for path in sorted(path for path in source.rglob("*") if not path.is_dir()):
+        for path in sorted(source.rglob("*")):
             target = folder / path.relative_to(source)
-            target.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir():
+                target.mkdir(exist_ok=True)
+                continue
             if not target.exists():
                 new.append(target)
             os.replace(path, target)

@@ -1,6 +1,7 @@
 """``acsnet predict``."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -56,20 +57,17 @@ def predict(
     device: Device = None,
     imports: Imports = None,
 ) -> None:
-    """Predict images: write masks, overlays, predictions.csv and lesions.csv."""
+    """Predict images and videos: masks, overlays and tables."""
     if threshold is not None and not 0 < threshold < 1:
         raise CommandError(f"--threshold is {threshold}: it has to be between 0 and 1")
 
-    # Importing torch takes long: a mistyped name is said at once. A name with # may be a frame of a file.
-    missing = [path for path in inputs if not os.path.lexists(path) and "#" not in path.name]
-    if missing:
-        raise CommandError(f"there is no image {missing[0]}")
+    millimeters = None if spacing is None else _parse_spacing(spacing)
+    _check_existence(inputs)
     from acsnet._utils.folders import claimed_folder
     from acsnet.checkpoints import open_checkpoint
     from acsnet.inference import Predictor, predict_files
     from acsnet.inference.output_folder import check_output
 
-    millimeters = None if spacing is None else _parse_spacing(spacing)
     check_output(out, overwrite)
     opened = open_checkpoint(checkpoint)
     evaluation = opened.metadata.evaluation
@@ -97,6 +95,20 @@ def predict(
             overwrite=overwrite,
         )
     show(f"{table}; pictures in the same folder")
+
+
+def _check_existence(inputs: Sequence[Path]) -> None:
+    """Check that images exist; importing torch takes long, and a mistyped name is reported at once."""
+    for path in inputs:
+        try:
+            os.lstat(path)
+        except FileNotFoundError:
+            # A name with # may be a frame of a file.
+            if "#" not in path.name:
+                raise CommandError(f"there is no image {path}") from None
+        except OSError:
+            # Explained with its remedy when the file is read.
+            continue
 
 
 def _parse_spacing(text: str) -> tuple[float, float]:

@@ -16,13 +16,8 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-#: Page of the site -> its file in the repository.
-PAGES_FROM_FILES = {
-    "changelog.md": "CHANGELOG.md",
-    "contributing.md": "CONTRIBUTING.md",
-    "networks/released.md": "checkpoints/README.md",
-}
+from scripts.site.outside_pages import PAGES_FROM_FILES, REPOSITORY
+
 _PAGES_BY_FILE = {**{path: page for page, path in PAGES_FROM_FILES.items()}, "README.md": "index.md"}
 _DOCS = "docs/"
 _FENCED = re.compile(r"^(```|~~~).*?^\1\s*$", re.DOTALL | re.MULTILINE)
