@@ -85,7 +85,8 @@ assert all(abs(one - two) < 0.1 * one for one, two in zip(*losses, strict=True))
 two='
   rm -rf "$out/two"
   "$python" -m torch.distributed.run --nproc-per-node=2 --master-port=29631 tools/train.py "$config" \
-    --work-dir "$out/two" && "$python" - "$out/training" "$out/two"'# A training that is killed after its first epoch, then resumed to the end of its second one.
+    --work-dir "$out/two" && "$python" -c "$compare" "$out/training" "$out/two"'
+# A training that is killed after its first epoch, then resumed to the end of its second one.
 resuming='
   rm -rf "$out/resumed"
   "$python" tools/train.py "$config" --work-dir "$out/resumed" & pid=$!
@@ -101,7 +102,7 @@ else
   step tests 150 "$python" -m pytest -q -p no:cacheprovider tests/layers/test_gate.py
 fi
 step training 120 bash -c "$train" training
-step testing 60 "$python" tools/test.py --checkpoint "$out/training/best.safetensors" --out "$out/test"
+step testing 60 "$python" tools/test.py --checkpoint "$out/training/best.safetensors" --out "$out/test" --overwrite
 step resuming 120 bash -c "$resuming"
 step two_processes 120 bash -c "$two"
 if [ "$device" = cuda ]; then

@@ -182,12 +182,17 @@ print("trained", acsnet.Predictor.from_checkpoint(best)(image).label is not None
 """
 
 
+def variables() -> dict[str, str]:
+    """The environment without a path to this repository, which pip would take for the installed package."""
+    return {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+
+
 def environment_with(wheel: Path, folder: Path) -> Path:
     """Install a wheel into an environment that has the present one's packages but this repository's; return Python."""
     venv.create(folder, with_pip=False, symlinks=True)
     python = folder / "bin" / "python"
     command = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index"]
-    subprocess.run([*command, str(wheel)], check=True, capture_output=True)
+    subprocess.run([*command, str(wheel)], check=True, capture_output=True, env=variables())
     (site,) = folder.glob("lib/python*/site-packages")
     # Folders that a .pth file names are searched, but their own .pth files, such as this repository's, are not read.
     places = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
@@ -204,12 +209,11 @@ def call_installed(wheel: Path, tmp_path: Path) -> Call:
     programs = environment_with(wheel, tmp_path / "environment").parent
     folder = tmp_path / "empty"
     folder.mkdir()
-    variables = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    variables |= {"ACSNET_CACHE": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1"}
+    environment = {**variables(), "ACSNET_CACHE": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1"}
 
     def call(program: str, *arguments: str) -> str:
         command = [str(programs / program), *arguments]
-        result = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
+        result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
         assert result.returncode == 0, f"{program} {arguments}: {result.stderr}"
         return result.stdout
 
