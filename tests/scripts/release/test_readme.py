@@ -24,9 +24,10 @@ def test_the_description_of_a_checkpoint(tested: Path) -> None:
     arguments = ", ".join(f"{key} {value}" for key, value in entry.arguments.items())
     assert text == release_readme(read_index())
     assert (
-        f"| [`tiny`](#tiny) | acsnet ({arguments}) | busi | {entry.size / 1e6:.1f} "
+        f"| [`tiny`](#tiny) | acsnet (encoder {entry.arguments['encoder']}) | busi | {entry.size / 1e6:.1f} "
         f"| busi (test subset, n = {test.n}) | " in text
     )
+    assert f"- **Network:** acsnet ({arguments}), " in text
     assert f"| Dice (lesions) | {dice.estimate:.3f} [{dice.low:.3f}, {dice.high:.3f}] |" in text
     assert "- **Limit:** Phantoms only." in text
     assert "- **License:** CC-BY-4.0" in text
