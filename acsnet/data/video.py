@@ -31,6 +31,8 @@ _TOLERATED_FRAMES = 2
 _AGAIN = "copy it again from its source, or convert it to another MP4 or AVI file"
 
 
+# The level of OpenCV's log at which it prints nothing.
+_SILENT = 0
 # OpenCV reads it when the first video of a process is opened.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
@@ -90,12 +92,14 @@ def read_video_frame(path: Path) -> npt.NDArray[np.uint8]:
 @contextmanager
 def quiet_decoder() -> Iterator[None]:
     """Keep OpenCV from printing what is not for users: a damaged video is an error of one line."""
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    # OpenCV 5 has the functions of OpenCV 4 in another place.
+    logging: Any = getattr(cv2.utils, "logging", cv2)
+    level = logging.getLogLevel()
+    logging.setLogLevel(_SILENT)
     try:
         yield
     finally:
-        cv2.utils.logging.setLogLevel(level)
+        logging.setLogLevel(level)
 
 
 def _open(file: Path) -> Any:
