@@ -19,8 +19,16 @@ class PlainMarkdown(Extension):
 
     def on_object(self, *, obj: Object, **_: Any) -> None:
         """Rewrite the docstring of a module, class, function or attribute."""
-        if obj.docstring is not None:
-            obj.docstring.value = to_markdown(obj.docstring.value, obj)
+        _rewrite(obj)
+
+    def on_package(self, *, pkg: Object, **_: Any) -> None:
+        """Rewrite the docstring of the package, which is no object to griffe."""
+        _rewrite(pkg)
+
+
+def _rewrite(documented: Object) -> None:
+    if documented.docstring is not None:
+        documented.docstring.value = to_markdown(documented.docstring.value, documented)
 
 
 def to_markdown(text: str, scope: Object) -> str:
