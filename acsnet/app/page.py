@@ -162,7 +162,8 @@ class Page:
         ]
         settings = [self.session, self.threshold, self.choice]
         changes: dict[str, Any] = {"outputs": [self.session, *views], "api_visibility": "private"}
-        self.start.click(self._analyze, [self.session, self.files, self.network], **changes)
+        # A click while the last results are still on their way is not lost.
+        self.start.click(self._analyze, [self.session, self.files, self.network], **changes, trigger_mode="always_last")
         self.gallery.select(self._analyze_example, [self.session, self.network], **changes)
         latest = {**changes, "trigger_mode": "always_last", "show_progress": "minimal"}
         self.shown.input(self._show_image, [*settings, self.shown], **latest)

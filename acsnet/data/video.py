@@ -91,15 +91,37 @@ def read_video_frame(path: Path) -> npt.NDArray[np.uint8]:
 
 @contextmanager
 def quiet_decoder() -> Iterator[None]:
-    """Keep OpenCV from printing what is not for users: a damaged video is an error of one line."""
-    # OpenCV 5 has the functions of OpenCV 4 in another place.
-    logging: Any = getattr(cv2.utils, "logging", cv2)
-    level = logging.getLogLevel()
-    logging.setLogLevel(_SILENT)
+    """Keep OpenCV from printing what is not for users: a damaged video is an error of one line.
+
+    The level of its log is one for all threads: the first one silences it, and the last one restores it.
+    """
+    with _log.lock:
+        if _log.users == 0:
+            _log.level = _log.functions.getLogLevel()
+            _log.functions.setLogLevel(_SILENT)
+        _log.users += 1
     try:
         yield
     finally:
-        logging.setLogLevel(level)
+        with _log.lock:
+            _log.users -= 1
+            if _log.users == 0:
+                _log.functions.setLogLevel(_log.level)
+
+
+class _Log:
+    """The log of OpenCV, and how many threads keep it silent."""
+
+    # OpenCV 5 has the functions of OpenCV 4 in another place.
+    functions: Any = getattr(cv2.utils, "logging", cv2)
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.users = 0
+        self.level = 0
+
+
+_log = _Log()
 
 
 def _open(file: Path) -> Any:

@@ -15,6 +15,7 @@ from acsnet._utils import file_kinds
 from acsnet._utils.files import WriteError
 from acsnet.data import video
 from acsnet.data.images import read_image
+from acsnet.data.video import quiet_decoder
 from acsnet.errors import DataError
 from acsnet.inference import Predictor, find_images, predict_files
 from acsnet.inference.formats import overlay_video
@@ -143,6 +144,18 @@ def test_frames_of_a_cine_loop_are_read_one_by_one(frames: Frames, write_dicom: 
     with patch("acsnet.data.dicom._read", wraps=__import__("acsnet.data.dicom", fromlist=["_read"])._read) as read:
         assert np.array_equal(read_image(tmp_path / f"{cine.name}#3")[:, :, 0], frames[3])
     assert all(not call.kwargs.get("pixels", call.args[-1]) for call in read.call_args_list), "no call reads all pixels"
+
+
+def test_the_decoder_is_quiet_until_the_last_thread_is_done() -> None:
+    functions = video._log.functions
+    before = functions.getLogLevel()
+    with quiet_decoder():
+        other = quiet_decoder()
+        other.__enter__()
+        assert functions.getLogLevel() == 0
+    assert functions.getLogLevel() == 0, "the other one is not done"
+    other.__exit__(None, None, None)
+    assert functions.getLogLevel() == before > 0
 
 
 def test_broken_videos_are_one_line(
