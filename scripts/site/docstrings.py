@@ -22,7 +22,7 @@ class PlainMarkdown(Extension):
         _rewrite(obj)
 
     def on_package(self, *, pkg: Object, **_: Any) -> None:
-        """Rewrite the docstring of the package, which is no object to griffe."""
+        """Rewrite the docstring of the package, which griffe does not call an object."""
         _rewrite(pkg)
 
 
