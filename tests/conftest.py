@@ -1,5 +1,6 @@
 """Fixtures of all tests: a phantom dataset, a tiny training, the real images if available, a web server."""
 
+import gc
 import hashlib
 import importlib.util
 import os
@@ -19,6 +20,12 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ["OMP_NUM_THREADS"] = "1"
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+def pytest_collection_finish() -> None:
+    """Leave the imported packages and the collected tests out of garbage collection, which statsmodels starts often."""
+    gc.collect()
+    gc.freeze()
+
 
 pytest_plugins = ["fixtures.made_up_runs", "fixtures.noise_sets"]
 
