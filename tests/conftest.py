@@ -21,6 +21,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
+
 def pytest_collection_finish() -> None:
     """Leave the imported packages and the collected tests out of garbage collection, which statsmodels starts often."""
     gc.collect()

@@ -32,7 +32,7 @@ class Analysis:
         network: the network.
         frame: the frame, counted from 0; 0 for a file of one image.
         frames: number of frames of the file.
-        spacing: millimeters per pixel, (vertical, horizontal), or None if the file does not declare it.
+        spacing: millimeters per pixel, (vertical, horizontal), or None if it is unknown.
         probabilities: probabilities of the mask and of the classes.
         averaged: the same, averaged for the uncertainty.
         heat_map: (h, w) evidence for the class ``explained``, 0 to 1, or None if the network has none.
@@ -91,7 +91,9 @@ class Finding:
         return "px" if self.analysis.spacing is None else "mm"
 
 
-def analyze(network: Network, path: Path, name: str | None = None, frame: int = 0) -> Analysis:
+def analyze(
+    network: Network, path: Path, name: str | None = None, frame: int = 0, spacing: Spacing | None = None
+) -> Analysis:
     """Run a network on an image, or on one frame of a file of several.
 
     Args:
@@ -99,6 +101,7 @@ def analyze(network: Network, path: Path, name: str | None = None, frame: int = 
         path: an image or a video, as for ``acsnet predict``.
         name: the name on the page, by default that of the file.
         frame: the frame, counted from 0.
+        spacing: millimeters per pixel, (vertical, horizontal), by default those that the file declares.
 
     Raises:
         DataError: if the file is missing, not an image, or has no such frame.
@@ -128,7 +131,7 @@ def analyze(network: Network, path: Path, name: str | None = None, frame: int = 
         network=network,
         frame=frame,
         frames=frames,
-        spacing=declared_spacing(path),
+        spacing=spacing or declared_spacing(path),
         probabilities=probabilities,
         averaged=averaged,
         heat_map=heat_map,

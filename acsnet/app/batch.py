@@ -9,6 +9,7 @@ from acsnet._utils.printable import printable
 from acsnet.app.analysis import Analysis, analyze
 from acsnet.app.limits import check_files, check_size
 from acsnet.app.networks import Network
+from acsnet.data.spacing import Spacing
 from acsnet.errors import AcsnetError
 
 
@@ -25,7 +26,10 @@ class Batch(NamedTuple):
 
 
 def analyze_files(
-    network: Network, paths: Sequence[Path], progress: Callable[[int, int], None] = lambda done, total: None
+    network: Network,
+    paths: Sequence[Path],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    spacing: Spacing | None = None,
 ) -> Batch:
     """Analyze files; those that cannot be read do not keep the others from it.
 
@@ -33,6 +37,7 @@ def analyze_files(
         network: the network.
         paths: the files.
         progress: called with the number of finished files and that of all, before each file.
+        spacing: millimeters per pixel, (vertical, horizontal), of all files, by default those that each declares.
 
     Raises:
         InputError: if there are no files, or too many.
@@ -44,7 +49,7 @@ def analyze_files(
         progress(done, len(paths))
         try:
             check_size(path)
-            analyzed.append(analyze(network, path, name))
+            analyzed.append(analyze(network, path, name, spacing=spacing))
         except AcsnetError as error:
             problems.append(explain(error, path, name))
     return Batch(tuple(analyzed), tuple(problems))

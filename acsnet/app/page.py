@@ -17,6 +17,7 @@ from acsnet.app.networks import Network, Networks
 from acsnet.app.pictures import SHORTEST_SIDE, draw_explanation, draw_outline, draw_uncertainty, shrink
 from acsnet.app.tables import results_table, summary
 from acsnet.app.texts import NOTICE
+from acsnet.data.spacing import Spacing, parse_spacing
 from acsnet.errors import AcsnetError
 
 _TITLE = "acsnet: breast ultrasound"
@@ -24,6 +25,7 @@ _TITLE = "acsnet: breast ultrasound"
 _KEPT_SECONDS = 6 * 3600
 _CHECKED_SECONDS = 600
 _LIMITS = f"up to {MAX_FILES} files of {MAX_FILE_BYTES // 1024**2} MB"
+_SPACING = "of the DICOM file; or 0.08, or vertical,horizontal"
 _HINT = f"PNG, JPEG, BMP, TIFF, DICOM, MP4 or AVI; {_LIMITS}. Ctrl+V pastes one."
 
 _DOWNLOAD = """(file) => {
@@ -100,6 +102,9 @@ class Page:
         self.network = gr.Dropdown(
             [*self._networks.names], value=self._networks.names[0], label="Network", elem_id="network"
         )
+        self.spacing = gr.Textbox(
+            label="Millimeters per pixel (optional)", placeholder=_SPACING, max_lines=1, elem_id="spacing"
+        )
         self.start = gr.Button("Analyze", variant="primary", elem_id="analyze")
         self.gallery = gr.Gallery(
             [str(path) for path in self._examples],
@@ -163,8 +168,9 @@ class Page:
         settings = [self.session, self.threshold, self.choice]
         changes: dict[str, Any] = {"outputs": [self.session, *views], "api_visibility": "private"}
         # A click while the last results are still on their way is not lost.
-        self.start.click(self._analyze, [self.session, self.files, self.network], **changes, trigger_mode="always_last")
-        self.gallery.select(self._analyze_example, [self.session, self.network], **changes)
+        chosen = [self.session, self.files, self.network, self.spacing]
+        self.start.click(self._analyze, chosen, **changes, trigger_mode="always_last")
+        self.gallery.select(self._analyze_example, [self.session, self.network, self.spacing], **changes)
         latest = {**changes, "trigger_mode": "always_last", "show_progress": "minimal"}
         self.shown.input(self._show_image, [*settings, self.shown], **latest)
         self.frame.input(self._show_frame, [*settings, self.frame], **latest)
@@ -185,6 +191,7 @@ class Page:
         session: Session,
         files: list[str] | None,
         name: str,
+        spacing: str,
         progress: Any = gr.Progress(),  # noqa: B008 - Gradio looks for it there
     ) -> dict[Any, Any]:
         """Analyze the files of the page; if none can be read, the earlier results stay."""
@@ -194,7 +201,8 @@ class Page:
 
         try:
             network = self._networks.load(name)
-            analyzed, problems = analyze_files(network, [Path(file) for file in files or []], report)
+            paths = [Path(file) for file in files or []]
+            analyzed, problems = analyze_files(network, paths, report, _read_spacing(spacing))
         except AcsnetError as error:
             return {self.session: session, **self._show_problems([str(error)])}
         if not analyzed:
@@ -202,8 +210,8 @@ class Page:
         session = Session(analyzed)
         return self._start_view(session, problems)
 
-    def _analyze_example(self, session: Session, name: str, event: gr.SelectData) -> dict[Any, Any]:
-        return self._analyze(session, [str(self._examples[event.index])], name, lambda *_, **__: None)
+    def _analyze_example(self, session: Session, name: str, spacing: str, event: gr.SelectData) -> dict[Any, Any]:
+        return self._analyze(session, [str(self._examples[event.index])], name, spacing, lambda *_, **__: None)
 
     def _start_view(self, session: Session, problems: Sequence[str]) -> dict[Any, Any]:
         """Return all of the page for new results, with the settings of the network."""
@@ -255,7 +263,7 @@ class Page:
         """Run the network on another frame of the image that is shown."""
         old = session.analysis
         try:
-            new = analyze(session.network, old.path, old.name, int(frame))
+            new = analyze(session.network, old.path, old.name, int(frame), old.spacing)
         except AcsnetError as error:
             return {self.session: session, **self._show_problems([explain(error, old.path, old.name)])}
         analyzed = tuple(new if analysis is old else analysis for analysis in session.analyzed)
@@ -285,6 +293,11 @@ class Page:
                 raise gr.Error(sentence, print_exception=False) from error
 
         return write
+
+
+def _read_spacing(text: str) -> Spacing | None:
+    """Return the spacing of the field, or None if it is empty."""
+    return parse_spacing(text, separator=",") if text.strip() else None
 
 
 def _decide_all(session: Session, threshold: float, choice: str) -> list[Finding]:

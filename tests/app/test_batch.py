@@ -60,6 +60,17 @@ def test_too_many_files(network: Network, count: int) -> None:
     check_files([Path("x.png")] * MAX_FILES)
 
 
+def test_a_spacing_of_all_files_comes_before_that_of_a_header(
+    network: Network, image: Path, tmp_path: Path, write_cine: Callable[..., Path]
+) -> None:
+    cine = write_cine(tmp_path / "cine.dcm")
+    declared = [analysis.spacing for analysis in analyze_files(network, [image, cine]).analyzed]
+    assert declared[0] is None
+    assert declared[1] is not None
+    given = analyze_files(network, [image, cine], spacing=(0.5, 0.25)).analyzed
+    assert [analysis.spacing for analysis in given] == [(0.5, 0.25)] * 2
+
+
 def test_no_file(network: Network) -> None:
     with pytest.raises(InputError, match=r"^there is no image: drop one or several on the page"):
         analyze_files(network, [])

@@ -159,6 +159,21 @@ def test_an_image_and_its_results(page: Page, page_server: Any, image: Path, tmp
     other.close()
 
 
+def test_millimeters_per_pixel(page: Page, image: Path, tmp_path: Path) -> None:
+    page.fill("#spacing input", "0,08")
+    analyze(page, image)
+    expect(page.locator("#problems")).to_contain_text("the spacing '0,08' is not millimeters per pixel")
+    page.fill("#spacing input", "0.5, 0.1")
+    page.click("#analyze")
+    expect(page.locator("#problems [role=alert]")).to_have_count(0)
+    expect(page.locator("#summary")).to_contain_text("width (mm)")
+    with fetch(page, "table", tmp_path).open(newline="", encoding="utf-8") as stream:
+        (row,) = csv.DictReader(stream)
+    assert row["spacing"] == "0.5;0.1"
+    assert float(row["lesion_width_mm"]) == pytest.approx(float(row["lesion_width_px"]) * 0.1, rel=0.01)
+    page.fill("#spacing input", "")
+
+
 def test_bad_input_is_one_sentence_and_nothing_is_lost(page: Page, image: Path, tmp_path: Path) -> None:
     analyze(page, image)
     expect(page.locator("#table tbody tr")).to_have_count(1)
