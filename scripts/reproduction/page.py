@@ -18,7 +18,11 @@ from scripts.reproduction.results import ROOT, read_results
 PAGE = ROOT / "docs" / "reproduction.md"
 FACTS = Path(__file__).with_name("facts.yaml")
 
-_INTRODUCTION = """# Reproduction
+_INTRODUCTION = """---
+hide: [toc]
+---
+
+# Reproduction
 
 <!-- Written by python -m scripts.reproduction from facts.yaml, results.json and the configurations. -->
 
@@ -62,10 +66,10 @@ def _row(item: Mapping[str, Any], published: Config, recommended: Config) -> lis
 
 
 def _values(config: Config, keys: Sequence[str]) -> str:
-    """Return the values of dotted keys as short YAML, such as ``epochs: 90; name: cosine``."""
+    """Return the values of dotted keys as short YAML, each as code, because Markdown gives braces a meaning."""
     content = config.to_dict()
     found = ((key, reduce(_member, key.split("."), content)) for key in keys)
-    return "; ".join(f"{key.split('.')[-1]}: {_short(value)}" for key, value in found)
+    return "; ".join(f"`{key.split('.')[-1]}: {_short(value)}`" for key, value in found)
 
 
 def _member(content: Any, key: str) -> Any:

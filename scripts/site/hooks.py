@@ -16,13 +16,15 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-from scripts.site.outside_pages import PAGES_FROM_FILES, REPOSITORY
+from scripts.site.outside_pages import PAGES_FROM_FILES, address_readers, read_page
 
 _PAGES_BY_FILE = {**{path: page for page, path in PAGES_FROM_FILES.items()}, "README.md": "index.md"}
 _DOCS = "docs/"
 _FENCED = re.compile(r"^(```|~~~).*?^\1\s*$", re.DOTALL | re.MULTILINE)
 _DIAGRAM = re.compile(r'<p><img alt="[^"]*" src="(diagrams/[\w-]+\.svg)" ?/?></p>')
 _PAGE_ADDRESS = re.compile(r'href="((?![a-z]+:)[^"#]+\.(?:md|ipynb))(?=["#])')
+_CELL = re.compile(r"<t[dh]\b.*?</t[dh]>", re.DOTALL)
+_CODE = re.compile(r"(?<=<code>)[^<]*")
 # Its warnings end a strict build.
 _LOG = logging.getLogger("mkdocs.hooks")
 _MERMAID = re.compile(r'<script type="module">(?:(?!</script>).)*mermaid(?:(?!</script>).)*</script>', re.DOTALL)
@@ -35,26 +37,42 @@ _LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\(([^()\s]+)\)")
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are made from files outside ``docs/``."""
-    for page, path in PAGES_FROM_FILES.items():
-        content = (REPOSITORY / path).read_text(encoding="utf-8")
-        files.append(File.generated(config, page, content=content))
+    for page in PAGES_FROM_FILES:
+        files.append(File.generated(config, page, content=read_page(page)))
     return files
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
-    """Rewrite the links of a page that lead to files outside ``docs/``."""
-    return rewrite_links(markdown, page.file.src_uri)
+    """Rewrite the links of a page that lead to files outside ``docs/``, and address readers of the site."""
+    name = page.file.src_uri
+    if name in PAGES_FROM_FILES:
+        markdown = address_readers(markdown, str(page.title))
+    return rewrite_links(markdown, name)
 
 
 def on_page_content(html: str, page: Page, files: Files, **_: Any) -> str:
-    """Put diagrams into the page, whose colors they then follow, and lead the links of notebooks to pages."""
+    """Put diagrams into the page, whose colors they then follow, lead the links of notebooks to pages, break names."""
     folder = Path(page.file.abs_src_path or "").parent
 
     def inline(match: re.Match[str]) -> str:
         return f'<div class="scrolled">{(folder / match[1]).read_text(encoding="utf-8")}</div>'
 
-    html = _DIAGRAM.sub(inline, html)
+    html = break_names(_DIAGRAM.sub(inline, html))
     return _link_pages(html, page.file, files) if page.file.src_uri.endswith(".ipynb") else html
+
+
+def break_names(html: str) -> str:
+    """Return a page whose tables may break code after an underscore or a slash, so that they are not too wide.
+
+    Example:
+        >>> break_names("<td><code>unet_a/b</code></td><p><code>a_b</code></p>")
+        '<td><code>unet_<wbr>a/<wbr>b</code></td><p><code>a_b</code></p>'
+    """
+
+    def break_cell(cell: re.Match[str]) -> str:
+        return _CODE.sub(lambda code: re.sub(r"(?<=[_/])(?=\w)", "<wbr>", code[0]), cell[0])
+
+    return _CELL.sub(break_cell, html)
 
 
 def _link_pages(html: str, notebook: File, files: Files) -> str:
