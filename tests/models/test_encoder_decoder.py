@@ -225,20 +225,6 @@ def test_dropout_of_the_classifier() -> None:
             tiny("fpn", dropout=1.5, tasks=tasks)
 
 
-def test_the_released_pair_is_the_one_that_was_trained() -> None:
-    """Its weights give the same predictions in smp's own U-Net."""
-    checkpoint = Path(__file__).resolve().parents[2] / "checkpoints" / "unet_lite0_busi.safetensors"
-    model = acsnet.load_model(checkpoint)
-    theirs = smp.Unet(
-        "tu-tf_efficientnet_lite0",
-        encoder_weights=None,
-        decoder_channels=(128, 96, 64, 32, 16),
-        aux_params=CLASSIFICATION_HEAD,
-    ).eval()
-    theirs.encoder.model.load_state_dict(model.encoder.network.state_dict())
-    assert_equal_outputs(model, theirs)
-
-
 def test_deeplab_stops_at_stride_16_and_takes_multiples_of_it() -> None:
     model = tiny("deeplabv3plus")
     with torch.inference_mode():
