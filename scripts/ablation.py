@@ -34,9 +34,7 @@ def main() -> None:
     if sys.argv[1:2] != ["add"]:
         write_or_check("scripts.ablation", "the table of ablations", {PAGE: lambda: page_text(ROWS, PAGE)})
         return
-    parser = ArgumentParser(
-        prog="python -m scripts.ablation add", description="Add a row, or replace that of its text."
-    )
+    parser = ArgumentParser(prog="python -m scripts.ablation add", description="Add or replace a row.")
     parser.add_argument("text", help="what the training has that the others do not")
     parser.add_argument("home", type=Path, help="folder of acsnet test on the test subset of BUSI")
     parser.add_argument("away", type=Path, help="folder of acsnet test on all images of other hospitals")

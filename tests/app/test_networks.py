@@ -16,7 +16,7 @@ def test_released_networks_on_this_machine() -> None:
     assert networks.names == tuple(released_on_disk()) == tuple(list_checkpoints())
     network = networks.load("acsnet_busi")
     assert network is networks.load("acsnet_busi")
-    assert network.choices == (MOST_PROBABLE, "sensitivity_95", "specificity_90")
+    assert network.choices == (MOST_PROBABLE, "specificity_90", "sensitivity_95")
     assert networks.load("unet_lite0_busi").choices == (MOST_PROBABLE,)
     assert network.default_choice == MOST_PROBABLE
     assert network.threshold(MOST_PROBABLE) == network.predictor.evaluation.threshold

@@ -50,15 +50,15 @@ def test_a_row_has_the_metrics_of_both_tests_and_replaces_its_predecessor(tmp_pa
 def test_tests_that_do_not_belong_together(tmp_path: Path) -> None:
     rows = tmp_path / "rows.json"
     home, away = write_test(tmp_path / "home", "test", 0.8), write_test(tmp_path / "away", "all", 0.6)
-    with pytest.raises(InputError, match="away tests the subset all: expected test$"):
+    with pytest.raises(InputError, match=r"away tests the subset all: expected test$"):
         add_row(rows, "swapped", away, home)
     other = write_test(tmp_path / "other", "all", 0.6, checkpoint_sha256="b")
-    with pytest.raises(InputError, match="home and .*other test different checkpoints$"):
+    with pytest.raises(InputError, match=r"home and .*other test different checkpoints$"):
         add_row(rows, "mixed", home, other)
     assert not rows.exists()
     add_row(rows, "first", home, away)
     add_row(rows, "second", home, write_test(tmp_path / "third", "all", 0.6, dataset_hash="c"))
-    with pytest.raises(InputError, match="has tests of 2 different sets of images: test all rows on the same$"):
+    with pytest.raises(InputError, match=r"has tests of 2 different sets of images: test all rows on the same$"):
         page_text(rows, tmp_path / "page.md")
 
 

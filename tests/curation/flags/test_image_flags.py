@@ -37,7 +37,7 @@ def _covers(outer: Box, inner: Box, slack: int = 3) -> bool:
 
 
 def _write(image: UInt8Array, text: str, place: tuple[int, int], bold: bool = False) -> Box:
-    """Write text with its top left corner at ``place``, and return its box. OpenCV's letters differ between versions."""
+    """Write text at its top left corner, and return its box; the letters of OpenCV differ between versions."""
     letters = Image.fromarray(image)
     font, stroke = ImageFont.load_default(16), int(bold)
     ImageDraw.Draw(letters).text(place, text, WHITE, font, stroke_width=stroke, stroke_fill=WHITE)
