@@ -54,7 +54,7 @@ def add_row(path: Path, text: str, home: Path, away: Path) -> None:
     Raises:
         InputError: if a test is of other images or of another checkpoint than the row needs.
     """
-    tests = [parse_json((folder / "metrics.json").read_bytes()) for folder in (home, away)]
+    tests = [parse_json((folder / "metrics.json").read_text(encoding="utf-8")) for folder in (home, away)]
     for folder, test, subset in zip((home, away), tests, ("test", "all"), strict=True):
         if test["subset"] != subset:
             raise InputError(f"{folder} tests the subset {test['subset']}: expected {subset}")
