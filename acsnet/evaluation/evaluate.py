@@ -42,12 +42,13 @@ class Evaluation:
 
     Attributes:
         metrics: ``segmentation`` and ``classification`` (None for a missing task; ``segmentation`` also if no image of
-            a lesion class has a mask), ``overall_score`` (None unless there are both) and ``n``; for images of several datasets also ``datasets``, the same per dataset; with
-            ``evaluation.published_metrics`` also ``published``: the metrics of each publication, as its code counts
-            them on the same predictions at the input size of the network. If some of the classes have no image, such as
-            a set without normal cases, also ``classification_renormalized``: the metrics with the probabilities
-            renormalized over the other classes, which it lists as ``classes``. If the checkpoint has operating points,
-            also ``operating_points`` (:func:`~acsnet.evaluation.operating_points.rate_operating_points`).
+            a lesion class has a mask), ``overall_score`` (None unless there are both) and ``n``; for images of several
+            datasets also ``datasets``, the same per dataset; with ``evaluation.published_metrics`` also ``published``:
+            the metrics of each publication, as its code counts them on the same predictions at the input size of the
+            network. If some of the classes have no image, such as a set without normal cases, also
+            ``classification_renormalized``: the metrics with the probabilities renormalized over the other classes,
+            which it lists as ``classes``. If the checkpoint has operating points, also ``operating_points``
+            (:func:`~acsnet.evaluation.operating_points.rate_operating_points`).
         cases: one row per image, for a CSV file.
         seconds_per_image: time of prediction without reading and metrics, in seconds: the median over batches.
     """

@@ -73,8 +73,8 @@ def draw_pictures(context: ReportContext) -> list[PictureSection]:
     explanations = (
         "Left: evidence in the image for the predicted class (Grad-CAM); brighter is stronger. Right: uncertainty of "
         "the mask, as the entropy of its probability averaged over the image and its mirror image. A network of one "
-        "task has one of the two. Green outline: truth. Both are computed by the checkpoint that was tested on the image, "
-        "before refinement."
+        "task has one of the two. Green outline: truth. Both are computed by the checkpoint that was tested on the "
+        "image, before refinement."
     )
     return [
         PictureSection("cases", "Best and worst cases", cases, [draw_cases(network, records) for network in networks]),

@@ -112,7 +112,7 @@ def test_the_checkpoint_of_a_test_is_found(
     assert [own.released_name for own in find_checkpoints(network)] == ["acsnet_busi"]
     with monkeypatch.context() as patch:
         patch.setattr(tested_checkpoints, "released_on_disk", list)
-        with pytest.raises(RunError, match="^the file of the released checkpoint acsnet_busi is not on this machine$"):
+        with pytest.raises(RunError, match=r"^the file of the released checkpoint acsnet_busi is not on this machine$"):
             find_checkpoints(network)
 
     (tmp_path / "own.safetensors").write_bytes((trained_run / "best.safetensors").read_bytes())
