@@ -43,10 +43,12 @@ class Session:
     Attributes:
         analyzed: the analyzed images.
         shown: the index of the image that is shown.
+        problems: one sentence per file that could not be analyzed with them.
     """
 
     analyzed: tuple[Analysis, ...] = ()
     shown: int = 0
+    problems: tuple[str, ...] = ()
 
     @property
     def analysis(self) -> Analysis:
@@ -207,20 +209,19 @@ class Page:
             return {self.session: session, **self._show_problems([str(error)])}
         if not analyzed:
             return {self.session: session, **self._show_problems(problems)}
-        session = Session(analyzed)
-        return self._start_view(session, problems)
+        return self._start_view(Session(analyzed, problems=problems))
 
     def _analyze_example(self, session: Session, name: str, spacing: str, event: gr.SelectData) -> dict[Any, Any]:
         return self._analyze(session, [str(self._examples[event.index])], name, spacing, lambda *_, **__: None)
 
-    def _start_view(self, session: Session, problems: Sequence[str]) -> dict[Any, Any]:
+    def _start_view(self, session: Session) -> dict[Any, Any]:
         """Return all of the page for new results, with the settings of the network."""
         network = session.network
         choice, threshold = network.default_choice, network.threshold(network.default_choice)
         names = [(analysis.name, index) for index, analysis in enumerate(session.analyzed)]
         return {
             **self._view(session, threshold, choice),
-            **self._show_problems(problems, has_results=True),
+            **self._show_problems(session.problems, has_results=True),
             self.empty: gr.update(visible=False),
             self.results: gr.update(visible=True),
             self.shown: gr.update(choices=names, value=0, visible=len(names) > 1),
@@ -272,7 +273,7 @@ class Page:
     def _try_view(self, new: Session, old: Session, threshold: float, choice: str) -> dict[Any, Any]:
         """Return the page for a session, or a sentence and the old one if the file of its image was removed."""
         try:
-            return {**self._view(new, threshold, choice), **self._show_problems([])}
+            return {**self._view(new, threshold, choice), **self._show_problems(new.problems, has_results=True)}
         except AcsnetError as error:
             sentence = explain(error, new.analysis.path, new.analysis.name)
             return {self.session: old, **self._show_problems([sentence])}

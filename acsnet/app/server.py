@@ -23,6 +23,8 @@ _ENVIRONMENT = {
     "GRADIO_RUN_HISTORY": "False",
     "HF_HUB_DISABLE_TELEMETRY": "1",
 }
+# Gradio shows the keys of these texts, which its own translations lack.
+_MISSING_TEXTS = {"common.upload": "Upload", "common.complete": "Complete"}
 # The browser refuses what the page would fetch from another host.
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
@@ -117,6 +119,7 @@ class PageServer:
             pwa=False,
             mcp_server=False,
             enable_monitoring=False,
+            i18n=gr.I18n(en=_MISSING_TEXTS),
             theme=gr.themes.Default(
                 primary_hue="teal", secondary_hue="teal", font=fonts, font_mono=("ui-monospace", "monospace")
             ),

@@ -81,10 +81,10 @@ def curate(
 
 def phantom(
     out: Annotated[Path, typer.Option(metavar="DIR", parser=parse_path, help="the output folder, new or empty")],
-    benign: Annotated[int, typer.Option(metavar="N", help="benign images")] = 40,
-    malignant: Annotated[int, typer.Option(metavar="N", help="malignant images")] = 20,
-    normal: Annotated[int, typer.Option(metavar="N", help="images without a lesion")] = 20,
-    seed: Annotated[int, typer.Option(metavar="N", help="the same seed gives the same images")] = 0,
+    benign: Annotated[int, typer.Option(min=0, metavar="N", help="benign images")] = 40,
+    malignant: Annotated[int, typer.Option(min=0, metavar="N", help="malignant images")] = 20,
+    normal: Annotated[int, typer.Option(min=0, metavar="N", help="images without a lesion")] = 20,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="the same seed gives the same images")] = 0,
     size: Annotated[
         tuple[int, int],
         typer.Option(metavar="HEIGHT WIDTH", help="mean size in pixels; sizes of images differ from it by up to 20 %"),

@@ -105,7 +105,9 @@ def _check_existence(inputs: Sequence[Path]) -> None:
         except FileNotFoundError:
             # A name with # may be a frame of a file.
             if "#" not in path.name:
-                raise CommandError(f"there is no image {path}") from None
+                raise CommandError(
+                    f"there is no file or folder {path}: name images, videos or folders of them"
+                ) from None
         except OSError:
             # Explained with its remedy when the file is read.
             continue

@@ -13,11 +13,17 @@ from acsnet._utils.files import write_csv
 from acsnet.data.file_names import compose, find_file
 from acsnet.data.spacing import SEPARATOR, Spacing, format_spacing, parse_spacing
 from acsnet.errors import DataError, InputError
+from acsnet.labels import NORMAL
 
 COLUMNS = ("image", "masks", "label", "group", "dataset", "patient", "name", "spacing")
 REQUIRED_COLUMNS = ("image", "masks", "label")
 #: These may hold names of files.
 NAME_COLUMNS = ("image", "masks", "group", "name", "copies")
+# What to do if a class of images has no masks.
+HOW_WITHOUT_MASKS = (
+    "add them, or, to use the classes alone, list the images in a record table with empty cells of masks "
+    "(--set data.records=TABLE.csv)"
+)
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,22 @@ class Record:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", compose(self.name))
+
+
+def lack_masks(records: Iterable[Record]) -> bool:
+    """Return whether there are images of lesion classes of which none has a mask file: their true masks are unknown.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from acsnet.data import Record
+        >>> from acsnet.data.records import lack_masks
+        >>> lack_masks([Record(Path("a.png"), (), "benign", "a.png"), Record(Path("b.png"), (), "normal", "b.png")])
+        True
+        >>> lack_masks([Record(Path("b.png"), (), "normal", "b.png")])
+        False
+    """
+    lesions = [record for record in records if record.label != NORMAL]
+    return bool(lesions) and not any(record.masks for record in lesions)
 
 
 def read_record_table(path: Path) -> list[Record]:

@@ -28,6 +28,7 @@ from acsnet.checkpoints import (
 from acsnet.config import CHOSEN_ON_VALIDATION, Config, EvaluationConfig, changed_keys
 from acsnet.data import Record, Split, load_records, split_data
 from acsnet.data.images import read_image, read_merged_mask
+from acsnet.data.records import lack_masks
 from acsnet.errors import CheckpointError, ConfigError, InputError, RunError
 from acsnet.evaluation.batches import read_batches
 from acsnet.evaluation.operating_points import DEFAULT_POINTS, choose_operating_points, parse_point
@@ -212,7 +213,7 @@ def _validation(
                 prediction = predictor.decide(one)
                 assert prediction.probabilities is not None  # the network has the task
                 rows.append([*prediction.probabilities.values()])
-            if "segmentation" in predictor.tasks:
+            if "segmentation" in predictor.tasks and not lack_masks(split.val):
                 deciders = [predictor.decide] * len(probabilities)
                 dice += pool.map(dice_per_threshold, deciders, probabilities, batch.masks)
     return _Predictions(
@@ -355,6 +356,9 @@ def _saved_dice(
     if missing or unsaved:
         reason = f"without {name_first(missing)} in the data" if missing else f"without {name_first(unsaved)}"
         logger.info("no mask threshold is chosen: %d images are %s", len(missing or unsaved), reason)
+        return None
+    if lack_masks(by_key[image] for image in images):
+        logger.info("no mask threshold is chosen: no image of a lesion class has a mask")
         return None
     decide = Decision(class_names, settings)
 

@@ -1,5 +1,6 @@
 """Evaluation of a predictor on records: metrics over all images, and one row per image."""
 
+import logging
 import math
 import os
 import time
@@ -19,6 +20,7 @@ from acsnet._utils.folders import whole_files
 from acsnet._utils.typing import Float64Array, IndexArray
 from acsnet.data import Frame, Record
 from acsnet.data.framing import log_crops
+from acsnet.data.records import lack_masks
 from acsnet.errors import InputError
 from acsnet.evaluation.batches import read_batches
 from acsnet.evaluation.operating_points import rate_operating_points
@@ -26,10 +28,12 @@ from acsnet.inference.class_decision import adjust_probabilities, decide_classes
 from acsnet.inference.decision import Prediction, Probabilities
 from acsnet.inference.predictor import Predictor
 from acsnet.inference.saved_predictions import check_unique_names, save_prediction
-from acsnet.labels import POSITIVE_CLASS
+from acsnet.labels import NORMAL, POSITIVE_CLASS
 from acsnet.metrics import classification_metrics, overall_score, segmentation_metrics, summarize_segmentation
 from acsnet.metrics.published import PUBLISHED_METRICS, Counts, PublishedCase, check_tasks
 from acsnet.metrics.segmentation import PER_IMAGE
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -37,13 +41,14 @@ class Evaluation:
     """The result of a test.
 
     Attributes:
-        metrics: ``segmentation`` and ``classification`` (None for a missing task), ``overall_score`` (None unless there
-            are both tasks) and ``n``; for images of several datasets also ``datasets``, the same per dataset; with
-            ``evaluation.published_metrics`` also ``published``: the metrics of each publication, as its code counts
-            them on the same predictions at the input size of the network. If some of the classes have no image, such as
-            a set without normal cases, also ``classification_renormalized``: the metrics with the probabilities
-            renormalized over the other classes, which it lists as ``classes``. If the checkpoint has operating points,
-            also ``operating_points`` (:func:`~acsnet.evaluation.operating_points.rate_operating_points`).
+        metrics: ``segmentation`` and ``classification`` (None for a missing task; ``segmentation`` also if no image of
+            a lesion class has a mask), ``overall_score`` (None unless there are both) and ``n``; for images of several
+            datasets also ``datasets``, the same per dataset; with ``evaluation.published_metrics`` also ``published``:
+            the metrics of each publication, as its code counts them on the same predictions at the input size of the
+            network. If some of the classes have no image, such as a set without normal cases, also
+            ``classification_renormalized``: the metrics with the probabilities renormalized over the other classes,
+            which it lists as ``classes``. If the checkpoint has operating points, also ``operating_points``
+            (:func:`~acsnet.evaluation.operating_points.rate_operating_points`).
         cases: one row per image, for a CSV file.
         seconds_per_image: time of prediction without reading and metrics, in seconds: the median over batches.
     """
@@ -93,8 +98,8 @@ def evaluate(
             :mod:`acsnet.inference.saved_predictions`.
 
     Raises:
-        InputError: if the network lacks a task that the metrics of a publication need, or an image is of another class;
-            before any image is read.
+        InputError: before any image is read: if the network lacks a task that the metrics of a publication need, an
+            image is of another class, or the true masks are unknown where they are needed.
         DataError: if an image or mask cannot be read, or the saved predictions of two records would have the same path.
         DiskFullError: if the disk is full.
 
@@ -121,6 +126,7 @@ def evaluate(
     publications = predictor.evaluation.published_metrics
     check_tasks(publications, predictor.tasks)
     _check_labels(records, predictor.class_names)
+    has_truth = _check_masks(records, predictor)
     if save_predictions_to is not None:
         check_unique_names(records)
     evaluate_case = partial(_evaluate_case, save_predictions_to=save_predictions_to)
@@ -140,7 +146,8 @@ def evaluate(
                 for record, prediction in pairs
                 if prediction.frame is not None
             }
-            rows += pool.map(evaluate_case, batch.records, batch.masks, predictions)
+            truths = batch.masks if has_truth else [None] * len(batch.records)
+            rows += pool.map(evaluate_case, batch.records, truths, predictions)
             if publications:
                 counts += pool.map(count_case, batch.records, batch.lesion_masks, at_input_size)
     if predictor.metadata.crop_margins:
@@ -168,6 +175,36 @@ def _check_labels(records: Sequence[Record], class_names: Sequence[str]) -> None
             f"({counts}; evaluated are {', '.join(class_names)}): leave them out by data.classes="
             f"[{', '.join(class_names)}], or add their classes to evaluation.classes"
         )
+
+
+def _check_masks(records: Sequence[Record], predictor: Predictor) -> bool:
+    """Return whether the true masks of the images are known, and check that they are if they are needed."""
+    if "segmentation" not in predictor.tasks:
+        return False
+    lesions = [record for record in records if record.label != NORMAL]
+    if lack_masks(records):
+        if "classification" not in predictor.tasks or predictor.evaluation.published_metrics:
+            need = ", ".join(predictor.evaluation.published_metrics) or "a network without classes"
+            raise InputError(
+                f"none of the {len(lesions)} tested images of lesion classes has a mask, which the metrics of {need} "
+                "compare: name their masks in the data, or test classes alone, without evaluation.published_metrics"
+            )
+        logger.warning(
+            "none of the %d images of lesion classes has a mask: only their classes are evaluated", len(lesions)
+        )
+        return False
+    for dataset in sorted({record.dataset for record in lesions}):
+        if lack_masks(record for record in lesions if record.dataset == dataset):
+            raise InputError(
+                f"no image of a lesion class in the dataset {dataset} has a mask, but others have: test {dataset} "
+                "alone, which evaluates its classes, or name its masks in the data"
+            )
+    without = sum(not record.masks for record in lesions)
+    if without:
+        logger.warning(
+            "%d of the %d images of lesion classes have no mask: their true masks count as empty", without, len(lesions)
+        )
+    return True
 
 
 def _predict(
@@ -200,13 +237,13 @@ def _count_case(
 
 
 def _evaluate_case(
-    record: Record, truth: npt.NDArray[np.bool_], prediction: Prediction, save_predictions_to: Path | None
+    record: Record, truth: npt.NDArray[np.bool_] | None, prediction: Prediction, save_predictions_to: Path | None
 ) -> dict[str, Any]:
     if save_predictions_to is not None:
         save_prediction(save_predictions_to, record, prediction)
     row: dict[str, Any] = {"image": record.name, "label": record.label, "predicted": prediction.label}
     row |= {f"probability_{name}": value for name, value in (prediction.probabilities or {}).items()}
-    if prediction.mask is not None:
+    if prediction.mask is not None and truth is not None:
         metrics = segmentation_metrics(prediction.mask, truth, record.spacing)
         row |= {name: None if math.isnan(value) else value for name, value in metrics.items()}
     # Names of images are unique only within a dataset.

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from acsnet.data import Record
+from acsnet.data.records import lack_masks
+from acsnet.errors import ConfigError
 from acsnet.evaluation.batches import read_batches
 from acsnet.inference.decision import Decision, Probabilities
 from acsnet.inference.predictor import Predictor
@@ -37,8 +39,14 @@ def choose_threshold(
         progress: show a progress bar.
 
     Raises:
+        ConfigError: if no image of a lesion class has a mask.
         DataError: if an image or a mask cannot be read.
     """
+    if lack_masks(records):
+        raise ConfigError(
+            "evaluation.threshold is validation, but no image of a lesion class in the validation subset has a mask: "
+            "set it to a number"
+        )
     dice: list[npt.NDArray[np.float64]] = []
     compute_dice = partial(dice_per_threshold, predictor.decide)
     with ThreadPoolExecutor() as pool:

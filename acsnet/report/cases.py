@@ -105,11 +105,9 @@ def draw_cases(network: Network, records: Mapping[ImageKey, Record]) -> NetworkP
     with ThreadPoolExecutor() as pool:
         cases = [*pool.map(lambda index: _draw(network, index, records, saved), [*best, *worst])]
     has_masks = "dice" in network.result.per_image
-    problem = ""
+    problem = why_none(network, [*best, *worst], records)
     if has_masks and not saved:
         problem = "No predictions were saved: test again with acsnet test --save-predictions."
-    elif not any(case.picture for case in cases):
-        problem = NOT_FOUND
     if problem:
         return NetworkPictures(network.name, (), problem)
     criterion = "Dice of the lesion" if has_masks else "probability of the true class"
@@ -118,6 +116,13 @@ def draw_cases(network: Network, records: Mapping[ImageKey, Record]) -> NetworkP
         PictureRow(f"{len(worst)} worst", cases[len(best) :]),
     )
     return NetworkPictures(network.name, rows, "")
+
+
+def why_none(network: Network, indices: Sequence[int], records: Mapping[ImageKey, Record]) -> str:
+    """Return why none of some cases of a network can be drawn, or "" if the image of one of them was found."""
+    if not indices:
+        return "Fewer than two images can be ranked as best and worst."
+    return "" if any(network.result.images[index] in records for index in indices) else NOT_FOUND
 
 
 def find_saved_masks(network: Network) -> dict[ImageKey, Path]:

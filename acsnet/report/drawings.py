@@ -73,8 +73,8 @@ def draw_pictures(context: ReportContext) -> list[PictureSection]:
     explanations = (
         "Left: evidence in the image for the predicted class (Grad-CAM); brighter is stronger. Right: uncertainty of "
         "the mask, as the entropy of its probability averaged over the image and its mirror image. A network of one "
-        "task has one of the two. Green outline: truth. Both are computed by the fold that has not seen the image, "
-        "before refinement."
+        "task has one of the two. Green outline: truth. Both are computed by the checkpoint that was tested on the "
+        "image, before refinement."
     )
     return [
         PictureSection("cases", "Best and worst cases", cases, [draw_cases(network, records) for network in networks]),
@@ -152,9 +152,11 @@ def _sizes(networks: Sequence[Network], records: Mapping[ImageKey, Record]) -> C
     segmenting = _segmenting(networks)
     if not segmenting:
         return _missing("No network predicts masks.")
+    if not records:
+        return _missing(NOT_FOUND)
     fractions = lesion_fractions(records)
     if not any(fractions.values()):
-        return _missing(NOT_FOUND)
+        return _missing("No true mask of the tested images that were found can be read and has a lesion.")
     present = [name for name in networks[0].result.class_names if name in networks[0].result.labels]
     # Colors do not depend on which classes are in the plot.
     colors = assign_colors(networks[0].result.class_names)

@@ -17,9 +17,12 @@ ImageKey = tuple[str, str]
 
 # Keys of the configuration that say where images are.
 _PLACES = ("data.root", "data.records", "data.dataset")
+_WAY_OUT = (
+    "--set data.root=FOLDER (with --set data.dataset=NAME as for the test) or --set data.records=TABLE.csv says where "
+    "they are"
+)
 #: Why a picture of the page is missing.
-NOT_FOUND = "The images were not found: pass --set data.root=FOLDER to acsnet report."
-_WAY_OUT = "--set data.root=FOLDER or --set data.records=TABLE.csv says where they are"
+NOT_FOUND = f"The images were not found: in acsnet report, {_WAY_OUT}."
 
 
 def named_data(overrides: Sequence[str]) -> DataConfig | None:

@@ -133,6 +133,12 @@ def draw_sizes(networks: Sequence[Network], fractions: Mapping[ImageKey, float],
     """
     from matplotlib.ticker import LogFormatter
 
+    class PlainLogFormatter(LogFormatter):
+        """Labels the same ticks, with plain numbers in every version of Matplotlib."""
+
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return f"{x:g}" if super().__call__(x, pos) else ""
+
     def draw(axes: "Axes", network: Network) -> None:
         result = network.result
         size = np.array([fractions.get(image, 0.0) for image in result.images])
@@ -147,7 +153,7 @@ def draw_sizes(networks: Sequence[Network], fractions: Mapping[ImageKey, float],
         axes.set(xscale="log", ylim=(-0.03, 1.03), xlabel="lesion area in % of the image", ylabel="Dice")
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         # Few lesions span less than a decade; powers of ten as labels would overlap.
-        axes.xaxis.set_minor_formatter(LogFormatter())
+        axes.xaxis.set_minor_formatter(PlainLogFormatter())
         despine(axes)
         axes.grid(color=FAINT, linewidth=0.6)
 

@@ -130,6 +130,7 @@ def test_the_dark_style_has_every_color() -> None:
     assert set(re.findall(r"(--[a-z-]+): #", blocks(dark, ":root")[0])) == light - {"--flag"}
     assert "prefers-color-scheme" not in STYLE.replace("@media screen and (prefers-color-scheme: dark)", "")
     assert {*re.findall(r"var\((--[a-z-]+)\)", STYLE)} <= {*light, "--side"}
+    assert blocks(dark, ".drawing img, .label i")[0].strip().startswith("filter: invert"), "plots are no white boxes"
 
 
 def test_colors_have_names_so_that_the_dark_style_reaches_them() -> None:

@@ -120,6 +120,14 @@ def test_an_image_and_its_results(page: Page, page_server: Any, image: Path, tmp
     expect(rows).to_contain_text("image.png")
     for name in ("outline", "explanation", "uncertainty", "image"):
         expect(page.locator(f"#{name} img")).to_be_visible()
+        label = page.locator(f"#{name} [data-testid=block-label]").bounding_box()
+        picture = page.locator(f"#{name} img").bounding_box()
+        assert label is not None
+        assert picture is not None
+        assert label["y"] + label["height"] <= picture["y"], "the label is not on the picture"
+    for attribute in ("title", "aria-label"):
+        assert page.locator(f"[{attribute}^='common.']").count() == 0, "Gradio lacks no text"
+    assert "common." not in page.locator("body").inner_text()
     expect(page.locator("#summary .bars tr")).to_have_count(3)
     expect(page.get_by_text(NOTICE).first).to_be_visible()
 
@@ -227,10 +235,17 @@ def test_ten_images(page: Page, image: Path, tmp_path: Path, write_cine: Callabl
     page.fill("#frame input[type=number]", "2")
     page.keyboard.press("Enter")
     expect(page.locator("#table .shown")).to_contain_text("cine.dcm, frame 2")
+    page.fill("#threshold input[type=number]", "0.3")
+    page.keyboard.press("Enter")
+    expect(page.locator("#summary")).to_contain_text("at the threshold 0.30")
+    expect(page.locator("#problems")).to_contain_text("notes.txt cannot be read as an image")
     with fetch(page, "table", tmp_path).open(newline="", encoding="utf-8") as stream:
         table = [*csv.DictReader(stream)]
     assert [row["frame"] for row in table] == [""] * 9 + ["2"]
+    hint = "getComputedStyle(document.querySelector('#table .scroll'), '::before').content"
+    assert page.evaluate(hint) == "none"
     page.set_viewport_size({"width": 400, "height": 800})
+    assert page.evaluate(hint) == '"More columns to the right"'
     assert page.evaluate("document.documentElement.scrollWidth") <= 400, "only tables scroll sideways"
     page.set_viewport_size({"width": 1300, "height": 900})
 

@@ -16,7 +16,8 @@ def test_released_networks_on_this_machine() -> None:
     assert networks.names == tuple(released_on_disk()) == tuple(list_checkpoints())
     network = networks.load("acsnet_busi")
     assert network is networks.load("acsnet_busi")
-    assert network.choices == (MOST_PROBABLE,)
+    assert network.choices == (MOST_PROBABLE, "specificity_90", "sensitivity_95")
+    assert networks.load("unet_lite0_busi").choices == (MOST_PROBABLE,)
     assert network.default_choice == MOST_PROBABLE
     assert network.threshold(MOST_PROBABLE) == network.predictor.evaluation.threshold
 
@@ -28,7 +29,7 @@ def test_a_checkpoint_is_first_and_does_not_show_its_place(tiny_checkpoint: Path
 
 
 def test_a_released_name_is_offered_once() -> None:
-    assert Networks("acsnet_busi", "cpu").names == ("acsnet_busi", "unet_resnet18_busi")
+    assert Networks("acsnet_busi", "cpu").names == ("acsnet_busi", "unet_lite0_busi")
 
 
 def test_networks_that_would_be_downloaded_are_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -39,7 +40,7 @@ def test_networks_that_would_be_downloaded_are_left_out(monkeypatch: pytest.Monk
         Networks()
 
 
-@pytest.mark.parametrize("name", ["acsnet_bus", "unet_resnet18"])
+@pytest.mark.parametrize("name", ["acsnet_bus", "unet_lite0"])
 def test_a_mistake_is_found_before_the_page_is_served(name: str) -> None:
     with pytest.raises(UnknownNameError, match=f"unknown released checkpoint '{re.escape(name)}'"):
         Networks(name)

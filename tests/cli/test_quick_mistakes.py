@@ -25,7 +25,10 @@ MISTAKES = {
         ["sweep", "unet_busi", "--search", "searches/lamda", "--work-dir", "a"],
         "unknown configuration 'searches/lamda': did you mean 'searches/lambda'",
     ),
-    "predict": (["predict", "--checkpoint", "acsnet_busi", "none.png"], "there is no image none.png"),
+    "predict": (["predict", "--checkpoint", "acsnet_busi", "none.png"], "there is no file or folder none.png: name"),
+    "benign phantoms": (["phantom", "--out", "p", "--benign", "-3"], "invalid value for '--benign': Input should be"),
+    "normal phantoms": (["phantom", "--out", "p", "--normal", "-1"], "invalid value for '--normal': Input should be"),
+    "seed": (["phantom", "--out", "p", "--seed", "-1"], "invalid value for '--seed': Input should be greater"),
     "threshold": (["predict", "--checkpoint", "a", "--threshold", "2", "a.png"], "--threshold is 2.0: it has to be"),
 }
 

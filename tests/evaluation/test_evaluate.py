@@ -379,3 +379,64 @@ def test_on_phantoms_with_a_trained_network(trained_run: Path, phantom_root: Pat
     result = evaluate(predictor, read_busi(phantom_root), progress=False)
     assert result.metrics["n"] == len(result.cases) == 36
     assert 0 <= result.metrics["segmentation"]["dice"] <= 1
+
+
+# --- images of lesion classes without masks ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("left", [["right", "half"], ["right", "half", "missed", "clean"], ["missed", "invented"]])
+def test_without_any_mask_of_a_lesion_only_classes_are_evaluated(
+    predictor: Predictor, records: list[Record], left: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bare = [replace(record, masks=()) for record in records if record.name in left]
+    result = evaluate(predictor, bare, progress=False, save_predictions_to=tmp_path / "saved")
+    assert (result.metrics["segmentation"], result.metrics["overall_score"]) == (None, None)
+    assert result.metrics["classification"]["accuracy"] is not None
+    assert not {"dice", "lesion_false_positives"} & result.cases[0].keys()
+    table = metric_table(result.metrics, CLASSES)
+    assert "Dice" not in table
+    assert "overall score" not in table
+    lesions = sum(record.label != "normal" for record in bare)
+    assert f"none of the {lesions} images of lesion classes has a mask: only their classes are evaluated" in caplog.text
+    assert mask_path(tmp_path / "saved", bare[0].dataset, bare[0].name).is_file(), "predictions are saved all the same"
+
+
+def test_normal_images_need_no_mask_file(
+    predictor: Predictor, records: list[Record], caplog: pytest.LogCaptureFixture
+) -> None:
+    normal = [replace(record, masks=()) for record in records if record.label == "normal"]
+    assert evaluate(predictor, normal, progress=False).metrics["segmentation"]["dice"] == 0.5
+    result = evaluate(predictor, [*records[:3], *normal], progress=False)
+    assert result.metrics["segmentation"]["dice"] == pytest.approx(2.5 / 5)
+    assert caplog.text == ""
+
+
+def test_a_few_missing_masks_are_logged(
+    predictor: Predictor, records: list[Record], caplog: pytest.LogCaptureFixture
+) -> None:
+    evaluate(predictor, [*records[:2], replace(records[2], masks=())], progress=False)
+    assert "1 of the 3 images of lesion classes have no mask: their true masks count as empty" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["no classes", "published", "one dataset"])
+def test_missing_masks_that_are_needed(kind: str, predictor: Predictor, records: list[Record]) -> None:
+    bare = [replace(record, masks=()) for record in records]
+    if kind == "no classes":
+        predictor = Predictor(MasksOnly(), predictor.metadata)
+        expected = "none of the 3 tested images of lesion classes has a mask, which the metrics of a network without"
+    elif kind == "published":
+        settings = EvaluationConfig(published_metrics=("chung2024",))
+        predictor = Predictor(Oracle(), predictor.metadata, evaluation=settings)
+        expected = "none of the 3 tested images of lesion classes has a mask, which the metrics of chung2024 compare"
+    else:
+        bare = [*records, *(replace(record, dataset="clinic") for record in bare)]
+        expected = "no image of a lesion class in the dataset clinic has a mask, but others have: test clinic alone"
+    with pytest.raises(InputError, match=f"^{expected}"):
+        evaluate(predictor, bare, progress=False)
+
+
+class MasksOnly(torch.nn.Module):
+    tasks = ("segmentation",)
+
+    def forward(self, images: torch.Tensor) -> acsnet.MultiTaskOutput:
+        return acsnet.MultiTaskOutput(images[:, :1], None)

@@ -10,6 +10,7 @@ from acsnet import MultiTaskOutput
 from acsnet.checkpoints import CheckpointMetadata
 from acsnet.config import EvaluationConfig
 from acsnet.data import Record
+from acsnet.errors import ConfigError
 from acsnet.evaluation.threshold import THRESHOLDS, best_step, choose_threshold, stable_step
 from acsnet.inference import Predictor
 
@@ -105,3 +106,10 @@ def test_the_threshold_within_one_standard_error() -> None:
     dice[:4, high], dice[:4, :high] = 1.0, 0.0
     assert THRESHOLDS[stable_step(dice)] == 0.9
     assert THRESHOLDS[stable_step(dice[:1])] == 0.9
+
+
+@pytest.mark.parametrize("labels", [["benign"], ["malignant", "normal"], ["benign", "malignant"]])
+def test_no_threshold_is_chosen_without_masks(labels: list[str], tmp_path: Path) -> None:
+    records = [Record(tmp_path / f"{label}.png", (), label, label) for label in labels]
+    with pytest.raises(ConfigError, match="no image of a lesion class in the validation subset has a mask: set it to"):
+        choose_threshold(make_predictor(), records)

@@ -60,7 +60,7 @@ def test_a_frame_and_its_file_are_the_same_result(cine: Path) -> None:
 
 
 def test_missing_inputs(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"there is no image .*none\.dcm#3"):
+    with pytest.raises(DataError, match=r"there is no file or folder .*none\.dcm#3"):
         find_images([tmp_path / "none.dcm#3"])
     with pytest.raises(DataError, match=r"has no images \(PNG, JPEG, BMP, TIFF .* and DICOM\)"):
         find_images([tmp_path])

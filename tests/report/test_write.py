@@ -86,7 +86,7 @@ def test_empty_sections_name_the_reason_and_the_remedy(report: Path) -> None:
     text = Page(report / "report.html").text
     assert "No two networks have the same weights and different evaluation settings." in text
     assert "No training history was found: history.csv is in run folders" in text
-    assert "The images were not found: pass --set data.root=FOLDER to acsnet report." in text
+    assert "The images were not found: in acsnet report, --set data.root=FOLDER (with --set data.dataset=NAME" in text
     assert text.count("No predictions were saved: test again with acsnet test --save-predictions.") == 3
 
 

@@ -25,7 +25,7 @@ def test_a_report_of_a_run(invoke: Invoke, trained_run: Path, phantom_root: Path
     page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
     assert "My title" in page
     # As for a released name, there is no configuration next to the results.
-    assert "their pictures are missing; --set data.root=FOLDER or" in output
+    assert "their pictures are missing; --set data.root=FOLDER " in output
     assert "data:image/jpeg" not in page
     given = ("report", tmp_path / "test", "--set", f"data.root={phantom_root}", "--out", tmp_path / "pictures")
     status, output, errors = invoke(*given)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from acsnet.data.datasets.entry import DatasetEntry, RemoteFile, register_dataset
 from acsnet.data.image_files import check_folder_names, image_files, image_stem, is_mask, name_stem, problem_list, twins
-from acsnet.data.records import Record
+from acsnet.data.records import HOW_WITHOUT_MASKS, Record
 from acsnet.errors import DataError
 from acsnet.labels import CLASS_NAMES
 
@@ -93,7 +93,11 @@ def _read_class(folder: Path) -> tuple[list[Record], list[str]]:
         masks.setdefault(image_stem(path), []).append(path)
     images = [path for path in files if not is_mask(path)]
     problems = [f"{path} has the name of another {'mask' if is_mask(path) else 'image'}" for path in twins(files)]
-    problems += [f"{path} has no mask {name_stem(path)}_mask.png" for path in images if name_stem(path) not in masks]
+    if images and not masks:
+        problems.append(f"{folder} has images, and no mask NAME_mask.png: {HOW_WITHOUT_MASKS}")
+    else:
+        lacking = [path for path in images if name_stem(path) not in masks]
+        problems += [f"{path} has no mask {name_stem(path)}_mask.png" for path in lacking]
     stems = {name_stem(path) for path in images}
     problems += [f"{path} has no image" for stem, paths in masks.items() if stem not in stems for path in paths]
     return [

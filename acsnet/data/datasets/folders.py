@@ -13,7 +13,7 @@ from pathlib import Path
 
 from acsnet.data.datasets.entry import DatasetEntry, register_dataset
 from acsnet.data.image_files import check_folder_names, image_files, image_stem, name_stem, twins
-from acsnet.data.records import Record
+from acsnet.data.records import HOW_WITHOUT_MASKS, Record
 from acsnet.errors import DataError
 from acsnet.labels import CLASS_NAMES, NORMAL
 
@@ -58,7 +58,9 @@ def _read_class(root: Path, label: str) -> tuple[list[Record], list[str]]:
     problems = [f"{path} has the name of another image" for path in twins(images)]
     problems += [f"{path} has the name of another mask" for path in twins(files)]
     problems += [f"{path} has no image" for stem, paths in masks.items() if stem not in stems for path in paths]
-    if label != NORMAL:
+    if label != NORMAL and images and not masks:
+        problems.append(f"{root}/images/{label} has images, and there is no mask in masks/{label}: {HOW_WITHOUT_MASKS}")
+    elif label != NORMAL:
         problems += [
             f"{path} has no mask masks/{label}/{name_stem(path)}.png" for path in images if name_stem(path) not in masks
         ]

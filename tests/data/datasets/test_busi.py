@@ -138,6 +138,18 @@ def test_all_missing_masks_and_images_at_once(make_set: MakeSet) -> None:
     assert len(records) == 4
 
 
+def test_a_class_without_masks_is_one_line(make_set: MakeSet) -> None:
+    root = make_set(benign=3, malignant=2)
+    for path in (root / "benign").glob("*_mask*.png"):
+        path.unlink()
+    message = (
+        r"set cannot be used: .*set/benign has images, and no mask NAME_mask\.png: add them, or, to use the classes "
+        r"alone, list the images in a record table with empty cells of masks \(--set data\.records=TABLE\.csv\)$"
+    )
+    with pytest.raises(DataError, match=message):
+        read_busi(root)
+
+
 def test_one_problem_is_one_line(make_set: MakeSet) -> None:
     root = make_set(benign=2)
     (root / "benign" / "benign (2)_mask.png").unlink()

@@ -5,6 +5,7 @@ import pytest
 
 from acsnet.data import Record, read_dataset, verify_records
 from acsnet.data.datasets.folders import scan_folders
+from acsnet.data.records import HOW_WITHOUT_MASKS
 from acsnet.errors import DataError
 
 WriteImage = Callable[..., Path]
@@ -57,7 +58,7 @@ def test_all_problems_are_listed_at_once(root: Path, write_image: WriteImage) ->
         f"{root}/images/benign/a10.png has the name of another image",
         f"{root}/masks/benign/b.png has no image",
         f"{root}/images/benign/a9.bmp has no mask masks/benign/a9.png",
-        f"{root}/images/malignant/m.png has no mask masks/malignant/m.png",
+        f"{root}/images/malignant has images, and there is no mask in masks/malignant: {HOW_WITHOUT_MASKS}",
     ]
 
 
