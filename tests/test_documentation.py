@@ -367,7 +367,7 @@ def test_own_images_are_two_clicks_away() -> None:
     """From the README to the pages on images of one's own, by links whose text says so."""
     links = dict(re.findall(r"\[([^]]+)\]\(([^)#]+)\)", PAGES[0].read_text(encoding="utf-8")))
     assert links["Predict them"] == "docs/guides/predicting.md"
-    assert links["Test on your own images"] == "docs/guides/own-dataset.md"
+    assert links["Your own dataset: test and train"] == "docs/guides/own-dataset.md"
 
 
 def test_readme_fits_on_few_screens() -> None:

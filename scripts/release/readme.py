@@ -87,7 +87,7 @@ def _short_table(index: ReleaseIndex, page: str) -> str:
     for name, entry in index.checkpoints.items():
         for test in [test for test in entry.tests if not test.settings][:1]:
             values = (_cell(test.metrics.get(key)) for key in _SHORT)
-            cells = [Cell(entry.model), Cell(_tested_on(test)), *values]
+            cells = [Cell(_network(entry, ("encoder",))), Cell(_tested_on(test)), *values]
             rows.append(Row(name, cells, link=f"{page}#{name}", is_code=True))
     return _write_table("name", titles, rows)
 

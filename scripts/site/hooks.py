@@ -24,7 +24,7 @@ _FENCED = re.compile(r"^(```|~~~).*?^\1\s*$", re.DOTALL | re.MULTILINE)
 _DIAGRAM = re.compile(r'<p><img alt="[^"]*" src="(diagrams/[\w-]+\.svg)" ?/?></p>')
 _PAGE_ADDRESS = re.compile(r'href="((?![a-z]+:)[^"#]+\.(?:md|ipynb))(?=["#])')
 _CELL = re.compile(r"<t[dh]\b.*?</t[dh]>", re.DOTALL)
-_CODE = re.compile(r"(?<=<code>)[^<]*")
+_TEXT = re.compile(r">[^<]+")
 # Its warnings end a strict build.
 _LOG = logging.getLogger("mkdocs.hooks")
 _MERMAID = re.compile(r'<script type="module">(?:(?!</script>).)*mermaid(?:(?!</script>).)*</script>', re.DOTALL)
@@ -62,15 +62,15 @@ def on_page_content(html: str, page: Page, files: Files, **_: Any) -> str:
 
 
 def break_names(html: str) -> str:
-    """Return a page whose tables may break code after an underscore or a slash, so that they are not too wide.
+    """Return a page whose tables may break names after an underscore or a slash, so that they are not too wide.
 
     Example:
-        >>> break_names("<td><code>unet_a/b</code></td><p><code>a_b</code></p>")
-        '<td><code>unet_<wbr>a/<wbr>b</code></td><p><code>a_b</code></p>'
+        >>> break_names("<td><code>unet_a/b</code></td><p>a_b</p>")
+        '<td><code>unet_<wbr>a/<wbr>b</code></td><p>a_b</p>'
     """
 
     def break_cell(cell: re.Match[str]) -> str:
-        return _CODE.sub(lambda code: re.sub(r"(?<=[_/])(?=\w)", "<wbr>", code[0]), cell[0])
+        return _TEXT.sub(lambda text: re.sub(r"(?<=[_/])(?=\w)", "<wbr>", text[0]), cell[0])
 
     return _CELL.sub(break_cell, html)
 
