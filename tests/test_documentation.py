@@ -38,7 +38,15 @@ import yaml
 
 import acsnet
 from acsnet._utils.files import write_json
-from acsnet.checkpoints import index, open_checkpoint, read_metadata, rewrite_metadata
+from acsnet.checkpoints import (
+    OperatingPoint,
+    OperatingPoints,
+    Rate,
+    index,
+    open_checkpoint,
+    read_metadata,
+    rewrite_metadata,
+)
 from acsnet.cli.application import COMMANDS
 from acsnet.config import Config, build_config, find_config, list_configs, load_config
 from scripts.site.outside_pages import PAGES_FROM_FILES
@@ -114,6 +122,21 @@ ELSEWHERE = [*filter(lambda block: block.language == "python", blocks(DOCS / "gu
 RUN_PAGES = [page for page in PAGES if any(block.language in ("bash", "python") for block in blocks(page))]
 
 
+def add_operating_point(source: Path, path: Path) -> None:
+    """Write a copy of a checkpoint with ``sensitivity_95``, which the released networks have."""
+    rate = Rate(value=0.95, low=0.9, high=0.98, n=40)
+    point = OperatingPoint(threshold=0.1, aim="sensitivity", target=0.95, sensitivity=rate, specificity=rate)
+    metadata = read_metadata(source)
+    points = OperatingPoints(
+        temperature=1.0,
+        negative_log_likelihood=(0.6, 0.6),
+        classes=dict.fromkeys(metadata.class_names, 20),
+        points={"sensitivity_95": point},
+        source="validation subset",
+    )
+    rewrite_metadata(source, path, metadata.model_copy(update={"operating_points": points}))
+
+
 @pytest.fixture(scope="session")
 def released(
     tmp_path_factory: pytest.TempPathFactory, phantom_root: Path, trained_run: Path, tiny_settings: dict[str, Any]
@@ -134,7 +157,8 @@ def released(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(index, "_PLACES", (folder,))
         patch.chdir(clone)
-        best, recipe = trained_run / "best.safetensors", Path("configs/tiny.yaml")
+        best, recipe = clone / "best.safetensors", Path("configs/tiny.yaml")
+        add_operating_point(trained_run / "best.safetensors", best)
         release_checkpoint(best, "acsnet_busi", recipe, [], "CC0-1.0", ["Phantoms only."], folder)
         checkpoint = open_checkpoint("acsnet_busi")
         result, provenance = run_test(checkpoint, resolve_test_config(checkpoint, None, []), progress=False)
