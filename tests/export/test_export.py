@@ -313,7 +313,7 @@ def _broken_image(checkpoint: Path) -> dict[str, Any]:
         (_existing, InputError, r"unet\.pt2 exists already and is not overwritten: remove it, or give another"),
         (lambda path: {"out": path.with_name("a.pt")}, InputError, r"a\.pt has to end in \.pt2, as torch files do"),
         (_broken_image, DataError, r"broken\.png cannot be read as an image"),
-        (lambda path: {"images": [path.with_name("no.png")]}, DataError, r"there is no image .*no\.png"),
+        (lambda path: {"images": [path.with_name("no.png")]}, DataError, r"there is no file or folder .*no\.png"),
         (lambda _: {"format": "tflite"}, UnknownNameError, r"unknown format 'tflite': .*known: onnx, torch"),
         (lambda _: {"checkpoint": "no_such"}, UnknownNameError, r"unknown released checkpoint 'no_such'"),
     ],

@@ -442,7 +442,7 @@ def test_images_that_cannot_be_predicted(invoke: Invoke, trained_run: Path, phan
     assert_error(
         invoke(*call, image, tmp_path / "text.png", tmp_path / "cut.png"), "2 problems:", "text.png", "cut.png"
     )
-    assert_error(invoke(*call, tmp_path / "none.png"), "there is no image", "none.png")
+    assert_error(invoke(*call, tmp_path / "none.png"), "there is no file or folder", "none.png")
     assert_error(invoke(*call, tmp_path / "empty"), "has no images")
     again = tmp_path / "again"
     again.mkdir()

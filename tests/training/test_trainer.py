@@ -143,7 +143,7 @@ def test_same_seed_same_weights_other_seed_others(tiny_settings: dict[str, Any],
 def test_killed_and_resumed_run_ends_with_the_same_weights(tiny_settings: dict[str, Any], tmp_path: Path) -> None:
     """SIGKILL in the middle of an epoch, then --resume: the same result as an uninterrupted run, bit for bit."""
     settings = {**tiny_settings, "loss": {"weighting": "uncertainty"}, "schedule": {"warmup_epochs": 1}}
-    settings["training"] = {**tiny_settings["training"], "epochs": 12, "ema_decay": 0.9, "gradient_clip": 1.0}
+    settings["training"] = {**tiny_settings["training"], "epochs": 6, "ema_decay": 0.9, "gradient_clip": 1.0}
     config = tmp_path / "tiny.yaml"
     config.write_text(yaml.safe_dump(settings))
     Trainer.from_config(load_config(config), tmp_path / "whole", progress=False).fit()
@@ -157,12 +157,12 @@ def test_killed_and_resumed_run_ends_with_the_same_weights(tiny_settings: dict[s
     ]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
         wait_for(tmp_path / "killed" / "last.pt", process)
-        # Well inside the next epoch: the whole run has twelve of them.
+        # Well inside the next epoch: the whole run has six of them.
         time.sleep(0.3)
         os.kill(process.pid, signal.SIGKILL)
     finished = load_last(tmp_path / "killed")["epoch"]
     assert process.returncode == -signal.SIGKILL
-    assert 1 <= finished < 12
+    assert 1 <= finished < 6
 
     Trainer.from_config(load_config(config), tmp_path / "killed", resume=True, progress=False).fit()
     whole, killed = load_last(tmp_path / "whole"), load_last(tmp_path / "killed")
