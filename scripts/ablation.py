@@ -4,14 +4,13 @@ Each row is a training that differs from a released recipe in what its text says
 on images of other hospitals. Both tests are read from the folders that ``acsnet test`` writes.
 """
 
-import json
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from acsnet._utils.files import replace_section, write_text
+from acsnet._utils.files import replace_section, write_json
 from acsnet._utils.json_text import parse_json
 from acsnet._utils.tables import Table
 from acsnet.cli import run
@@ -60,7 +59,7 @@ def add_row(path: Path, text: str, home: Path, away: Path) -> None:
             raise InputError(f"{folder} tests the subset {test['subset']}: expected {subset}")
     if tests[0]["checkpoint_sha256"] != tests[1]["checkpoint_sha256"]:
         raise InputError(f"{home} and {away} test different checkpoints")
-    rows = {row["text"]: row for row in json.loads(path.read_text(encoding="utf-8"))} if path.exists() else {}
+    rows = {row["text"]: row for row in parse_json(path.read_text(encoding="utf-8"))} if path.exists() else {}
     rows[text] = {
         "text": text,
         "model": tests[0]["model"],
@@ -71,7 +70,7 @@ def add_row(path: Path, text: str, home: Path, away: Path) -> None:
             for test in tests
         ],
     }
-    write_text(path, json.dumps([*rows.values()], indent=1) + "\n")
+    write_json(path, [*rows.values()])
 
 
 def page_text(rows: Path, page: Path) -> str:
@@ -80,7 +79,7 @@ def page_text(rows: Path, page: Path) -> str:
     Raises:
         InputError: if the rows were tested on different images.
     """
-    listed = json.loads(rows.read_text(encoding="utf-8"))
+    listed = parse_json(rows.read_text(encoding="utf-8"))
     tested = {tuple(test["dataset_hash"] for test in row["tests"]) for row in listed}
     if len(tested) != 1:
         raise InputError(f"{rows} has tests of {len(tested)} different sets of images: test all rows on the same")

@@ -262,13 +262,6 @@ def test_every_room_has_a_page_of_its_public_names() -> None:
         assert f"::: acsnet.{room}\n" in pages[room]
 
 
-def test_braces_in_a_table_cell_are_text() -> None:
-    """The extension ``attr_list`` takes ``{a: b}`` at the end of a cell for attributes, and drops it from the page."""
-    names = {name for entry in CONFIG["markdown_extensions"] for name in ([entry] if isinstance(entry, str) else entry)}
-    assert "tables" in names
-    assert "attr_list" not in names
-
-
 def test_nothing_of_the_theme_is_loaded_from_other_hosts() -> None:
     assert CONFIG["theme"]["font"] is False
     assert CONFIG["strict"] is True
