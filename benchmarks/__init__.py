@@ -5,7 +5,7 @@ from benchmarks.measure import Measurement
 from benchmarks.networks import benchmark_growth, benchmark_inference, benchmark_tasks, benchmark_training
 from benchmarks.operator import benchmark_operator
 from benchmarks.pipeline import benchmark_pipeline
-from benchmarks.quality import EpochTest, benchmark_quality, quality_table, read_epochs, write_epochs
+from benchmarks.quality import EpochTest, benchmark_quality, quality_pages, quality_table, read_epochs, write_epochs
 from benchmarks.report import Report, check_page, render_text, update_page
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "benchmark_tasks",
     "benchmark_training",
     "check_page",
+    "quality_pages",
     "quality_table",
     "read_epochs",
     "render_text",

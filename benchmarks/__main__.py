@@ -5,10 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import benchmarks
+from acsnet._utils.files import write_text
 from acsnet.cli import run
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "benchmarks" / "speed.md"
+QUALITY_PAGES = (PAGE, ROOT / "README.md")
 RECIPE = ROOT / "configs/released/acsnet.yaml"
 BENCHMARKS = ("deform_conv", "train", "infer", "tasks", "data", "files", "growth", "quality", "page")
 
@@ -21,7 +23,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "benchmark",
         choices=BENCHMARKS,
-        help="page does not measure: it writes the results in --json to docs/benchmarks/speed.md",
+        help="page does not measure: it writes the results in --json and --csv to docs/benchmarks/speed.md, and those "
+        "in --csv to README.md",
     )
     parser.add_argument(
         "--json",
@@ -44,13 +47,18 @@ def parse_arguments() -> argparse.Namespace:
         type=Path,
         help="data: images in BUSI's layout; default: generated phantoms. quality: the folder of BUSI; required",
     )
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="quality: the tested epochs are written to this file")
+    parser.add_argument(
+        "--csv",
+        type=Path,
+        metavar="FILE",
+        help="quality: the tested epochs are written to this file; page: read from it",
+    )
     parser.add_argument(
         "--recipe", type=Path, default=RECIPE, metavar="CONFIG", help="quality: the configuration of the training"
     )
     arguments = parser.parse_args()
-    if arguments.benchmark == "page" and arguments.json is None:
-        parser.error("page needs --json FILE, the results to write")
+    if arguments.benchmark == "page" and arguments.json is None and arguments.csv is None:
+        parser.error("page needs --json FILE or --csv FILE, the results to write")
     if arguments.benchmark != "page" and len(arguments.json or []) > 1:
         parser.error(f"{arguments.benchmark} adds its results to one file, but --json has {len(arguments.json)}")
     if arguments.benchmark == "quality" and arguments.root is None:
@@ -109,13 +117,20 @@ def run_quality(arguments: argparse.Namespace) -> None:
     print(benchmarks.quality_table(rows).to_text())
 
 
+def write_pages(arguments: argparse.Namespace) -> None:
+    """Write earlier results to their pages."""
+    if arguments.json:
+        benchmarks.update_page(PAGE, *map(benchmarks.Report.read, arguments.json))
+    if arguments.csv is not None:
+        for page, text in benchmarks.quality_pages(benchmarks.read_epochs(arguments.csv), QUALITY_PAGES).items():
+            write_text(page, text)
+
+
 def main() -> None:
-    """Run a benchmark, or write earlier results to docs/benchmarks/speed.md."""
+    """Run a benchmark, or write earlier results to pages."""
     arguments = parse_arguments()
     if arguments.benchmark == "page":
-        from benchmarks import Report, update_page
-
-        update_page(PAGE, *map(Report.read, arguments.json))
+        write_pages(arguments)
     elif arguments.benchmark == "quality":
         run_quality(arguments)
     else:

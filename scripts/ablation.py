@@ -51,9 +51,9 @@ def add_row(path: Path, text: str, home: Path, away: Path) -> None:
         away: folder of a test on all images of other hospitals.
 
     Raises:
-        InputError: if a test is of other images or of another checkpoint than the row needs.
+        InputError: if a folder has no test, or it is of other images or of another checkpoint than the row needs.
     """
-    tests = [parse_json((folder / "metrics.json").read_text(encoding="utf-8")) for folder in (home, away)]
+    tests = [_read_test(folder) for folder in (home, away)]
     for folder, test, subset in zip((home, away), tests, ("test", "all"), strict=True):
         if test["subset"] != subset:
             raise InputError(f"{folder} tests the subset {test['subset']}: expected {subset}")
@@ -71,6 +71,14 @@ def add_row(path: Path, text: str, home: Path, away: Path) -> None:
         ],
     }
     write_json(path, [*rows.values()])
+
+
+def _read_test(folder: Path) -> dict[str, Any]:
+    file = folder / "metrics.json"
+    if not file.is_file():
+        raise InputError(f"there is no {file}: pass a folder that acsnet test wrote")
+    content: dict[str, Any] = parse_json(file.read_text(encoding="utf-8"))
+    return content
 
 
 def page_text(rows: Path, page: Path) -> str:

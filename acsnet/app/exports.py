@@ -83,7 +83,7 @@ def write_page(folder: Path, finding: Finding) -> Path:
         size=(image.shape[1], image.shape[0]),
         spacing=finding.analysis.spacing,
         network=finding.analysis.network.name,
-        model=metadata.model,
+        model=metadata.title,
         code_version=metadata.code_version,
         date=date.today().isoformat(),
         notice=NOTICE,

@@ -19,7 +19,7 @@ from acsnet.checkpoints.index import (
     read_index,
     released_checkpoint,
 )
-from acsnet.checkpoints.metadata import CheckpointMetadata, describe_invalid
+from acsnet.checkpoints.metadata import CheckpointMetadata, MemberNetwork, describe_invalid
 from acsnet.checkpoints.opening import Checkpoint, open_checkpoint
 from acsnet.checkpoints.operating_points import OperatingPoint, OperatingPoints, Rate
 from acsnet.checkpoints.safetensors_file import (
@@ -42,6 +42,7 @@ __all__ = [
     "Checkpoint",
     "CheckpointMetadata",
     "Estimate",
+    "MemberNetwork",
     "OperatingPoint",
     "OperatingPoints",
     "Rate",

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from acsnet._utils.json_text import parse_json
 from acsnet._utils.naming import look_up
 from acsnet._utils.reading import read_text
+from acsnet.checkpoints.metadata import MemberNetwork
 from acsnet.checkpoints.operating_points import Rate
 from acsnet.errors import CheckpointError
 
@@ -173,12 +174,15 @@ class Recipe(Section):
     Attributes:
         config: path of the configuration within the repository.
         overrides: values of ``--set``.
-        before: commands to run first, if training starts from the weights of another network.
+        before: commands to run first, if training starts from the weights of another network, or for the other members
+            of an ensemble.
+        after: commands to run after the training, which combine the members of an ensemble.
     """
 
     config: str
     overrides: tuple[str, ...]
     before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
 
 
 class ReleasedInput(Section):
@@ -208,6 +212,7 @@ class ReleasedCheckpoint(Section):
         arguments: arguments of the network, except those that the configuration has elsewhere.
         parameters: number of parameters, summed over all members.
         members: number of networks in the file; more than one is an ensemble.
+        networks: the network of each member of an ensemble of different networks; otherwise empty.
         classes: classes in the order of the logits.
         input: size and channels of the input.
         recipe: training command.
@@ -228,6 +233,7 @@ class ReleasedCheckpoint(Section):
     arguments: dict[str, Any]
     parameters: Annotated[int, Field(ge=1)]
     members: Annotated[int, Field(ge=1)] = 1
+    networks: tuple[MemberNetwork, ...] = ()
     classes: tuple[str, ...]
     input: ReleasedInput
     recipe: Recipe

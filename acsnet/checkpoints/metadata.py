@@ -3,6 +3,7 @@
 It is stored as JSON in the header of the safetensors file, under the key ``acsnet``.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
@@ -60,15 +61,30 @@ class _TrainingConfig(BaseModel):
     evaluation: EvaluationConfig = EvaluationConfig()
 
 
+class MemberNetwork(BaseModel):
+    """The network of one member of an ensemble.
+
+    Attributes:
+        model: name of the network in the registry.
+        arguments: all other arguments of ``acsnet.create_model``, except the encoder's weights.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    model: PrintableName
+    arguments: dict[PrintableName, Any]
+
+
 class CheckpointMetadata(BaseModel):
     """Metadata of a checkpoint.
 
     Attributes:
         format: version of this format.
         model: name of the network in the registry.
-        members: number of networks in the file, all with this name and these arguments; more than one is an ensemble
-            (``acsnet.models.Ensemble``).
+        members: number of networks in the file; more than one is an ensemble (``acsnet.models.Ensemble``).
         arguments: all other arguments of ``acsnet.create_model``, except the encoder's weights.
+        networks: the network of each member of an ensemble of different networks, the first of which is ``model`` with
+            ``arguments``; empty if all members are.
         class_names: classes in the order of the logits.
         input_size: (height, width) in pixels to which images are resized.
         crop_margins: whether images are cropped to the scanned region first, as by ``data.crop_margins``.
@@ -109,6 +125,7 @@ class CheckpointMetadata(BaseModel):
     model: PrintableName
     members: Annotated[Whole, Field(ge=1, le=MAX_MEMBERS)] = 1
     arguments: dict[PrintableName, Any]
+    networks: Annotated[tuple[MemberNetwork, ...], Field(max_length=MAX_MEMBERS)] = ()
     class_names: Annotated[tuple[PrintableName, ...], Field(min_length=1, max_length=MAX_CLASSES)]
     input_size: tuple[Side, Side]
     crop_margins: Flag = False
@@ -146,10 +163,51 @@ class CheckpointMetadata(BaseModel):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _check_networks(self) -> "CheckpointMetadata":
+        if not self.networks:
+            return self
+        if len(self.networks) != self.members or self.networks[0] != self._first_network:
+            raise ValueError("networks has to name the network of each of the members, and model is the first of them")
+        first = _check(_SharedArguments, self.arguments, "arguments")
+        for index, network in enumerate(self.networks):
+            shared = _check(_SharedArguments, network.arguments, f"networks.{index}.arguments")
+            if shared != first:
+                raise ValueError(f"networks.{index} has other channels or tasks than the first: {shared} and {first}")
+        return self
+
+    @property
+    def _first_network(self) -> MemberNetwork:
+        return MemberNetwork(model=self.model, arguments=self.arguments)
+
+    @property
+    def member_networks(self) -> tuple[MemberNetwork, ...]:
+        """The network of each member, a single one unless the checkpoint is an ensemble."""
+        return self.networks or (self._first_network,) * self.members
+
+    @property
+    def network_names(self) -> str:
+        """The names of all networks, each once, as in ``acsnet`` or ``acsnet + unet``."""
+        return " + ".join(dict.fromkeys(network.model for network in self.member_networks))
+
+    @property
+    def title(self) -> str:
+        """The network in words, such as ``acsnet`` or ``ensemble of 2 acsnet + 1 unet``."""
+        if self.members == 1:
+            return self.model
+        counts = Counter(network.model for network in self.member_networks)
+        return "ensemble of " + " + ".join(f"{count} {name}" for name, count in counts.items())
+
     @property
     def in_channels(self) -> int:
         """Number of channels of the network's input."""
         return int(self.arguments.get("in_channels", 3))
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """Tasks of the network, in the order of :data:`acsnet.labels.TASKS`."""
+        own = self.arguments.get("tasks", TASKS)
+        return tuple(task for task in TASKS if task in own)
 
     @property
     def taught_across_splits(self) -> bool:

@@ -35,7 +35,7 @@ def ensemble(
 ) -> None:
     """Combine checkpoints into one that averages them.
 
-    The checkpoints are of one configuration, such as trainings with several seeds. Their probabilities are averaged.
+    Such as trainings with several seeds, or different networks for the same classes and the same size of the input.
     """
     from acsnet.evaluation import check_target
     from acsnet.experiments import save_ensemble

@@ -107,7 +107,7 @@ def calibrate_checkpoint(
     names = checkpoint.metadata.class_names
     settings = _settings(config.evaluation)
     classes = select_classes(names, settings.classes)
-    if "classification" not in checkpoint.metadata.arguments.get("tasks", ("classification",)):
+    if "classification" not in checkpoint.metadata.tasks:
         raise InputError(
             f"the network of {checkpoint.path} predicts no classes, and has no operating points: name a checkpoint "
             "with the task classification; the threshold of masks is chosen by acsnet test --set "
@@ -285,10 +285,10 @@ def _check_recipe(run: RunResult, checkpoint: Checkpoint, settings: EvaluationCo
             f"{folder} has the classes {', '.join(run.class_names)}, the checkpoint has "
             f"{', '.join(metadata.class_names)}: {_AGAIN} and without evaluation.classes"
         )
-    if facts.get("model") != metadata.model:
+    if facts.get("model") != metadata.network_names:
         raise RunError(
-            f"{folder} is a test of the network {facts.get('model')}, the checkpoint is of {metadata.model}: pass "
-            "tests of the same recipe"
+            f"{folder} is a test of the network {facts.get('model')}, the checkpoint is of {metadata.network_names}: "
+            "pass tests of the same recipe"
         )
     expected = settings.model_copy(update={"classes": None}).model_dump(mode="json", include={*_PROBABILITY_SETTINGS})
     changed = changed_keys({key: written.get(key, expected[key]) for key in expected}, expected)

@@ -191,7 +191,7 @@ def _describe(
 ) -> dict[str, Any]:
     """Return the provenance of a test: network, data, split and protocol."""
     return {
-        "model": predictor.metadata.model,
+        "model": predictor.metadata.network_names,
         "parameters": sum(parameter.numel() for parameter in predictor.model.parameters()),
         "class_names": list(predictor.class_names),
         "subset": config.data.split,

@@ -87,7 +87,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     metadata = checkpoint.metadata
     return {
         "format": 1,
-        "model": metadata.model,
+        "model": metadata.network_names,
         "members": metadata.members,
         "class_names": metadata.class_names,
         "input_size": metadata.input_size,

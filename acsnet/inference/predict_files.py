@@ -132,7 +132,7 @@ def predict_files(
     with ThreadPoolExecutor() as pool:
         _check_readable(pool, files)
         spacings = find_spacings(files, spacing, rows_of_spacings)
-        formats = [kind(folder, images, predictor.metadata.model) for kind in kinds]
+        formats = [kind(folder, images, predictor.metadata.network_names) for kind in kinds]
         videos = OverlayVideos(folder, images)
         tables = ResultTables(predictor, files)
         remove_earlier(folder, files, overwrite)

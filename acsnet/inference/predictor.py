@@ -318,7 +318,7 @@ class Predictor:
         )
         masks = [None] * len(images) if mask is None else mask.cpu().numpy()[:, 0]
         labels = [None] * len(images) if label is None else label.cpu().numpy()
-        _check_finite(self.metadata.model, mask, label)
+        _check_finite(self.metadata.network_names, mask, label)
         return [
             Probabilities(mask, label, frame=frame) for mask, label, frame in zip(masks, labels, frames, strict=True)
         ]

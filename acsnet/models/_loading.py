@@ -11,6 +11,7 @@ from torch import nn
 from acsnet.checkpoints import (
     Checkpoint,
     CheckpointMetadata,
+    MemberNetwork,
     at_revision,
     check_tensors,
     load_weights,
@@ -75,8 +76,7 @@ def load_model(checkpoint: str | Path | Checkpoint, *, revision: str | None = No
     """
     checkpoint = open_checkpoint(checkpoint if revision is None else at_revision(checkpoint, revision))
     metadata = checkpoint.metadata
-    build = _describe_network(checkpoint)
-    members = [build() for _ in range(metadata.members)]
+    members = [build() for build in _describe_members(checkpoint)]
     model = members[0] if metadata.members == 1 else Ensemble(members)
     load_weights(model, checkpoint.path)
     model.metadata = metadata  # type: ignore[assignment]
@@ -123,36 +123,47 @@ def check_network(model: object) -> None:
     raise InputError(f"the model is of type {type(model).__name__}: {advice}")
 
 
-def _describe_network(checkpoint: Checkpoint) -> Callable[[], nn.Module]:
-    """Return the builder of a member, after comparing the network in the metadata with the tensors in the file.
+def _describe_members(checkpoint: Checkpoint) -> list[Callable[[], nn.Module]]:
+    """Return the builder of each member, after comparing the networks in the metadata with the tensors in the file.
 
-    Metadata can describe a network of any size. It is built without memory first, so that only one whose tensors are in
-    the file is built with it.
+    Metadata can describe networks of any size. They are built without memory first, so that only those whose tensors
+    are in the file are built with it.
     """
+    networks = checkpoint.metadata.member_networks
+    build, network = _describe_network(checkpoint, networks[0])
+    if len(networks) == 1:
+        check_tensors(network.state_dict(), checkpoint.path, type(network).__name__)
+        return [build]
+    stored = len(read_tensor_list(checkpoint.path))
+    builders, expected = [], {}
+    for index, described in enumerate(networks):
+        if index > 0 and described != networks[index - 1]:
+            build, network = _describe_network(checkpoint, described)
+        builders.append(build)
+        expected |= {f"members.{index}.{key}": value for key, value in network.state_dict().items()}
+        if len(expected) > stored:
+            raise CheckpointError(
+                f"{checkpoint.path} has {stored} tensors, fewer than the {len(networks)} networks that its metadata "
+                "describes: copy the file again"
+            )
+    check_tensors(expected, checkpoint.path, Ensemble.__name__)
+    return builders
+
+
+def _describe_network(checkpoint: Checkpoint, network: MemberNetwork) -> tuple[Callable[[], nn.Module], nn.Module]:
+    """Return the builder of a network, and the network without memory."""
     metadata = checkpoint.metadata
     try:
-        arguments = saved_arguments(metadata.model, metadata.arguments)
-        build = partial(create_model, metadata.model, num_classes=len(metadata.class_names), **arguments)
+        arguments = saved_arguments(network.model, network.arguments)
+        build = partial(create_model, network.model, num_classes=len(metadata.class_names), **arguments)
         with torch.device("meta"):
-            network = build()
+            return build, build()
     # Libraries raise these for values that the registry cannot know to be wrong, such as a size beyond all memory.
     except (ValueError, TypeError, RuntimeError, ArithmeticError, AssertionError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0] + _name_plugins(metadata, error)
         raise CheckpointError(
             f"{checkpoint.path}: the network described by its metadata cannot be built: {reason}"
         ) from error
-    tensors, stored = network.state_dict(), len(read_tensor_list(checkpoint.path))
-    if metadata.members == 1:
-        check_tensors(tensors, checkpoint.path, type(network).__name__)
-        return build
-    if metadata.members * len(tensors) > stored:
-        raise CheckpointError(
-            f"{checkpoint.path} has {stored} tensors, but its metadata describes {metadata.members} networks of "
-            f"{len(tensors)} each: copy the file again"
-        )
-    everything = {f"members.{i}.{key}": value for i in range(metadata.members) for key, value in tensors.items()}
-    check_tensors(everything, checkpoint.path, Ensemble.__name__)
-    return build
 
 
 def _name_plugins(metadata: CheckpointMetadata, error: Exception) -> str:

@@ -70,7 +70,7 @@ def write_model_card(metadata: CheckpointMetadata, location: str, license: str) 
     dataset = metadata.dataset
     return _MODEL_CARD.format(
         license=check_license(license),
-        title=metadata.model if metadata.members == 1 else f"ensemble of {metadata.members} {metadata.model}",
+        title=metadata.title,
         location=json.dumps(location, ensure_ascii=False),
         classes=", ".join(metadata.class_names),
         height=metadata.input_size[0],

@@ -10,7 +10,7 @@ from torch import nn
 from acsnet.checkpoints import Checkpoint, CheckpointMetadata, open_checkpoint
 from acsnet.config import Config
 from acsnet.errors import ConfigError
-from acsnet.models import TASKS, Ensemble, load_model
+from acsnet.models import Ensemble, load_model
 from acsnet.models._base import MultiTaskOutput, check_network_size
 
 
@@ -32,7 +32,7 @@ class TeacherCheckpoint:
         metadata = self.checkpoint.metadata
         return {
             "sha256": self.checkpoint.sha256,
-            "model": metadata.model,
+            "model": metadata.network_names,
             "members": metadata.members,
             "split_hash": metadata.split_hash,
             "same_split": self.same_split,
@@ -41,9 +41,7 @@ class TeacherCheckpoint:
     @property
     def name(self) -> str:
         """Network and digest in words."""
-        metadata = self.checkpoint.metadata
-        network = f"{metadata.model} x {metadata.members}" if metadata.members > 1 else metadata.model
-        return f"{network}, SHA-256 {self.checkpoint.sha256}"
+        return f"{self.checkpoint.metadata.title}, SHA-256 {self.checkpoint.sha256}"
 
 
 @dataclass(frozen=True)
@@ -164,7 +162,7 @@ def _comparisons(config: Config, metadata: CheckpointMetadata) -> list[tuple[str
     """Return the settings that have to be equal: key, value of the student, value of the teacher."""
     return [
         ("data.classes", config.data.classes, metadata.class_names),
-        ("model.tasks", sorted(config.model.tasks), sorted(metadata.arguments.get("tasks", TASKS))),
+        ("model.tasks", sorted(config.model.tasks), sorted(metadata.tasks)),
         ("model.in_channels", config.model.in_channels, metadata.in_channels),
         ("data.mean", config.data.mean, metadata.mean),
         ("data.std", config.data.std, metadata.std),

@@ -42,7 +42,14 @@ def _build_parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         metavar="COMMAND",
-        help="the commands that made the initial weights, such as 'acsnet train CONFIG'",
+        help="the commands that made the initial weights or the other members, such as 'acsnet train CONFIG'",
+    )
+    promote.add_argument(
+        "--after",
+        nargs="+",
+        default=[],
+        metavar="COMMAND",
+        help="the commands that combined the members, such as 'acsnet ensemble CHECKPOINT... --out FILE'",
     )
     add_override_argument(promote, "the overrides of the training, such as data.root=FOLDER")
     promote.set_defaults(function=_promote)
@@ -87,6 +94,7 @@ def _promote(arguments: argparse.Namespace) -> None:
         arguments.limits,
         folder,
         arguments.before,
+        arguments.after,
     )
     entry = released_checkpoint(name)
     print(f"{folder / entry.file}: {entry.size / 1e6:.1f} MB; probabilities within {difference:.1e} of the original's")

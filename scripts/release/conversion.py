@@ -10,6 +10,7 @@ import torch
 from acsnet._utils.download import file_sha256
 from acsnet.checkpoints import (
     CheckpointMetadata,
+    MemberNetwork,
     Recipe,
     ReleasedCheckpoint,
     ReleasedData,
@@ -23,6 +24,7 @@ from acsnet.checkpoints import (
 from acsnet.config import build_config, changed_keys, load_config
 from acsnet.errors import CheckpointError, InputError
 from acsnet.models import load_model
+from acsnet.models._arguments import CONTRACT
 from scripts.release.anonymization import check_public, remove_data_paths
 from scripts.release.readme import readmes, write_index
 
@@ -47,6 +49,7 @@ def release_checkpoint(
     limits: Sequence[str],
     folder: Path,
     before: Sequence[str] = (),
+    after: Sequence[str] = (),
 ) -> float:
     """Write the released file of a checkpoint and its entry in the index, without test results.
 
@@ -61,15 +64,17 @@ def release_checkpoint(
         license: the license of the weights.
         limits: known limitations, one sentence each.
         folder: the folder of the index.
-        before: the commands that made the initial weights, such as ``acsnet train ...``.
+        before: the commands that made the initial weights, or the other members of an ensemble, such as ``acsnet train
+            ...``.
+        after: the commands that combined the members of an ensemble.
 
     Returns:
         The largest difference of a probability from that of the original, on random images.
 
     Raises:
         InputError: if the name is invalid, the configuration differs from that of the checkpoint, the commands for
-            initial weights are missing, local paths are found, files would be too large, half precision cannot
-            represent the weights, or a page has no section for its table.
+            initial weights or for an ensemble of different networks are missing, local paths are found, files would be
+            too large, half precision cannot represent the weights, or a page has no section for its table.
         CheckpointError: if the checkpoint cannot be read, or the outputs of the released file differ.
         ConfigError: if the configuration is invalid.
         DiskFullError: if the disk is full.
@@ -77,7 +82,7 @@ def release_checkpoint(
     if not _NAME.fullmatch(name):
         raise InputError(f"the name is {name!r}: use lower-case letters, digits, _ and -, a letter or digit first")
     metadata = remove_data_paths(read_metadata(checkpoint))
-    recipe = _recipe(config, overrides, metadata, before)
+    recipe = _recipe(config, overrides, metadata, before, after)
     index = read_index(folder)
     readmes(folder, index)  # fails before anything is written if a page has no section for its table
     weights = _halve(read_weights(checkpoint))
@@ -137,7 +142,13 @@ def _check_sizes(file: Path, others: Mapping[str, int]) -> None:
         )
 
 
-def _recipe(config: Path, overrides: Sequence[str], metadata: CheckpointMetadata, before: Sequence[str]) -> Recipe:
+def _recipe(
+    config: Path,
+    overrides: Sequence[str],
+    metadata: CheckpointMetadata,
+    before: Sequence[str],
+    after: Sequence[str],
+) -> Recipe:
     """Return the recipe after checking that the checkpoint was trained by it."""
     path = config.resolve()
     if not path.is_relative_to(Path.cwd()):
@@ -148,11 +159,14 @@ def _recipe(config: Path, overrides: Sequence[str], metadata: CheckpointMetadata
     initial = loaded.model.initial_weights
     if initial is not None and is_path(str(initial)) and not before:
         raise InputError(f"{config} starts from {initial}: pass the commands that made it by --before")
-    foreign = [command for command in before if not re.match(r"acsnet [a-z-]+ ", command)]
-    if foreign:
-        raise InputError(
-            f"--before {foreign[0]!r} is not a command of this package: expected one such as 'acsnet train CONFIG'"
-        )
+    if metadata.networks and not after:
+        raise InputError(f"the checkpoint is an {metadata.title}: pass the commands that combined them by --after")
+    for option, commands in (("--before", before), ("--after", after)):
+        foreign = [command for command in commands if not re.match(r"acsnet [a-z-]+ ", command)]
+        if foreign:
+            raise InputError(
+                f"{option} {foreign[0]!r} is not a command of this package: expected one such as 'acsnet train CONFIG'"
+            )
     given = loaded.for_metadata()
     trained = build_config(metadata.config, (), "the configuration in the checkpoint").to_dict()
     if metadata.members > 1:
@@ -164,7 +178,14 @@ def _recipe(config: Path, overrides: Sequence[str], metadata: CheckpointMetadata
             f"{config} is not the recipe of the checkpoint, which was trained with other values: {'; '.join(changed)}; "
             "pass the overrides of the training by --set"
         )
-    return Recipe(config=path.relative_to(Path.cwd()).as_posix(), overrides=tuple(overrides), before=tuple(before))
+    name = path.relative_to(Path.cwd()).as_posix()
+    return Recipe(config=name, overrides=tuple(overrides), before=tuple(before), after=tuple(after))
+
+
+def _without_contract(network: MemberNetwork) -> MemberNetwork:
+    """Leave out the arguments that the entry has elsewhere."""
+    own = {key: value for key, value in network.arguments.items() if key not in CONTRACT}
+    return network.model_copy(update={"arguments": own})
 
 
 def _entry(
@@ -184,6 +205,7 @@ def _entry(
         arguments=metadata.config["model"]["arguments"],
         parameters=sum(parameter.numel() for parameter in load_model(path).parameters()),
         members=metadata.members,
+        networks=tuple(_without_contract(network) for network in metadata.networks),
         classes=metadata.class_names,
         input=ReleasedInput(height=height, width=width, channels=int(metadata.arguments.get("in_channels", 3))),
         recipe=recipe,

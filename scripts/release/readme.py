@@ -2,9 +2,11 @@
 
 import json
 import shlex
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from acsnet._utils.files import replace_section, write_json, write_text
 from acsnet._utils.tables import Cell, Column, Row, Table
@@ -136,7 +138,11 @@ def _describe(name: str, entry: ReleasedCheckpoint) -> str:
         "",
         "Reproduce the training:",
         "",
-        _commands(*entry.recipe.before, _command("train", entry.recipe.config, entry.recipe.overrides)),
+        _commands(
+            *entry.recipe.before,
+            _command("train", entry.recipe.config, entry.recipe.overrides),
+            *entry.recipe.after,
+        ),
     ]
     for test in entry.tests:
         lines += _describe_test(name, test)
@@ -214,10 +220,17 @@ def _commands(*commands: str) -> str:
 
 
 def _network(entry: ReleasedCheckpoint, names: Sequence[str] | None = None) -> str:
-    """Return the network with the arguments of these names, or with all."""
-    arguments = ", ".join(f"{key} {value}" for key, value in entry.arguments.items() if names is None or key in names)
-    network = f"{entry.model} ({arguments})" if arguments else entry.model
-    return network if entry.members == 1 else f"ensemble of {entry.members} {network}"
+    """Return the network or the members of an ensemble, with the arguments of these names, or with all."""
+    if not entry.networks:
+        network = _with_arguments(entry.model, entry.arguments, names)
+        return network if entry.members == 1 else f"ensemble of {entry.members} {network}"
+    counts = Counter(_with_arguments(network.model, network.arguments, names) for network in entry.networks)
+    return "ensemble of " + " + ".join(f"{count} {network}" for network, count in counts.items())
+
+
+def _with_arguments(model: str, arguments: Mapping[str, Any], names: Sequence[str] | None) -> str:
+    shown = ", ".join(f"{key} {value}" for key, value in arguments.items() if names is None or key in names)
+    return f"{model} ({shown})" if shown else model
 
 
 def _tested_on(test: ReleasedTest) -> str:

@@ -38,7 +38,7 @@ def test_data_on_a_folder(invoke: Invoke, phantom_root: Path) -> None:
 def test_page_needs_results(invoke: Invoke) -> None:
     status, _, errors = invoke("benchmarks", "page")
     assert status == 2
-    assert "page needs --json FILE, the results to write" in errors
+    assert "page needs --json FILE or --csv FILE, the results to write" in errors
 
 
 def test_results_are_added_to_one_file(invoke: Invoke, tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ import torch
 
 from acsnet.config import build_config
 from acsnet.errors import DataError, InputError
-from benchmarks import EpochTest, benchmark_quality, quality, quality_table, read_epochs, write_epochs
+from benchmarks import EpochTest, benchmark_quality, quality, quality_pages, quality_table, read_epochs, write_epochs
+from benchmarks.__main__ import QUALITY_PAGES
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 ENCODER = "mobilenetv3_small_050"
 
 
@@ -59,9 +61,15 @@ def test_the_table_has_the_first_good_epoch_and_the_last() -> None:
         EpochTest("b", 1, 1.0, 0.77, 0.99),
     ]
     assert [[row.name, *(cell.text for cell in row.cells)] for row in quality_table(rows).rows] == [
-        ["a", "4.0 (epoch 2)", "6.0", "0.810", "0.900"],
-        ["b", "not reached", "1.0", "0.770", "0.990"],
+        ["a", "2.0 (epoch 1)", "4.0 (epoch 2)", "4.0 (epoch 2)", "6.0", "0.810", "0.900"],
+        ["b", "not reached", "1.0 (epoch 1)", "not reached", "1.0", "0.770", "0.990"],
     ]
+
+
+def test_the_pages_are_fresh() -> None:
+    rows = read_epochs(REPOSITORY / "benchmarks" / "quality.csv")
+    for page, text in quality_pages(rows, QUALITY_PAGES).items():
+        assert page.read_text(encoding="utf-8") == text
 
 
 def test_the_clock_stands_still_during_tests(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,6 +39,7 @@ METADATA: dict[str, Any] = {
     "split_hash": "abc",
     "config": {"training": {"epochs": 2}, "evaluation": {"threshold": 0.4, "postprocessing": {"fill_holes": True}}},
 }
+OWN_NETWORK = {"model": METADATA["model"], "arguments": METADATA["arguments"]}
 OPENERS: list[Callable[[Path], Any]] = [read_metadata, read_weights, load_model]
 
 
@@ -258,6 +259,24 @@ def test_a_file_without_metadata(tmp_path: Path, metadata: dict[str, str] | None
         (
             json.dumps({**METADATA, "format": 1, "config": {"evaluation": {"postprocessing": {"holes": True}}}}),
             r"the metadata entry 'config\.evaluation\.postprocessing\.holes' is invalid: Extra inputs",
+        ),
+        (
+            json.dumps({**METADATA, "format": 1, "members": 2, "networks": [OWN_NETWORK]}),
+            "the metadata is invalid: networks has to name the network of each of the members, and model is the first",
+        ),
+        (
+            json.dumps({**METADATA, "format": 1, "members": 2, "networks": [{**OWN_NETWORK, "model": "unet"}] * 2}),
+            "the metadata is invalid: networks has to name the network of each of the members, and model is the first",
+        ),
+        (
+            json.dumps({**METADATA, "format": 1, "members": 2, "networks": [OWN_NETWORK, {**OWN_NETWORK, "size": 1}]}),
+            r"the metadata entry 'networks\.1\.size' is invalid: Extra inputs",
+        ),
+        (
+            json.dumps(
+                {**METADATA, "format": 1, "members": 2, "networks": [OWN_NETWORK, {"model": "unet", "arguments": {}}]}
+            ),
+            r"the metadata is invalid: networks\.1 has other channels or tasks than the first: .*=3 .* and .*=1 ",
         ),
         (json.dumps({"format": 1, "model": "acsnet"}), "the metadata entry 'arguments' is invalid: Field required"),
     ],

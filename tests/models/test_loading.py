@@ -203,9 +203,9 @@ def test_classes_are_those_of_the_file(tmp_path: Path, without_memory: list[str]
 @pytest.mark.parametrize(
     ("stored", "described", "message"),
     [
-        (1, 1000, r"has \d+ tensors, but its metadata describes 1000 networks of \d+ each: copy the file again$"),
-        (2, 3, r"has \d+ tensors, but its metadata describes 3 networks of \d+ each: copy the file again$"),
-        (1, 2, r"has \d+ tensors, but its metadata describes 2 networks of \d+ each: copy the file again$"),
+        (1, 1000, r"has \d+ tensors, fewer than the 1000 networks that its metadata describes: copy the file again$"),
+        (2, 3, r"has \d+ tensors, fewer than the 3 networks that its metadata describes: copy the file again$"),
+        (1, 2, r"has \d+ tensors, fewer than the 2 networks that its metadata describes: copy the file again$"),
         (3, 2, r"does not match the architecture of Ensemble: \d+ unexpected \(members\.2\."),
         (2, 1, r"does not match the architecture of UNet: \d+ missing .*; \d+ unexpected \(members\."),
     ],
@@ -218,6 +218,21 @@ def test_the_members_of_an_ensemble_are_in_the_file(
     save_checkpoint(path, weights, metadata_of("unet", TINY, described))
     refuse(path, message)
     assert without_memory == ["meta"]
+
+
+def test_a_file_that_describes_more_networks_than_it_has_is_refused_at_the_first(
+    tmp_path: Path, without_memory: list[str]
+) -> None:
+    path = write(tmp_path / "a.safetensors", members=2)
+    networks = [{"model": "unet", "arguments": TINY | {"width": 4 + i}} for i in range(1000)]
+    content = json.loads(read_header(path)["acsnet"]) | {
+        "members": 1000,
+        "arguments": networks[0]["arguments"],
+        "networks": networks,
+    }
+    save_file(acsnet.checkpoints.read_weights(path), path, metadata={"acsnet": json.dumps(content)})
+    refuse(path, r"has \d+ tensors, fewer than the 1000 networks that its metadata describes: copy the file again$")
+    assert without_memory == ["meta"] * 3
 
 
 def test_an_ensemble_is_loaded(tmp_path: Path) -> None:

@@ -55,6 +55,12 @@ def test_tests_that_do_not_belong_together(tmp_path: Path) -> None:
     other = write_test(tmp_path / "other", "all", 0.6, checkpoint_sha256="b")
     with pytest.raises(InputError, match=r"home and .*other test different checkpoints$"):
         add_row(rows, "mixed", home, other)
+    (tmp_path / "empty").mkdir()
+    for folder in (tmp_path / "empty", tmp_path / "missing"):
+        with pytest.raises(
+            InputError, match=rf"^there is no {folder}/metrics\.json: pass a folder that acsnet test wr"
+        ):
+            add_row(rows, "untested", home, folder)
     assert not rows.exists()
     add_row(rows, "first", home, away)
     add_row(rows, "second", home, write_test(tmp_path / "third", "all", 0.6, dataset_hash="c"))

@@ -63,7 +63,7 @@ def test_the_entry(clone: Path, trained_run: Path) -> None:
     assert entry.arguments == metadata.config["model"]["arguments"]
     assert entry.parameters == sum(parameter.numel() for parameter in acsnet.load_model(path).parameters())
     assert entry.input.model_dump() == {"height": 64, "width": 64, "channels": 3}
-    assert entry.recipe.model_dump() == {"config": "configs/tiny.yaml", "overrides": (), "before": ()}
+    assert entry.recipe.model_dump() == {"config": "configs/tiny.yaml", "overrides": (), "before": (), "after": ()}
     assert entry.data.model_dump() == {"names": ("busi",), "n": 36, "hash": metadata.dataset["hash"]}
     assert entry.split_hash == metadata.split_hash
     assert (entry.tests, entry.limits, entry.license) == ((), ("Small.",), "CC0-1.0")
@@ -136,6 +136,36 @@ def test_the_commands_of_initial_weights_are_required(clone: Path, trained_run: 
     lines = (clone / "checkpoints" / "README.md").read_text()
     last = "acsnet train configs/tiny.yaml --set model.initial_weights=runs/first.safetensors"
     assert "```bash\n" + "\n".join([*commands, last]) + "\n```" in lines
+
+
+def test_the_commands_of_an_ensemble_of_different_networks_are_required(
+    clone: Path, trained_run: Path, tmp_path: Path
+) -> None:
+    trained = trained_run / "best.safetensors"
+    metadata = read_metadata(trained)
+    shallow = {"in_channels": 3, "tasks": list(metadata.tasks), "width": 4, "depth": 2}
+    other = tmp_path / "other.safetensors"
+    network = acsnet.create_model("unet", num_classes=3, **shallow)
+    save_checkpoint(other, network.state_dict(), metadata.model_copy(update={"model": "unet", "arguments": shallow}))
+    ensemble = tmp_path / "ensemble.safetensors"
+    save_ensemble(ensemble, [trained, other])
+    arguments = (ensemble, "pair", CONFIG, [], "CC0-1.0", [], clone / "checkpoints", ["acsnet train configs/unet.yaml"])
+    message = r"^the checkpoint is an ensemble of 1 acsnet \+ 1 unet: pass the commands that combined them by --after$"
+    with pytest.raises(InputError, match=message):
+        release_checkpoint(*arguments)
+    message = r"^--after 'ensemble a b' is not a command of this package: expected one such as"
+    with pytest.raises(InputError, match=message):
+        release_checkpoint(*arguments, ["ensemble a b"])
+    release_checkpoint(*arguments, ["acsnet ensemble a b --out both.safetensors"])
+    entry = read_index().checkpoints["pair"]
+    assert [network.model for network in entry.networks] == ["acsnet", "unet"]
+    assert entry.networks[1].arguments == {"width": 4, "depth": 2}
+    lines = (clone / "checkpoints" / "README.md").read_text()
+    assert "+ 1 unet (width 4, depth 2), " in lines
+    training = (
+        "acsnet train configs/unet.yaml\nacsnet train configs/tiny.yaml\nacsnet ensemble a b --out both.safetensors"
+    )
+    assert f"```bash\n{training}\n```" in lines
 
 
 def test_a_readme_without_a_place_for_the_table(clone: Path, trained_run: Path) -> None:
