@@ -135,7 +135,8 @@ def _describe_members(checkpoint: Checkpoint) -> list[Callable[[], nn.Module]]:
         check_tensors(network.state_dict(), checkpoint.path, type(network).__name__)
         return [build]
     stored = len(read_tensor_list(checkpoint.path))
-    builders, expected = [], {}
+    builders: list[Callable[[], nn.Module]] = []
+    expected: dict[str, torch.Tensor] = {}
     for index, described in enumerate(networks):
         if index > 0 and described != networks[index - 1]:
             build, network = _describe_network(checkpoint, described)
