@@ -350,6 +350,28 @@ def test_images_of_other_classes_are_refused(checkpoint: Checkpoint, config: Con
         run_test(checkpoint, config, progress=False)
 
 
+def test_a_network_without_classes_has_no_operating_points(
+    checkpoint: Checkpoint, config: Config, tmp_path: Path
+) -> None:
+    arguments = checkpoint.metadata.arguments | {"tasks": ["segmentation"]}
+    metadata = checkpoint.metadata.model_copy(update={"arguments": arguments})
+    save_checkpoint(tmp_path / "masks.safetensors", read_weights(checkpoint.path), metadata)
+    message = r"^the network of .*masks\.safetensors predicts no classes, and has no operating points: name a checkpoint"
+    with pytest.raises(InputError, match=message):
+        calibrate_checkpoint(open_checkpoint(tmp_path / "masks.safetensors"), config, progress=False)
+
+
+def test_calibration_on_images_of_no_evaluated_class_is_refused(
+    checkpoint: Checkpoint, made_up_folds: Path, phantom_root: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(made_up_folds, tmp_path / "folds")
+    for table in (tmp_path / "folds").glob("fold*/test/cases.csv"):
+        table.write_text(re.sub(r",(benign|malignant),", ",normal,", table.read_text()))
+    config = resolve_test_config(checkpoint, None, ["evaluation.classes=[benign, malignant]"])
+    with pytest.raises(InputError, match=r"^no image is of the classes benign, malignant, so that operating points can"):
+        calibrate_checkpoint(checkpoint, config, predictions=[tmp_path / "folds"], progress=False)
+
+
 def test_two_mask_thresholds_exclude_each_other(checkpoint: Checkpoint) -> None:
     overrides = ["evaluation.threshold=validation", "evaluation.operating_point=specificity_90", "data.root=/nowhere"]
     config = resolve_test_config(checkpoint, None, overrides)
