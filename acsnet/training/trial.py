@@ -10,7 +10,6 @@ from acsnet.config import Config
 from acsnet.data import Sample
 from acsnet.errors import ConfigError
 
-
 # A step on fewer pixels fits into the memory of every computer, about 4 GB.
 _MAX_SMALL_PIXELS = 1 << 20
 
