@@ -1,5 +1,6 @@
-"""Benchmarks against other libraries: the operator, training, inference, the input pipeline, time to quality."""
+"""Benchmarks against other libraries: the operator, training, inference, the input pipeline, commands, quality."""
 
+from benchmarks.around import benchmark_around
 from benchmarks.files import benchmark_files
 from benchmarks.measure import Measurement
 from benchmarks.networks import benchmark_growth, benchmark_inference, benchmark_tasks, benchmark_training
@@ -12,6 +13,7 @@ __all__ = [
     "EpochTest",
     "Measurement",
     "Report",
+    "benchmark_around",
     "benchmark_files",
     "benchmark_growth",
     "benchmark_inference",

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "benchmarks" / "speed.md"
 QUALITY_PAGES = (PAGE, ROOT / "README.md")
 RECIPE = ROOT / "configs/released/acsnet.yaml"
-BENCHMARKS = ("deform_conv", "train", "infer", "tasks", "data", "files", "growth", "quality", "page")
+BENCHMARKS = ("deform_conv", "train", "infer", "tasks", "data", "files", "growth", "around", "quality", "page")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -86,6 +86,7 @@ def measure(arguments: argparse.Namespace) -> None:
         "tasks": benchmarks.benchmark_tasks,
         "files": benchmarks.benchmark_files,
         "growth": benchmarks.benchmark_growth,
+        "around": lambda _, rounds: benchmarks.benchmark_around(rounds),
     }
     if arguments.benchmark == "data":
         transforms = load_config(ROOT / "configs/acsnet_busi.yaml").augmentation

@@ -24,8 +24,8 @@ class Measurement:
     """One measurement of a benchmark.
 
     Attributes:
-        benchmark: ``deform_conv``, ``train``, ``infer``, ``tasks``, ``data``, ``files`` or
-            ``growth``.
+        benchmark: ``deform_conv``, ``train``, ``infer``, ``tasks``, ``data``, ``files``,
+            ``growth`` or ``around``.
         case: the task, the same for all compared contenders.
         contender: the implementation.
         seconds: the median time of one repetition.

@@ -21,6 +21,7 @@ _TITLES = {
     "data": "The input pipeline, one process",
     "files": "Prediction and test of files",
     "growth": "A training step of ACSNet against image and batch size",
+    "around": "Around the training step: whole commands, each in a new process",
 }
 
 
@@ -93,6 +94,7 @@ def tables(measurements: Iterable[Measurement]) -> dict[str, Table]:
         "growth": _growth_table,
         "data": _rate_table,
         "files": _files_table,
+        "around": _commands_table,
         "tasks": _tasks_table,
     }
     return {name: builders.get(name, _time_table)(grouped[name]) for name in _TITLES if name in grouped}
@@ -171,6 +173,13 @@ def _files_table(measurements: Sequence[Measurement]) -> Table:
     rows = [("files to results", "contender", "images per second", "times as many")]
     for own in measurements:
         rows.append((own.case, own.contender, f"{1 / own.seconds:.1f}", f"{1 / (own.ratio or math.nan):.1f}x"))
+    return Table.from_rows(rows)
+
+
+def _commands_table(measurements: Sequence[Measurement]) -> Table:
+    rows = [("command", "contender", "seconds", "against the first")]
+    for own in measurements:
+        rows.append((own.case, own.contender, f"{own.seconds:.1f}", _format_number(own.ratio, "x")))
     return Table.from_rows(rows)
 
 

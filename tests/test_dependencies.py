@@ -268,7 +268,11 @@ works = {
     "mask": list(prediction.mask.shape),
     "label": prediction.label,
     "postprocessing": int(postprocess(mask, steps).sum()),
-    "losses": [float(losses.BCELoss()(0 * ones, ones)), float(losses.CrossEntropyLoss()(ones[0, 0], torch.arange(8)))],
+    "losses": [
+        float(losses.BCELoss()(0 * ones, ones)),
+        float(losses.CrossEntropyLoss()(ones[0, 0], torch.arange(8))),
+        float(losses.DiceLoss()(99 * ones, ones)),
+    ],
     "metrics": [metrics.dice_score(mask, mask), metrics.iou_score(mask, mask)],
     "operator": list(ops.deform_conv2d(ones, torch.zeros(1, 18, 8, 8), torch.ones(1, 1, 3, 3), padding=1).shape),
     "records": len(data.read_busi(folder)),
@@ -290,7 +294,6 @@ lines = {
     "curation": lambda: importlib.import_module("acsnet.curation"),
     "app": lambda: importlib.import_module("acsnet.app"),
     "experiments": lambda: importlib.import_module("acsnet.experiments"),
-    "dice loss": losses.DiceLoss,
     "focal loss": losses.FocalLoss,
     "class focal loss": losses.ClassFocalLoss,
     "distances": lambda: metrics.hausdorff_distance_95(mask, mask),
@@ -328,7 +331,7 @@ def test_the_core_has_every_network_and_predicts(core_only: dict[str, Any]) -> N
     assert works["mask"] == [64, 96]
     assert works["label"] in ("benign", "malignant", "normal")
     assert works["postprocessing"] == 16
-    assert works["losses"] == pytest.approx([0.6931, 2.0794], abs=1e-4)
+    assert works["losses"] == pytest.approx([0.6931, 2.0794, 0], abs=1e-4)
     assert works["metrics"] == [1, 1]
     assert works["operator"] == [1, 1, 8, 8]
     assert works["records"] == 1
@@ -351,7 +354,6 @@ ALL_OF = {extra: ", ".join(names) for extra, names in EXTRAS.items()}
             "experiments",
             f"an experiment of several runs needs {ALL_OF['experiments']}: pip install 'acsnet[experiments]'",
         ),
-        ("dice loss", "the Dice loss needs monai: pip install 'acsnet[train]'"),
         ("focal loss", "the focal loss needs monai: pip install 'acsnet[train]'"),
         ("class focal loss", "the focal loss needs monai: pip install 'acsnet[train]'"),
         ("distances", "the distance of masks needs scipy: pip install 'acsnet[train]'"),

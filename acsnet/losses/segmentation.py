@@ -15,8 +15,8 @@ from acsnet.losses._checks import check_mask_logits, check_range
 class DiceLoss(nn.Module):
     """Soft Dice loss of the foreground: 1 - (2 sum(p y) + smooth) / (sum(p) + sum(y) + smooth), 0 to 1.
 
-    Milletari et al. 2016 (V-Net), implemented by MONAI. It is computed per image, then averaged over the batch. An
-    empty prediction of an empty mask has a loss near 0.
+    Milletari et al. 2016 (V-Net), the same values as MONAI's. It is computed per image, then averaged over the batch.
+    An empty prediction of an empty mask has a loss near 0.
 
     Args:
         smooth: number of pixels that is added to numerator and denominator, at least 1e-6. With the default, low
@@ -42,7 +42,8 @@ class DiceLoss(nn.Module):
 
     def __init__(self, smooth: float = 1.0, squared: bool = False, joint: bool = False) -> None:
         super().__init__()
-        self.dice = _soft_dice(smooth, squared, joint)
+        self.smooth = check_range("smooth", smooth, 1e-6)
+        self.squared, self.joint = squared, joint
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
         """Compute the loss, a scalar, of logits (B, 1, H, W) and a mask (B, 1, H, W).
@@ -51,8 +52,7 @@ class DiceLoss(nn.Module):
             InputError: if the shapes are not valid or differ.
         """
         check_mask_logits(logits, mask)
-        loss: Tensor = self.dice(logits.float(), mask.float())
-        return loss
+        return _soft_dice(logits.float(), mask.float(), self.smooth, self.squared, self.joint)
 
 
 class DiceForegroundBackgroundLoss(nn.Module):
@@ -81,7 +81,7 @@ class DiceForegroundBackgroundLoss(nn.Module):
 
     def __init__(self, smooth: float = 1.0, joint: bool = False) -> None:
         super().__init__()
-        self.dice = _soft_dice(smooth, squared=False, joint=joint)
+        self.smooth = check_range("smooth", smooth, 1e-6)
         self.joint = joint
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
@@ -92,20 +92,24 @@ class DiceForegroundBackgroundLoss(nn.Module):
         """
         check_mask_logits(logits, mask)
         logits, mask = logits.float(), mask.float()
-        # sigmoid(-z) = 1 - sigmoid(z). MONAI averages over channels; with the two one below the other in one channel it
-        # computes one Dice of both.
+        # sigmoid(-z) = 1 - sigmoid(z). The two are channels, or one below the other for one Dice of both.
         dim = 2 if self.joint else 1
-        loss: Tensor = self.dice(torch.cat([logits, -logits], dim=dim), torch.cat([mask, 1 - mask], dim=dim))
-        return loss
+        logits, mask = torch.cat([logits, -logits], dim=dim), torch.cat([mask, 1 - mask], dim=dim)
+        return _soft_dice(logits, mask, self.smooth, squared=False, joint=self.joint)
 
 
-def _soft_dice(smooth: float, squared: bool, joint: bool) -> nn.Module:
-    # The import of MONAI takes seconds.
-    with explain_missing("the Dice loss"):
-        from monai.losses import DiceLoss as MonaiDiceLoss
+def _soft_dice(logits: Tensor, mask: Tensor, smooth: float, squared: bool, joint: bool) -> Tensor:
+    """Compute the mean of the soft Dice losses of the images and channels of (B, C, H, W), or of the channels.
 
-    smooth = check_range("smooth", smooth, 1e-6)
-    return MonaiDiceLoss(sigmoid=True, smooth_nr=smooth, smooth_dr=smooth, squared_pred=squared, batch=joint)
+    These lines replace MONAI's class, with the same values to the last bit unless squared: its import takes longer than
+    everything else that a training does before its first step.
+    """
+    dims = (0, 2, 3) if joint else (2, 3)
+    probability = logits.sigmoid()
+    shared = (probability * mask).sum(dims)
+    predicted, true = (values.square() if squared else values for values in (probability, mask))
+    excess, missed = predicted.sum(dims) - shared, true.sum(dims) - shared
+    return (1 - (2 * shared + smooth) / (2 * shared + excess + missed + smooth)).mean()
 
 
 class BCELoss(nn.Module):

@@ -1,4 +1,4 @@
-"""A trial step: the configured network takes the configured batch, forward and backward, before anything is written."""
+"""A trial step: the configured network takes a batch of noise, forward and backward, before anything is written."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +10,20 @@ from acsnet.config import Config
 from acsnet.data import Sample
 from acsnet.errors import ConfigError
 
+# A step on fewer pixels fits into the memory of every computer, about 4 GB.
+_MAX_SMALL_PIXELS = 1 << 20
+
 
 def trial_batch(config: Config, processes: int, device: torch.device) -> Sample:
-    """Return a batch of noise with the shapes and types of one process's share of a training batch."""
+    """Return a batch of noise with the types and the shapes of one process's share of a training batch.
+
+    On a CPU, a small batch is two images only: a whole step takes seconds there, and what else a network refuses, it
+    refuses for two images as for more. A compiled step would be compiled twice.
+    """
     images, size = config.training.batch_size // processes, config.data.image_size
+    is_small = images * size[0] * size[1] <= _MAX_SMALL_PIXELS
+    if device.type == "cpu" and is_small and not config.training.compile:
+        images = min(images, 2)
     noise = torch.randint(0, 256, (images, *size, config.model.in_channels), dtype=torch.uint8)
     return Sample(
         image=noise.to(device),

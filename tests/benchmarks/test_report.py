@@ -32,6 +32,21 @@ DATA = [
 ]
 
 
+AROUND = [
+    Measurement("around", "acsnet crossval", "one worker", 30.0, 1.0, "one worker"),
+    Measurement("around", "acsnet crossval", "two workers", 18.0, 0.6, "one worker"),
+]
+
+
+def test_commands() -> None:
+    assert render_text(AROUND).splitlines() == [
+        "Around the training step: whole commands, each in a new process",
+        "command          contender    seconds  against the first",
+        "acsnet crossval  one worker   30.0     1.00x",
+        "acsnet crossval  two workers  18.0     0.60x",
+    ]
+
+
 def test_text() -> None:
     assert render_text([*TRAIN, *OPERATOR, *TASKS, *GROWTH, *DATA]).splitlines() == [
         "Modulated deformable 3x3 convolution, as multiples of a plain `conv2d` of the same shape",

@@ -175,6 +175,25 @@ def test_an_empty_prediction_of_an_empty_mask_has_no_loss_and_can_be_learned(nam
     assert (logits.grad > 0).all()
 
 
+@pytest.mark.parametrize("joint", [False, True])
+@pytest.mark.parametrize("smooth", [1.0, 1e-5])
+@pytest.mark.parametrize("squared", [False, True])
+def test_dice_and_its_gradient_are_those_of_monai(joint, smooth, squared):
+    from monai.losses import DiceLoss
+
+    theirs = DiceLoss(sigmoid=True, smooth_nr=smooth, smooth_dr=smooth, squared_pred=squared, batch=joint)
+    found = []
+    for loss in (losses.DiceLoss(smooth, squared, joint), theirs):
+        logits, mask = mask_case()
+        logits.requires_grad_()
+        value = loss(logits, mask)
+        value.backward()
+        found.append((value.detach(), logits.grad))
+    # MONAI squares a root if squared, which rounds twice; otherwise all bits are equal.
+    tolerance = {"rtol": 1e-5, "atol": 1e-7} if squared else {"rtol": 0, "atol": 0}
+    torch.testing.assert_close(*found, **tolerance)
+
+
 @pytest.mark.parametrize("name", ["dice", "dice_foreground_background"])
 def test_dice_is_averaged_over_images_not_pooled(name):
     logits, mask = mask_case()

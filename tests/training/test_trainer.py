@@ -26,6 +26,7 @@ from acsnet.errors import AcsnetError, ConfigError, DataError, InputError, RunEr
 from acsnet.inference import Predictor
 from acsnet.training import Trainer
 from acsnet.training.normalization import resolve_normalization
+from acsnet.training.trial import trial_batch
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -336,6 +337,33 @@ def test_the_trial_step_changes_nothing(tiny_settings: dict[str, Any], tmp_path:
     assert any("running_mean" in name for name in before), "batch normalization has statistics to keep"
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
     assert all(parameter.grad is None for parameter in trainer.network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("device", "batch", "size", "processes", "images"),
+    [
+        ("cpu", 8, 64, 1, 2),
+        ("cpu", 8, 64, 8, 1),
+        ("cpu", 1, 64, 1, 1),
+        ("cpu", 16, 256, 1, 2),
+        ("cpu", 17, 256, 1, 17),
+        ("meta", 8, 64, 1, 8),
+        ("meta", 8, 64, 2, 4),
+    ],
+)
+def test_a_trial_on_a_cpu_is_small_unless_memory_may_be_short(
+    tiny_settings: dict[str, Any], device: str, batch: int, size: int, processes: int, images: int
+) -> None:
+    config = make_config(tiny_settings, f"training.batch_size={batch}", f"data.image_size=[{size}, {size}]")
+    sample = trial_batch(config, processes, torch.device(device))
+    assert sample["image"].shape[:3] == (images, size, size)
+    assert sample["mask"].shape == (images, 1, size, size)
+    assert sample["label"].shape == (images,)
+
+
+def test_a_trial_of_a_compiled_step_has_its_shape(tiny_settings: dict[str, Any]) -> None:
+    config = make_config(tiny_settings, "training.compile=true", "training.batch_size=5")
+    assert len(trial_batch(config, 1, torch.device("cpu"))["image"]) == 5
 
 
 def test_two_trainings_cannot_share_a_folder(tiny_settings: dict[str, Any], tmp_path: Path) -> None:

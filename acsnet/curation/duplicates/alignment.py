@@ -83,12 +83,12 @@ def _match_features(first: Description, second: Description) -> Transform | None
     if min(len(first.points), len(second.points)) < _MIN_MATCHES:
         return None
     products = first.features.astype(np.float32) @ second.features.astype(np.float32).T / 255**2
-    order = np.argpartition(-products, 1, axis=1)[:, :2]
-    best_two = np.take_along_axis(products, order, axis=1)
+    rows, nearest = np.arange(len(products)), products.argmax(axis=1)
+    largest = products[rows, nearest]
+    products[rows, nearest] = -np.inf
     # The squared distance of unit vectors is 2 - 2 * inner product.
-    distances = 2 - 2 * np.minimum(best_two, 1)
-    nearest = np.take_along_axis(order, distances.argmin(axis=1)[:, None], axis=1)[:, 0]
-    distinct = distances.min(axis=1) < _MAX_DISTANCE_RATIO**2 * distances.max(axis=1)
+    distances = 2 - 2 * np.minimum((largest, products.max(axis=1)), 1)
+    distinct = distances[0] < _MAX_DISTANCE_RATIO**2 * distances[1]
     if distinct.sum() < _MIN_MATCHES:
         return None
     transform, _ = cv2.estimateAffine2D(

@@ -1,7 +1,6 @@
 """Description of an image for comparison: reduced versions of it, and local features."""
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import cv2
 import numpy as np
@@ -41,6 +40,7 @@ class Description:
             Zisserman (CVPR 2012, "RootSIFT"), times 255: of unit length, compared by their inner product.
         mask: (h, w) bool, the mask at the size of ``reduced``; None if it cannot be read.
         square: (128, 128) uint8, the gray image resized to a square, with unchanged contrast.
+        thumbnail: (256,) float32, a thumbnail of ``reduced`` as a vector of mean 0 and unit length.
     """
 
     size: tuple[int, int]
@@ -49,26 +49,21 @@ class Description:
     features: UInt8Array
     mask: BoolArray | None
     square: UInt8Array
-
-    @cached_property
-    def thumbnail(self) -> Float32Array:
-        """Thumbnail as a vector: (256,) float32 of mean 0 and unit length."""
-        side = _THUMBNAIL_SIDE_PIXELS
-        values = cv2.resize(self.reduced, (side, side), interpolation=cv2.INTER_AREA).ravel().astype(np.float32)
-        values -= values.mean()
-        return values / max(float(np.linalg.norm(values)), 1e-6)
+    thumbnail: Float32Array
 
     def mirrored(self) -> "Description":
         """Return the description of the mirrored image without computing its features again."""
         points = self.points.copy()
         points[:, 0] = self.reduced.shape[1] - 1 - points[:, 0]
+        reduced = np.ascontiguousarray(self.reduced[:, ::-1])
         return Description(
             self.size,
-            np.ascontiguousarray(self.reduced[:, ::-1]),
+            reduced,
             points,
             np.ascontiguousarray(self.features[:, _MIRRORED_BIN_ORDER]),
             None if self.mask is None else self.mask[:, ::-1],
             np.ascontiguousarray(self.square[:, ::-1]),
+            _thumbnail(reduced),
         )
 
 
@@ -87,7 +82,15 @@ def describe(image: UInt8Array, mask: BoolArray | None) -> Description:
     roots = np.sqrt(features / np.maximum(features.sum(axis=1, keepdims=True), 1))
     square = cv2.resize(gray, (_SQUARE_SIDE_PIXELS, _SQUARE_SIDE_PIXELS), interpolation=cv2.INTER_AREA)
     reduced_mask = None if mask is None else resize_mask(mask, size)
-    return Description(gray.shape, reduced, points, np.rint(roots * 255).astype(np.uint8), reduced_mask, square)
+    codes = np.rint(roots * 255).astype(np.uint8)
+    return Description(gray.shape, reduced, points, codes, reduced_mask, square, _thumbnail(reduced))
+
+
+def _thumbnail(reduced: UInt8Array) -> Float32Array:
+    side = _THUMBNAIL_SIDE_PIXELS
+    values = cv2.resize(reduced, (side, side), interpolation=cv2.INTER_AREA).ravel().astype(np.float32)
+    values -= values.mean()
+    return values / max(float(np.linalg.norm(values)), 1e-6)
 
 
 def _stretch_contrast(gray: UInt8Array) -> UInt8Array:

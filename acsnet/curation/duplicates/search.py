@@ -1,8 +1,9 @@
 """Search for images that show the same scan: exact copies, near copies and overlaps."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -22,6 +23,8 @@ MIN_OVERLAP_SIMILARITY = 0.40
 MIN_COPY_SIMILARITY = 0.90
 # The outlines of one lesion by two readers have a Dice of 0.8 to 0.9.
 MIN_MASK_DICE = 0.75
+# Descriptions in memory at once: candidates are in the order of their first image, which has a dozen of them.
+_REMEMBERED = 128
 
 
 def find_duplicates(
@@ -52,8 +55,12 @@ def find_duplicates(
         if records[first].digest != records[second].digest
     ]
 
+    @lru_cache(_REMEMBERED)
+    def describe(index: int, mirrored: bool) -> Description:
+        return describe(index, False).mirrored() if mirrored else descriptions[index]
+
     def compare(candidate: tuple[int, int, bool]) -> ImagePair | None:
-        return _compare(records, descriptions, *candidate)
+        return _compare(records, describe, *candidate)
 
     best: dict[tuple[int, int], ImagePair] = {}
     disable_bar = None if progress else True
@@ -76,11 +83,9 @@ def _identical_pairs(records: Sequence[Record]) -> list[tuple[int, int, bool]]:
 
 
 def _compare(
-    records: Sequence[Record], descriptions: Sequence[Description], first: int, second: int, mirrored: bool
+    records: Sequence[Record], describe: Callable[[int, bool], Description], first: int, second: int, mirrored: bool
 ) -> ImagePair | None:
-    first_description, second_description = descriptions[first], descriptions[second]
-    if mirrored:
-        first_description = first_description.mirrored()
+    first_description, second_description = describe(first, mirrored), describe(second, False)
     identical = records[first].digest == records[second].digest
     alignment = (align_identical if identical else align)(first_description, second_description)
     if alignment is None or alignment.similarity < MIN_OVERLAP_SIMILARITY:

@@ -88,8 +88,10 @@ def _rows_of_ink(ink: Ink, caliper_boxes: Sequence[Box]) -> list[TextRow]:
     characters = np.flatnonzero(_may_be_characters(ink) & ~_touch_boxes(ink, caliper_boxes))
     if len(characters) < 2:
         return []
-    count, row_numbers = connected_components(_are_neighbors(ink, characters), directed=False)
-    rows = [characters[row_numbers == number] for number in range(count)]
+    _, row_numbers = connected_components(_are_neighbors(ink, characters), directed=False)
+    # Speckle has many components that are alone in their row.
+    several = np.flatnonzero(np.bincount(row_numbers) > 1)
+    rows = [characters[row_numbers == number] for number in several]
     return [TextRow(_bounding_box(ink, row), len(row)) for row in rows if _is_text(ink, row)]
 
 
