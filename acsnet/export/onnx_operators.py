@@ -1,4 +1,9 @@
-"""The deformable convolution as the operator DeformConv of ONNX, for runtimes that have it."""
+"""The deformable convolution as the operator DeformConv of ONNX, for runtimes that have it.
+
+Measured in ONNX Runtime 1.32 on one core against PyTorch's operators, which older runtimes need: 0.89 of the time for
+the released ``acsnet_busi`` at 128x128 and 0.96 for the full network at 256x256, with the same differences from PyTorch
+(1e-7 and 8e-6), and half as many operators.
+"""
 
 from collections.abc import Callable, Sequence
 from functools import cache

@@ -25,7 +25,7 @@ from acsnet.export import default_export, export_checkpoint, formats, onnx_opera
 from acsnet.export.network import use_backend
 from acsnet.export.samples import Samples
 from acsnet.models import _registry
-from acsnet.ops import DeformConv2dPack, ModulatedDeformConv2dPack
+from acsnet.ops import DeformConv2d, DeformConv2dPack, ModulatedDeformConv2dPack
 from acsnet.phantom import make_phantom
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -313,7 +313,8 @@ class Deformed(acsnet.MultiTaskModel):
         return acsnet.MultiTaskOutput(mask, self.label(maps.mean(dim=(2, 3))))
 
 
-@pytest.mark.parametrize("has_operator", [True, False])
+# Without the operator, the export of two layers takes 10 s.
+@pytest.mark.parametrize("has_operator", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_deformable_convolutions_are_one_operator_where_the_runtime_has_it(
     save_tiny: SaveTiny, monkeypatch: pytest.MonkeyPatch, has_operator: bool
 ) -> None:
@@ -342,6 +343,14 @@ def test_deformable_convolutions_are_one_operator_where_the_runtime_has_it(
         mask, classes = run_onnx(result.path, batch)
         torch.testing.assert_close(mask, expected.mask.sigmoid(), rtol=0, atol=1e-5)
         torch.testing.assert_close(classes, expected.label.softmax(1), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_the_operator_is_used_only_by_networks_that_have_it(monkeypatch: pytest.MonkeyPatch, runs: bool) -> None:
+    monkeypatch.setattr(onnx_operators, "runs_deform_conv", lambda: runs)
+    assert not onnx_operators.has_deform_conv(torch.nn.Conv2d(1, 1, 3))
+    for layer in (DeformConv2d(1, 1, 3), DeformConv2dPack(1, 1, 3), ModulatedDeformConv2dPack(1, 1, 3)):
+        assert onnx_operators.has_deform_conv(torch.nn.Sequential(layer)) == runs
 
 
 def test_a_runtime_without_the_operator_is_recognized(monkeypatch: pytest.MonkeyPatch) -> None:
