@@ -5,16 +5,16 @@ import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch.export import Dim
+from torch.export import Dim, ExportedProgram
 
 from acsnet._utils.extras import require_extra
 from acsnet._utils.naming import look_up
-from acsnet.export.network import ProbabilityNetwork
+from acsnet.export.network import ProbabilityNetwork, use_backend
+from acsnet.export.onnx_operators import DEFORM_CONV_OPSET, has_deform_conv, translations
 
 #: Name of the description: a key in the metadata of an ONNX file, and with ``.json`` a file in a PyTorch archive.
 METADATA_KEY = "acsnet"
@@ -41,7 +41,7 @@ class Format:
         suffix: suffix of its files.
         check: raises InputError if a required package is missing.
         write: writes a network, given the file, an example of the input, the names of the dynamic dimensions and the
-            description; raises RefusedError.
+            description; changes the backend of the network's deformable convolutions; raises RefusedError.
         load: reads a file, and returns a function from images to probabilities.
     """
 
@@ -100,18 +100,24 @@ def _write_onnx(
     dynamic: Sequence[str],
     description: Mapping[str, Any],
 ) -> None:
-    shapes = {position: name for position, name in DIMENSIONS.items() if name in dynamic}
-    convert = partial(
-        torch.onnx.export,
-        network,
-        (example,),
-        input_names=["images"],
-        output_names=list(network.outputs),
-        dynamic_shapes={"images": shapes},
-        opset_version=ONNX_OPSET,
-        dynamo=True,
-        verbose=False,
-    )
+    options: dict[str, Any] = {
+        "input_names": ["images"],
+        "output_names": list(network.outputs),
+        "dynamic_shapes": {"images": {position: name for position, name in DIMENSIONS.items() if name in dynamic}},
+        "dynamo": True,
+        "verbose": False,
+    }
+
+    def convert() -> torch.onnx.ONNXProgram | None:
+        if has_deform_conv(network):
+            use_backend(network, "auto")
+            captured = _capture(network, example, dynamic)
+            return torch.onnx.export(
+                captured, opset_version=DEFORM_CONV_OPSET, custom_translation_table=translations(), **options
+            )
+        use_backend(network, "torch")
+        return torch.onnx.export(network, (example,), opset_version=ONNX_OPSET, **options)
+
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations within the libraries
         program = attempt(convert)
@@ -121,6 +127,13 @@ def _write_onnx(
         node.metadata_props.clear()
     program.model.metadata_props[METADATA_KEY] = json.dumps(description)
     program.save(path, external_data=False)
+
+
+def _capture(network: ProbabilityNetwork, example: torch.Tensor, dynamic: Sequence[str]) -> ExportedProgram:
+    # PyTorch assumes that a dynamic size is at least 2 unless told otherwise.
+    dimensions = {"batch": Dim("batch", min=1), "height": Dim.DYNAMIC, "width": Dim.DYNAMIC}
+    shapes = {position: dimensions[name] for position, name in DIMENSIONS.items() if name in dynamic}
+    return torch.export.export(network, (example,), dynamic_shapes={"images": shapes})
 
 
 def _load_onnx(path: Path, outputs: Sequence[str]) -> Run:
@@ -142,11 +155,9 @@ def _write_torch(
     dynamic: Sequence[str],
     description: Mapping[str, Any],
 ) -> None:
-    # PyTorch assumes that a dynamic size is at least 2 unless told otherwise.
-    dimensions = {"batch": Dim("batch", min=1), "height": Dim.DYNAMIC, "width": Dim.DYNAMIC}
-    shapes = {position: dimensions[name] for position, name in DIMENSIONS.items() if name in dynamic}
+    use_backend(network, "torch")
     with torch.no_grad():
-        program = attempt(lambda: torch.export.export(network, (example,), dynamic_shapes={"images": shapes}))
+        program = attempt(lambda: _capture(network, example, dynamic))
     for node in program.graph.nodes:
         # Removes the location of each operation in the code, which names folders of this machine.
         node.meta.pop("stack_trace", None)

@@ -59,19 +59,16 @@ def load_network(checkpoint: Checkpoint) -> ProbabilityNetwork:
     return ProbabilityNetwork(load_model(checkpoint)).eval().requires_grad_(False)
 
 
-def use_plain_operators(network: ProbabilityNetwork) -> ProbabilityNetwork:
-    """Set the backend of every deformable convolution to PyTorch's own operators, which exporters support.
+def use_backend(network: nn.Module, backend: str) -> None:
+    """Set the backend of every deformable convolution of a network, whatever its checkpoint names.
 
     Args:
         network: the network, changed in place.
-
-    Returns:
-        The same network.
+        backend: ``"torch"`` to export PyTorch's own operators, ``"auto"`` to export one operator.
     """
     for module in network.modules():
         if isinstance(module, DeformConv2d):
-            module.backend = "torch"
-    return network
+            module.backend = backend
 
 
 def describe(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from acsnet.checkpoints import Checkpoint, CheckpointMetadata, open_checkpoint
 from acsnet.config import EvaluationConfig
 from acsnet.errors import CheckpointError, InputError
 from acsnet.export.formats import DIMENSIONS, Format, RefusedError, attempt, find_format
-from acsnet.export.network import ProbabilityNetwork, describe, load_network, use_plain_operators
+from acsnet.export.network import ProbabilityNetwork, describe, load_network
 from acsnet.export.samples import read_samples
 
 #: Largest accepted difference of a probability from the network's. Rounding causes 1e-7 to 1e-5 in the networks of the
@@ -128,7 +128,7 @@ def export_checkpoint(
     samples = read_samples(metadata, images)
     _warn_of_omissions(metadata)
     network = load_network(checkpoint)
-    exported = use_plain_operators(load_network(checkpoint))
+    exported = load_network(checkpoint)
     description = {**describe(checkpoint), "divisor": network.divisor}
     start, refusals = time.monotonic(), []
     for dynamic in _DYNAMIC_CHOICES if network.image_size is None else _DYNAMIC_CHOICES[1:]:

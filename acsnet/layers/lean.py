@@ -10,10 +10,12 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from acsnet._utils.tracing import is_traced
+
 
 def is_eager_on_cpu(x: torch.Tensor | torch.fx.Proxy) -> bool:
     """Return whether ``x`` is on a CPU and is not being traced by torch.compile, torch.export or torch.fx."""
-    return not torch.compiler.is_compiling() and not isinstance(x, torch.fx.Proxy) and x.device.type == "cpu"
+    return not is_traced(x) and x.device.type == "cpu"
 
 
 def checkpointed(function: Callable[..., torch.Tensor], *arguments: torch.Tensor) -> torch.Tensor:

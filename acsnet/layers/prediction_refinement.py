@@ -6,7 +6,11 @@ Prediction refining: Aumente-Maestro, Diez, Remeseiro 2025, Computer Methods and
 import torch
 from torch import nn
 
+from acsnet._utils.tracing import is_traced
 from acsnet.errors import InputError
+
+# It computes with dtypes, which torch.fx cannot follow, and records as one call instead.
+torch.fx.wrap("_wide")
 
 # Logit of a pixel in an empty mask: its probability rounds to 0, and its losses stay finite.
 BLACK = -100.0
@@ -60,7 +64,7 @@ class PredictionRefining(nn.Module):
         Raises:
             InputError: if the shapes are different, or ``normal_index`` is not the index of a class.
         """
-        if not torch.compiler.is_compiling():
+        if not is_traced(mask):
             check_outputs(mask, label, self.normal_index)
         is_normal = label.argmax(dim=1) == self.normal_index  # (B,)
         is_empty = mask.amax(dim=(1, 2, 3)).sigmoid() < self.threshold  # (B,)
@@ -95,7 +99,7 @@ def weigh_by_lesion_probability(mask: torch.Tensor, label: torch.Tensor, normal_
     Raises:
         InputError: if the shapes are different, or ``normal_index`` is not the index of a class.
     """
-    if not torch.compiler.is_compiling():
+    if not is_traced(mask):
         check_outputs(mask, label, normal_index)
     mask, label = _wide(mask), _wide(label)
     others = torch.cat((label[:, :normal_index], label[:, normal_index + 1 :]), dim=1)  # (B, K-1)

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from acsnet._utils.tracing import is_traced
 from acsnet.errors import InputError
 
 
@@ -39,7 +40,7 @@ class PyramidPooling(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Append the averages: (B, C, H, W) -> (B, C + N * channels, H, W)."""
-        if self.training and not torch.compiler.is_compiling() and x.shape[0] < 2:
+        if self.training and not is_traced(x) and x.shape[0] < 2:
             raise InputError(
                 f"the batch size is {x.shape[0]}: expected at least 2 in training, since pyramid pooling normalizes "
                 "one value per image over the batch (in a configuration: training.batch_size)"

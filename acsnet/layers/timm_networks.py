@@ -6,6 +6,7 @@ from typing import Any
 
 import timm
 import torch
+from timm.layers.conv2d_same import Conv2dSame, conv2d_same
 from timm.models import group_parameters
 from torch import nn
 
@@ -19,6 +20,9 @@ from acsnet.layers.encoder_weights import (
     names_in_whole,
 )
 
+# Its padding is a condition on the size of the images: torch.fx records the call instead of following it.
+torch.fx.wrap("conv2d_same")
+
 #: Strides of the feature levels of an encoder.
 STRIDES = (2, 4, 8, 16, 32)
 # Raised by timm if weights cannot be downloaded: huggingface_hub's and httpx's errors are OSErrors or RuntimeErrors.
@@ -30,6 +34,14 @@ _LIBRARY_PREFIX = "tu-"
 _WITHOUT_DILATION = ": use one that can be dilated, such as resnet18 or convnext_tiny, or a decoder without dilation"
 # The argument by which timm's Swin networks take any size.
 _ANY_SIZE = {"strict_img_size": False}
+
+
+class _TraceableConv2dSame(Conv2dSame):
+    """timm's convolution with the padding of TensorFlow, which torch.fx can trace here."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (B, C, H, W) -> (B, C_out, H / stride, W / stride), rounded up."""
+        return conv2d_same(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
 
 def timm_name(name: str) -> str:
@@ -135,6 +147,9 @@ def create(
             "once, use a file of weights: encoder_weights=PATH, or use random weights: encoder_weights=None (in a "
             "configuration: --set model.encoder_weights=null)"
         ) from error
+    for module in network.modules():
+        if type(module) is Conv2dSame:
+            module.__class__ = _TraceableConv2dSame
     if path is not None:
         built_for = {key: value for key, value in options.items() if key == "img_size"}
         return network, load_encoder_weights(network, timm_name(name), in_channels, path, built_for)

@@ -44,6 +44,7 @@ from torch import nn
 from typing_extensions import Unpack
 
 from acsnet._utils.naming import look_up
+from acsnet._utils.tracing import is_traced
 from acsnet.errors import InputError
 from acsnet.layers import Encoder, LinearHead, PooledFeatures, PooledLinearHead, is_efficientnet
 from acsnet.layers.timm_networks import architecture
@@ -231,7 +232,7 @@ class EncoderDecoder(MultiTaskModel):
         """
         if not self.has_mask:
             return MultiTaskOutput(None, self.cls_head(self.encoder(images)))
-        if self.training and not torch.compiler.is_compiling():
+        if self.training and not is_traced(images):
             self._check_batch(images.shape[0])
         features = self.encoder(images)  # (B, C_i, H/2^(i+1), W/2^(i+1)), at least H/divisor, W/divisor
         # The decoders count the input as the level of stride 1.

@@ -27,6 +27,7 @@ import torch
 from torch import nn
 from typing_extensions import Unpack
 
+from acsnet._utils.tracing import is_traced
 from acsnet.errors import InputError
 from acsnet.layers import GlobalAverage, InstanceNorm2d, PooledEncoder, PooledLinearHead
 from acsnet.models._arguments import Count
@@ -177,7 +178,7 @@ class MTNNUNet(MultiTaskModel):
         Raises:
             InputError: for 32x32 images, whose bottleneck is one pixel, which instance normalization would erase.
         """
-        if not torch.compiler.is_compiling() and tuple(images.shape[2:]) == (self.divisor, self.divisor):
+        if not is_traced(images) and tuple(images.shape[2:]) == (self.divisor, self.divisor):
             raise InputError(
                 "images are 32x32 (height x width), where the deepest map of mt_nnunet is one pixel: use 64x64"
             )

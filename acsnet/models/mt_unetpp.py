@@ -26,6 +26,7 @@ import torch
 from torch import nn
 from typing_extensions import Unpack
 
+from acsnet._utils.tracing import is_traced
 from acsnet.errors import InputError
 from acsnet.layers import GlobalAverage, InstanceNorm2d, PooledLinearHead
 from acsnet.models._arguments import Counts
@@ -160,7 +161,7 @@ class MTUNetPlusPlus(MultiTaskModel):
         Raises:
             InputError: for 16x16 images, whose deepest map is one pixel, which instance normalization would erase.
         """
-        if not torch.compiler.is_compiling() and tuple(images.shape[2:]) == (self.divisor, self.divisor):
+        if not is_traced(images) and tuple(images.shape[2:]) == (self.divisor, self.divisor):
             raise InputError(
                 "images are 16x16 (height x width), where the deepest map of mt_unetpp is one pixel: use 32x32"
             )

@@ -21,11 +21,11 @@ from acsnet._utils.download import file_sha256
 from acsnet._utils.files import WriteError, write_png
 from acsnet.checkpoints import Checkpoint, read_metadata, read_weights, save_checkpoint
 from acsnet.errors import AcsnetError, CheckpointError, DataError, InputError, MissingPackageError, UnknownNameError
-from acsnet.export import default_export, export_checkpoint, formats, pipeline
-from acsnet.export.network import use_plain_operators
+from acsnet.export import default_export, export_checkpoint, formats, onnx_operators, pipeline
+from acsnet.export.network import use_backend
 from acsnet.export.samples import Samples
 from acsnet.models import _registry
-from acsnet.ops import ModulatedDeformConv2dPack
+from acsnet.ops import DeformConv2d, DeformConv2dPack, ModulatedDeformConv2dPack
 from acsnet.phantom import make_phantom
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -283,9 +283,85 @@ def test_the_framing_is_described_and_used_for_the_samples(
     assert not torch.equal(framed, stretched)
 
 
-def test_plain_operators_whatever_the_checkpoint_names() -> None:
+@pytest.mark.parametrize("backend", ["torch", "auto"])
+def test_backend_whatever_the_checkpoint_names(backend: str) -> None:
     network = torch.nn.Sequential(ModulatedDeformConv2dPack(1, 1, 3, backend="torchvision"), torch.nn.Identity())
-    assert use_plain_operators(network)[0].backend == "torch"  # type: ignore[arg-type, index]
+    use_backend(network, backend)
+    assert network[0].backend == backend
+
+
+class Deformed(acsnet.MultiTaskModel):
+    """Two deformable convolutions, one of them modulated, with groups, offset groups and a stride."""
+
+    divisor = 4
+
+    def __init__(self, num_classes: int, in_channels: int, tasks: Sequence[str]) -> None:
+        super().__init__(num_classes, in_channels, tasks)
+        grouped = {"groups": 2, "deform_groups": 4, "bias": True}
+        self.layers = torch.nn.Sequential(
+            ModulatedDeformConv2dPack(in_channels, 8, 3, padding=1, backend="torchvision"),
+            DeformConv2dPack(8, 8, (3, 2), stride=(2, 1), padding=(1, 2), dilation=(1, 2), **grouped),
+        )
+        for layer in self.layers:
+            for predictor in layer.children():
+                torch.nn.init.normal_(predictor.weight, std=0.3)
+        self.label = torch.nn.Linear(8, num_classes)
+
+    def forward_tasks(self, images: torch.Tensor) -> acsnet.MultiTaskOutput:
+        maps = self.layers(images)
+        mask = torch.nn.functional.interpolate(maps[:, :1], size=images.shape[2:])
+        return acsnet.MultiTaskOutput(mask, self.label(maps.mean(dim=(2, 3))))
+
+
+# Without the operator, the export of two layers takes 10 s.
+@pytest.mark.parametrize("has_operator", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_deformable_convolutions_are_one_operator_where_the_runtime_has_it(
+    save_tiny: SaveTiny, monkeypatch: pytest.MonkeyPatch, has_operator: bool
+) -> None:
+    needs("onnx")
+    import onnx
+
+    if has_operator and not onnx_operators.runs_deform_conv():
+        pytest.skip("the installed ONNX Runtime has no DeformConv")
+    monkeypatch.setattr(onnx_operators, "runs_deform_conv", lambda: has_operator)
+    monkeypatch.setattr(_registry, "_ENTRIES", dict(_registry._ENTRIES))
+    acsnet.register_model("deformed", publication="none", adds="deformable convolutions")(Deformed)
+    checkpoint = save_tiny("deformed", in_channels=3)
+    result = export_checkpoint(checkpoint, "onnx")
+    assert result.dynamic == ("batch", "height", "width"), result.refusals
+    assert result.largest_difference < 1e-5
+    model = onnx.load(result.path)
+    onnx.checker.check_model(model, full_check=True)
+    assert {opset.domain: opset.version for opset in model.opset_import} == {"": 20 if has_operator else 18}
+    assert [node.op_type for node in model.graph.node].count("DeformConv") == 2 * has_operator
+    sizes = [dimension.dim_param for dimension in model.graph.input[0].type.tensor_type.shape.dim]
+    assert sizes == ["batch", "", "height", "width"]
+    assert str(REPOSITORY).encode() not in model.SerializeToString()
+    for batch in (images(1, 3, 32, 48), images(3, 3, 64, 40)):
+        with torch.inference_mode():
+            expected = acsnet.load_model(checkpoint)(batch)
+        mask, classes = run_onnx(result.path, batch)
+        torch.testing.assert_close(mask, expected.mask.sigmoid(), rtol=0, atol=1e-5)
+        torch.testing.assert_close(classes, expected.label.softmax(1), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_the_operator_is_used_only_by_networks_that_have_it(monkeypatch: pytest.MonkeyPatch, runs: bool) -> None:
+    monkeypatch.setattr(onnx_operators, "runs_deform_conv", lambda: runs)
+    assert not onnx_operators.has_deform_conv(torch.nn.Conv2d(1, 1, 3))
+    for layer in (DeformConv2d(1, 1, 3), DeformConv2dPack(1, 1, 3), ModulatedDeformConv2dPack(1, 1, 3)):
+        assert onnx_operators.has_deform_conv(torch.nn.Sequential(layer)) == runs
+
+
+def test_a_runtime_without_the_operator_is_recognized(monkeypatch: pytest.MonkeyPatch) -> None:
+    needs("onnx")
+    import onnxruntime
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise RuntimeError("NOT_IMPLEMENTED : Could not find an implementation for DeformConv(19)")
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", refuse)
+    assert onnx_operators.runs_deform_conv.__wrapped__() is False
 
 
 def test_default_file() -> None:

@@ -31,17 +31,7 @@ build_tiny = script.build_tiny
 NAMES = list_models()
 
 
-def distinct() -> list[str]:
-    """Names whose tiny networks differ: pairs with the same decoder are equal once their encoder is the tiny one."""
-    first: dict[str, str] = {}
-    for name in NAMES:
-        entry = model_entry(name)
-        what = [entry.builder.__qualname__, dict(entry.defaults) | script.TINY.get(name, {"name": name})]
-        first.setdefault(json.dumps(what, sort_keys=True), name)
-    return list(first.values())
-
-
-every_network = pytest.mark.parametrize("name", distinct())
+every_network = pytest.mark.parametrize("name", script.distinct_names())
 every_name = pytest.mark.parametrize("name", NAMES)
 SIZE = (64, 96)
 
@@ -141,7 +131,9 @@ def test_every_parameter_learns_from_the_sum_of_both_losses(name: str) -> None:
     assert [key for key, gradient in found.items() if gradient is not None and not gradient.any()] == []
 
 
-@pytest.mark.parametrize("name", [name for name in distinct() if model_entry(name).builder is not TwoNetworks])
+@pytest.mark.parametrize(
+    "name", [name for name in script.distinct_names() if model_entry(name).builder is not TwoNetworks]
+)
 @pytest.mark.parametrize("field", ["mask", "label"])
 def test_each_loss_alone_reaches_the_encoder(name: str, field: str) -> None:
     network = build_tiny(name).train()

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from acsnet import create_model, list_models
+from acsnet.models import model_entry
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 SCRIPT = "python tests/models/update_snapshots.py"
@@ -43,6 +44,16 @@ def tiny_arguments(name: str) -> dict[str, Any]:
     """Return the arguments that make a network tiny."""
     assert name in TINY, f"{name} is registered, but TINY in {__file__} has no entry for it: add small arguments"
     return dict(TINY[name])
+
+
+def distinct_names() -> list[str]:
+    """Names whose tiny networks differ: pairs with the same decoder are equal once their encoder is the tiny one."""
+    first: dict[str, str] = {}
+    for name in list_models():
+        entry = model_entry(name)
+        what = [entry.builder.__qualname__, dict(entry.defaults) | TINY.get(name, {"name": name})]
+        first.setdefault(json.dumps(what, sort_keys=True), name)
+    return list(first.values())
 
 
 def build_tiny(name: str, **arguments: Any) -> Any:
