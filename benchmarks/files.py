@@ -17,7 +17,7 @@ from acsnet.checkpoints import CheckpointMetadata
 from acsnet.data import Record, read_busi
 from acsnet.evaluation import evaluate
 from acsnet.inference import Predictor, predict_files
-from acsnet.models import create_model
+from acsnet.models import MultiTaskOutput, create_model
 from acsnet.phantom import write_phantoms
 from benchmarks.measure import Measurement, measure
 
@@ -77,7 +77,18 @@ def _build_predictor(device: torch.device) -> Predictor:
         std=(_STD,) * 3,
     )
     torch.manual_seed(0)
-    return Predictor(create_model(_MODEL, **_ARGUMENTS), metadata, device=device)
+    model = create_model(_MODEL, **_ARGUMENTS)
+    model.register_forward_hook(_find_one_lesion)
+    return Predictor(model, metadata, device=device)
+
+
+def _find_one_lesion(_model: torch.nn.Module, _inputs: object, output: MultiTaskOutput) -> MultiTaskOutput:
+    """Replace the mask by a lesion in the middle: an untrained network finds hundreds, which take the time."""
+    assert output.mask is not None  # the network has both tasks
+    height, width = output.mask.shape[2:]
+    rows, columns = (torch.linspace(-1, 1, side, device=output.mask.device) for side in (height, width))
+    lesion = 20 * (0.25 - rows[:, None] ** 2 - columns**2)
+    return output._replace(mask=0.01 * output.mask + lesion)
 
 
 def _predict(predictor: Predictor, path: Path) -> tuple[Mask, Tensor]:

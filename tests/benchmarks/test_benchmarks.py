@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -123,6 +124,12 @@ def test_files() -> None:
         ("acsnet test", "plain loop"), ("acsnet test", "acsnet"),
     ]  # fmt: skip
     assert all(row.seconds > 0 for row in rows)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (80, 64), (64, 96)])
+def test_the_network_finds_one_lesion_as_a_trained_one_does(size: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    assert len(files._build_predictor(CPU)(image).lesions) == 1
 
 
 def test_the_plain_loop_computes_what_a_test_does(phantom_root: Path) -> None:
