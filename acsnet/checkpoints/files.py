@@ -102,7 +102,7 @@ def entry_of_file(path: Path) -> ReleasedCheckpoint | None:
     return None
 
 
-def check_released_file(path: Path, entry: ReleasedCheckpoint) -> str:
+def check_released_file(path: str | Path, entry: ReleasedCheckpoint) -> str:
     """Check the size and the SHA-256 of a released file, the size first.
 
     Returns:
@@ -111,6 +111,7 @@ def check_released_file(path: Path, entry: ReleasedCheckpoint) -> str:
     Raises:
         CheckpointError: if the file is missing, truncated or modified.
     """
+    path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"there is no file {path}: copy it from the release")
     size = path.stat().st_size

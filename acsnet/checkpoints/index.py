@@ -275,12 +275,13 @@ def index_folder() -> Path:
     )
 
 
-def read_index(folder: Path | None = None) -> ReleaseIndex:
+def read_index(folder: str | Path | None = None) -> ReleaseIndex:
     """Read the index in a folder, by default in :func:`index_folder`.
 
     Raises:
         CheckpointError: if the index is missing, invalid or of a newer format.
     """
+    folder = None if folder is None else Path(folder)
     path = (folder or index_folder()) / INDEX_NAME
     try:
         content = parse_json(read_text(path))

@@ -50,7 +50,7 @@ class StoredTensor:
     shape: tuple[int, ...]
 
 
-def save_checkpoint(path: Path, state_dict: dict[str, torch.Tensor], metadata: CheckpointMetadata) -> None:
+def save_checkpoint(path: str | Path, state_dict: dict[str, torch.Tensor], metadata: CheckpointMetadata) -> None:
     """Write weights and metadata to a checkpoint file, with the SHA-256 of the weights.
 
     The file appears under its name only once it is complete; an existing file is overwritten.
@@ -63,6 +63,7 @@ def save_checkpoint(path: Path, state_dict: dict[str, torch.Tensor], metadata: C
     Raises:
         DiskFullError: if the disk is full.
     """
+    path = Path(path)
     # Clones: safetensors refuses tensors that share storage and does not store memory formats.
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in state_dict.items()}
     content = memoryview(save(tensors))
@@ -73,7 +74,7 @@ def save_checkpoint(path: Path, state_dict: dict[str, torch.Tensor], metadata: C
         file.write(data)
 
 
-def rewrite_metadata(path: Path, target: Path, metadata: CheckpointMetadata) -> None:
+def rewrite_metadata(path: str | Path, target: str | Path, metadata: CheckpointMetadata) -> None:
     """Copy a checkpoint file with other metadata; the bytes of its tensors are copied unchanged.
 
     The file appears under its name only once it is complete; an existing file is overwritten, which may be the
@@ -88,6 +89,8 @@ def rewrite_metadata(path: Path, target: Path, metadata: CheckpointMetadata) -> 
         CheckpointError: if the checkpoint is missing, truncated, damaged or not safetensors.
         DiskFullError: if the disk is full.
     """
+    path = Path(path)
+    target = Path(target)
     sha256 = weights_sha256(path)
     _check_sha256(path, read_header(path), sha256)
     with path.open("rb") as source, whole_file(target) as temporary, temporary.open("wb") as copy:
@@ -103,12 +106,13 @@ def _encode_header(header: dict[str, Any], metadata: CheckpointMetadata, sha256:
     return len(content).to_bytes(_LENGTH_BYTES, "little") + content
 
 
-def weights_sha256(path: Path) -> str:
+def weights_sha256(path: str | Path) -> str:
     """Return the SHA-256 of the tensors of a safetensors file, which does not depend on its metadata.
 
     Raises:
         CheckpointError: if the file is missing, truncated or not safetensors.
     """
+    path = Path(path)
     _open(path)
     digest = hashlib.sha256()
     with path.open("rb") as file:
@@ -124,31 +128,34 @@ def _skip_header(file: BinaryIO) -> dict[str, Any]:
     return header
 
 
-def read_header(path: Path) -> dict[str, str]:
+def read_header(path: str | Path) -> dict[str, str]:
     """Read the text entries in the header of a safetensors file; an empty dictionary if it has none.
 
     Raises:
         CheckpointError: if the file is missing, truncated or not safetensors.
     """
+    path = Path(path)
     return _open(path).metadata() or {}
 
 
-def read_metadata(path: Path) -> CheckpointMetadata:
+def read_metadata(path: str | Path) -> CheckpointMetadata:
     """Read the metadata of a checkpoint file, without its weights.
 
     Raises:
         CheckpointError: if the file is missing, truncated or not safetensors, or if its metadata is missing, invalid
             or of a newer format.
     """
+    path = Path(path)
     return parse_metadata(read_header(path), path)
 
 
-def read_tensor_list(path: Path) -> dict[str, StoredTensor]:
+def read_tensor_list(path: str | Path) -> dict[str, StoredTensor]:
     """Read names, types and shapes of the tensors of a safetensors file, without their values.
 
     Raises:
         CheckpointError: if the file is missing, truncated or not safetensors.
     """
+    path = Path(path)
     return {name: StoredTensor(entry["dtype"], tuple(entry["shape"])) for name, entry in _entries(path).items()}
 
 
@@ -161,12 +168,13 @@ def _entries(path: Path) -> dict[str, dict[str, Any]]:
     return dict(sorted(header.items(), key=lambda item: item[1]["data_offsets"]))
 
 
-def read_weights(path: Path) -> dict[str, torch.Tensor]:
+def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     """Read the tensors of a safetensors file, and compare them with their SHA-256 if the header has it.
 
     Raises:
         CheckpointError: if the file is missing, truncated, damaged or not safetensors.
     """
+    path = Path(path)
     digest, weights = hashlib.sha256(), {}
     names = list(_entries(path))
     with _open(path) as file:
@@ -185,12 +193,13 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     return weights
 
 
-def check_weights(path: Path) -> None:
+def check_weights(path: str | Path) -> None:
     """Check that the tensors of a safetensors file are those that were written; a file without their SHA-256 passes.
 
     Raises:
         CheckpointError: if the file is missing, truncated, damaged or not safetensors.
     """
+    path = Path(path)
     _check_sha256(path, read_header(path), weights_sha256(path))
 
 
@@ -203,7 +212,7 @@ def _check_sha256(path: Path, header: Mapping[str, str], sha256: str) -> None:
         )
 
 
-def check_tensors(expected: Mapping[str, torch.Tensor], path: Path, network: str) -> None:
+def check_tensors(expected: Mapping[str, torch.Tensor], path: str | Path, network: str) -> None:
     """Check that a safetensors file has the tensors of a network, by its header alone.
 
     Args:
@@ -215,6 +224,7 @@ def check_tensors(expected: Mapping[str, torch.Tensor], path: Path, network: str
         CheckpointError: if the file cannot be read, or if its names, shapes or types differ from the network's; the
             message names the missing, unexpected and misshapen tensors.
     """
+    path = Path(path)
     found = read_tensor_list(path)
     differences = describe_differences(expected, found)
     for name, tensor in found.items():
@@ -225,7 +235,7 @@ def check_tensors(expected: Mapping[str, torch.Tensor], path: Path, network: str
         raise CheckpointError(f"{path} does not match the architecture of {network}: {'; '.join(differences)}")
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
+def load_weights(model: nn.Module, path: str | Path) -> None:
     """Load the tensors of a safetensors file into a network: all of them, or none if any does not fit.
 
     Half-precision tensors are converted to the precision of the network.
@@ -233,6 +243,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
     Raises:
         CheckpointError: if the file cannot be read or is damaged, or if it does not match; see :func:`check_tensors`.
     """
+    path = Path(path)
     check_tensors(model.state_dict(), path, type(model).__name__)
     model.load_state_dict(read_weights(path))
 
@@ -272,8 +283,9 @@ def _check_readable(path: Path) -> None:
         ) from error
 
 
-def is_pickled(path: Path) -> bool:
+def is_pickled(path: str | Path) -> bool:
     """Return whether a file is pickled, by its suffix or its first bytes; it is not unpickled."""
+    path = Path(path)
     if path.suffix.lower() in _PICKLED_SUFFIXES:
         return True
     try:

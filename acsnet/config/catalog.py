@@ -88,7 +88,7 @@ def config_table(patterns: Sequence[str] = ()) -> str:
     return Table("name", [Column("what it is", align="left")], rows).to_text(underline=False)
 
 
-def copy_configs(names: Sequence[str], folder: Path) -> list[Path]:
+def copy_configs(names: Sequence[str], folder: str | Path) -> list[Path]:
     """Copy configurations with their base files, so that they load from there.
 
     Args:
@@ -109,6 +109,7 @@ def copy_configs(names: Sequence[str], folder: Path) -> list[Path]:
         >>> path.as_posix(), load_config(path).model.name
         ('mine/published/he2024/acsnet_busi.yaml', 'acsnet')
     """
+    folder = Path(folder)
     root = _root()
     sources = [_look_up(name) for name in names]
     files = dict.fromkeys(file for source in sources for file in list_files(source))

@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from acsnet._utils.invalid_values import explain
+from acsnet._utils.paths import AnyPaths, list_paths
 from acsnet._utils.plugins import import_plugins
 from acsnet._utils.printable import has_other_bytes, shorten
 from acsnet._utils.yaml_files import MAX_DEPTH, YamlError, parse_yaml, read_yaml
@@ -50,7 +51,7 @@ _YAML_INDICATORS = frozenset("[{'\"|>&*!")
 _COMMENT = re.compile(r"(?:^|\s)#.*", re.DOTALL)
 
 
-def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """Read a configuration file that the user names, its parents and overrides, and import its plugins.
 
     Importing runs code: use :func:`read_config` for a file that was only found, such as the one next to a checkpoint.
@@ -63,26 +64,29 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
         ConfigError: see the module.
         PluginError: if a plugin cannot be found or fails.
     """
+    path = Path(path)
     config = read_config(path, overrides)
     import_plugins(config.plugins, f"{path}: plugins:")
     return config
 
 
-def read_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+def read_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """Read a configuration file, its parents and overrides, without importing plugins; see :func:`load_config`.
 
     Raises:
         ConfigError: see the module.
     """
+    path = Path(path)
     return build_config(_read_with_bases(path, (), {}), overrides, str(path))
 
 
-def load_configs(paths: Sequence[Path], overrides: Sequence[str] = ()) -> dict[str, Config]:
+def load_configs(paths: AnyPaths, overrides: Sequence[str] = ()) -> dict[str, Config]:
     """Read several configuration files, each named by its file without suffix; see :func:`load_config`.
 
     Raises:
         ConfigError: see the module; also for two files with the same name.
     """
+    paths = list_paths(paths)
     configs: dict[str, Config] = {}
     for path in paths:
         if path.stem in configs:

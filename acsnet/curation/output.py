@@ -19,7 +19,7 @@ _PAIR_COLUMNS = (
 )  # fmt: skip
 
 
-def check_folder(folder: Path) -> None:
+def check_folder(folder: str | Path) -> None:
     """Check that the output files would not overwrite anything.
 
     Raises:
@@ -28,6 +28,7 @@ def check_folder(folder: Path) -> None:
     Example:
         >>> check_folder(Path("a_new_folder"))
     """
+    folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder} is a file: name a folder")
     existing = [name for name in FILES if (folder / name).exists()]
@@ -36,7 +37,7 @@ def check_folder(folder: Path) -> None:
         raise DataError(f"{folder} already holds {', '.join(existing)}: name another folder, or remove these files")
 
 
-def write_findings(folder: Path, findings: Findings, progress: bool = True) -> None:
+def write_findings(folder: str | Path, findings: Findings, progress: bool = True) -> None:
     """Write records.csv, pairs.csv, curated.csv and report.html: all, or none.
 
     records.csv is a record table of all images with two additional columns: ``copies`` (name of the set of copies, ""
@@ -60,6 +61,7 @@ def write_findings(folder: Path, findings: Findings, progress: bool = True) -> N
         ...     sorted(path.name for path in out.iterdir())
         ['curated.csv', 'pairs.csv', 'records.csv', 'report.html']
     """
+    folder = Path(folder)
     additional_columns = {
         "copies": _set_names(findings),
         "flags": [";".join(dict.fromkeys(flag.kind for flag in flags)) for flags in findings.flags],

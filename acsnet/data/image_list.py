@@ -82,7 +82,7 @@ def listed_name(record: Record) -> str:
     return PurePath(record.name).stem
 
 
-def read_image_list(path: Path) -> ImageList:
+def read_image_list(path: str | Path) -> ImageList:
     r"""Read an image list.
 
     Args:
@@ -100,6 +100,7 @@ def read_image_list(path: Path) -> ImageList:
         >>> read_image_list(path).labels
         {'benign (20)': 'benign', 'normal (3)': 'normal'}
     """
+    path = Path(path)
     if not path.is_file():
         raise DataError(
             f"there is no image list {path}: set data.image_list to it (that of Aumente-Maestro et al. is "

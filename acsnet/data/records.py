@@ -85,7 +85,7 @@ def lack_masks(records: Iterable[Record]) -> bool:
     return bool(lesions) and not any(record.masks for record in lesions)
 
 
-def read_record_table(path: Path) -> list[Record]:
+def read_record_table(path: str | Path) -> list[Record]:
     r"""Read a CSV table of records.
 
     The columns ``image``, ``masks`` (paths joined by ";", may be empty) and ``label`` are required. ``group``,
@@ -107,6 +107,7 @@ def read_record_table(path: Path) -> list[Record]:
         >>> [(record.name, record.dataset, record.label, record.spacing) for record in read_record_table(table)]
         [('a.png', 'clinic', 'benign', (0.08, 0.08)), ('b.png', 'clinic', 'normal', None)]
     """
+    path = Path(path)
     missing_table = f"there is no record table {path}: make one with acsnet curate ROOT --out DIR"
     columns, rows = read_csv(path, missing_table, names=NAME_COLUMNS)
     if any(column not in columns for column in REQUIRED_COLUMNS):
@@ -165,7 +166,9 @@ def _to_record(row: dict[str, str], table: Path) -> Record:
     )
 
 
-def write_record_table(path: Path, records: Sequence[Record], more: Mapping[str, Sequence[str]] | None = None) -> None:
+def write_record_table(
+    path: str | Path, records: Sequence[Record], more: Mapping[str, Sequence[str]] | None = None
+) -> None:
     """Write a table for :func:`read_record_table`, with absolute paths, so that the table can be moved.
 
     Args:
@@ -186,6 +189,7 @@ def write_record_table(path: Path, records: Sequence[Record], more: Mapping[str,
         >>> read_record_table(folder / "records.csv") == records
         True
     """
+    path = Path(path)
     for mask in (os.path.realpath(mask) for record in records for mask in record.masks):
         if SEPARATOR in mask:
             raise DataError(

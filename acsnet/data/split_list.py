@@ -110,7 +110,7 @@ class SplitList:
         return Split(**{subset: tuple(members) for subset, members in subsets.items()})
 
 
-def read_split_list(path: Path) -> SplitList:
+def read_split_list(path: str | Path) -> SplitList:
     """Read a split list, as :func:`write_split_list` writes it.
 
     Args:
@@ -129,6 +129,7 @@ def read_split_list(path: Path) -> SplitList:
         >>> read_split_list(path).images["busi", "b.png"].subset
         'val'
     """
+    path = Path(path)
     rows = read_table(path, COLUMNS, names=("name", "group"))
     subsets = [row.cells["subset"] for row in rows]
     problems = [
@@ -145,11 +146,12 @@ def read_split_list(path: Path) -> SplitList:
     return SplitList(path, dict(zip(keys, images, strict=True)))
 
 
-def write_split_list(path: Path, split: Split) -> None:
+def write_split_list(path: str | Path, split: Split) -> None:
     """Write a split of verified records as a CSV file, sorted by dataset and name.
 
     See :func:`read_split_list` for an example.
     """
+    path = Path(path)
     written = ("train", "test") if split.is_validated_on_test else SUBSETS
     listed = [(record, subset) for subset in written for record in split.subset(subset)]
     listed.sort(key=lambda item: (item[0].dataset, natural_order(item[0].name)))

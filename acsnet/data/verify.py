@@ -26,7 +26,7 @@ def verify_records(
     records: Sequence[Record],
     progress: bool = True,
     problems: Sequence[str] = (),
-    folder: Path | None = None,
+    folder: str | Path | None = None,
     on_decoded: Callable[[int, UInt8Array, BoolArray], None] | None = None,
 ) -> list[Record]:
     """Decode every image and mask once, and group the images that must stay together.
@@ -53,6 +53,7 @@ def verify_records(
         DataError: listing every file that is missing, truncated or unreadable, and every mask whose size differs from
             that of its image.
     """
+    folder = None if folder is None else Path(folder)
     known: list[ImageFacts | None] = [None] * len(records)
     if folder is not None and on_decoded is None:
         known = read_facts(records, folder)

@@ -17,6 +17,7 @@ import numpy as np
 
 from acsnet._utils.devices import choose_device
 from acsnet._utils.folders import check_writable
+from acsnet._utils.paths import AnyPaths, list_paths
 from acsnet._utils.typing import Float64Array
 from acsnet.checkpoints import (
     Checkpoint,
@@ -69,7 +70,7 @@ class _Predictions:
 def calibrate_checkpoint(
     checkpoint: Checkpoint,
     config: Config,
-    predictions: Sequence[Path] = (),
+    predictions: AnyPaths = (),
     points: Sequence[str] = DEFAULT_POINTS,
     progress: bool = True,
     device: str | None = None,
@@ -102,6 +103,7 @@ def calibrate_checkpoint(
         InputError: if there are too few images, or no threshold reaches a target.
         DataError: if the data cannot be read.
     """
+    predictions = list_paths(predictions)
     for name in points:
         parse_point(name)
     names = checkpoint.metadata.class_names
@@ -136,13 +138,14 @@ def calibrate_checkpoint(
     )
 
 
-def check_target(path: Path, overwrite: bool) -> None:
+def check_target(path: str | Path, overwrite: bool) -> None:
     """Check that a checkpoint may, and can, be written to a path.
 
     Raises:
         CheckpointError: if the path has another suffix, or the file exists and may not be overwritten.
         WriteError: if the file cannot be written.
     """
+    path = Path(path)
     if path.suffix != ".safetensors":
         raise CheckpointError(f"--out is {path}: the name of a checkpoint ends in .safetensors")
     if path.exists() and not overwrite:
@@ -150,7 +153,9 @@ def check_target(path: Path, overwrite: bool) -> None:
     check_writable(path)
 
 
-def write_calibrated(checkpoint: Checkpoint, points: OperatingPoints, path: Path, overwrite: bool = False) -> None:
+def write_calibrated(
+    checkpoint: Checkpoint, points: OperatingPoints, path: str | Path, overwrite: bool = False
+) -> None:
     """Write a copy of a checkpoint with operating points; its tensors are copied byte by byte.
 
     Args:
@@ -163,6 +168,7 @@ def write_calibrated(checkpoint: Checkpoint, points: OperatingPoints, path: Path
         CheckpointError: if the file exists and ``overwrite`` is false, or the tensors of the copy differ.
         DiskFullError: if the disk is full.
     """
+    path = Path(path)
     check_target(path, overwrite)
     before = weights_sha256(checkpoint.path)
     rewrite_metadata(checkpoint.path, path, checkpoint.metadata.model_copy(update={"operating_points": points}))

@@ -77,7 +77,7 @@ def evaluate(
     records: Sequence[Record],
     batch_size: int = 8,
     progress: bool = True,
-    save_predictions_to: Path | None = None,
+    save_predictions_to: str | Path | None = None,
 ) -> Evaluation:
     """Predict every record and compute metrics at the original size of each image.
 
@@ -123,6 +123,7 @@ def evaluate(
         >>> result.metrics["n"], len(result.cases), 0 <= result.metrics["segmentation"]["dice"] <= 1
         (3, 3, True)
     """
+    save_predictions_to = None if save_predictions_to is None else Path(save_predictions_to)
     publications = predictor.evaluation.published_metrics
     check_tasks(publications, predictor.tasks)
     _check_labels(records, predictor.class_names)

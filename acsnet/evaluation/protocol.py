@@ -31,7 +31,7 @@ DOWNLOADS = Path("data")
 logger = logging.getLogger(__name__)
 
 
-def resolve_test_config(checkpoint: Checkpoint, config: Path | None, overrides: Sequence[str]) -> Config:
+def resolve_test_config(checkpoint: Checkpoint, config: str | Path | None, overrides: Sequence[str]) -> Config:
     """Return the configuration of a test.
 
     It is, in this order: the given one, ``config.yaml`` in the folder of the checkpoint, or the configuration in the
@@ -64,6 +64,7 @@ def resolve_test_config(checkpoint: Checkpoint, config: Path | None, overrides: 
         >>> config.model.name, config.evaluation.threshold
         ('unet', 0.4)
     """
+    config = None if config is None else Path(config)
     path, metadata = checkpoint.path, checkpoint.metadata
     run_config = path.parent / "config.yaml"
     if config is not None:
@@ -109,7 +110,7 @@ def run_test(
     checkpoint: Checkpoint,
     config: Config,
     progress: bool = True,
-    save_predictions_to: Path | None = None,
+    save_predictions_to: str | Path | None = None,
     device: str | None = None,
     precision: str = "float32",
 ) -> tuple[Evaluation, dict[str, Any]]:
@@ -131,6 +132,7 @@ def run_test(
             threshold has to be chosen on the validation subset and that is unknown, or if the network lacks a task that
             the metrics of a publication need.
     """
+    save_predictions_to = None if save_predictions_to is None else Path(save_predictions_to)
     settings = config.evaluation
     is_chosen = settings.threshold == CHOSEN_ON_VALIDATION
     if is_chosen:

@@ -96,12 +96,13 @@ def write_plan(work_dir: Path, plan: Plan) -> None:
     write_text(work_dir / PLAN_FILE, plan.model_dump_json(indent=2) + "\n")
 
 
-def read_plan(work_dir: Path) -> Plan:
+def read_plan(work_dir: str | Path) -> Plan:
     """Read the plan of a folder.
 
     Raises:
         RunError: if there is no plan, or it is broken.
     """
+    work_dir = Path(work_dir)
     path = work_dir / PLAN_FILE
     try:
         return Plan.model_validate_json(read_text(path))

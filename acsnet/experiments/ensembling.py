@@ -24,7 +24,7 @@ _SHARED_FIELDS = (
 
 
 def save_ensemble(
-    path: Path,
+    path: str | Path,
     checkpoints: Sequence[str | Path],
     metrics: Mapping[str, Any] | None = None,
     config: dict[str, Any] | None = None,
@@ -46,6 +46,7 @@ def save_ensemble(
         CheckpointError: if a file cannot be read.
         DiskFullError: if the disk is full.
     """
+    path = Path(path)
     if not checkpoints:
         raise InputError("an ensemble has no members: name at least one checkpoint")
     opened = [open_checkpoint(checkpoint) for checkpoint in checkpoints]

@@ -152,12 +152,13 @@ class Search(Section):
         return MedianPruner(self.pruning.startup_trials, self.pruning.warmup_epochs + 1)
 
 
-def load_search(path: Path) -> Search:
+def load_search(path: str | Path) -> Search:
     """Read a search from its YAML file.
 
     Raises:
         ConfigError: if the file is missing or invalid, with the key, the expected value and the nearest spelling.
     """
+    path = Path(path)
     try:
         return Search.model_validate(read_yaml(path))
     except ValidationError as error:

@@ -13,6 +13,7 @@ import torch
 
 from acsnet._utils.files import whole_file
 from acsnet._utils.folders import check_writable
+from acsnet._utils.paths import AnyPaths, list_paths
 from acsnet.checkpoints import Checkpoint, CheckpointMetadata, open_checkpoint
 from acsnet.config import EvaluationConfig
 from acsnet.errors import CheckpointError, InputError
@@ -89,7 +90,7 @@ def default_export(checkpoint: Checkpoint, format: str) -> Path:
 
 
 def export_checkpoint(
-    checkpoint: str | Path | Checkpoint, format: str, out: Path | None = None, images: Sequence[Path] = ()
+    checkpoint: str | Path | Checkpoint, format: str, out: str | Path | None = None, images: AnyPaths = ()
 ) -> Export:
     """Export the network, or ensemble, of a checkpoint to a file that runs without this package.
 
@@ -118,6 +119,8 @@ def export_checkpoint(
         >>> result = export_checkpoint("unet_lite0_busi", "onnx", Path("unet.onnx"))  # doctest: +SKIP
         >>> print(result.summary())  # doctest: +SKIP
     """
+    out = None if out is None else Path(out)
+    images = list_paths(images)
     kind = find_format(format)
     kind.check()
     checkpoint = open_checkpoint(checkpoint)

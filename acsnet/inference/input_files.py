@@ -7,6 +7,7 @@ from pathlib import Path
 
 from acsnet._utils.file_kinds import SUPPORTED_FORMATS, check_file
 from acsnet._utils.listing import list_images, log_left_out
+from acsnet._utils.paths import AnyPaths, list_paths
 from acsnet.data.dicom import NoImageError
 from acsnet.data.frame_facts import has_frames, read_frame_facts
 from acsnet.data.frame_paths import split_frame
@@ -30,7 +31,7 @@ TEST_FILES = ("metrics.json", "cases.csv")
 TEST_FOLDERS = ("masks", "probabilities")
 
 
-def find_images(inputs: Sequence[Path]) -> list[tuple[Path, Path]]:
+def find_images(inputs: AnyPaths) -> list[tuple[Path, Path]]:
     """List the images among files and folders, each once.
 
     Images are recognized by their first bytes, not by their names. In folders, hidden files and folders and those of
@@ -58,6 +59,7 @@ def find_images(inputs: Sequence[Path]) -> list[tuple[Path, Path]]:
         ...     [name.as_posix() for _, name in find_images([Path(folder)])]
         ['set/benign/benign (1)', 'set/benign/benign (2)']
     """
+    inputs = list_paths(inputs)
     found: list[tuple[Path, Path]] = []
     for path in inputs:
         if path.is_dir():

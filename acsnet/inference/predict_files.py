@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 from acsnet._utils.files import write_csv, write_png
 from acsnet._utils.folders import whole_files
 from acsnet._utils.overlay import PREDICTION_COLOR, add_caption, draw_contours, draw_heat
+from acsnet._utils.paths import AnyPaths, list_paths
 from acsnet.data.frame_paths import choose_frame
 from acsnet.data.framing import Frame, log_crops
 from acsnet.data.image_files import problem_list
@@ -59,14 +60,14 @@ def _unfinished_table(folder: Path, rows: list[dict[str, Any]]) -> Iterator[None
 
 def predict_files(
     predictor: Predictor,
-    inputs: Sequence[Path],
-    folder: Path,
+    inputs: AnyPaths,
+    folder: str | Path,
     batch_size: int = 8,
     progress: bool = True,
     uncertainty: bool = False,
     explain: bool = False,
     spacing: Spacing | None = None,
-    spacing_table: Path | None = None,
+    spacing_table: str | Path | None = None,
     save: Sequence[str] = (),
     overwrite: bool = False,
 ) -> Path:
@@ -121,6 +122,9 @@ def predict_files(
         MissingPackageError: if a package of a format is not installed.
         DiskFullError: if the disk is full.
     """
+    inputs = list_paths(inputs)
+    folder = Path(folder)
+    spacing_table = None if spacing_table is None else Path(spacing_table)
     _check_options(predictor, uncertainty, explain, save)
     if spacing is not None:
         check_spacing(spacing)

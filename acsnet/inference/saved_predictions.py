@@ -19,7 +19,7 @@ _MAX_NAME_BYTES = 255 - len(".png")
 _HASH_DIGITS = 12
 
 
-def mask_path(folder: Path, dataset: str, image: str) -> Path:
+def mask_path(folder: str | Path, dataset: str, image: str) -> Path:
     """Return the path of the final mask of an image: a gray PNG at the size of the image, values 0 and 255.
 
     Args:
@@ -33,11 +33,13 @@ def mask_path(folder: Path, dataset: str, image: str) -> Path:
         >>> mask_path(Path("results"), "busi", "benign/benign (1).png").as_posix()
         'results/masks/busi/benign/benign (1).png'
     """
+    folder = Path(folder)
     return _path(folder / "masks", dataset, image)
 
 
-def probability_path(folder: Path, dataset: str, image: str) -> Path:
+def probability_path(folder: str | Path, dataset: str, image: str) -> Path:
     """Return the path of the mask probability of an image, times 255 and rounded; otherwise like :func:`mask_path`."""
+    folder = Path(folder)
     return _path(folder / "probabilities", dataset, image)
 
 

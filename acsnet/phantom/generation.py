@@ -141,7 +141,7 @@ def _depth_gain(height: int, rng: np.random.Generator) -> Float32Array:
 
 
 def write_phantoms(
-    root: Path,
+    root: str | Path,
     counts: Mapping[str, int],
     seed: int = 0,
     size: tuple[int, int] = (256, 256),
@@ -176,6 +176,7 @@ def write_phantoms(
         >>> sorted(path.name for path in root.glob("normal/*"))
         ['normal (1).png', 'normal (1)_mask.png']
     """
+    root = Path(root)
     for label, count in counts.items():
         _check_label(label)
         if count < 0:

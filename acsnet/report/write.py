@@ -25,7 +25,7 @@ _LATEX_HEADER = (
 
 
 def write_report(
-    folder: Path,
+    folder: str | Path,
     networks: Sequence[Network],
     *,
     reference: str | None = None,
@@ -58,6 +58,7 @@ def write_report(
         >>> networks, problems = read_networks(["runs/unet", "runs/acsnet"])  # doctest: +SKIP
         >>> write_report(Path("report"), networks, problems=problems)  # doctest: +SKIP
     """
+    folder = Path(folder)
     context = build_context(networks, reference, allow_selected_on_test, data)
     tables = _build_tables(context)
     page = render(

@@ -11,6 +11,7 @@ import numpy as np
 
 from acsnet._utils.csv_io import CsvRow, read_csv
 from acsnet._utils.json_text import parse_json
+from acsnet._utils.paths import AnyPaths, list_paths
 from acsnet._utils.reading import read_text
 from acsnet._utils.typing import Float64Array
 from acsnet.errors import AcsnetError, RunError
@@ -85,12 +86,13 @@ class RunResult:
         return any(facts.get("selection") == SELECTED_ON_TEST for facts in self.provenance)
 
 
-def read_runs(folders: Sequence[Path]) -> tuple[list[RunResult], list[str]]:
+def read_runs(folders: AnyPaths) -> tuple[list[RunResult], list[str]]:
     """Read the results of several runs, skipping those that are missing or broken.
 
     Returns:
         The results, and one line per skipped run that says why.
     """
+    folders = list_paths(folders)
     runs, problems = [], []
     for folder in folders:
         try:
@@ -100,7 +102,7 @@ def read_runs(folders: Sequence[Path]) -> tuple[list[RunResult], list[str]]:
     return runs, problems
 
 
-def read_run(folder: Path, name: str | None = None) -> RunResult:
+def read_run(folder: str | Path, name: str | None = None) -> RunResult:
     """Read the results of one test.
 
     Args:
@@ -111,6 +113,7 @@ def read_run(folder: Path, name: str | None = None) -> RunResult:
         RunError: if a file is missing or broken, or the two files are of different tests.
         DataError: if ``cases.csv`` is missing or not a CSV table.
     """
+    folder = Path(folder)
     facts = _read_facts(folder / "metrics.json")
     path = folder / "cases.csv"
     columns, rows = read_csv(path, f"there is no {path}: {_AGAIN}")

@@ -21,7 +21,7 @@ _HOW_TO_GET = (
 )
 
 
-def read_busi(root: Path, classes: Sequence[str] = CLASS_NAMES) -> list[Record]:
+def read_busi(root: str | Path, classes: Sequence[str] = CLASS_NAMES) -> list[Record]:
     """Read the records of a folder in the layout of BUSI; classes without a folder are skipped.
 
     Args:
@@ -46,6 +46,7 @@ def read_busi(root: Path, classes: Sequence[str] = CLASS_NAMES) -> list[Record]:
         >>> [record.name for record in read_busi(root, ["malignant", "benign"])]
         ['malignant/malignant (1).png', 'benign/benign (1).png', 'benign/benign (2).png']
     """
+    root = Path(root)
     records, problems = scan_busi(root, classes)
     if problems:
         raise DataError(problem_list(f"{root} cannot be used", problems))

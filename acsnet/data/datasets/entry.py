@@ -101,7 +101,7 @@ def dataset_entry(name: str) -> DatasetEntry:
     return look_up_registered("dataset", name, _ENTRIES, "")
 
 
-def read_dataset(name: str, root: Path, classes: Sequence[str] | None = None) -> list[Record]:
+def read_dataset(name: str, root: str | Path, classes: Sequence[str] | None = None) -> list[Record]:
     """Read the records of a dataset in its published layout.
 
     Args:
@@ -123,6 +123,7 @@ def read_dataset(name: str, root: Path, classes: Sequence[str] | None = None) ->
         >>> [record.label for record in read_dataset("busi", root)]
         ['benign', 'benign', 'normal']
     """
+    root = Path(root)
     entry = dataset_entry(name)
     records, problems = entry.scan(root, entry.classes if classes is None else classes)
     if problems:
