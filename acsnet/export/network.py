@@ -60,7 +60,7 @@ def load_network(checkpoint: Checkpoint) -> ProbabilityNetwork:
 
 
 def use_backend(network: nn.Module, backend: str) -> None:
-    """Set the backend of every deformable convolution of a network, whatever its checkpoint names.
+    """Set the backend of every deformable convolution of a network, in place of that of its checkpoint.
 
     Args:
         network: the network, changed in place.

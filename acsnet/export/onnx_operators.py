@@ -7,7 +7,7 @@ the released ``acsnet_busi`` at 128x128 and 0.96 for the full network at 256x256
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -65,7 +65,8 @@ def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
         dtype: int,
         backend: str,
     ) -> FLOAT:
-        _, group_channels, *kernel = weight.shape
+        channels, offset_channels = (cast(Sequence[int], maps.shape)[1] for maps in (input, offset))
+        _, group_channels, *kernel = cast(Sequence[int], weight.shape)
         return opset20.DeformConv(
             input,
             weight,
@@ -76,8 +77,8 @@ def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
             strides=stride,
             pads=[*padding, *padding],
             dilations=dilation,
-            group=input.shape[1] // group_channels,
-            offset_group=offset.shape[1] // (2 * kernel[0] * kernel[1]),
+            group=channels // group_channels,
+            offset_group=offset_channels // (2 * kernel[0] * kernel[1]),
         )
 
     return {torch.ops.acsnet.deform_conv2d.default: deform_conv2d}

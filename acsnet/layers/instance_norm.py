@@ -4,6 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from acsnet._utils.tracing import is_traced
 from acsnet.layers.lean import is_eager_on_cpu
 
 
@@ -25,7 +26,7 @@ class InstanceNorm2d(nn.InstanceNorm2d):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Normalize (B, C, H, W) -> (B, C, H, W)."""
-        if isinstance(x, torch.fx.Proxy):  # PyTorch's layer checks the shape, which has no value here
+        if is_traced(x):  # PyTorch's layer checks the shape, which torch.fx cannot follow
             return functional.instance_norm(x, None, None, self.weight, self.bias, eps=self.eps)
         if not is_eager_on_cpu(x) or not x.is_contiguous(memory_format=torch.channels_last):
             return super().forward(x)
