@@ -1,4 +1,4 @@
-"""What lies around the training step: a short training and a cross-validation by their commands, in new processes."""
+"""Commands around the training step: a short training and a cross-validation, each in new processes."""
 
 import itertools
 import os
