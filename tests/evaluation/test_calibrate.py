@@ -356,7 +356,7 @@ def test_a_network_without_classes_has_no_operating_points(
     arguments = checkpoint.metadata.arguments | {"tasks": ["segmentation"]}
     metadata = checkpoint.metadata.model_copy(update={"arguments": arguments})
     save_checkpoint(tmp_path / "masks.safetensors", read_weights(checkpoint.path), metadata)
-    message = r"^the network of .*masks\.safetensors predicts no classes, and has no operating points: name a checkpoint"
+    message = r"^the network of .*masks\.safetensors predicts no classes, and has no operating points: name a check"
     with pytest.raises(InputError, match=message):
         calibrate_checkpoint(open_checkpoint(tmp_path / "masks.safetensors"), config, progress=False)
 
@@ -368,7 +368,7 @@ def test_calibration_on_images_of_no_evaluated_class_is_refused(
     for table in (tmp_path / "folds").glob("fold*/test/cases.csv"):
         table.write_text(re.sub(r",(benign|malignant),", ",normal,", table.read_text()))
     config = resolve_test_config(checkpoint, None, ["evaluation.classes=[benign, malignant]"])
-    with pytest.raises(InputError, match=r"^no image is of the classes benign, malignant, so that operating points can"):
+    with pytest.raises(InputError, match=r"^no image is of the classes benign, malignant, so that operating points c"):
         calibrate_checkpoint(checkpoint, config, predictions=[tmp_path / "folds"], progress=False)
 
 
