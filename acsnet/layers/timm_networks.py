@@ -6,9 +6,10 @@ from typing import Any
 
 import timm
 import torch
-from timm.layers.conv2d_same import Conv2dSame, conv2d_same
+from timm.layers.conv2d_same import Conv2dSame
 from timm.models import group_parameters
 from torch import nn
+from torch.nn import functional
 
 from acsnet._utils.naming import look_up
 from acsnet.errors import DownloadError, InputError
@@ -19,9 +20,6 @@ from acsnet.layers.encoder_weights import (
     load_encoder_weights,
     names_in_whole,
 )
-
-# Its padding is a condition on the size of the images: torch.fx records the call instead of following it.
-torch.fx.wrap("conv2d_same")
 
 #: Strides of the feature levels of an encoder.
 STRIDES = (2, 4, 8, 16, 32)
@@ -36,12 +34,35 @@ _WITHOUT_DILATION = ": use one that can be dilated, such as resnet18 or convnext
 _ANY_SIZE = {"strict_img_size": False}
 
 
-class _TraceableConv2dSame(Conv2dSame):
-    """timm's convolution with the padding of TensorFlow, which torch.fx can trace here."""
+def _conv2d_same(
+    images: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
+    groups: int,
+) -> torch.Tensor:
+    """Convolve with the padding of TensorFlow, by which an output has ceil(size / stride) pixels."""
+    paddings = []
+    for axis in (1, 0):  # padding starts at the last dimension
+        size, kernel, step = images.shape[2 + axis], weight.shape[2 + axis], stride[axis]
+        # The size decides by its remainder alone. Where networks take multiples of their stride only, an exporter sees
+        # a constant; timm's formula with the size in it becomes nested maxima, which take an exporter many minutes.
+        total = max(dilation[axis] * (kernel - 1) + 1 - (size % step or step), 0)
+        paddings += [total // 2, total - total // 2]
+    return functional.conv2d(functional.pad(images, paddings), weight, bias, stride, 0, dilation, groups)
+
+
+# Its padding is a condition on the size of the images: torch.fx records the call instead of following it.
+torch.fx.wrap("_conv2d_same")
+
+
+class _Conv2dSame(Conv2dSame):
+    """timm's convolution with the padding of TensorFlow, which torch.fx can trace and torch.export can follow."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, C, H, W) -> (B, C_out, H / stride, W / stride), rounded up."""
-        return conv2d_same(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+        return _conv2d_same(x, self.weight, self.bias, self.stride, self.dilation, self.groups)
 
 
 def timm_name(name: str) -> str:
@@ -149,7 +170,7 @@ def create(
         ) from error
     for module in network.modules():
         if type(module) is Conv2dSame:
-            module.__class__ = _TraceableConv2dSame
+            module.__class__ = _Conv2dSame
     if path is not None:
         built_for = {key: value for key, value in options.items() if key == "img_size"}
         return network, load_encoder_weights(network, timm_name(name), in_channels, path, built_for)

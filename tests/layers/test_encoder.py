@@ -1,3 +1,4 @@
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -6,10 +7,12 @@ import timm
 import torch
 import torchvision
 from safetensors.torch import save_file
+from timm.layers.conv2d_same import Conv2dSame
 from torch import nn
 
 from acsnet.errors import DownloadError, InputError, UnknownNameError
 from acsnet.layers import Encoder, GlobalAverage, PooledFeatures, is_efficientnet
+from acsnet.layers.timm_networks import _Conv2dSame
 
 TINY = "mobilenetv3_small_050"
 
@@ -336,3 +339,32 @@ def test_pooled_features_that_cannot_be_downloaded(monkeypatch: pytest.MonkeyPat
         PooledFeatures("resnet18", weights="imagenet")
     with pytest.raises(InputError, match="encoder 'resnet18' cannot be used for classification: no route to host"):
         PooledFeatures("resnet18")
+
+
+@pytest.mark.parametrize(("kernel", "stride", "dilation"), [*itertools.product((1, 2, 3, 5), (1, 2, 3), (1, 2))])
+def test_the_padding_of_tensorflow_is_that_of_timm(kernel: int, stride: int, dilation: int) -> None:
+    layer, own = (kind(2, 3, kernel, stride=stride, dilation=dilation) for kind in (Conv2dSame, _Conv2dSame))
+    own.load_state_dict(layer.state_dict())
+    for size in itertools.product((5, 8, 9), (6, 7)):
+        images = torch.randn(2, 2, *size)
+        assert torch.equal(own(images), layer(images)), size
+
+
+def test_an_exporter_sees_constant_paddings() -> None:
+    """With timm's own formula, an export of EfficientNet-Lite with any size took more than ten minutes."""
+
+    class Eighth(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.Sequential(*(_Conv2dSame(1, 1, kernel, stride=2) for kernel in (3, 5, 3)))
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            if images.shape[-2] % 8 or images.shape[-1] % 8:
+                raise ValueError("expected multiples of 8")
+            return self.layers(images)
+
+    sizes = {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
+    program = torch.export.export(Eighth(), (torch.zeros(1, 1, 32, 48),), dynamic_shapes={"images": sizes})
+    paddings = [node.args[1] for node in program.graph.nodes if "pad" in str(node.target)]
+    assert paddings == [[0, 1, 0, 1], [1, 2, 1, 2], [0, 1, 0, 1]]
+    assert program.module()(torch.zeros(1, 1, 64, 16)).shape == (1, 1, 8, 2)
