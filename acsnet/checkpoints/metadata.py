@@ -192,11 +192,11 @@ class CheckpointMetadata(BaseModel):
 
     @property
     def title(self) -> str:
-        """The network in words, such as ``acsnet`` or ``ensemble of 2 acsnet + 1 unet``."""
+        """The network in words, such as ``acsnet`` or ``ensemble of 2 acsnet + unet``."""
         if self.members == 1:
             return self.model
         counts = Counter(network.model for network in self.member_networks)
-        return "ensemble of " + " + ".join(f"{count} {name}" for name, count in counts.items())
+        return "ensemble of " + " + ".join(f"{count} {name}" if count > 1 else name for name, count in counts.items())
 
     @property
     def in_channels(self) -> int:

@@ -84,7 +84,12 @@ def _shapes(key: str) -> str:
 
 def _released(page: str) -> str:
     index = read_index()
-    own = {name: entry for name, entry in index.checkpoints.items() if entry.model in networks_of(page)}
+    names = set(networks_of(page))
+    own = {
+        name: entry
+        for name, entry in index.checkpoints.items()
+        if names & {entry.model, *(member.model for member in entry.networks)}
+    }
     if not own:
         return "None yet."
     return released_table(index.model_copy(update={"checkpoints": own}), RELEASED_PAGE)

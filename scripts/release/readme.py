@@ -225,7 +225,7 @@ def _network(entry: ReleasedCheckpoint, names: Sequence[str] | None = None) -> s
         network = _with_arguments(entry.model, entry.arguments, names)
         return network if entry.members == 1 else f"ensemble of {entry.members} {network}"
     counts = Counter(_with_arguments(network.model, network.arguments, names) for network in entry.networks)
-    return "ensemble of " + " + ".join(f"{count} {network}" for network, count in counts.items())
+    return "ensemble of " + " + ".join(f"{count} {name}" if count > 1 else name for name, count in counts.items())
 
 
 def _with_arguments(model: str, arguments: Mapping[str, Any], names: Sequence[str] | None) -> str:

@@ -86,7 +86,7 @@ def test_different_networks_become_one_model(tmp_path: Path) -> None:
         ("unetpp", 3),
     ]
     assert (metadata.model, metadata.arguments, metadata.members) == ("unetpp", ARGUMENTS, 3)
-    assert (metadata.network_names, metadata.title) == ("unetpp + unet", "ensemble of 2 unetpp + 1 unet")
+    assert (metadata.network_names, metadata.title) == ("unetpp + unet", "ensemble of 2 unetpp + unet")
     assert (metadata.encoder_weights, metadata.plugins) == (({"encoder": "x"}, {"encoder": "y"}), ("one", "two"))
     images = torch.randn(2, 1, 32, 32)
     with torch.inference_mode():

@@ -150,7 +150,7 @@ def test_the_commands_of_an_ensemble_of_different_networks_are_required(
     ensemble = tmp_path / "ensemble.safetensors"
     save_ensemble(ensemble, [trained, other])
     arguments = (ensemble, "pair", CONFIG, [], "CC0-1.0", [], clone / "checkpoints", ["acsnet train configs/unet.yaml"])
-    message = r"^the checkpoint is an ensemble of 1 acsnet \+ 1 unet: pass the commands that combined them by --after$"
+    message = r"^the checkpoint is an ensemble of acsnet \+ unet: pass the commands that combined them by --after$"
     with pytest.raises(InputError, match=message):
         release_checkpoint(*arguments)
     message = r"^--after 'ensemble a b' is not a command of this package: expected one such as"
@@ -161,7 +161,7 @@ def test_the_commands_of_an_ensemble_of_different_networks_are_required(
     assert [network.model for network in entry.networks] == ["acsnet", "unet"]
     assert entry.networks[1].arguments == {"width": 4, "depth": 2}
     lines = (clone / "checkpoints" / "README.md").read_text()
-    assert "+ 1 unet (width 4, depth 2), " in lines
+    assert "+ unet (width 4, depth 2), " in lines
     training = (
         "acsnet train configs/unet.yaml\nacsnet train configs/tiny.yaml\nacsnet ensemble a b --out both.safetensors"
     )
