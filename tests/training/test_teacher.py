@@ -135,7 +135,7 @@ def test_an_ensemble_is_refused_unless_it_is_allowed(
         student(tiny_settings, ensemble, allowed, "training.epochs=1"), tmp_path / "run", progress=False
     ).fit()
     metadata = read_metadata(best)
-    text = "distilled from a teacher of ANOTHER split, which may have seen these images (acsnet x 2, SHA-256 "
+    text = "distilled from a teacher of ANOTHER split, which may have seen these images (ensemble of 2 acsnet, SHA-256 "
     assert text in metadata.metrics["protocol"]
     assert metadata.taught_across_splits
     with caplog.at_level(logging.WARNING, "acsnet"):
