@@ -48,7 +48,7 @@ def test_results_are_added_to_one_file(invoke: Invoke, tmp_path: Path) -> None:
 
 
 def test_the_page_shows_the_saved_results() -> None:
-    files = [REPOSITORY / "benchmarks" / name for name in ("cpu.json", "cpu_tasks.json")]
+    files = [REPOSITORY / "benchmarks" / name for name in ("cpu.json", "cpu_tasks.json", "cpu_commands.json")]
     check_page(REPOSITORY / "docs" / "benchmarks" / "speed.md", *map(Report.read, files))
 
 
