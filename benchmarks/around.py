@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from acsnet.errors import RunError
 from acsnet.phantom import write_phantoms
 from benchmarks.measure import Measurement, measure
 
@@ -69,6 +70,6 @@ def _run(commands: Sequence[Sequence[str]], folder: Path, cache: str) -> None:
         subprocess.Popen([sys.executable, *arguments], cwd=folder, env=environment, stdout=subprocess.DEVNULL)
         for arguments in commands
     ]
-    failed = [process.args for process in running if process.wait()]
+    failed = [arguments for arguments, process in zip(commands, running, strict=True) if process.wait()]
     if failed:
-        raise subprocess.CalledProcessError(1, failed[0])
+        raise RunError(f"python {' '.join(failed[0])} failed, so that nothing is timed: its error is above")

@@ -19,7 +19,7 @@ from acsnet.checkpoints.index import (
     read_index,
     released_checkpoint,
 )
-from acsnet.checkpoints.metadata import CheckpointMetadata, MemberNetwork, describe_invalid
+from acsnet.checkpoints.metadata import CheckpointMetadata, MemberNetwork, describe_invalid, describe_members
 from acsnet.checkpoints.opening import Checkpoint, open_checkpoint
 from acsnet.checkpoints.operating_points import OperatingPoint, OperatingPoints, Rate
 from acsnet.checkpoints.safetensors_file import (
@@ -62,6 +62,7 @@ __all__ = [
     "check_tensors",
     "check_weights",
     "describe_invalid",
+    "describe_members",
     "index_folder",
     "is_hub_id",
     "is_path",

@@ -4,7 +4,7 @@ It is stored as JSON in the header of the safetensors file, under the key ``acsn
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
@@ -193,10 +193,7 @@ class CheckpointMetadata(BaseModel):
     @property
     def title(self) -> str:
         """The network in words, such as ``acsnet`` or ``ensemble of 2 acsnet + unet``."""
-        if self.members == 1:
-            return self.model
-        counts = Counter(network.model for network in self.member_networks)
-        return "ensemble of " + " + ".join(f"{count} {name}" if count > 1 else name for name, count in counts.items())
+        return describe_members([network.model for network in self.member_networks])
 
     @property
     def in_channels(self) -> int:
@@ -248,6 +245,21 @@ def parse_metadata(header: Mapping[str, str], path: Path) -> CheckpointMetadata:
         return CheckpointMetadata.model_validate(content)
     except ValidationError as error:
         raise CheckpointError(f"{path}: the metadata {describe_invalid(error)}") from error
+
+
+def describe_members(names: Sequence[str]) -> str:
+    """Return the networks of a checkpoint in words, from the name of each member.
+
+    Example:
+        >>> describe_members(["unet"])
+        'unet'
+        >>> describe_members(["acsnet", "unet", "acsnet"])
+        'ensemble of 2 acsnet + unet'
+    """
+    if len(names) == 1:
+        return names[0]
+    counts = Counter(names)
+    return "ensemble of " + " + ".join(f"{count} {name}" if count > 1 else name for name, count in counts.items())
 
 
 def describe_invalid(error: ValidationError) -> str:

@@ -2,7 +2,6 @@
 
 import json
 import shlex
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from acsnet.checkpoints import (
     ReleasedTest,
     ReleaseIndex,
     TestedOperatingPoints,
+    describe_members,
 )
 from acsnet.checkpoints.index import INDEX_NAME
 from acsnet.statistics import METRICS
@@ -221,11 +221,9 @@ def _commands(*commands: str) -> str:
 
 def _network(entry: ReleasedCheckpoint, names: Sequence[str] | None = None) -> str:
     """Return the network or the members of an ensemble, with the arguments of these names, or with all."""
-    if not entry.networks:
-        network = _with_arguments(entry.model, entry.arguments, names)
-        return network if entry.members == 1 else f"ensemble of {entry.members} {network}"
-    counts = Counter(_with_arguments(network.model, network.arguments, names) for network in entry.networks)
-    return "ensemble of " + " + ".join(f"{count} {name}" if count > 1 else name for name, count in counts.items())
+    if entry.networks:
+        return describe_members([_with_arguments(own.model, own.arguments, names) for own in entry.networks])
+    return describe_members([_with_arguments(entry.model, entry.arguments, names)] * entry.members)
 
 
 def _with_arguments(model: str, arguments: Mapping[str, Any], names: Sequence[str] | None) -> str:

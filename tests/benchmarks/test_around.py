@@ -1,12 +1,12 @@
 """The benchmark of whole commands: which run, with which cache, and that they run at all."""
 
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from acsnet.cli import main
+from acsnet.errors import RunError
 from benchmarks import around, benchmark_around
 
 
@@ -53,5 +53,7 @@ def test_processes_run_at_the_same_time(codes: tuple[str, ...], tmp_path: Path) 
 
 @pytest.mark.parametrize("codes", [("raise SystemExit(2)",), ("pass", "raise SystemExit(2)")])
 def test_a_command_that_fails_is_not_timed(codes: tuple[str, ...], tmp_path: Path) -> None:
-    with pytest.raises(subprocess.CalledProcessError, match="SystemExit"):
+    with pytest.raises(
+        RunError, match=r"^python -S -c raise SystemExit\(2\) failed, so that nothing is timed: its error"
+    ):
         around._run([["-S", "-c", code] for code in codes], tmp_path, "c")
