@@ -416,13 +416,14 @@ def test_positions_keep_their_fraction_in_bfloat16():
     assert torch.equal(output.float()[..., :-1], expected)
 
 
-@pytest.mark.parametrize("slice_bytes", [1, 2500])
+@pytest.mark.parametrize(("slice_bytes", "chunk_pixels"), [(1, 2048), (2500, 2048), (2500, 5)])
 @pytest.mark.parametrize("case", GRID[::5], ids=str)
-def test_slices_of_the_output_are_the_whole(case, slice_bytes, monkeypatch):
+def test_slices_and_chunks_of_the_output_are_the_whole(case, slice_bytes, chunk_pixels, monkeypatch):
     calls = []
-    sample = pytorch._sample_and_multiply
-    monkeypatch.setattr(pytorch, "_sample_and_multiply", lambda call: calls.append(call) or sample(call))
+    run_slice = pytorch._run_slice
+    monkeypatch.setattr(pytorch, "_run_slice", lambda call, output: calls.append(call) or run_slice(call, output))
     monkeypatch.setattr(pytorch, "_SLICE_BYTES", slice_bytes)
+    monkeypatch.setattr(pytorch, "_CHUNK_PIXELS", chunk_pixels)
     received = run(deform_conv2d, make_tensors(case), case, backend="torch")
     rows = [call.offset.shape[0] * call.offset.shape[2] for call in calls]
     assert sum(rows) == case.batch * case.output_size[0]

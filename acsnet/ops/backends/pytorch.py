@@ -4,7 +4,8 @@ Algorithm. The input is rearranged into a table with one row per pixel (channels
 is one sample per output pixel, tap and offset group: the sum of four rows, the corners of the cell that it falls into,
 weighted bilinearly and by the modulation. ``embedding_bag`` computes these sums on all cores without copying the rows.
 The gradient of the table is such a sum as well, over the inverted index. A matrix product with the weight follows.
-On a CPU the output is computed in slices whose samples fit into the caches, and the backward pass samples again.
+On a CPU the output is computed in slices, and a slice in chunks whose samples fit into the caches; the backward pass
+samples again.
 ``python -m benchmarks deform_conv`` compares the backend with a plain convolution and the operators of other libraries.
 
 All results are deterministic.
@@ -20,9 +21,13 @@ from torch.nn import functional
 
 from acsnet.ops.backends.base import ANY_DEVICE, Backend, DeformConvCall, Gradients, Needs
 
-#: On a CPU, bytes of the samples of one slice. More do not fit into the caches, and from 32 MiB on the C library would
-#: map and clear the memory for each allocation.
+#: On a CPU, bytes of the samples of one slice. From 32 MiB on the C library would map and clear the memory for each
+#: allocation.
 _SLICE_BYTES = 20 * 2**20
+
+#: On a CPU, output pixels whose samples are multiplied at once. With 64 channels their samples fit into the caches of
+#: two cores; with fewer pixels, the products of many channels would read the weight too often.
+_CHUNK_PIXELS = 2048
 
 
 def _sampling_positions(call: DeformConvCall) -> tuple[Tensor, Tensor]:
@@ -111,9 +116,18 @@ def _table(call: DeformConvCall) -> Tensor:
 
 
 def _by_position(samples: Tensor, call: DeformConvCall) -> Tensor:
-    """Rearrange (samples, C / offset_groups) -> (B * H_out * W_out, kH * kW, C)."""
+    """Rearrange (samples, C / offset_groups) -> (positions, kH * kW, C)."""
+    return samples.view(-1, call.weight.shape[2] * call.weight.shape[3], call.input.shape[1])
+
+
+def _chunks(call: DeformConvCall) -> Iterator[tuple[slice, slice]]:
+    """Yield the positions, output pixels of all images, and the samples of each chunk."""
     positions = call.offset.shape[0] * call.offset.shape[2] * call.offset.shape[3]
-    return samples.view(positions, call.weight.shape[2] * call.weight.shape[3], call.input.shape[1])
+    size = _CHUNK_PIXELS if call.input.device.type == "cpu" else max(positions, 1)
+    per_position = call.weight.shape[2] * call.weight.shape[3] * call.offset_groups
+    for first in range(0, positions, size):
+        last = min(first + size, positions)
+        yield slice(first, last), slice(first * per_position, last * per_position)
 
 
 def _sum_rows(table: Tensor, indices: Tensor, weights: Tensor) -> Tensor:
@@ -142,13 +156,6 @@ def _multiply(samples: Tensor, call: DeformConvCall) -> Tensor:
     return output if bias is None else output + bias
 
 
-def _sample_and_multiply(call: DeformConvCall) -> Tensor:
-    """Compute the output as (B * H_out * W_out, C_out)."""
-    cells = _cells(call)
-    samples = _sum_rows(_table(call), cells.indices, cells.weights().to(call.dtype))
-    return _multiply(_by_position(samples, call), call)
-
-
 def _as_images(output: Tensor, call: DeformConvCall) -> Tensor:
     """Rearrange (B * H_out * W_out, C_out) -> (B, C_out, H_out, W_out), channels-last in memory if the input is."""
     batch, _, height, width = call.offset.shape
@@ -157,8 +164,10 @@ def _as_images(output: Tensor, call: DeformConvCall) -> Tensor:
 
 
 def trace(call: DeformConvCall) -> Tensor:
-    """Compute the result in one slice, by operators that compilers, exporters and autograd can trace."""
-    return _as_images(_sample_and_multiply(call), call)
+    """Compute the result in one chunk, by operators that compilers, exporters and autograd can trace."""
+    cells = _cells(call)
+    samples = _sum_rows(_table(call), cells.indices, cells.weights().to(call.dtype))
+    return _as_images(_multiply(_by_position(samples, call), call), call)
 
 
 def _slices(call: DeformConvCall) -> Iterator[tuple[slice, slice]]:
@@ -190,9 +199,18 @@ def _run(call: DeformConvCall) -> Tensor:
     batch, _, height, width = call.offset.shape
     output = torch.empty((batch, height, width, call.weight.shape[0]), dtype=call.dtype, device=call.input.device)
     for images, rows in _slices(call):
-        target = output[images, rows]
-        target.copy_(_sample_and_multiply(_slice_call(call, images, rows)).view(target.shape))
+        # Rows of one image or whole images: contiguous.
+        _run_slice(_slice_call(call, images, rows), output[images, rows].flatten(0, 2))
     return _as_images(output.flatten(0, 2), call)
+
+
+def _run_slice(call: DeformConvCall, output: Tensor) -> None:
+    """Write the result of a slice into ``output``, (positions, C_out)."""
+    table, cells = _table(call), _cells(call)
+    weights = cells.weights().to(call.dtype)
+    for positions, chunk in _chunks(call):
+        samples = _sum_rows(table, cells.indices[chunk], weights[chunk])
+        output[positions] = _multiply(_by_position(samples, call), call)
 
 
 def _sum_rows_back(grad: Tensor, table: Tensor, indices: Tensor, weights: Tensor) -> Tensor:
@@ -238,17 +256,22 @@ def _corners_back(by_corners: Tensor, cells: _Cells, call: DeformConvCall) -> tu
     return by_offset, by_mask
 
 
-def _multiply_back(samples: Tensor | None, upstream: Tensor, call: DeformConvCall) -> tuple[Tensor | None, Tensor]:
-    """Compute the gradients of the weight, (C_out, taps, C_in / groups) or None without samples, and of the samples."""
+def _weight_back(samples: Tensor, upstream: Tensor, call: DeformConvCall) -> Tensor:
+    """Compute the gradient of the weight, (C_out, taps, C_in / groups), from (positions, C_out)."""
+    if call.groups == 1:
+        return (upstream.T @ samples.flatten(1)).view(-1, *samples.shape[1:])
+    grouped = upstream.unflatten(1, (call.groups, -1))
+    return torch.einsum("ptgc,pgo->gotc", samples.unflatten(2, (call.groups, -1)), grouped).flatten(0, 1)
+
+
+def _samples_back(upstream: Tensor, call: DeformConvCall, by_samples: Tensor) -> None:
+    """Write the gradient of the samples, (positions, taps, C_in), from (positions, C_out)."""
     weight = _weight_by_taps(call)
     if call.groups == 1:
-        by_weight = None if samples is None else (upstream.T @ samples.flatten(1)).view_as(weight)
-        return by_weight, (upstream @ weight.flatten(1)).view(len(upstream), weight.shape[1], -1)
+        torch.mm(upstream, weight.flatten(1), out=by_samples.flatten(1))
+        return
     grouped, by_group = upstream.unflatten(1, (call.groups, -1)), weight.unflatten(0, (call.groups, -1))
-    by_weight = None
-    if samples is not None:
-        by_weight = torch.einsum("ptgc,pgo->gotc", samples.unflatten(2, (call.groups, -1)), grouped).flatten(0, 1)
-    return by_weight, torch.einsum("pgo,gotc->ptgc", grouped, by_group).flatten(2)
+    by_samples.copy_(torch.einsum("pgo,gotc->ptgc", grouped, by_group).flatten(2))
 
 
 def _slice_gradients(call: DeformConvCall, grad: Tensor, needs: Needs) -> Gradients:
@@ -256,17 +279,26 @@ def _slice_gradients(call: DeformConvCall, grad: Tensor, needs: Needs) -> Gradie
     batch, channels, height, width = call.input.shape
     upstream = grad.to(call.dtype).permute(0, 2, 3, 1).reshape(-1, call.weight.shape[0])
     table, cells = _table(call), _cells(call)
-    corner_weights = cells.weights().to(call.dtype)
-    samples = _by_position(_sum_rows(table, cells.indices, corner_weights), call) if needs.weight else None
-    by_weight, by_samples = _multiply_back(samples, upstream, call)
-    del samples
-    by_samples = by_samples.reshape(-1, table.shape[1])
+    weights = cells.weights().to(call.dtype)
+    # Rows of bfloat16 are multiplied far slower than rows of float32.
+    wide_table = table.to(cells.down.dtype)
+    by_samples = table.new_empty(len(weights), table.shape[1])
+    by_corners = torch.empty_like(weights, dtype=wide_table.dtype)
+    by_weight = torch.zeros_like(_weight_by_taps(call), dtype=wide_table.dtype) if needs.weight else None
+    for positions, chunk in _chunks(call):
+        if by_weight is not None:
+            samples = _sum_rows(table, cells.indices[chunk], weights[chunk])
+            by_weight += _weight_back(_by_position(samples, call), upstream[positions], call)
+        _samples_back(upstream[positions], call, _by_position(by_samples[chunk], call))
+        if needs.offset or needs.mask:
+            wide = by_samples[chunk].to(wide_table.dtype)
+            by_corners[chunk] = _products_of_rows(wide, wide_table, cells.indices[chunk])
     by_input = by_offset = by_mask = None
     if needs.input:
-        by_table = _sum_rows_back(by_samples, table, cells.indices, corner_weights)
+        by_table = _sum_rows_back(by_samples, table, cells.indices, weights)
         by_input = by_table.view(batch, height + 2, width + 2, channels)[:, 1:-1, 1:-1].permute(0, 3, 1, 2)
     if needs.offset or needs.mask:
-        by_offset, by_mask = _corners_back(_products_of_rows(by_samples, table, cells.indices), cells, call)
+        by_offset, by_mask = _corners_back(by_corners, cells, call)
     return Gradients(by_input, by_offset, by_weight, None, by_mask)
 
 
