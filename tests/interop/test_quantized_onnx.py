@@ -20,21 +20,34 @@ pytest.importorskip("onnxscript", reason="needs onnxscript")
 quantization = pytest.importorskip("onnxruntime.quantization", reason="needs onnxruntime.quantization")
 
 
-METADATA = CheckpointMetadata(
-    model="unet",
-    arguments={"width": 8, "depth": 2},
-    class_names=("benign", "malignant", "normal"),
-    input_size=(64, 64),
-    mean=(0.33,),
-    std=(0.204,),
-)
+#: A plain network, and one whose export has the operator DeformConv.
+NETWORKS = {
+    "unet": {"width": 8, "depth": 2},
+    "acsnet": {"widths": (16, 16, 16, 16, 16)},
+}
+
+
+def metadata_of(network: str) -> CheckpointMetadata:
+    return CheckpointMetadata(
+        model=network,
+        arguments=NETWORKS[network],
+        class_names=("benign", "malignant", "normal"),
+        input_size=(64, 64),
+        mean=(0.33,) * 3,
+        std=(0.204,) * 3,
+    )
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def network(request: pytest.FixtureRequest) -> str:
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkpoint(network: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("quantized") / "unet.safetensors"
-    save_checkpoint(path, acsnet.create_model("unet", width=8, depth=2).state_dict(), METADATA)
+    path = tmp_path_factory.mktemp("quantized") / f"{network}.safetensors"
+    save_checkpoint(path, acsnet.create_model(network, **NETWORKS[network]).state_dict(), metadata_of(network))
     return path
 
 
@@ -44,10 +57,10 @@ def exported(checkpoint: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def prepared(phantom_root: Path) -> np.ndarray:
+def prepared(network: str, phantom_root: Path) -> np.ndarray:
     """Images as the network gets them: (N, C, H, W), of all classes."""
     images = [read_image(file) for file in sorted(phantom_root.rglob("*.png"))[::3] if "mask" not in file.name]
-    return prepare_images(images, METADATA, "cpu").contiguous().numpy()
+    return prepare_images(images, metadata_of(network), "cpu").contiguous().numpy()
 
 
 class Calibration(quantization.CalibrationDataReader):
@@ -88,7 +101,7 @@ def test_quantized_networks_agree(
     threshold = np.median(probabilities)
     pairs = zip(masks[:, 0] >= threshold, probabilities[:, 0] >= threshold, strict=True)
     dice = np.mean([dice_score(one, other) for one, other in pairs])
-    # Measured: 1e-4 and 3e-3 for classes, 0.15 and 0.3 standard deviations for masks, Dice 0.985 and 0.96.
+    # Measured: 1e-4 to 4e-3 for classes, 0.15 to 0.4 standard deviations for masks, Dice 0.96 to 0.985.
     assert small.stat().st_size < 0.5 * exported.stat().st_size
     assert errors[0] < 0.01
     assert errors[1] < 0.6 * probabilities.std()
