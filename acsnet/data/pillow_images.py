@@ -25,6 +25,9 @@ _TAG_BITS_PER_SAMPLE = 258
 _TAG_PHOTOMETRIC = 262
 _TAG_MAX_SAMPLE_VALUE = 281
 _TAG_ORIENTATION = 274
+_TAG_SAMPLE_FORMAT = 339
+# The value of the sample format tag for signed integers.
+_SIGNED = 2
 # A mark in the information of an image whose colors Pillow has cut to their high bytes.
 _HAS_16_BIT_COLORS = "acsnet 16-bit colors"
 _EXIF_KEYS = frozenset({"exif", "Raw profile type exif"})
@@ -61,18 +64,25 @@ def to_rgb(image: Image.Image, source: Path | str) -> UInt8Array:
     Raises:
         DataError: if the range of the pixels is not known, or the image has its shape in its transparency only.
     """
+    _check_range(image, source)
     if image.mode.startswith("I;16"):
         image = Image.fromarray(_scale_16_bits(source, image))
-    elif image.mode in MODES_OF_32_BITS:
-        # Pillow would silently clip them at 255.
-        kind = "signed 16" if _count_tag(_tags(image), _TAG_BITS_PER_SAMPLE) == 16 else "32"
-        raise DataError(f"{source} has {kind}-bit pixels of unknown range: save it with 8 or 16 bits per channel")
     elif is_shape_in_alpha(image):
         raise DataError(f"{source} has one color and a shape in its transparency, which is not read: save it without")
     pixels = np.asarray(image.convert("RGB"))
     if has_16_bit_colors(image) and pixels.max() < LOWEST_OF_16_BITS:
         raise DataError(too_dark(source))
     return pixels
+
+
+def _check_range(image: Image.Image, source: Path | str) -> None:
+    """Refuse pixels that Pillow would silently clip at 255, or read without their sign."""
+    tags = _tags(image)
+    is_signed = _count_tag(tags, _TAG_SAMPLE_FORMAT) == _SIGNED
+    if is_signed or image.mode in MODES_OF_32_BITS:
+        bits = _count_tag(tags, _TAG_BITS_PER_SAMPLE) or 32
+        kind = f"signed {bits}" if bits < 32 else "32"
+        raise DataError(f"{source} has {kind}-bit pixels of unknown range: save it with 8 or 16 bits per channel")
 
 
 def has_16_bit_colors(image: Image.Image) -> bool:

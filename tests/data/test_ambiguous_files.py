@@ -107,6 +107,9 @@ def test_an_image_in_its_transparency_only(color: int, tmp_path: Path) -> None:
 def test_the_kind_of_pixels_that_are_not_read_is_true(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"has signed 16-bit pixels of unknown range: save it with 8 or 16 bits"):
         read_image(save(tmp_path / "a.tif", GRAY.astype(np.int16)))
+    Image.fromarray(GRAY).save(tmp_path / "c.tif", tiffinfo={339: 2})  # the sample format: signed
+    with pytest.raises(DataError, match=r"c\.tif has signed 8-bit pixels of unknown range: save it with 8 or 16 bits"):
+        read_image(tmp_path / "c.tif")
     for pixels in (GRAY / 255, RGB.astype(np.float32)):
         with pytest.raises(DataError, match=r"\(it is damaged, or its pixels are of a type that is not read\): conv"):
             read_image(save(tmp_path / "b.tif", pixels))
