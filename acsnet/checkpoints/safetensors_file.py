@@ -61,6 +61,7 @@ def save_checkpoint(path: str | Path, state_dict: dict[str, torch.Tensor], metad
         metadata: the metadata.
 
     Raises:
+        CheckpointError: if the metadata is not valid, so that the file could not be read.
         DiskFullError: if the disk is full.
     """
     path = Path(path)
@@ -70,7 +71,7 @@ def save_checkpoint(path: str | Path, state_dict: dict[str, torch.Tensor], metad
     begin = _LENGTH_BYTES + int.from_bytes(content[:_LENGTH_BYTES], "little")
     header, data = json.loads(bytes(content[_LENGTH_BYTES:begin])), content[begin:]
     with whole_file(path) as temporary, temporary.open("wb") as file:
-        file.write(_encode_header(header, metadata, hashlib.sha256(data).hexdigest()))
+        file.write(_encode_header(path, header, metadata, hashlib.sha256(data).hexdigest()))
         file.write(data)
 
 
@@ -86,7 +87,8 @@ def rewrite_metadata(path: str | Path, target: str | Path, metadata: CheckpointM
         metadata: the new metadata.
 
     Raises:
-        CheckpointError: if the checkpoint is missing, truncated, damaged or not safetensors.
+        CheckpointError: if the checkpoint is missing, truncated, damaged or not safetensors, or the metadata is not
+            valid.
         DiskFullError: if the disk is full.
     """
     path = Path(path)
@@ -94,13 +96,15 @@ def rewrite_metadata(path: str | Path, target: str | Path, metadata: CheckpointM
     sha256 = weights_sha256(path)
     _check_sha256(path, read_header(path), sha256)
     with path.open("rb") as source, whole_file(target) as temporary, temporary.open("wb") as copy:
-        copy.write(_encode_header(_skip_header(source), metadata, sha256))
+        copy.write(_encode_header(target, _skip_header(source), metadata, sha256))
         shutil.copyfileobj(source, copy, _CHUNK_BYTES)
 
 
-def _encode_header(header: dict[str, Any], metadata: CheckpointMetadata, sha256: str) -> bytes:
+def _encode_header(path: Path, header: dict[str, Any], metadata: CheckpointMetadata, sha256: str) -> bytes:
     """Return the first bytes of a file: the length of the header, and the header with its text entries replaced."""
     texts = {METADATA_KEY: metadata.model_dump_json(), SHA256_KEY: sha256}
+    # Copies of metadata with other values are not validated, and what is written has to be readable.
+    parse_metadata(texts, path)
     content = json.dumps({**header, "__metadata__": texts}, separators=(",", ":")).encode("utf-8")
     content += b" " * (-len(content) % _ALIGNMENT_BYTES)
     return len(content).to_bytes(_LENGTH_BYTES, "little") + content

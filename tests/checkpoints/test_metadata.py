@@ -392,3 +392,25 @@ def test_other_metadata_and_the_same_tensors(tmp_path: Path) -> None:
     copy.write_bytes(copy.read_bytes()[:-1])
     with pytest.raises(CheckpointError, match=r"b\.safetensors is truncated or not a safetensors file"):
         rewrite_metadata(copy, path, other)
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"members": 1001}, "members"),
+        ({"plugins": tuple(f"plugin_{i}" for i in range(101))}, "plugins"),
+        ({"std": (0.0,)}, "std"),
+    ],
+)
+def test_a_file_that_could_not_be_read_is_not_written(
+    checkpoint: Path, tmp_path: Path, changes: dict[str, Any], key: str
+) -> None:
+    metadata = CheckpointMetadata(**METADATA).model_copy(update=changes)
+    target = tmp_path / "target.safetensors"
+    for write in (
+        lambda: save_checkpoint(target, {}, metadata),
+        lambda: rewrite_metadata(checkpoint, target, metadata),
+    ):
+        with pytest.raises(CheckpointError, match=rf"target\.safetensors: the metadata .*{key}"):
+            write()
+        assert not any(tmp_path.iterdir())
