@@ -23,7 +23,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 FOLDER = REPOSITORY / "docs" / "pictures"
 TRANSFORMS = REPOSITORY / "configs" / "bases" / "ultrasound_augmentation.yaml"
 #: Released networks whose predictions are shown.
-CHECKPOINTS = ("acsnet_busi", "unet_lite0_busi")
+CHECKPOINTS = ("acsnet_busi", "unet_lite0_busi", "gated_unet_busi")
 #: Class and seed of the phantoms that are predicted.
 CASES = (("benign", 3), ("malignant", 12), ("malignant", 3), ("normal", 1))
 #: The phantom on the first page.
