@@ -406,6 +406,15 @@ def test_autocast_leaves_float64_alone():
     assert_same(received, reference(case), tolerance=1e-12)
 
 
+@pytest.mark.parametrize("long_row", [1, pytorch._LONG_ROW])
+def test_gradients_under_autocast_with_long_and_short_rows(long_row, monkeypatch):
+    monkeypatch.setattr(pytorch, "_LONG_ROW", long_row)
+    with torch.autocast("cpu", torch.bfloat16):
+        received = run(deform_conv2d, make_tensors(Case()), Case(), backend="torch")
+    for gradient, expected in zip(received[1:], reference(Case())[1:], strict=True):
+        assert (gradient.double() - expected).abs().max() < 0.03 * expected.abs().max()
+
+
 def test_positions_keep_their_fraction_in_bfloat16():
     size = (2, 200)
     ramp = torch.arange(200, dtype=torch.float32).remainder(2).expand(1, 1, *size)  # 0, 1, 0, 1, ...

@@ -25,9 +25,12 @@ from acsnet.ops.backends.base import ANY_DEVICE, Backend, DeformConvCall, Gradie
 #: allocation.
 _SLICE_BYTES = 20 * 2**20
 
-#: On a CPU, output pixels whose samples are multiplied at once. With 64 channels their samples fit into the caches of
-#: two cores; with fewer pixels, the products of many channels would read the weight too often.
+#: On a CPU, the least number of output pixels whose samples are multiplied at once. With 64 channels the samples of as
+#: many fit into the caches of two cores; with fewer pixels, products of many channels would read the weight too often.
 _CHUNK_PIXELS = 2048
+
+#: Rows of 16 bits with fewer channels are converted before their dot products, each of which takes a fixed time more.
+_LONG_ROW = 256
 
 
 def _sampling_positions(call: DeformConvCall) -> tuple[Tensor, Tensor]:
@@ -123,7 +126,8 @@ def _by_position(samples: Tensor, call: DeformConvCall) -> Tensor:
 def _chunks(call: DeformConvCall) -> Iterator[tuple[slice, slice]]:
     """Yield the positions, output pixels of all images, and the samples of each chunk."""
     positions = call.offset.shape[0] * call.offset.shape[2] * call.offset.shape[3]
-    size = _CHUNK_PIXELS if call.input.device.type == "cpu" else max(positions, 1)
+    chunks = max(1, positions // _CHUNK_PIXELS) if call.input.device.type == "cpu" else 1
+    size = max(1, -(-positions // chunks))
     per_position = call.weight.shape[2] * call.weight.shape[3] * call.offset_groups
     for first in range(0, positions, size):
         last = min(first + size, positions)
@@ -274,32 +278,32 @@ def _samples_back(upstream: Tensor, call: DeformConvCall, by_samples: Tensor) ->
     by_samples.copy_(torch.einsum("pgo,gotc->ptgc", grouped, by_group).flatten(2))
 
 
-def _slice_gradients(call: DeformConvCall, grad: Tensor, needs: Needs) -> Gradients:
-    """Compute the gradients of a slice, except that of the bias; that of the weight is (C_out, taps, C_in / groups)."""
+def _slice_gradients(call: DeformConvCall, grad: Tensor, needs: Needs, by_weight: Tensor | None) -> Gradients:
+    """Compute the gradients of a slice, except that of the bias.
+
+    That of the weight is added to ``by_weight``, (C_out, taps, C_in / groups), if it is needed.
+    """
     batch, channels, height, width = call.input.shape
     upstream = grad.to(call.dtype).permute(0, 2, 3, 1).reshape(-1, call.weight.shape[0])
     table, cells = _table(call), _cells(call)
     weights = cells.weights().to(call.dtype)
-    # Rows of bfloat16 are multiplied far slower than rows of float32.
-    wide_table = table.to(cells.down.dtype)
+    rows = table if table.shape[1] >= _LONG_ROW else table.to(cells.down.dtype)
     by_samples = table.new_empty(len(weights), table.shape[1])
-    by_corners = torch.empty_like(weights, dtype=wide_table.dtype)
-    by_weight = torch.zeros_like(_weight_by_taps(call), dtype=wide_table.dtype) if needs.weight else None
+    by_corners = torch.empty_like(weights, dtype=rows.dtype)
     for positions, chunk in _chunks(call):
         if by_weight is not None:
             samples = _sum_rows(table, cells.indices[chunk], weights[chunk])
             by_weight += _weight_back(_by_position(samples, call), upstream[positions], call)
         _samples_back(upstream[positions], call, _by_position(by_samples[chunk], call))
         if needs.offset or needs.mask:
-            wide = by_samples[chunk].to(wide_table.dtype)
-            by_corners[chunk] = _products_of_rows(wide, wide_table, cells.indices[chunk])
+            by_corners[chunk] = _products_of_rows(by_samples[chunk].to(rows.dtype), rows, cells.indices[chunk])
     by_input = by_offset = by_mask = None
     if needs.input:
         by_table = _sum_rows_back(by_samples, table, cells.indices, weights)
         by_input = by_table.view(batch, height + 2, width + 2, channels)[:, 1:-1, 1:-1].permute(0, 3, 1, 2)
     if needs.offset or needs.mask:
         by_offset, by_mask = _corners_back(by_corners, cells, call)
-    return Gradients(by_input, by_offset, by_weight, None, by_mask)
+    return Gradients(by_input, by_offset, None, None, by_mask)
 
 
 def _gradients(call: DeformConvCall, grad: Tensor, needs: Needs) -> Gradients:
@@ -308,24 +312,23 @@ def _gradients(call: DeformConvCall, grad: Tensor, needs: Needs) -> Gradients:
     by_mask = torch.zeros_like(call.mask) if needs.mask and call.mask is not None else None
     dtype = torch.promote_types(call.weight.dtype, torch.float32)
     out_channels, group_channels, *kernel = call.weight.shape
-    by_weight = call.weight.new_zeros((out_channels, *kernel, group_channels), dtype=dtype) if needs.weight else None
+    taps = kernel[0] * kernel[1]
+    by_weight = call.weight.new_zeros((out_channels, taps, group_channels), dtype=dtype) if needs.weight else None
     by_bias = grad.sum((0, 2, 3), dtype=dtype) if needs.bias else None
     if needs.input or needs.offset or needs.weight or needs.mask:
         for images, rows in _slices(call):
             if images.start == images.stop:
                 continue
-            gradients = _slice_gradients(_slice_call(call, images, rows), grad[images, :, rows], needs)
+            gradients = _slice_gradients(_slice_call(call, images, rows), grad[images, :, rows], needs, by_weight)
             if by_input is not None and gradients.input is not None:
                 by_input[images] += gradients.input
             if by_offset is not None and gradients.offset is not None:
                 by_offset[images, :, rows] = gradients.offset
             if by_mask is not None and gradients.mask is not None:
                 by_mask[images, :, rows] = gradients.mask
-            if by_weight is not None and gradients.weight is not None:
-                by_weight += gradients.weight.view_as(by_weight)
-    return Gradients(
-        by_input, by_offset, None if by_weight is None else by_weight.permute(0, 3, 1, 2), by_bias, by_mask
-    )
+    if by_weight is not None:
+        by_weight = by_weight.unflatten(1, kernel).permute(0, 3, 1, 2)
+    return Gradients(by_input, by_offset, by_weight, by_bias, by_mask)
 
 
 def _is_available() -> bool:
